@@ -1,0 +1,102 @@
+# Every target makes the environment it needs when there is none, and leaves it alone when it is up to date.
+#   .venv         demo, test, lint, types, docs, wheel, bench: no torch, no Ray
+#   .venv-all     test-all: every extra
+#   .venv-oldest  test-oldest: the oldest versions that pyproject.toml claims
+
+PYTHON ?= python3
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+EXAMPLE := examples/three-hospitals
+INPUTS := pyproject.toml src/flskew/_version.py
+PIP := -m pip --disable-pip-version-check -qq install
+
+# Flower phones home, looks for updates and installs an app's dependencies unless told not to.
+export FLWR_TELEMETRY_ENABLED := 0
+export FLWR_DISABLE_UPDATE_CHECK := 1
+export RAY_USAGE_STATS_ENABLED := 0
+
+.PHONY: help demo test test-all test-oldest lint types docs wheel bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' \
+	  | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+demo: .venv/installed-demo  ## three hospitals: train, print the table, write the pictures
+	@echo "demo: three hospitals, alone and together"
+	@.venv/bin/python $(EXAMPLE)/run.py
+
+test: .venv/installed-dev  ## the tests that need neither torch, Ray nor MNIST
+	@echo "test: everything but the tests marked torch, ray and mnist"
+	@.venv/bin/python -m pytest -m "not torch and not ray and not mnist"
+
+test-all: .venv-all/installed  ## every test with every extra; a skip is a failure (MNIST: FLSKEW_MNIST=folder)
+	@echo "test-all: every test, every extra; MNIST from $${FLSKEW_MNIST:-nowhere: its tests are left out}"
+	@FLSKEW_TEST_ALL=1 .venv-all/bin/python -m pytest $(if $(FLSKEW_MNIST),,-m "not mnist")
+
+test-oldest: .venv-oldest/installed  ## the tests of `make test` on the oldest versions the package claims
+	@echo "test-oldest: the tests of make test on the versions of requirements/oldest.txt"
+	@.venv-oldest/bin/python -m pytest -m "not torch and not ray and not mnist"
+
+lint: .venv/installed-dev  ## ruff: style and format
+	@echo "lint: ruff"
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+
+types: .venv/installed-dev  ## mypy --strict on the package, the examples and the typed use of its API
+	@echo "types: mypy --strict"
+	@.venv/bin/mypy
+
+docs: .venv/installed-docs  ## build the site into site/, any warning an error
+	@echo "docs: mkdocs build --strict"
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+	@echo "docs: site/index.html"
+
+wheel: .venv/installed-dev  ## build wheel and sdist, check them, and use the wheel in an empty environment
+	@echo "wheel: build, contents, twine check, install, README"
+	@.venv/bin/python scripts/check_wheel.py
+
+bench: .venv/installed-dev  ## every benchmark, each against its peer in one run
+	@echo "bench: each figure is a ratio within one run"
+	@for script in benchmarks/*.py; do echo "== $$script"; .venv/bin/python "$$script"; done
+
+clean:  ## remove build outputs and caches; the environments stay
+	@echo "clean: build outputs and caches"
+	@rm -rf build dist site .coverage* htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find src tests examples benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environments. A stamp is newer than what it was made from, so nothing is installed twice.
+
+%/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; ok = sys.version_info >= (3, 11); \
+	  sys.exit(None if ok else f"flskew needs Python 3.11 or newer, and $(PYTHON) is {v}. Name another: make PYTHON=python3.11 ...")'
+	@echo "making $*"
+	@$(PYTHON) -m venv $*
+
+.venv/installed-demo: $(INPUTS) requirements/constraints.txt | .venv/bin/python
+	@echo "installing what the demo needs into .venv"
+	@.venv/bin/python $(PIP) -c requirements/constraints.txt -e '.[plot,sklearn]'
+	@touch $@
+
+.venv/installed-dev: $(INPUTS) requirements/constraints.txt | .venv/bin/python
+	@echo "installing what the tests and checks need into .venv"
+	@.venv/bin/python $(PIP) -c requirements/constraints.txt -e '.[dev,plot,sklearn]'
+	@touch $@
+
+.venv/installed-docs: $(INPUTS) requirements/constraints.txt | .venv/bin/python
+	@echo "installing what the site needs into .venv"
+	@.venv/bin/python $(PIP) -c requirements/constraints.txt -e '.[docs]'
+	@touch $@
+
+.venv-all/installed: $(INPUTS) requirements/constraints.txt | .venv-all/bin/python
+	@echo "installing every extra into .venv-all"
+	@.venv-all/bin/python $(PIP) -c requirements/constraints.txt -e '.[dev,docs,plot,simulation,sklearn,torch]'
+	@touch $@
+
+.venv-oldest/installed: $(INPUTS) requirements/oldest.txt | .venv-oldest/bin/python
+	@echo "installing the oldest claimed versions into .venv-oldest"
+	@.venv-oldest/bin/python $(PIP) -c requirements/oldest.txt -e '.[dev,plot,sklearn]'
+	@touch $@

@@ -1,0 +1,42 @@
+"""What `import flskew` costs, against `import numpy`, which every user of it pays anyway.
+
+Each pair is two fresh interpreters, one after the other, the order alternating, so a slow moment of the
+machine hits both. The time is that of the import statement alone, measured inside the interpreter. Ends with
+exit code 1 when the median ratio is above the limit.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+
+PAIRS = 21
+LIMIT = 1.5
+
+
+def main() -> int:
+    """Time the pairs, print the figures, and compare with the limit."""
+    for module in ("numpy", "flskew"):
+        milliseconds(module)  # The first run of a module also reads it from disk, and compiles it.
+    numpy, flskew = [], []
+    for pair in range(PAIRS):
+        order = ((numpy, "numpy"), (flskew, "flskew"))
+        for times, module in order if pair % 2 else reversed(order):
+            times.append(milliseconds(module))
+    ratio = statistics.median(ours / theirs for ours, theirs in zip(flskew, numpy, strict=True))
+    print(f"import numpy   {statistics.median(numpy):7.1f} ms (median of {PAIRS})")
+    print(f"import flskew  {statistics.median(flskew):7.1f} ms")
+    print(f"ratio          {ratio:7.2f}    (median of the pairs; limit {LIMIT})")
+    return int(ratio > LIMIT)
+
+
+def milliseconds(module: str) -> float:
+    """Time one import in an interpreter of its own."""
+    code = f"from time import perf_counter as now; t = now(); import {module}; print((now() - t) * 1e3)"
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return float(run.stdout)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""Partitioners against those of Flower Datasets and against floors in NumPy, all in one run.
+
+    python benchmarks/partitioners.py           # some minutes: 60,000 rows, then a million for two schemes
+    python benchmarks/partitioners.py --full    # also every scheme at a million rows, and growth up to 10^8 rows
+
+Each figure is a ratio of two times taken in turn in this run, so it holds on a noisy machine; the table says of what.
+Writes a JSON file and a picture of time over rows into --output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+# Its natural partitioners show a progress bar unless this is set before they are imported.
+os.environ["TQDM_DISABLE"] = "1"
+
+import flwr_datasets.partitioner as flower
+import numpy as np
+from datasets import Dataset
+
+import flskew.partitioners as ours
+from flskew.partitioners import DirichletPartitioner
+
+CLASSES = 10
+REPEATS = 5
+
+Make = Callable[[], flower.Partitioner]
+
+
+def schemes(rows: int, partitions: int) -> dict[str, tuple[Make, Make]]:
+    """For each scheme that both have, ours and theirs, with the same arguments."""
+    sizes = [rows // partitions] * partitions
+    shares = np.random.default_rng(0).lognormal(0, 2, (CLASSES, 2 * partitions // CLASSES))
+    arguments: dict[str, tuple[object, ...]] = {
+        "IidPartitioner": (partitions,),
+        "DirichletPartitioner": (partitions, "label", 0.5),
+        "PathologicalPartitioner": (partitions, "label", 2, "deterministic"),
+        "ShardPartitioner": (partitions, "label", 2),
+        "InnerDirichletPartitioner": (sizes, "label", 1.0),
+        "DistributionPartitioner": (shares, partitions, 2, "label", 1),
+        "NaturalIdPartitioner": ("owner",),
+        "GroupedNaturalIdPartitioner": ("owner", 3),
+    }
+    return {
+        name: (
+            lambda name=name, given=given: getattr(ours, name)(*given),  # type: ignore[misc]
+            lambda name=name, given=given: getattr(flower, name)(*given),  # type: ignore[misc]
+        )
+        for name, given in arguments.items()
+    }
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """Wall-clock time of one call."""
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def to_first_partition(make: Make, dataset: Dataset) -> float:
+    """Make a partitioner, bind it and load partition 0."""
+
+    def load() -> None:
+        partitioner = make()
+        partitioner.dataset = dataset
+        partitioner.load_partition(0)
+
+    return seconds(load)
+
+
+def in_pairs(ours_takes: Callable[[], float], theirs_takes: Callable[[], float]) -> tuple[float, float, float]:
+    """Time both in turn: our median, their median, and the median ratio. A slow peer is timed once between ours."""
+    mine, peer = [ours_takes()], [theirs_takes()]
+    for _ in range(REPEATS - 1):
+        mine.append(ours_takes())
+        if statistics.median(peer) < 2:
+            peer.append(theirs_takes())
+    ratios = [theirs / our for our, theirs in zip(mine, peer, strict=False)]
+    if len(peer) == 1:
+        ratios = [peer[0] / statistics.median(mine)]
+    return statistics.median(mine), statistics.median(peer), statistics.median(ratios)
+
+
+def against_flower(rows: int, partitions: int, names: list[str] | None = None) -> Iterator[dict[str, object]]:
+    """Time to the first partition, scheme by scheme, on a data set of Hugging Face's kind."""
+    rng = np.random.default_rng(0)
+    dataset = Dataset.from_dict({"label": rng.integers(0, CLASSES, rows), "owner": rng.integers(0, 1000, rows)})
+    for name, (make_ours, make_theirs) in schemes(rows, partitions).items():
+        if names is not None and name not in names:
+            continue
+        to_first_partition(make_ours, dataset)
+        try:
+            mine, peer, ratio = in_pairs(
+                lambda make=make_ours: to_first_partition(make, dataset),  # type: ignore[misc]
+                lambda make=make_theirs: to_first_partition(make, dataset),  # type: ignore[misc]
+            )
+        except ValueError as error:
+            yield {"scheme": name, "rows": rows, "peer": f"flwr-datasets: {str(error)[:60]}"}
+            continue
+        yield {
+            "scheme": name, "rows": rows, "partitions": partitions,
+            "peer": "flwr-datasets", "ours_s": mine, "peer_s": peer, "ratio": ratio,
+        }  # fmt: skip
+
+
+def against_floor(rows: int, classes: int, partitions: int) -> dict[str, object]:
+    """Time of a whole Dirichlet assignment over that of one random permutation of as many rows."""
+    # One byte per label where that will do, as image data sets have it.
+    labels = np.random.default_rng(0).integers(0, classes, rows, dtype=np.uint8 if classes <= 256 else np.int32)
+    partitioner = DirichletPartitioner(partitions, "label", 0.5, min_partition_size=0)
+    repeats = 3 if rows > 10**7 else REPEATS
+    floor, mine = [], []
+    for _ in range(repeats):
+        floor.append(seconds(lambda: np.random.default_rng(0).permutation(rows)))
+        mine.append(seconds(lambda: partitioner.assign(labels)))
+    ratio = statistics.median(our / least for our, least in zip(mine, floor, strict=True))
+    return {
+        "scheme": "DirichletPartitioner", "rows": rows, "classes": classes, "partitions": partitions,
+        "peer": "Generator.permutation", "ours_s": statistics.median(mine), "peer_s": statistics.median(floor),
+        "times_the_floor": ratio, "ns_per_row": statistics.median(mine) / rows * 1e9,
+    }  # fmt: skip
+
+
+def peak_memory(rows: int, classes: int, partitions: int) -> dict[str, object]:
+    """Peak memory above the labels, in a process of its own."""
+    import subprocess
+
+    program = (
+        "import resource, numpy as np\n"
+        "from flskew.partitioners import DirichletPartitioner\n"
+        f"labels = np.arange({rows}, dtype=np.uint32).astype(np.uint8) % {classes}\n"
+        "np.random.default_rng(0).shuffle(labels)\n"
+        "DirichletPartitioner(2, 'label', 1.0).assign(labels[:1000])\n"
+        # The labels' own peak is behind us: what is asked for next decides.
+        "before = int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize()\n"
+        f"assignment = DirichletPartitioner({partitions}, 'label', 0.5, min_partition_size=0).assign(labels)\n"
+        "print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)\n"
+    )
+    output = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    before, peak = map(int, output.split())
+    return {"scheme": "DirichletPartitioner", "rows": rows, "peak_gb_above_labels": (peak - before) / 1e9}
+
+
+def draw(records: list[dict[str, object]], path: Path) -> None:
+    """Time over rows, ours and the floor, on two logarithmic axes."""
+    from matplotlib.figure import Figure
+
+    points = sorted((r for r in records if "times_the_floor" in r and r["classes"] == 100), key=lambda r: r["rows"])
+    peers = [r for r in records if r.get("peer") == "flwr-datasets" and r["scheme"] == "DirichletPartitioner"]
+    if not points:
+        return
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    rows = [r["rows"] for r in points]
+    axes.loglog(rows, [r["ours_s"] for r in points], "o-", color="#0072b2", label="flskew, 100 classes")
+    axes.loglog(rows, [r["peer_s"] for r in points], "s--", color="#666666", label="NumPy: one permutation")
+    axes.loglog([r["rows"] for r in peers], [r["peer_s"] for r in peers], "^:", color="#d55e00",
+                label="flwr-datasets, 10 classes, 100 partitions")  # fmt: skip
+    axes.set(xlabel="rows", ylabel="seconds", title="Dirichlet partitioner: time over rows")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--full", action="store_true", help="every scheme at a million rows, and up to 10^8 rows")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    arguments = parser.parse_args()
+    # Flower Datasets warns each time it draws again.
+    warnings.simplefilter("ignore")
+
+    records: list[dict[str, object]] = []
+
+    def note(record: dict[str, object]) -> None:
+        records.append(record)
+        print("  ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in record.items()), flush=True)
+
+    print("Ratios: how many times as fast as flwr-datasets, to the first partition")
+    some = ["DirichletPartitioner", "PathologicalPartitioner"]
+    for rows, partitions, names in (
+        (60_000, 10, None),
+        (60_000, 100, None),
+        (10**6, 100, None if arguments.full else some),
+    ):
+        for record in against_flower(rows, partitions, names):
+            note(record)
+    print("Ratios: how many times the floor, one random permutation of as many rows")
+    for rows, partitions in [(10**6, 100), (10**7, 1000), *([(10**8, 10_000)] if arguments.full else [])]:
+        note(against_floor(rows, 100, partitions))
+    for rows, classes, partitions in ((10**5, 10**5, 10), (10**6, 10**6, 10), (10**6, 10, 10**4), (10**6, 10, 10**5)):
+        note(against_floor(rows, classes, partitions))
+    if arguments.full:
+        note(peak_memory(10**8, 100, 10_000))
+
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    about = {"python": platform.python_version(), "machine": platform.machine()}
+    about |= {name: version(name) for name in ("flskew", "flwr-datasets", "datasets", "numpy")}
+    report = {"about": about, "records": records}
+    (arguments.output / "partitioners.json").write_text(json.dumps(report, indent=1) + "\n")
+    draw(records, arguments.output / "partitioners.png")
+    print(f"written: {arguments.output / 'partitioners.json'} and .png")
+
+
+if __name__ == "__main__":
+    main()

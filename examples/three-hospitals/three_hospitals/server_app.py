@@ -1,0 +1,58 @@
+"""The ServerApp: averages what the hospitals learned, and scores it on test images of all ten digits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from flwr.app import ArrayRecord, Context, MetricRecord
+from flwr.serverapp import Grid, ServerApp
+
+from flskew import FedAvg, FedProx
+from three_hospitals.settings import Settings
+from three_hospitals.task import EXCLUDED, evaluate, initial_parameters, load_data
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run the rounds; leave the scores after each and the last parameters in `context.state`."""
+    settings = Settings.from_run_config(context.run_config)
+    train, test = load_data(settings.data_dir)
+
+    def evaluate_fn(server_round: int, arrays: ArrayRecord) -> MetricRecord:
+        score = evaluate(arrays.to_numpy_ndarrays(), test)
+        return MetricRecord({"loss": score.loss, "accuracy": score.accuracy, "recall": score.recall.tolist()})
+
+    result = strategy(settings).start(
+        grid,
+        ArrayRecord(initial_parameters(train.images.shape[1], settings)),
+        num_rounds=settings.num_server_rounds,
+        evaluate_fn=evaluate_fn,
+    )
+    scores = result.evaluate_metrics_serverapp
+    for server_round, score in scores.items():
+        context.state[f"round-{server_round}"] = score
+    context.state["arrays"] = result.arrays
+    if settings.results_file:
+        by_round = [dict(scores[server_round]) for server_round in sorted(scores)]
+        Path(settings.results_file).write_text(json.dumps({"rounds": by_round}, indent=2), encoding="utf-8")
+
+
+def strategy(settings: Settings) -> FedAvg:
+    """FedAvg, or FedProx where there is a proximal term; every round needs every hospital."""
+    make: Callable[..., FedAvg] = FedAvg
+    if settings.proximal_mu != 0:
+        make = partial(FedProx, proximal_mu=settings.proximal_mu)
+    return make(
+        fraction_evaluate=settings.fraction_evaluate,
+        # By default, a round starts as soon as two nodes are there, and goes on with one reply.
+        min_train_nodes=len(EXCLUDED),
+        min_evaluate_nodes=len(EXCLUDED),
+        min_available_nodes=len(EXCLUDED),
+        min_replies=len(EXCLUDED),
+        seed=settings.seed,
+    )

@@ -1,0 +1,70 @@
+"""The app's settings: `[tool.flwr.app.config]` of pyproject.toml, as one checked value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is told; each field is a setting of the same name, with `-` for `_`.
+
+    Raises:
+        ValueError: A setting is out of range; the message names it.
+    """
+
+    num_server_rounds: int
+    local_epochs: int
+    learning_rate: float
+    momentum: float
+    batch_size: int
+    proximal_mu: float
+    fraction_evaluate: float
+    hidden_units: int
+    on_excluded: Literal["redistribute", "drop"]
+    seed: int
+    data_dir: str
+    results_file: str
+
+    def __post_init__(self) -> None:
+        """Refuse what would only fail in the middle of a run."""
+        for name in ("num_server_rounds", "local_epochs", "batch_size", "hidden_units"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{_key(name)} must be at least 1, got {getattr(self, name)}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning-rate must be > 0, got {self.learning_rate}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must be at least 0 and below 1, got {self.momentum}")
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0, got {self.seed}")
+        # The other settings are checked by flskew and Flower before the first round.
+
+    @classmethod
+    def from_run_config(cls, run_config: Mapping[str, bool | float | int | str]) -> Settings:
+        """Read the settings from a context's `run_config`; other keys in it are left alone.
+
+        Raises:
+            LookupError: A setting is missing.
+            TypeError: A setting is of the wrong type.
+        """
+        values: dict[str, Any] = {}
+        for name, wanted in _TYPES.items():
+            if _key(name) not in run_config:
+                raise LookupError(f"the run config has no {_key(name)!r}; set it in [tool.flwr.app.config]")
+            value = run_config[_key(name)]
+            if wanted is float and type(value) is int:  # TOML's 1 for 1.0
+                value = float(value)
+            if type(value) is not wanted:
+                raise TypeError(f"{_key(name)} must be of type {wanted.__name__}, got {value!r}")
+            values[name] = value
+        return cls(**values)
+
+
+# The annotations are text here; only on_excluded's is not a plain type's name.
+_TYPES = {f.name: {"int": int, "float": float}.get(str(f.type), str) for f in fields(Settings)}
+
+
+def _key(name: str) -> str:
+    return name.replace("_", "-")

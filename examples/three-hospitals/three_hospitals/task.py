@@ -1,0 +1,201 @@
+"""The task: who holds which images, the model, its local training and its score.
+
+The model is scikit-learn's MLPClassifier; its parameters are the list `[*coefs_, *intercepts_]`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from flskew import Assignment, LabelExclusionPartitioner, ProximalTerm
+from three_hospitals import mnist
+from three_hospitals.settings import Settings
+
+Images: TypeAlias = NDArray[np.float32]
+"""(num_images, num_pixels), each pixel between -1 and 1."""
+
+Labels: TypeAlias = NDArray[np.int64]
+"""(num_images,) digits, 0 to 9."""
+
+Recall: TypeAlias = NDArray[np.float64]
+"""(10,) for each digit the fraction of its images that was recognised; NaN where there are none."""
+
+Parameters: TypeAlias = list[NDArray[np.float32]]
+"""Weights of the hidden and of the output layer, then biases of the hidden and of the output layer."""
+
+DIGITS = np.arange(10)
+
+EXCLUDED = ((1, 3, 7), (2, 5, 8), (4, 6, 9))
+"""For each hospital the digits it has never seen."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images and their labels, sealed: they are loaded once and shared."""
+
+    images: Images
+    labels: Labels
+
+    def __post_init__(self) -> None:
+        """Seal the arrays."""
+        self.images.setflags(write=False)
+        self.labels.setflags(write=False)
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.labels)
+
+    def rows(self, rows: NDArray[np.int64]) -> Split:
+        """The images in these rows."""
+        return Split(self.images[rows], self.labels[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """How well a model reads a split."""
+
+    loss: float
+    accuracy: float
+    recall: Recall
+
+
+@lru_cache(maxsize=1)
+def load_data(data_dir: str) -> tuple[Split, Split]:
+    """Load the training and the test images, the same in every run.
+
+    Args:
+        data_dir: The folder with MNIST's four files; or empty for the 1,797 digits of 8 x 8 pixels that come with
+            scikit-learn, of which a third, drawn once and for all, is the test set.
+    """
+    if data_dir:
+        pixels, labels, test_pixels, test_labels = mnist.load(data_dir)
+        return Split(_scaled(pixels, 255), labels), Split(_scaled(test_pixels, 255), test_labels)
+    digits = load_digits()
+    train, test = train_test_split(
+        np.arange(len(digits.target)), test_size=1 / 3, stratify=digits.target, random_state=0
+    )
+    everything = Split(_scaled(digits.data, 16), digits.target.astype(np.int64))
+    return everything.rows(train), everything.rows(test)
+
+
+def _scaled(pixels: NDArray[np.uint8] | NDArray[np.float64], white: float) -> Images:
+    return pixels.astype(np.float32) / np.float32(white / 2) - np.float32(1)
+
+
+def assign(labels: Labels, settings: Settings) -> Assignment:
+    """Decide which hospital holds which training images: none holds a digit it is said never to have seen."""
+    partitioner = LabelExclusionPartitioner(EXCLUDED, on_excluded=settings.on_excluded, seed=settings.seed)
+    return partitioner.assign(labels)
+
+
+@lru_cache(maxsize=len(EXCLUDED))
+def load_hospital(partition_id: int, settings: Settings) -> tuple[Split, Split]:
+    """Load a hospital's own training images, and as test images its share of the test set: the digits it holds."""
+    train, test = load_data(settings.data_dir)
+    assignment = assign(train.labels, settings)
+    matched = assignment.match(test.labels, seed=settings.seed)
+    return train.rows(assignment[partition_id]), test.rows(matched[partition_id])
+
+
+def initial_parameters(num_pixels: int, settings: Settings) -> Parameters:
+    """Draw the weights that everybody starts from."""
+    # The first call draws the weights and takes a step, here one too short to change them.
+    model = _new_model(num_pixels, settings.hidden_units, seed=settings.seed, learning_rate=1e-30)
+    return weights(model)
+
+
+def weights(model: MLPClassifier) -> Parameters:
+    """The model's own arrays, in the order in which they travel."""
+    return [*model.coefs_, *model.intercepts_]
+
+
+def train(
+    parameters: Parameters,
+    data: Split,
+    settings: Settings,
+    key: tuple[int, int],
+    term: ProximalTerm | None = None,
+) -> tuple[Parameters, float]:
+    """Train on a hospital's images for `local-epochs` epochs, with momentum that starts at rest.
+
+    Args:
+        parameters: Where to start; left as they are.
+        data: The hospital's own images.
+        settings: Learning rate, momentum, batch size, epochs and seed.
+        key: The round and the partition id: with the seed, they draw the order of the images.
+        term: FedProx's, which acts after each mini-batch.
+
+    Returns:
+        The trained parameters, and the mean loss in the last epoch.
+    """
+    rng = np.random.default_rng((settings.seed, *key))
+    model = _model(parameters, learning_rate=settings.learning_rate, momentum=settings.momentum)
+    with_term = term is not None and term.mu > 0
+    # One call trains on as many mini-batches as its rows make, and leaves no room for the term in between.
+    rows_per_call = settings.batch_size if with_term else len(data)
+    loss = 0.0
+    # Mini-batches are too small to share: on busy cores, two threads take many times as long as one.
+    with threadpool_limits(1, user_api="blas"):
+        for _ in range(settings.local_epochs):
+            order = rng.permutation(len(data))
+            loss = 0.0
+            for start in range(0, len(data), rows_per_call):
+                batch = data.rows(order[start : start + rows_per_call])
+                model.batch_size = min(settings.batch_size, len(batch))
+                model.partial_fit(batch.images, batch.labels)
+                if term is not None:
+                    term.step(weights(model), settings.learning_rate)
+                loss += model.loss_ * len(batch) / len(data)
+    return weights(model), float(loss)
+
+
+def evaluate(parameters: Parameters, data: Split) -> Score:
+    """Score the parameters on a split."""
+    probabilities = _model(parameters).predict_proba(data.images)
+    right = probabilities.argmax(axis=1) == data.labels
+    likelihoods = probabilities[np.arange(len(data)), data.labels]
+    present = np.bincount(data.labels, minlength=len(DIGITS))
+    recognised = np.bincount(data.labels[right], minlength=len(DIGITS))
+    recall = np.full(len(DIGITS), np.nan)
+    np.divide(recognised, present, out=recall, where=present > 0)
+    tiny = np.finfo(likelihoods.dtype).tiny
+    return Score(float(-np.log(likelihoods.clip(min=tiny)).mean()), float(right.mean()), recall)
+
+
+def _new_model(
+    num_pixels: int, hidden_units: int, *, learning_rate: float = 0.01, momentum: float = 0.0, seed: int = 0
+) -> MLPClassifier:
+    """Make an MLP of random weights that knows all ten digits, even if it will be trained on seven."""
+    model = MLPClassifier(
+        (hidden_units,),
+        solver="sgd",
+        alpha=0.0,
+        learning_rate_init=learning_rate,
+        momentum=momentum,
+        nesterovs_momentum=False,
+        shuffle=False,
+        batch_size=1,
+        random_state=seed,
+    )
+    return model.partial_fit(np.zeros((1, num_pixels), np.float32), DIGITS[:1], classes=DIGITS)
+
+
+def _model(parameters: Parameters, *, learning_rate: float = 0.01, momentum: float = 0.0) -> MLPClassifier:
+    """Make an MLP of the given weights."""
+    num_pixels, hidden_units = parameters[0].shape
+    model = _new_model(num_pixels, hidden_units, learning_rate=learning_rate, momentum=momentum)
+    # In place: scikit-learn's optimizer may hold on to these arrays.
+    for array, value in zip(weights(model), parameters, strict=True):
+        array[...] = value
+    # The step that made the arrays left momentum behind; without an optimizer, the next step makes one at rest.
+    del model._optimizer
+    return model

@@ -1,0 +1,112 @@
+"""Build the wheel and the sdist, look inside, and use the wheel where nothing else of the project is.
+
+Run by `make wheel`. Ends with exit code 1 and one line that says what is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DIST = ROOT / "dist"
+NOT_SHIPPED = {".ci", "benchmarks", "docs", "examples", "scripts", "tests"}
+PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+# The script that a user's first line amounts to, in an environment that has nothing but the wheel.
+FIRST_LINE = """
+import sys
+import flskew
+heavy = {"datasets", "flwr", "flwr_datasets", "matplotlib", "pandas", "pyarrow", "ray", "sklearn", "torch"}
+loaded = sorted(heavy & sys.modules.keys())
+assert not loaded, f"import flskew loads {loaded}"
+assert "site-packages" in flskew.__file__, f"this is not the installed wheel: {flskew.__file__}"
+for name in flskew.__all__:
+    getattr(flskew, name)
+print(f"flskew {flskew.__version__}: {len(flskew.__all__)} public names, each of them there")
+"""
+
+
+def main() -> None:
+    """Build, inspect, install, use."""
+    wheel, sdist = build()
+    check_wheel(wheel)
+    check_sdist(sdist)
+    run([sys.executable, "-m", "twine", "check", "--strict", str(wheel), str(sdist)], cwd=ROOT)
+    with tempfile.TemporaryDirectory(prefix="flskew-wheel-") as folder:
+        use(wheel, Path(folder))
+    print(f"wheel: {wheel.name} and {sdist.name} are complete; the README's code runs on the wheel alone")
+
+
+def build() -> tuple[Path, Path]:
+    """Build both from the checkout: the wheel by way of the sdist, so the sdist is complete too."""
+    shutil.rmtree(DIST, ignore_errors=True)
+    run([sys.executable, "-m", "build", "--outdir", str(DIST), str(ROOT)], cwd=ROOT, quiet=True)
+    (wheel,) = DIST.glob("*.whl")
+    (sdist,) = DIST.glob("*.tar.gz")
+    return wheel, sdist
+
+
+def check_wheel(wheel: Path) -> None:
+    """Check that the wheel holds the package, all of it, and nothing else."""
+    names = set(zipfile.ZipFile(wheel).namelist())
+    (info,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
+    package = ROOT / "src"
+    sources = {
+        path.relative_to(package).as_posix()
+        for path in (package / "flskew").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    found = {name for name in names if not name.startswith(f"{info}/")}
+    require(found == sources, f"{wheel.name} differs from src in {sorted(found ^ sources)}")
+    require("flskew/py.typed" in names, f"{wheel.name} lacks py.typed")
+    require(f"{info}/licenses/LICENSE" in names, f"{wheel.name} lacks its LICENSE")
+
+
+def check_sdist(sdist: Path) -> None:
+    """Check that the sdist holds what a build needs, and no tests."""
+    with tarfile.open(sdist) as archive:
+        names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
+    for needed in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "src/flskew/py.typed"):
+        require(needed in names, f"{sdist.name} lacks {needed}")
+    stray = sorted(name for name in names if name.split("/")[0] in NOT_SHIPPED)
+    require(not stray, f"{sdist.name} holds {stray}")
+
+
+def use(wheel: Path, folder: Path) -> None:
+    """Install the wheel without extras in an empty environment, import it and run the README's code there."""
+    run([sys.executable, "-m", "venv", str(folder / "venv")], cwd=folder)
+    python = folder / "venv" / "bin" / "python"
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    run([*pip, "install", str(wheel)], cwd=folder)
+    run([*pip, "check"], cwd=folder)
+    run([str(python), "-I", "-c", FIRST_LINE], cwd=folder)
+    blocks = PYTHON_BLOCK.findall((ROOT / "README.md").read_text("utf-8"))
+    require(bool(blocks), "README.md has no python block to run")
+    script = folder / "readme.py"
+    script.write_text("\n".join(blocks), "utf-8")
+    run([str(python), "-I", str(script)], cwd=folder)
+
+
+def run(command: list[str], *, cwd: Path, quiet: bool = False) -> None:
+    """Run a command and end with its output when it fails."""
+    result = subprocess.run(command, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if not quiet or result.returncode:
+        print(result.stdout, end="", flush=True)
+    require(result.returncode == 0, f"exit code {result.returncode} from {' '.join(command[:4])} ...")
+
+
+def require(holds: bool, otherwise: str) -> None:
+    """End with a message unless the condition holds."""
+    if not holds:
+        sys.exit(f"wheel: {otherwise}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Non-IID federated data, and training on it with Flower.
+
+flskew splits a data set among clients in a chosen, skewed, reproducible way, turns any model whose parameters are NumPy
+arrays into a Flower client, and runs FedAvg and FedProx that check what clients send. Flower is the engine throughout.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from flskew._version import __version__
+
+if TYPE_CHECKING:
+    from flskew.assignment import Assignment as Assignment
+    from flskew.assignment import PartitionIdError as PartitionIdError
+    from flskew.client import ClientError as ClientError
+    from flskew.client import ProximalTerm as ProximalTerm
+    from flskew.client import client_app as client_app
+    from flskew.client import partition_id as partition_id
+    from flskew.partitioners import DirichletPartitioner as DirichletPartitioner
+    from flskew.partitioners import DistributionPartitioner as DistributionPartitioner
+    from flskew.partitioners import ExtendedDirichletPartitioner as ExtendedDirichletPartitioner
+    from flskew.partitioners import GroupedNaturalIdPartitioner as GroupedNaturalIdPartitioner
+    from flskew.partitioners import IidPartitioner as IidPartitioner
+    from flskew.partitioners import InnerDirichletPartitioner as InnerDirichletPartitioner
+    from flskew.partitioners import LabelExclusionPartitioner as LabelExclusionPartitioner
+    from flskew.partitioners import NaturalIdPartitioner as NaturalIdPartitioner
+    from flskew.partitioners import PachinkoPartitioner as PachinkoPartitioner
+    from flskew.partitioners import PathologicalPartitioner as PathologicalPartitioner
+    from flskew.partitioners import QuantityPartitioner as QuantityPartitioner
+    from flskew.partitioners import ShardPartitioner as ShardPartitioner
+    from flskew.simulation import LocalGrid as LocalGrid
+    from flskew.simulation import read_app_config as read_app_config
+    from flskew.simulation import simulate as simulate
+    from flskew.strategies import FedAvg as FedAvg
+    from flskew.strategies import FedProx as FedProx
+    from flskew.strategies import RoundError as RoundError
+
+# Each public name and the module it lives in, which is imported when the name is first used: who only splits data waits
+# for no Flower, and who only trains waits for no Flower Datasets.
+_HOMES = {
+    "Assignment": "flskew.assignment",
+    "ClientError": "flskew.client",
+    "DirichletPartitioner": "flskew.partitioners",
+    "DistributionPartitioner": "flskew.partitioners",
+    "ExtendedDirichletPartitioner": "flskew.partitioners",
+    "FedAvg": "flskew.strategies",
+    "FedProx": "flskew.strategies",
+    "GroupedNaturalIdPartitioner": "flskew.partitioners",
+    "IidPartitioner": "flskew.partitioners",
+    "InnerDirichletPartitioner": "flskew.partitioners",
+    "LabelExclusionPartitioner": "flskew.partitioners",
+    "LocalGrid": "flskew.simulation",
+    "NaturalIdPartitioner": "flskew.partitioners",
+    "PachinkoPartitioner": "flskew.partitioners",
+    "PartitionIdError": "flskew.assignment",
+    "PathologicalPartitioner": "flskew.partitioners",
+    "ProximalTerm": "flskew.client",
+    "QuantityPartitioner": "flskew.partitioners",
+    "RoundError": "flskew.strategies",
+    "ShardPartitioner": "flskew.partitioners",
+    "client_app": "flskew.client",
+    "partition_id": "flskew.client",
+    "read_app_config": "flskew.simulation",
+    "simulate": "flskew.simulation",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used (PEP 562)."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, loaded or not."""
+    return sorted(__all__)

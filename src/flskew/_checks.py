@@ -1,0 +1,113 @@
+"""Checks on arguments that several rooms share; each error names argument, rule, value and remedy."""
+
+from __future__ import annotations
+
+import numbers
+import operator
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+T = TypeVar("T")
+
+
+def integer(name: str, value: object, *, minimum: int | None = None) -> int:
+    """Return `value` as an int: any integer type but bool, and at least `minimum`."""
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}") from None
+    if minimum is not None and number < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {number}")
+    return number
+
+
+def optional_integer(name: str, value: object, *, minimum: int) -> int | None:
+    """Return None as it is, and anything else as `integer` does."""
+    return None if value is None else integer(name, value, minimum=minimum)
+
+
+def positive(name: str, value: object, remedy: str) -> float:
+    """Return a finite number > 0 as a float."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a finite number > 0, got {value!r} of type {type(value).__name__}; {remedy}")
+    number = float(value)
+    if not (np.isfinite(number) and number > 0):
+        raise ValueError(f"{name} must be a finite number > 0, got {value!r}; {remedy}")
+    return number
+
+
+def seed(value: object) -> int:
+    """Return a seed as an int; None is refused, for it means another split in every process."""
+    if value is None:
+        raise TypeError(
+            "seed must be an integer, got None: each client process would draw a split of its own and "
+            "they would overlap; pass any integer, the default is 42"
+        )
+    return integer("seed", value)
+
+
+def enough_rows(min_partition_size: int, num_partitions: int, num_rows: int) -> None:
+    """Refuse a minimum that the rows cannot meet."""
+    needed = min_partition_size * num_partitions
+    if needed > num_rows:
+        raise ValueError(
+            f"min_partition_size={min_partition_size} for {num_partitions} partitions needs {needed} rows, "
+            f"got {num_rows}; lower min_partition_size or num_partitions"
+        )
+
+
+def sizes_fit(partition_sizes: NDArray[np.int64], num_rows: int) -> None:
+    """Refuse sizes that the rows cannot meet."""
+    needed = int(partition_sizes.sum())
+    if needed > num_rows:
+        raise ValueError(f"partition_sizes sum to {needed}, and there are {num_rows} rows; lower the sizes")
+
+
+def truth(name: str, value: object) -> bool:
+    """Return `value` as a bool: True or False and nothing that merely looks true."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def choice(name: str, value: T, allowed: tuple[T, ...]) -> T:
+    """Return `value` when it is one of `allowed`."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+    return value
+
+
+def column_name(name: str, value: object) -> str:
+    """Return the name of a column of a data set."""
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{name} must be the name of a column, got {value!r}")
+    return value
+
+
+def concentration(
+    value: object, count: int | None, *, name: str = "alpha", per: str = "partition"
+) -> NDArray[np.float64]:
+    """Return a Dirichlet concentration as (count,) numbers, each finite and > 0; as (1,) or any number, for None."""
+    rule = f"{name} must be a finite number > 0, or one such number per {per}"
+    try:
+        # Fractions and the like are real numbers to Python, and mere objects to NumPy.
+        array = np.asarray(float(value) if isinstance(value, numbers.Rational) else value)
+    except ValueError:
+        raise TypeError(f"{rule}, got {value!r}") from None
+    if array.dtype.kind not in "iuf" or isinstance(value, bool):
+        raise TypeError(f"{rule}, got {value!r} of type {type(value).__name__}")
+    if array.ndim > 0 and array.shape != (count or array.size,):
+        raise ValueError(
+            f"{rule}, got an array of shape {array.shape}; pass {count or 'as many'} numbers, or one for all"
+        )
+    values = np.broadcast_to(array, count or max(array.size, 1)).astype(np.float64)
+    wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+    if len(wrong):
+        place = "" if array.ndim == 0 else f" for {per} {wrong[0]}"
+        raise ValueError(f"{rule}, got {float(values[wrong[0]])!r}{place}; smaller is more skewed, e.g. 0.1")
+    values.setflags(write=False)
+    return values

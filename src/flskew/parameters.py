@@ -1,0 +1,180 @@
+"""Lists of arrays to and from Flower's records, and whether they are finite.
+
+A Flower `Array` holds the bytes of a `.npy` file. Reading one here is a view on those bytes, and writing one is a
+single copy, so that a model of a gigabyte costs a gigabyte and not three.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import numpy as np
+from flwr.app import Array, ArrayRecord
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+__all__ = [
+    "Parameters",
+    "ParametersError",
+    "all_finite",
+    "array_from_numpy",
+    "numpy_from_array",
+    "parameters_from_record",
+    "record_from_parameters",
+]
+
+Parameters: TypeAlias = list[NDArray[Any]]
+"""A model's weights in a fixed order; each array has a dtype and shape of its own."""
+
+_NUMPY_STYPE = "numpy.ndarray"
+# Elements looked at together: no temporary is ever as large as the model.
+_BLOCK = 1 << 16
+
+
+class ParametersError(ValueError):
+    """Arrays cannot be read, written or averaged; the message names the array and the remedy."""
+
+
+def numpy_from_array(array: Array, name: str = "array") -> NDArray[Any]:
+    """Return a read-only view on the bytes of a Flower `Array`, without a copy.
+
+    Args:
+        array: Serialized by NumPy, as `Array(ndarray)` and `ArrayRecord(list_of_ndarrays)` do.
+        name: What errors call it.
+
+    Raises:
+        ParametersError: Another serialization, Python objects (they would have to be unpickled), a void type such as
+            a bfloat16 that was written as raw bytes, or bytes that disagree with the dtype and shape `array` claims.
+
+    Example:
+        >>> import numpy as np
+        >>> from flwr.app import Array
+        >>> numpy_from_array(Array(np.arange(3.0)))
+        array([0., 1., 2.])
+    """
+    if array.stype != _NUMPY_STYPE:
+        raise ParametersError(f"{name}: serialized as {array.stype!r}; send it as a NumPy array ({_NUMPY_STYPE!r})")
+    header = io.BytesIO(array.data)
+    try:
+        version = npy.read_magic(header)
+        if version == (1, 0):
+            shape, is_fortran, dtype = npy.read_array_header_1_0(header)
+        elif version == (2, 0):
+            shape, is_fortran, dtype = npy.read_array_header_2_0(header)
+        else:
+            raise ValueError(f"format version {version} is for structured arrays")
+    except Exception as error:  # the header parser raises whatever Python's own parser raises
+        raise ParametersError(f"{name}: its bytes are not a .npy array ({error})") from error
+    _refuse_unreadable_dtype(dtype, name)
+    if not _same_dtype(array.dtype, dtype) or tuple(array.shape) != shape:
+        raise ParametersError(
+            f"{name}: said to be {array.dtype} {tuple(array.shape)} but its bytes hold {dtype} {shape}; "
+            "make it with Array(ndarray)"
+        )
+    count = math.prod(shape)
+    num_bytes = len(array.data) - header.tell()
+    if min(shape, default=0) < 0 or num_bytes != count * dtype.itemsize:
+        raise ParametersError(
+            f"{name}: {dtype} {shape} takes {count * dtype.itemsize} bytes, got {num_bytes}; it was cut or damaged"
+        )
+    if num_bytes == 0:
+        empty: NDArray[Any] = np.empty(shape, dtype)
+        empty.setflags(write=False)
+        return empty
+    flat = np.frombuffer(array.data, dtype, count, header.tell())
+    return flat.reshape(shape, order="F" if is_fortran else "C")
+
+
+def array_from_numpy(array: NDArray[Any] | np.generic, name: str = "array") -> Array:
+    """Return a Flower `Array` with the same bytes as `Array(array)`, in one copy instead of two.
+
+    Raises:
+        ParametersError: `array` is not a NumPy array, or holds Python objects, structured rows or a mask.
+
+    Example:
+        >>> import numpy as np
+        >>> array_from_numpy(np.zeros((2, 3), np.float32)).shape
+        (2, 3)
+    """
+    if not isinstance(array, np.ndarray | np.generic):  # arithmetic on a 0-d array gives a NumPy scalar
+        raise ParametersError(f"{name}: a NumPy array is needed, got {type(array).__name__}; use numpy.asarray")
+    if isinstance(array, np.ma.MaskedArray):
+        raise ParametersError(f"{name}: a mask cannot be sent; use numpy.ma.filled")
+    _refuse_unreadable_dtype(array.dtype, name)
+    plain = np.asarray(array)
+    fields = npy.header_data_from_array_1_0(plain)
+    header = io.BytesIO()
+    npy.write_array_header_1_0(header, fields)
+    ordered = plain.T if fields["fortran_order"] else plain
+    body = np.ascontiguousarray(ordered).reshape(-1).view(np.uint8).data if plain.nbytes else b""
+    return Array(str(plain.dtype), tuple(plain.shape), _NUMPY_STYPE, b"".join((header.getvalue(), body)))
+
+
+def parameters_from_record(record: ArrayRecord) -> Parameters:
+    """Return the arrays of a record in its order, as read-only views on its bytes.
+
+    Raises:
+        ParametersError: An array cannot be read; see `numpy_from_array`.
+    """
+    return [numpy_from_array(array, f"array {name!r}") for name, array in record.items()]
+
+
+def record_from_parameters(parameters: Iterable[NDArray[Any]], names: Iterable[str] | None = None) -> ArrayRecord:
+    """Return a record of arrays, under Flower's own names "0", "1", ... or the names given.
+
+    Args:
+        parameters: The arrays; they are copied, one at a time.
+        names: One distinct name per array, in the same order.
+
+    Raises:
+        ParametersError: The names are not distinct or not as many as the arrays, or an array cannot be sent.
+
+    Example:
+        >>> import numpy as np
+        >>> list(record_from_parameters([np.zeros(2), np.ones(3)], ["weight", "bias"]))
+        ['weight', 'bias']
+    """
+    numbered = ((str(index), array) for index, array in enumerate(parameters))
+    record = ArrayRecord()
+    for name, array in numbered if names is None else itertools.zip_longest(names, parameters):
+        if name is None or array is None or name in record:
+            raise ParametersError(f"each array needs a name of its own: stopped at {name!r} after {list(record)}")
+        record[name] = array_from_numpy(array, f"array {name!r}")
+    return record
+
+
+def all_finite(array: NDArray[Any]) -> bool:
+    """Return whether an array holds neither NaN nor infinity; integers, booleans and text always do not.
+
+    Example:
+        >>> import numpy as np
+        >>> all_finite(np.array([1.0, np.nan]))
+        False
+    """
+    if array.dtype.kind not in "fc":
+        return True
+    flat = array.ravel(order="K")
+    marks = np.empty(min(_BLOCK, flat.size), np.bool_)
+    for start in range(0, flat.size, _BLOCK):
+        block = flat[start : start + _BLOCK]
+        if not np.isfinite(block, out=marks[: block.size]).all():
+            return False
+    return True
+
+
+def _same_dtype(name: str, dtype: np.dtype[Any]) -> bool:
+    try:
+        return np.dtype(name) == dtype
+    except TypeError:
+        return False
+
+
+def _refuse_unreadable_dtype(dtype: np.dtype[Any], name: str) -> None:
+    if dtype.hasobject:
+        raise ParametersError(f"{name}: Python objects would have to be unpickled; convert it to a numeric dtype")
+    if dtype.kind == "V":
+        raise ParametersError(f"{name}: NumPy has no arithmetic for {dtype}; convert it, bfloat16 to float32")

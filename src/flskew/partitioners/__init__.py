@@ -1,0 +1,33 @@
+"""Partitioners: rules that split a data set among clients, one scheme a module."""
+
+from __future__ import annotations
+
+from flskew.partitioners.base import LabelPartitioner, Partitioner
+from flskew.partitioners.dirichlet import DirichletPartitioner
+from flskew.partitioners.distribution import DistributionPartitioner
+from flskew.partitioners.extended_dirichlet import ExtendedDirichletPartitioner
+from flskew.partitioners.iid import IidPartitioner
+from flskew.partitioners.inner_dirichlet import InnerDirichletPartitioner
+from flskew.partitioners.label_exclusion import LabelExclusionPartitioner
+from flskew.partitioners.natural_id import GroupedNaturalIdPartitioner, NaturalIdPartitioner
+from flskew.partitioners.pachinko import PachinkoPartitioner
+from flskew.partitioners.pathological import PathologicalPartitioner
+from flskew.partitioners.quantity import QuantityPartitioner
+from flskew.partitioners.shard import ShardPartitioner
+
+__all__ = [
+    "DirichletPartitioner",
+    "DistributionPartitioner",
+    "ExtendedDirichletPartitioner",
+    "GroupedNaturalIdPartitioner",
+    "IidPartitioner",
+    "InnerDirichletPartitioner",
+    "LabelExclusionPartitioner",
+    "LabelPartitioner",
+    "NaturalIdPartitioner",
+    "PachinkoPartitioner",
+    "Partitioner",
+    "PathologicalPartitioner",
+    "QuantityPartitioner",
+    "ShardPartitioner",
+]

@@ -1,0 +1,150 @@
+"""What every partitioner is: a rule, and a partitioner of Flower Datasets."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import cast
+
+import flwr_datasets.partitioner
+from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
+
+from flskew import _checks
+from flskew.assignment import Assignment
+from flskew.labels import LabelColumn, read_column, read_labels
+from flskew.streams import Streams
+from flskew.typing import Counts, Labels
+
+__all__ = ["LabelPartitioner", "Partitioner"]
+
+
+class Partitioner(flwr_datasets.partitioner.Partitioner):
+    """A rule that splits rows by their labels, with its hyper-parameters and seed.
+
+    Use it on labels (`assign`), or give it to a `FederatedDataset` like any partitioner of Flower Datasets. A scheme of
+    your own subclasses it and writes `_assign`, or `LabelPartitioner` and writes `_counts`.
+
+    Args:
+        num_partitions: At least 1.
+        partition_by: The column with the labels, in a data set.
+        seed: Any integer; the same seed, arguments and labels give the same assignment, in every process.
+    """
+
+    def __init__(self, num_partitions: int, partition_by: str | None, seed: int) -> None:
+        super().__init__()
+        self._num_partitions = _checks.integer("num_partitions", num_partitions, minimum=1)
+        self._partition_by = None if partition_by is None else _checks.column_name("partition_by", partition_by)
+        self._seed = _checks.seed(seed)
+        self._num_bins: int | None = None
+        self._assignment: Assignment | None = None
+
+    def assign(self, labels: Labels, /) -> Assignment:
+        """Split rows by their labels, with no data set needed.
+
+        Args:
+            labels: One label per row: integers, strings or booleans, as a list, a NumPy array, a pandas or Arrow
+                column, or a column of a Hugging Face data set. They are not changed.
+
+        Returns:
+            The assignment: the same one each time, for the same labels.
+
+        Raises:
+            TypeError: Labels of another type, nested or mixed.
+            ValueError: A label is missing (None, NaN), or the scheme cannot split these labels.
+        """
+        column = read_labels(labels, num_bins=self._num_bins)
+        self._check_num_rows(len(column))
+        return self._assign(column, Streams(self._seed))
+
+    @property
+    def assignment(self) -> Assignment:
+        """The assignment of the data set that the partitioner is bound to.
+
+        Raises:
+            AttributeError: No data set is bound yet.
+        """
+        if self._assignment is None:
+            self._check_num_rows(self.dataset.num_rows)
+            self._assignment = self._assign_dataset(self.dataset)
+        return self._assignment
+
+    def load_partition(self, partition_id: int) -> Dataset:
+        """Return one partition of the bound data set.
+
+        Raises:
+            PartitionIdError: There is no such partition; both a KeyError and an IndexError.
+        """
+        return cast("Dataset", self.dataset.select(self.assignment[partition_id]))
+
+    @property
+    def num_partitions(self) -> int:
+        """Total number of partitions."""
+        return self._num_partitions
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data set that the partitioner is bound to; it can be set once."""
+        return super().dataset
+
+    @dataset.setter
+    def dataset(self, value: Dataset) -> None:
+        _check_dataset(value)
+        # The setter of the class above, which super() does not reach.
+        flwr_datasets.partitioner.Partitioner.dataset.__set__(self, value)  # type: ignore[attr-defined]
+
+    @abstractmethod
+    def _assign(self, column: LabelColumn, streams: Streams) -> Assignment:
+        """Split these labels; everything random comes from `streams`."""
+
+    def _assign_dataset(self, dataset: Dataset) -> Assignment:
+        if self._partition_by is None:
+            raise ValueError("partition_by must name the column with the labels, got None")
+        return self._assign(read_column(dataset, self._partition_by, num_bins=self._num_bins), Streams(self._seed))
+
+    def _check_num_rows(self, num_rows: int) -> None:
+        if self._num_partitions > num_rows:
+            raise ValueError(
+                f"num_partitions={self._num_partitions} is more than the {num_rows} rows there are; "
+                f"lower num_partitions"
+            )
+
+
+class LabelPartitioner(Partitioner):
+    """A partitioner that decides only how many rows of each class each partition gets; which rows is drawn by lot.
+
+    A scheme of your own subclasses it and writes `_counts`.
+
+    Args:
+        num_partitions: At least 1.
+        partition_by: The column with the labels, in a data set.
+        seed: Any integer.
+        shuffle: Whether the rows of a partition are in random order, or in that of the data set.
+        num_bins: For a continuous target, the number of quantile bins that become its classes; None for labels.
+    """
+
+    def __init__(
+        self, num_partitions: int, partition_by: str, seed: int, *, shuffle: bool = True, num_bins: int | None = None
+    ) -> None:
+        super().__init__(num_partitions, _checks.column_name("partition_by", partition_by), seed)
+        self._shuffle = _checks.truth("shuffle", shuffle)
+        self._num_bins = _checks.optional_integer("num_bins", num_bins, minimum=1)
+
+    def _assign(self, column: LabelColumn, streams: Streams) -> Assignment:
+        return Assignment._from_counts(column, self._counts(column, streams), streams, shuffle=self._shuffle)
+
+    @abstractmethod
+    def _counts(self, column: LabelColumn, streams: Streams) -> Counts:
+        """Return (num_classes, num_partitions) counts, no class's sum above its rows."""
+
+
+def _check_dataset(value: object) -> None:
+    if isinstance(value, DatasetDict | IterableDatasetDict):
+        splits = list(value)
+        raise TypeError(
+            f"dataset must be one split, got a {type(value).__name__} of {', '.join(map(repr, splits))}; "
+            f"pass one of them, e.g. dataset[{(splits or ['train'])[0]!r}]"
+        )
+    if isinstance(value, IterableDataset):
+        raise TypeError(
+            "dataset must be a Dataset, got a stream (IterableDataset), whose rows have no positions; "
+            "load it without streaming=True"
+        )

@@ -1,0 +1,89 @@
+"""Run configs: checked, flat, and read from the pyproject.toml of a Flower app."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import TypeAlias
+
+__all__ = ["RunConfig", "flat_config", "read_app_config"]
+
+RunConfig: TypeAlias = dict[str, bool | float | int | str]
+"""What an app finds in `context.run_config`."""
+
+
+def flat_config(config: Mapping[str, object]) -> RunConfig:
+    """Return a run config as Flower hands it to apps: the keys of nested tables joined by dots.
+
+    Raises:
+        TypeError: It is not a mapping, a key is not text, or a value is not a bool, int, float, str or table.
+
+    Example:
+        >>> flat_config({"learning-rate": 0.1, "model": {"hidden": 64}})
+        {'learning-rate': 0.1, 'model.hidden': 64}
+    """
+    if not isinstance(config, Mapping):
+        raise TypeError(
+            f"run_config must be a dictionary, got {type(config).__name__}; "
+            "flskew.simulation.read_app_config(path) reads that of an app"
+        )
+    return dict(_flattened(config, ""))
+
+
+def read_app_config(path: str | PathLike[str], overrides: Mapping[str, object] | None = None) -> RunConfig:
+    """Return the `[tool.flwr.app.config]` of an app, flat, as `flwr run` would hand it to the app.
+
+    Args:
+        path: The app's directory, or its pyproject.toml.
+        overrides: Values in place of the app's own, like `flwr run --run-config`; only for keys that the app has.
+
+    Raises:
+        FileNotFoundError: There is no pyproject.toml.
+        LookupError: An override names a key that the app's config does not have.
+        TypeError: A value is not a bool, int, float, str or table.
+        ValueError: The file is not TOML, or holds no `[tool.flwr.app]`.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> app = pathlib.Path(tempfile.mkdtemp())
+        >>> _ = (app / "pyproject.toml").write_text("tool.flwr.app.config.learning-rate = 0.1")
+        >>> read_app_config(app, {"learning-rate": 0.2})
+        {'learning-rate': 0.2}
+    """
+    file = Path(path)
+    if file.is_dir():
+        file /= "pyproject.toml"
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no {file}; pass the directory of a Flower app or its pyproject.toml")
+    with file.open("rb") as stream:
+        try:
+            project: object = tomllib.load(stream)
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"{file} is not TOML: {error}") from error
+    for name in ("tool", "flwr", "app"):
+        project = project.get(name) if isinstance(project, dict) else None
+    if not isinstance(project, dict):
+        raise ValueError(f"{file} holds no [tool.flwr.app]; it is not a Flower app")
+    config = flat_config(project.get("config", {}))
+    for key, value in flat_config(overrides or {}).items():
+        if key not in config:
+            raise LookupError(f"{key!r} is not in [tool.flwr.app.config] of {file}, which has {sorted(config)}")
+        config[key] = value
+    return config
+
+
+def _flattened(config: Mapping[str, object], prefix: str) -> Iterator[tuple[str, bool | float | int | str]]:
+    for key, value in config.items():
+        if not isinstance(key, str):
+            raise TypeError(f"run_config: the keys must be text, got {key!r}")
+        if isinstance(value, Mapping):
+            yield from _flattened(value, f"{prefix}{key}.")
+        elif isinstance(value, bool | float | int | str):
+            yield f"{prefix}{key}", value
+        else:
+            raise TypeError(
+                f"run_config[{prefix + key!r}] must be a bool, int, float or str, got {value!r} of type "
+                f"{type(value).__name__}; convert it, a path with str()"
+            )

@@ -1,0 +1,241 @@
+"""A Flower grid whose nodes live in this process."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+import traceback
+import weakref
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from flwr.app import Context, Error, Message, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.common.constant import ErrorCode
+from flwr.serverapp import Grid
+
+from flskew import _checks
+from flskew.simulation.config import RunConfig, flat_config
+from flskew.simulation.identity import SERVER_NODE_ID, Identity, new_run
+from flskew.simulation.isolation import isolated_context, isolated_message
+from flskew.simulation.progress import Progress
+
+if TYPE_CHECKING:
+    from flwr.supercore.run import Run
+
+__all__ = ["FIRST_NODE_ID", "LocalGrid"]
+
+FIRST_NODE_ID = 1000
+"""The node that holds partition i is number 1000 + i; 1 is the server."""
+
+_run_ids = itertools.count(1)
+_logger = logging.getLogger("flwr")
+
+
+@dataclass
+class _Outcome:
+    request: Message
+    reply: Message
+    seconds: float
+
+
+class LocalGrid(Grid):
+    """A Flower `Grid` whose nodes live in this process: no Ray, no SuperLink, no other process.
+
+    Every Flower strategy starts on it, and gets its `Result` at once:
+    `FedAvg().start(LocalGrid(client_app, 3), arrays, num_rounds=3)`. Clients run one after the other, in the order of
+    their messages, so two runs are alike. The rest is as in Flower's simulation: each node has "partition-id" and
+    "num-partitions" in its node config and keeps its context from round to round; what a client does to a message
+    or a context is seen by nobody else; a client that raises answers with Flower's error reply, and what it did to
+    its context is dropped. A client whose own work takes longer than the timeout of the round is late, as on a network,
+    and its reply is lost, but it cannot be interrupted.
+
+    In force until `close`, the end of a `with` block, or the end of the grid's life, is the identity that Flower needs
+    to make messages.
+
+    Args:
+        client_app: Runs on every node.
+        num_supernodes: How many nodes there are, >= 1; also the number of partitions.
+        run_config: What apps find in `context.run_config`; nested tables are flattened with dots.
+
+    Raises:
+        TypeError: `client_app` is not a `ClientApp`, `num_supernodes` not an integer, or a value of `run_config` not a
+            bool, int, float or str.
+        ValueError: `num_supernodes` is less than 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from flwr.app import ArrayRecord
+        >>> from flskew import FedAvg, client_app
+        >>> class Client:
+        ...     def __init__(self, context):
+        ...         self.value = context.node_config["partition-id"]
+        ...     def fit(self, parameters, config):
+        ...         return [np.full_like(parameters[0], self.value)], 10, {}
+        >>> grid = LocalGrid(client_app(Client), 3)
+        >>> result = FedAvg(fraction_evaluate=0.0).start(grid, ArrayRecord([np.zeros(2)]), num_rounds=1)
+        >>> result.arrays.to_numpy_ndarrays()  # (0 + 1 + 2) / 3
+        [array([1., 1.])]
+    """
+
+    nodes_are_fixed = True
+    """No further node will ever connect, so there is no use in waiting for one."""
+
+    def __init__(
+        self, client_app: ClientApp, num_supernodes: int, run_config: Mapping[str, object] | None = None
+    ) -> None:
+        self._client_app = checked_client_app(client_app)
+        count = _checks.integer("num_supernodes", num_supernodes, minimum=1)
+        config = flat_config(run_config or {})
+        self._run = new_run(next(_run_ids), config)
+        self._contexts = {FIRST_NODE_ID + index: self._new_context(index, count, config) for index in range(count)}
+        self._outcomes: dict[str, _Outcome] = {}
+        self._num_messages = itertools.count(1)
+        self._close = weakref.finalize(self, Identity(self._run.run_id).release)
+
+    def close(self) -> None:
+        """Give up the identity; a second call does nothing."""
+        self._close()
+
+    def __enter__(self) -> Self:
+        """Return the grid."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the grid."""
+        self.close()
+
+    def set_run(self, run: Run | int) -> None:
+        """Set the run: Flower's `Run`, or its number as earlier releases have it."""
+        self._run = new_run(run, self._run.override_config) if isinstance(run, int) else run
+
+    @property
+    def run(self) -> Run:
+        """Flower's `Run`."""
+        return self._run
+
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
+        """Return a message to a node; the same as Flower's `Message(...)`."""
+        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+
+    def get_node_ids(self) -> list[int]:
+        """Return the ids of all nodes; that of partition i is 1000 + i."""
+        return list(self._contexts)
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        """Run the client of each message, in order, and keep the replies until they are pulled.
+
+        Returns:
+            One id per message, without those to a node that does not exist, which are logged and left out as in
+            Flower's simulation.
+        """
+        pending = list(messages)
+        expired = [_has_expired(message) for message in pending]
+        message_ids = []
+        with Progress(pending[0].metadata.message_type if pending else "", len(pending)) as progress:
+            for message, has_expired in zip(pending, expired, strict=True):
+                if message.metadata.dst_node_id not in self._contexts:
+                    _logger.error("There is no node %d; the message to it is lost", message.metadata.dst_node_id)
+                    continue
+                message_ids.append(self._push(message, has_expired))
+                progress.advance()
+        return message_ids
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        """Return the replies to the messages of these ids, each once; ids that are not known bring no reply."""
+        outcomes = [self._outcomes.pop(message_id, None) for message_id in message_ids]
+        return [_unless_expired(outcome) for outcome in outcomes if outcome is not None]
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
+        """Run the clients and return the replies of those that took no longer than `timeout` seconds each."""
+        outcomes = [self._outcomes.pop(message_id) for message_id in self.push_messages(messages)]
+        return [_unless_expired(outcome) for outcome in outcomes if timeout is None or outcome.seconds <= timeout]
+
+    def _new_context(self, index: int, count: int, config: RunConfig) -> Context:
+        return Context(
+            run_id=self._run.run_id,
+            node_id=FIRST_NODE_ID + index,
+            node_config={"partition-id": index, "num-partitions": count},
+            state=RecordDict(),
+            run_config=dict(config),
+        )
+
+    def _push(self, message: Message, has_expired: bool) -> str:
+        metadata = message.metadata
+        message_id = f"{self._run.run_id}-{next(self._num_messages)}"
+        # As Flower's grids do, so that the sender can match replies with messages.
+        metadata.__dict__.update(_run_id=self._run.run_id, _src_node_id=SERVER_NODE_ID, _message_id=message_id)
+        if has_expired:
+            self._outcomes[message_id] = _Outcome(message, _expired(message), 0.0)
+            return message_id
+        # Elsewhere nodes work side by side: the time that a client waits here for the one before it is not its own.
+        metadata.created_at = time.time()
+        started = time.monotonic()
+        reply = self._answer(isolated_message(message))
+        seconds = time.monotonic() - started
+        reply.metadata.__dict__["_message_id"] = f"{message_id}-reply"
+        self._outcomes[message_id] = _Outcome(message, reply, seconds)
+        return message_id
+
+    def _answer(self, message: Message) -> Message:
+        node_id = message.metadata.dst_node_id
+        context = isolated_context(self._contexts[node_id])
+        try:
+            reply = self._client_app(message, context)
+            _check_reply(reply, message)
+            reply = isolated_message(reply)
+            self._contexts[node_id] = isolated_context(context)
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # on a network, even a client that exits takes nobody else with it
+            reason = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
+            _logger.error("The client of node %d raised %s", node_id, reason)
+            return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message)
+        return reply
+
+
+def checked_client_app(client_app: object) -> ClientApp:
+    """Return `client_app` when it is one.
+
+    Raises:
+        TypeError: It is something else; the message says how to make one.
+    """
+    if not isinstance(client_app, ClientApp):
+        raise TypeError(
+            f"client_app must be a flwr.clientapp.ClientApp, got {type(client_app).__name__}; "
+            "flskew.client_app(client_fn) makes one of a function that returns a client"
+        )
+    return client_app
+
+
+def _check_reply(reply: object, message: Message) -> None:
+    if not isinstance(reply, Message):
+        raise TypeError(
+            f"the ClientApp must return a Message, got {type(reply).__name__}; use Message(content, reply_to=message)"
+        )
+    if reply.metadata.reply_to_message_id != message.metadata.message_id:
+        raise ValueError("the ClientApp returned a Message that is no reply; use Message(content, reply_to=message)")
+
+
+def _has_expired(message: Message) -> bool:
+    return message.metadata.created_at + message.metadata.ttl < time.time()
+
+
+def _expired(message: Message) -> Message:
+    metadata = message.metadata
+    reason = f"The message or its reply outlived its time to live of {metadata.ttl} s"
+    reply = Message(Error(ErrorCode.MESSAGE_UNAVAILABLE, reason), reply_to=message)
+    # The server itself, not the node, tells that a message has expired.
+    reply.metadata.__dict__["_src_node_id"] = SERVER_NODE_ID
+    return reply
+
+
+def _unless_expired(outcome: _Outcome) -> Message:
+    return _expired(outcome.request) if _has_expired(outcome.request) else outcome.reply

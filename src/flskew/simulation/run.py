@@ -1,0 +1,69 @@
+"""A whole Flower app, server and clients, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flwr.app import Context, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import ServerApp
+
+from flskew.simulation.config import flat_config
+from flskew.simulation.grid import LocalGrid, checked_client_app
+from flskew.simulation.identity import SERVER_NODE_ID
+
+__all__ = ["simulate"]
+
+
+def simulate(
+    server_app: ServerApp,
+    client_app: ClientApp,
+    num_supernodes: int,
+    run_config: Mapping[str, object] | None = None,
+) -> Context:
+    """Run a Flower app in this process and return the server's context.
+
+    The apps are those that `flwr run` starts, unchanged; what the server leaves in `context.state` is in the context
+    returned. `LocalGrid` says how the clients run.
+
+    Args:
+        server_app: Runs once.
+        client_app: Runs on every node.
+        num_supernodes: How many nodes there are, >= 1.
+        run_config: What both apps find in `context.run_config`; `read_app_config(path)` reads that of an app.
+
+    Returns:
+        The server's context.
+
+    Raises:
+        TypeError: An app is not an app, `num_supernodes` is not an integer, or a value of `run_config` cannot be sent.
+        ValueError: `num_supernodes` is less than 1.
+        Exception: Whatever the ServerApp raises, as it is.
+
+    Example:
+        >>> from flwr.app import Context, MetricRecord
+        >>> from flwr.clientapp import ClientApp
+        >>> from flwr.serverapp import Grid, ServerApp
+        >>> server_app = ServerApp()
+        >>> @server_app.main()
+        ... def main(grid: Grid, context: Context) -> None:
+        ...     context.state["seen"] = MetricRecord({"nodes": len(list(grid.get_node_ids()))})
+        >>> simulate(server_app, ClientApp(), num_supernodes=5).state["seen"]["nodes"]
+        5
+    """
+    if not isinstance(server_app, ServerApp):
+        raise TypeError(
+            f"server_app must be a flwr.serverapp.ServerApp, got {type(server_app).__name__}; "
+            "the order is simulate(server_app, client_app, num_supernodes)"
+        )
+    config = flat_config(run_config or {})
+    with LocalGrid(checked_client_app(client_app), num_supernodes, config) as grid:
+        context = Context(
+            run_id=grid.run.run_id,
+            node_id=SERVER_NODE_ID,
+            node_config={},
+            state=RecordDict(),
+            run_config=dict(config),
+        )
+        server_app(grid, context)
+    return context

@@ -1,0 +1,58 @@
+"""Checks on what a strategy is given before it does anything."""
+
+from __future__ import annotations
+
+import math
+import numbers
+
+from flwr.app import ArrayRecord
+
+from flskew.strategies.checks import BadReplyError, check_arrays
+
+__all__ = ["fraction", "initial", "mu", "seconds"]
+
+
+def fraction(name: str, value: object) -> float:
+    """Return a share of the nodes, 0 ... 1."""
+    number = _real(name, value)
+    if not 0 <= number <= 1:
+        raise ValueError(f"{name} must be between 0 and 1, got {value!r}; it is a share of the nodes")
+    return number
+
+
+def seconds(name: str, value: object) -> float:
+    """Return a duration, > 0 and possibly infinite."""
+    number = _real(name, value)
+    if not number > 0:
+        raise ValueError(f"{name} must be > 0 seconds, got {value!r}")
+    return number
+
+
+def mu(name: str, value: object) -> float:
+    """Return the strength of a proximal term, finite and >= 0."""
+    number = _real(name, value)
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(f"{name} must be finite and >= 0, got {value!r}; 0 is FedAvg, typical values are 0.001 to 1")
+    return number
+
+
+def initial(arrays: object) -> ArrayRecord:
+    """Return the model of round 0: an ArrayRecord with at least one array, all of finite numbers."""
+    if not isinstance(arrays, ArrayRecord):
+        raise TypeError(
+            f"initial_arrays must be an ArrayRecord, got {type(arrays).__name__}; "
+            "use flwr.app.ArrayRecord(list_of_numpy_arrays)"
+        )
+    if not arrays:
+        raise ValueError("initial_arrays is empty; put the model's parameters into it")
+    try:
+        check_arrays(arrays, arrays)
+    except BadReplyError as error:
+        raise ValueError(f"initial_arrays: {error}") from error
+    return arrays
+
+
+def _real(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}")
+    return float(value)

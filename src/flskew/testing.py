@@ -1,0 +1,187 @@
+"""The laws of partitioners, to check a partitioner of your own against.
+
+Every partitioner of flskew keeps them; a partitioner that does not will surprise somebody: two clients that train on
+the same row, a test set split otherwise than its training set, a run that nobody can repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from copy import deepcopy
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import flwr_datasets.partitioner
+import numpy as np
+from datasets import Dataset
+
+from flskew.assignment import Assignment
+from flskew.labels import read_labels
+from flskew.typing import Label, Labels
+
+__all__ = ["Assigns", "LawError", "check_partitioner"]
+
+
+@runtime_checkable
+class Assigns(Protocol):
+    """Whatever makes an assignment of labels."""
+
+    def assign(self, labels: Labels, /) -> Assignment:
+        """Split rows by their labels."""
+        ...
+
+
+class LawError(AssertionError):
+    """A partitioner breaks one of the laws; the message says which, and how."""
+
+
+_Assign: TypeAlias = Callable[[Labels], Assignment]
+
+
+def check_partitioner(
+    partitioner: Assigns | flwr_datasets.partitioner.Partitioner,
+    labels: Sequence[Label],
+    *,
+    drops_rows: bool = False,
+    by_class: bool = False,
+) -> None:
+    """Check that a partitioner keeps the laws, on labels of your choice.
+
+    1. Every row is in exactly one partition, or unassigned if the scheme drops rows by request.
+    2. The same labels give the same assignment, a second time and after a call that failed.
+    3. The labels' container does not matter, and is not changed.
+    4. A missing label is an error, and no row is silently dropped.
+    5. A class's counts depend neither on the order of the rows nor on which other classes there are, for schemes that
+       treat classes one by one (`by_class`).
+    6. Bound to a data set, it loads the same partitions, and refuses ids that no partition has.
+
+    Call it with several seeds and labels, or from a property test. It does not measure time, and it cannot tell whether
+    positions are favoured, which takes many seeds.
+
+    Args:
+        partitioner: Anything with `assign`, or a partitioner of Flower Datasets that is not bound to a data set yet.
+        labels: One label per row; enough rows for the partitioner, at least two classes.
+        drops_rows: Whether the scheme may leave rows unassigned.
+        by_class: Whether the scheme treats each class without regard to the others.
+
+    Raises:
+        LawError: A law is broken; an AssertionError, so a test fails on it.
+
+    Example:
+        >>> from flskew import DirichletPartitioner
+        >>> check_partitioner(DirichletPartitioner(3, "label", 0.5), [row % 4 for row in range(90)])
+    """
+    labels = list(labels)
+    given = tuple(labels)
+    assign = _assign_of(partitioner)
+    assignment = assign(labels)
+    if tuple(labels) != given:
+        raise LawError("law 3: the list of labels was changed")
+    _check_rows(assignment, labels, drops_rows)
+    _check_repeats(assign, assignment, labels)
+    _check_containers(assign, assignment, labels)
+    _check_missing(assign, labels)
+    if by_class:
+        _check_by_class(assign, assignment, labels)
+    if isinstance(partitioner, flwr_datasets.partitioner.Partitioner):
+        _check_binding(partitioner, assignment, labels)
+
+
+def _assign_of(partitioner: Assigns | flwr_datasets.partitioner.Partitioner) -> _Assign:
+    """How to assign labels with it; a partitioner of Flower Datasets is copied and bound each time."""
+    if isinstance(partitioner, Assigns):
+        return partitioner.assign
+
+    def assign(labels: Labels) -> Assignment:
+        values = labels if isinstance(labels, list) else np.asarray(labels)
+        return Assignment.from_partitions(_bound_rows(partitioner, values), labels)
+
+    return assign
+
+
+def _bound_rows(partitioner: flwr_datasets.partitioner.Partitioner, labels: Iterable[Label]) -> list[list[int]]:
+    values = list(labels)
+    bound = deepcopy(partitioner)
+    columns = {_label_column(partitioner): values, "flskew row": list(range(len(values)))}
+    bound.dataset = Dataset.from_dict(columns)
+    return [bound.load_partition(i)["flskew row"][:] for i in range(bound.num_partitions)]
+
+
+def _label_column(partitioner: flwr_datasets.partitioner.Partitioner) -> str:
+    # Where all partitioners of Flower Datasets keep it, and ours.
+    return getattr(partitioner, "_partition_by", None) or "label"
+
+
+def _check_rows(assignment: Assignment, labels: Sequence[Label], drops_rows: bool) -> None:
+    rows = np.concatenate([*assignment, assignment.unassigned])
+    times = np.bincount(rows, minlength=len(labels))
+    if len(times) > len(labels):
+        raise LawError(f"law 1: row {rows.max()} is in a partition, and there are {len(labels)} rows")
+    if (times > 1).any():
+        raise LawError(f"law 1: row {np.argmax(times > 1)} is in {times.max()} places, and must be in one")
+    if (times == 0).any():
+        raise LawError(f"law 1: row {np.argmin(times)} is nowhere, neither in a partition nor unassigned")
+    if len(assignment.unassigned) and not drops_rows:
+        raise LawError(
+            f"law 1: {len(assignment.unassigned)} rows are unassigned, the first {assignment.unassigned[0]}; "
+            f"pass drops_rows=True if the scheme drops rows by request"
+        )
+    codes = read_labels(labels).codes
+    for partition_id, own in enumerate(assignment):
+        counted = np.bincount(codes[own], minlength=len(assignment.classes))
+        if not np.array_equal(counted, assignment.label_counts[partition_id]):
+            raise LawError(f"law 1: label_counts of partition {partition_id} are not those of its rows")
+
+
+def _check_repeats(assign: _Assign, assignment: Assignment, labels: Sequence[Label]) -> None:
+    if assign(labels) != assignment:
+        raise LawError("law 2: a second call with the same labels gave another assignment")
+    # Whatever it raises, the point is what comes after.
+    with suppress(Exception):
+        assign([])
+    if assign(labels) != assignment:
+        raise LawError("law 2: after a call that failed, the same labels gave another assignment")
+
+
+def _check_containers(assign: _Assign, assignment: Assignment, labels: list[Label]) -> None:
+    array = np.array(labels)
+    array.setflags(write=False)
+    if assign(array) != assignment:
+        raise LawError("law 3: the same labels in a read-only array gave another assignment")
+
+
+def _check_missing(assign: _Assign, labels: list[Label]) -> None:
+    damaged: list[Label] = [*labels]
+    damaged[len(damaged) // 2] = None  # type: ignore[call-overload]
+    try:
+        assign(damaged)
+    except (TypeError, ValueError):
+        return
+    raise LawError(f"law 4: label None at row {len(damaged) // 2} was taken; raise a ValueError that names the row")
+
+
+def _check_by_class(assign: _Assign, assignment: Assignment, labels: list[Label]) -> None:
+    if not np.array_equal(assign(labels[::-1]).label_counts, assignment.label_counts):
+        raise LawError("law 5: the order of the rows changed the class counts")
+    kept = assignment.classes.tolist()[::2]
+    fewer = assign([label for label in labels if label in kept])
+    places = [assignment.classes.tolist().index(label) for label in kept]
+    changed = (fewer.label_counts != assignment.label_counts[:, places]).any(axis=0)
+    if changed.any():
+        raise LawError(f"law 5: the counts of class {kept[int(np.argmax(changed))]!r} depend on which others there are")
+
+
+def _check_binding(
+    partitioner: flwr_datasets.partitioner.Partitioner, assignment: Assignment, labels: list[Label]
+) -> None:
+    loaded = _bound_rows(partitioner, labels)
+    if loaded != [rows.tolist() for rows in assignment]:
+        raise LawError("law 6: load_partition gives other rows than assign")
+    bound = deepcopy(partitioner)
+    bound.dataset = Dataset.from_dict({_label_column(partitioner): labels})
+    for wrong in (len(loaded), -1):
+        try:
+            bound.load_partition(wrong)
+        except (KeyError, IndexError, ValueError):
+            continue
+        raise LawError(f"law 6: load_partition({wrong}) gave a partition, and there are {len(loaded)}")

@@ -1,0 +1,81 @@
+"""Named array types, so that a signature says what an array holds and not only that it is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "Alpha",
+    "ArrowColumn",
+    "Classes",
+    "Codes",
+    "Counts",
+    "Edges",
+    "Label",
+    "LabelCounts",
+    "Labels",
+    "Offsets",
+    "Rows",
+    "Shares",
+    "Sizes",
+]
+
+Label: TypeAlias = int | str | bool
+"""One class: a whole number, a string or a truth value."""
+
+Rows: TypeAlias = NDArray[np.int64]
+"""Positions in the user's data set, each >= 0."""
+
+Offsets: TypeAlias = NDArray[np.int64]
+"""(num_partitions + 1,), rising from 0: partition i lies between offsets i and i + 1."""
+
+Sizes: TypeAlias = NDArray[np.int64]
+"""(num_partitions,) or (num_classes,) numbers of rows."""
+
+Counts: TypeAlias = NDArray[np.int64]
+"""(num_classes, num_partitions) rows of each class that each partition receives."""
+
+LabelCounts: TypeAlias = NDArray[np.int64]
+"""(num_partitions, num_classes): the same from the partitions' side."""
+
+Shares: TypeAlias = NDArray[np.float64]
+"""(num_classes, num_partitions), each row a class: non-negative, summing to 1."""
+
+Codes: TypeAlias = NDArray[np.unsignedinteger[Any]]
+"""(num_rows,) the position of each row's label in the sorted classes."""
+
+Classes: TypeAlias = NDArray[np.int64] | NDArray[np.uint64] | NDArray[np.str_] | NDArray[np.bool_]
+"""(num_classes,) the distinct labels, sorted."""
+
+Edges: TypeAlias = NDArray[np.float64]
+"""(num_classes - 1,) rising: a value lies in the class of as many edges as it reaches."""
+
+Alpha: TypeAlias = float | Sequence[float] | NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
+"""A Dirichlet concentration, > 0: one for all partitions, or one for each."""
+
+
+class ArrowColumn(Protocol):
+    """What a pyarrow Array and ChunkedArray have in common, as far as this library asks."""
+
+    @property
+    def null_count(self) -> int:
+        """The number of missing values."""
+        ...
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        ...
+
+
+class _ArrayLike(Protocol):
+    """Whatever NumPy can read: pandas columns, tensors of any framework."""
+
+    def __array__(self) -> NDArray[Any]: ...
+
+
+Labels: TypeAlias = Sequence[Label] | _ArrayLike | ArrowColumn
+"""One label per row: a list, a NumPy array, a pandas or Arrow column, a column of a Hugging Face data set."""

@@ -1,0 +1,294 @@
+"""A NumPy client as a Flower app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import flwr.client
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.client import NumPyClient
+from flwr.clientapp import ClientApp
+from numpy.typing import NDArray
+
+from flskew.client import ClientError, client_app
+from flskew.simulation import LocalGrid
+
+Fit = Callable[[list[NDArray[Any]], dict[str, Any]], Any]
+ARRAYS = ArrayRecord({"conv.weight": Array(np.arange(6, dtype=np.float32).reshape(2, 3)), "steps": Array(np.array(7))})
+
+
+class Client:
+    """A client made of a function or two."""
+
+    def __init__(self, fit: Fit, evaluate: Fit | None = None) -> None:
+        self.fit = fit
+        if evaluate is not None:
+            self.evaluate = evaluate
+
+
+def echo(parameters: list[NDArray[Any]], config: dict[str, Any]) -> Any:
+    return parameters, 3, {}
+
+
+@pytest.fixture(autouse=True)
+def _identity() -> Iterator[None]:
+    """Flower makes no message before there is a grid."""
+    with LocalGrid(ClientApp(), 1):
+        yield
+
+
+def context() -> Context:
+    return Context(run_id=1, node_id=1000, node_config={}, state=RecordDict(), run_config={})
+
+
+def ask(client: object, kind: str = "train", records: Mapping[str, Any] | None = None) -> RecordDict:
+    """Return what the client's app replies; an exception is raised as it is."""
+    content = RecordDict({"arrays": ARRAYS, "config": ConfigRecord({"lr": 0.5})} if records is None else {**records})
+    message = Message(content, 1000, kind)
+    return client_app(lambda context: client)(message, context()).content  # type: ignore[arg-type, return-value]
+
+
+def test_names_shapes_dtypes_and_values_travel_with_the_servers_record() -> None:
+    def fit(parameters: list[NDArray[Any]], config: dict[str, Any]) -> Any:
+        weight, steps = parameters
+        return [weight * 2, steps + 1], 3, {}
+
+    reply = ask(Client(fit))["arrays"]
+    assert list(reply) == ["conv.weight", "steps"]
+    weight, steps = reply.to_numpy_ndarrays()
+    np.testing.assert_array_equal(weight, 2 * ARRAYS["conv.weight"].numpy(), strict=True)
+    np.testing.assert_array_equal(steps, np.array(8), strict=True)
+
+
+def test_the_parameters_are_the_clients_own_to_change() -> None:
+    before = [array.data for array in ARRAYS.values()]
+    seen = []
+
+    def fit(parameters: list[NDArray[Any]], config: dict[str, Any]) -> Any:
+        seen.append([array.copy() for array in parameters])
+        for array in parameters:
+            array[...] = 0
+        return parameters, 3, {}
+
+    client = Client(fit)
+    ask(client)
+    ask(client)
+    assert [array.data for array in ARRAYS.values()] == before
+    np.testing.assert_array_equal(seen[0][0], seen[1][0])
+
+
+def test_fortran_order_reaches_the_client_and_comes_back() -> None:
+    matrix = np.asfortranarray(np.arange(6.0).reshape(2, 3))
+
+    def fit(parameters: list[NDArray[Any]], config: dict[str, Any]) -> Any:
+        assert parameters[0].flags.f_contiguous
+        return parameters, 1, {}
+
+    reply = ask(Client(fit), records={"arrays": ArrayRecord([matrix])})
+    np.testing.assert_array_equal(reply["arrays"]["0"].numpy(), matrix)
+
+
+def test_the_config_is_a_plain_dictionary_and_empty_without_a_record() -> None:
+    seen: list[object] = []
+
+    def fit(parameters: list[NDArray[Any]], config: dict[str, Any]) -> Any:
+        seen.append(config)
+        return parameters, 3, {}
+
+    ask(Client(fit))
+    ask(Client(fit), records={"arrays": ARRAYS})
+    assert seen == [{"lr": 0.5}, {}]
+    assert type(seen[0]) is dict
+
+
+def test_the_only_record_of_a_kind_is_found_under_any_key_and_answered_under_it() -> None:
+    reply = ask(Client(echo), records={"model": ARRAYS, "settings": ConfigRecord({"lr": 0.5})})
+    assert set(reply) == {"model", "metrics"}
+
+
+def test_metrics_are_beside_the_number_of_examples_and_the_loss() -> None:
+    client = Client(
+        lambda parameters, config: (parameters, np.int64(3), {"accuracy": np.float32(0.5), "done": np.True_}),
+        lambda parameters, config: (np.float32(0.25), 4, {"correct": np.int64(2), "by-class": np.array([0.5, 1])}),
+    )
+    assert ask(client)["metrics"] == {"num-examples": 3, "accuracy": 0.5, "done": 1}
+    assert ask(client, "evaluate")["metrics"] == {
+        "loss": 0.25,
+        "num-examples": 4,
+        "correct": 2,
+        "by-class": [0.5, 1.0],
+    }
+    assert set(ask(client, "evaluate")) == {"metrics"}
+
+
+class Existing(NumPyClient):
+    """A client as Flower's tutorials have it, its types Flower's own."""
+
+    def fit(self, parameters: Any, config: Any) -> Any:
+        return [parameters[0] + 1, parameters[1]], 5, {"train_loss": 0.5}
+
+    def evaluate(self, parameters: Any, config: Any) -> Any:
+        return 0.5, 5, {"accuracy": 0.9}
+
+
+@pytest.mark.parametrize("make", [Existing, lambda: Existing().to_client()], ids=["itself", "to_client"])
+def test_a_flower_numpyclient_works_unchanged(make: Callable[[], object]) -> None:
+    assert ask(make())["metrics"] == {"num-examples": 5, "train_loss": 0.5}
+    assert ask(make(), "evaluate")["metrics"] == {"loss": 0.5, "num-examples": 5, "accuracy": 0.9}
+
+
+def test_a_numpyclient_that_flower_wraps_in_another_works_too() -> None:
+    class Wrapper(NumPyClient):
+        """As Flower's own modules wrap clients: a fit that is Flower's, but not the one of NumPyClient."""
+
+        __module__ = "flwr.client.wrapper"
+
+        def fit(self, parameters: Any, config: Any) -> Any:
+            return Existing().fit(parameters, config)
+
+    assert ask(Wrapper())["metrics"] == {"num-examples": 5, "train_loss": 0.5}
+
+
+def test_flowers_other_kind_of_client_is_told_what_to_become() -> None:
+    class Other(flwr.client.Client):
+        pass
+
+    with pytest.raises(ClientError, match=r"Other is a flwr.client.Client; make it a flwr.client.NumPyClient"):
+        ask(Other())
+
+
+@pytest.mark.parametrize("count", [3, 3.0, np.int32(3), np.array(3)])
+def test_the_number_of_examples_is_any_whole_number(count: Any) -> None:
+    reply = ask(Client(lambda parameters, config: (parameters, count, {})))
+    assert reply["metrics"]["num-examples"] == 3
+    assert type(reply["metrics"]["num-examples"]) is int
+
+
+def test_a_zero_dimensional_parameter_survives_arithmetic_that_makes_it_a_scalar() -> None:
+    reply = ask(
+        Client(lambda parameters, config: ([parameters[0] - np.float32(1)], 1, {})),
+        records={"arrays": ArrayRecord([np.array(3, np.float32)])},
+    )
+    np.testing.assert_array_equal(reply["arrays"]["0"].numpy(), np.array(2, np.float32), strict=True)
+
+
+class OnlyFits(NumPyClient):
+    def fit(self, parameters: Any, config: Any) -> Any:
+        return parameters, 1, {}
+
+
+@pytest.mark.parametrize("client", [Client(echo), OnlyFits()], ids=["no method", "Flower's own"])
+def test_a_client_without_evaluate_says_what_to_do(client: object) -> None:
+    with pytest.raises(ClientError, match=r"has no method evaluate.*give it one, or set fraction_evaluate=0\.0"):
+        ask(client, "evaluate")
+
+
+@pytest.mark.parametrize("client", [object(), NumPyClient()], ids=["no method", "Flower's own"])  # type: ignore[abstract]
+def test_a_client_without_fit_says_so(client: object) -> None:
+    with pytest.raises(ClientError, match=r"has no method fit\(parameters, config\)"):
+        ask(client)
+
+
+WEIGHT, STEPS = (array.numpy() for array in ARRAYS.values())
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (None, r"Client.fit must return \(parameters, num_examples, metrics\), got NoneType"),
+        (([WEIGHT, STEPS], 3), "got 2 values"),
+        ((WEIGHT, 3, {}), "fit must return a list of arrays, got ndarray"),
+        (([WEIGHT], 3, {}), "fit was given 2 arrays and returned 1; return them all, in order"),
+        (([WEIGHT.T, STEPS], 3, {}), r"array 'conv.weight': came with shape \(2, 3\), returned with \(3, 2\)"),
+        (([WEIGHT.astype(float), STEPS], 3, {}), r"'conv.weight': came as float32, returned as float64; use .astype"),
+        (([WEIGHT, [7]], 3, {}), "array 'steps': a NumPy array is needed, got list"),
+        (([WEIGHT, STEPS], 2.5, {}), "num_examples must be an integer, got 2.5 of type float"),
+        (([WEIGHT, STEPS], None, {}), "num_examples must be an integer, got None"),
+        (([WEIGHT, STEPS], True, {}), "num_examples must be an integer, got True"),
+        (([WEIGHT, STEPS], 3, None), "metrics must be a dictionary, got NoneType; return {} when there are none"),
+        (([WEIGHT, STEPS], 3, {"phase": "warm"}), r"metrics\['phase'\] must be a number .* got 'warm' of type str"),
+        (([WEIGHT, STEPS], 3, {"auc": None}), r"metrics\['auc'\] must be a number .* got None"),
+        (([WEIGHT, STEPS], 3, {"f1": {"a": 1}}), r"metrics\['f1'\] must be a number .* one key per entry"),
+        (([WEIGHT, STEPS], 3, {"z": 1j}), r"metrics\['z'\] must be a number"),
+        (([WEIGHT, STEPS], 3, {"l": [1, "a"]}), r"metrics\['l'\] must be a number or a list of numbers, got 'a'"),
+        (([WEIGHT, STEPS], 3, {"m": np.eye(2)}), r"metrics\['m'\] must be a number or a list of numbers"),
+        (([WEIGHT, STEPS], 3, {"big": 2**63}), r"metrics\['big'\] = 9223372036854775808 does not fit 64 bits"),
+        (([WEIGHT, STEPS], 3, {1: 2}), "metrics: the keys must be text, got 1"),
+        (([WEIGHT, STEPS], 3, {"num-examples": 4}), r"metrics\['num-examples'\] = 4 contradicts .* 3; rename it"),
+    ],
+)
+def test_what_fit_must_not_return_is_named_with_its_remedy(returned: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ask(Client(lambda parameters, config: returned))
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (([1.0, 2.0], 3, {}), "the loss must be one number, got a list of 2; return its mean"),
+        (("low", 3, {}), r"metrics\['loss'\] must be a number"),
+        ((0.5, 3, {"loss": 0.25}), r"metrics\['loss'\] = 0.25 contradicts the loss returned beside it, 0.5"),
+        ((0.5, {}), r"must return \(loss, num_examples, metrics\), got 2 values"),
+    ],
+)
+def test_what_evaluate_must_not_return_is_named_with_its_remedy(returned: object, message: str) -> None:
+    with pytest.raises(ClientError, match=message):
+        ask(Client(echo, lambda parameters, config: returned), "evaluate")
+
+
+def test_a_diverged_loss_is_reported_as_it_is() -> None:
+    metrics = ask(Client(echo, lambda parameters, config: (float("nan"), 3, {"loss": float("nan")})), "evaluate")
+    assert np.isnan(metrics["metrics"]["loss"])
+
+
+@pytest.mark.parametrize("count", [0, -3])
+def test_a_count_that_is_no_weight_is_sent_for_the_strategy_to_judge(count: int) -> None:
+    metrics = ask(Client(lambda parameters, config: (parameters, count, {})))["metrics"]
+    assert metrics["num-examples"] == count
+
+
+def test_a_message_without_arrays_or_with_two_records_is_refused() -> None:
+    with pytest.raises(ClientError, match="carries no ArrayRecord"):
+        ask(Client(echo), records={"config": ConfigRecord()})
+    with pytest.raises(ClientError, match=r"2 records of type ArrayRecord, \['a', 'b'\]"):
+        ask(Client(echo), records={"a": ARRAYS, "b": ARRAYS})
+
+
+def test_metrics_the_server_sends_are_let_be() -> None:
+    assert "arrays" in ask(Client(echo), records={"arrays": ARRAYS, "extra": MetricRecord({"x": 1})})
+
+
+def test_the_context_is_that_of_the_node_and_its_state_is_the_clients() -> None:
+    def client_fn(context: Context) -> Client:
+        rounds = context.state.setdefault("memory", MetricRecord({"rounds": 0}))
+
+        def fit(parameters: list[NDArray[Any]], config: dict[str, Any]) -> Any:
+            rounds["rounds"] += 1
+            return parameters, 1, {"rounds": rounds["rounds"]}
+
+        return Client(fit)
+
+    app, mine = client_app(client_fn), context()  # type: ignore[arg-type]
+    replies = [app(Message(RecordDict({"arrays": ARRAYS}), 1000, "train"), mine).content for _ in range(3)]
+    assert [reply["metrics"]["rounds"] for reply in replies] == [1, 2, 3]
+
+
+def test_mods_wrap_the_client() -> None:
+    calls = []
+
+    def mod(message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
+        calls.append(message.metadata.message_type)
+        return call_next(message, context)
+
+    app = client_app(lambda context: Client(echo), mods=[mod])  # type: ignore[arg-type]
+    app(Message(RecordDict({"arrays": ARRAYS}), 1000, "train"), context())
+    assert calls == ["train"]
+
+
+@pytest.mark.parametrize("client_fn", [None, Client(echo), ClientApp()])
+def test_what_is_no_function_is_refused(client_fn: object) -> None:
+    with pytest.raises(TypeError, match=r"client_fn must be a function .* client_app\(lambda context: MyClient\(\)\)"):
+        client_app(client_fn)  # type: ignore[arg-type]

@@ -1,0 +1,171 @@
+"""FedProx's proximal term."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import scipy.optimize
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from flskew.client import ProximalTerm
+
+RNG = np.random.default_rng(0)
+ANCHOR = [RNG.standard_normal((2, 3)), RNG.standard_normal(4), np.array(0.5)]
+W = [np.asarray(array + RNG.standard_normal(array.shape)) for array in ANCHOR]
+
+
+def flat(arrays: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    return np.concatenate([np.ravel(array) for array in arrays])
+
+
+def unflat(vector: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    return [vector[:6].reshape(2, 3), vector[6:10], vector[10:].reshape(())]
+
+
+def copies(arrays: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+    return [array.copy() for array in arrays]
+
+
+def test_the_loss_is_half_mu_times_the_squared_norm_of_all_parameters_together() -> None:
+    # 0.3/2 * ((1-0)^2 + (2-0)^2 + (4-1)^2) = 0.15 * 14 = 2.1, and not 0.15 * (sqrt(5) + 3).
+    term = ProximalTerm(0.3, [np.zeros(2), np.array(1.0)])
+    assert term.loss([np.array([1.0, 2.0]), np.array(4.0)]) == pytest.approx(2.1)
+
+
+@given(mu=st.floats(1e-3, 10))
+def test_the_gradient_is_that_of_the_loss_by_finite_differences(mu: float) -> None:
+    term = ProximalTerm(mu, ANCHOR)
+    gradients = [np.ones_like(array) for array in ANCHOR]
+    term.add_gradient(W, gradients)
+    numeric = scipy.optimize.approx_fprime(flat(W), lambda vector: term.loss(unflat(vector)), 1e-6)
+    np.testing.assert_allclose(flat(gradients) - 1, numeric, rtol=1e-4, atol=1e-4)
+
+
+@given(mu=st.floats(0, 10), learning_rate=st.floats(0, 10))
+def test_a_step_goes_where_the_papers_formula_says(mu: float, learning_rate: float) -> None:
+    stepped = copies(W)
+    ProximalTerm(mu, ANCHOR).step(stepped, learning_rate)
+    strength = learning_rate * mu
+    for ours, w, w_t in zip(stepped, W, ANCHOR, strict=True):
+        np.testing.assert_allclose(ours, (w + strength * w_t) / (1 + strength), rtol=1e-12, atol=1e-12)
+
+
+def test_a_step_minimises_the_term_plus_the_distance_to_where_it_began() -> None:
+    mu, learning_rate = 0.7, 0.4
+    term, stepped = ProximalTerm(mu, ANCHOR), copies(W)
+    term.step(stepped, learning_rate)
+
+    def objective(vector: NDArray[np.float64]) -> float:
+        return term.loss(unflat(vector)) + float(np.sum((vector - flat(W)) ** 2)) / (2 * learning_rate)
+
+    np.testing.assert_allclose(flat(stepped), scipy.optimize.minimize(objective, flat(W)).x, atol=1e-4)
+
+
+def test_steps_and_gradients_are_in_place_and_keep_the_dtype() -> None:
+    anchor = [np.ones(3, np.float32)]
+    w, gradients = [np.full(3, 2, np.float32)], [np.zeros(3, np.float32)]
+    array, gradient = w[0], gradients[0]
+    term = ProximalTerm(np.float64(0.5), anchor)
+    term.add_gradient(w, gradients)
+    term.step(w, 1.0)
+    assert gradient is gradients[0]
+    np.testing.assert_array_equal(gradient, np.full(3, 0.5, np.float32), strict=True)
+    # 1 + (2 - 1) / 1.5
+    np.testing.assert_allclose(array, np.full(3, 1 + 1 / 1.5, np.float32), rtol=1e-6)
+    assert array.dtype == np.float32
+
+
+def test_no_step_leaves_the_anchor_itself() -> None:
+    anchor = [RNG.standard_normal(100).astype(np.float32)]
+    w = [anchor[0].copy()]
+    ProximalTerm(0.37, anchor).step(w, 0.123)
+    np.testing.assert_array_equal(w[0], anchor[0])
+
+
+def test_counters_among_the_parameters_are_let_be() -> None:
+    term = ProximalTerm(1.0, [np.zeros(1), np.array(3)])
+    w, gradients = [np.full(1, 2.0), np.array(7)], [np.zeros(1), np.array(0)]
+    assert term.loss(w) == 2.0  # 1/2 * 2^2, and not 1/2 * (2^2 + 4^2)
+    term.add_gradient(w, gradients)
+    term.step(w, 1.0)
+    assert (int(w[1]), int(gradients[1])) == (7, 0)
+
+
+def test_training_on_the_same_arrays_does_not_move_the_anchor() -> None:
+    weights = [np.zeros(2)]
+    term = ProximalTerm(2.0, weights)
+    weights[0] += 3
+    assert term.loss(weights) == 2 / 2 * (9 + 9)
+
+
+def test_mu_zero_changes_nothing_and_copies_nothing() -> None:
+    big, gradients = [np.ones(2**18)], [np.ones(1)]
+    tracemalloc.start()
+    term = ProximalTerm(0, big)
+    term.step(big, 0.1)
+    term.add_gradient(big, gradients)
+    assert term.loss(big) == 0
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**14
+    assert gradients == [1]
+
+
+@pytest.mark.parametrize(
+    ("config", "mu"),
+    [
+        ({"proximal-mu": 0.1}, 0.1),
+        ({"proximal_mu": 0.2}, 0.2),
+        ({"proximal-mu": 0.3, "proximal_mu": 0.3}, 0.3),
+        ({"proximal-mu": 1}, 1.0),
+        ({"lr": 0.1}, 0.0),
+    ],
+)
+def test_mu_comes_from_the_servers_config_under_either_name(config: dict[str, float], mu: float) -> None:
+    assert ProximalTerm.from_config(config, ANCHOR).mu == mu
+
+
+def test_two_different_mus_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"config gives mu twice and differently, .*; keep 'proximal-mu'"):
+        ProximalTerm.from_config({"proximal-mu": 0.1, "proximal_mu": 0.2}, ANCHOR)
+
+
+@pytest.mark.parametrize("mu", [-0.1, float("nan"), float("inf")])
+def test_a_mu_that_is_negative_or_not_finite_is_refused(mu: float) -> None:
+    with pytest.raises(ValueError, match=r"mu must be finite and >= 0, got .*; 0 is FedAvg"):
+        ProximalTerm(mu, ANCHOR)
+    with pytest.raises(ValueError, match=r"config\['proximal_mu'\] must be finite"):
+        ProximalTerm.from_config({"proximal_mu": mu}, ANCHOR)
+
+
+@pytest.mark.parametrize("mu", ["0.1", None, True, 1j])
+def test_a_mu_that_is_no_number_is_refused(mu: object) -> None:
+    with pytest.raises(TypeError, match="mu must be a number >= 0, got"):
+        ProximalTerm(mu, ANCHOR)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("learning_rate", [-1, float("nan"), float("inf"), "0.1"])
+def test_a_learning_rate_that_makes_no_step_is_refused(learning_rate: float) -> None:
+    with pytest.raises(ValueError, match="learning_rate must be finite and >= 0"):
+        ProximalTerm(0.1, ANCHOR).step(W, learning_rate)
+
+
+def test_a_scalar_where_an_array_is_due_is_refused() -> None:
+    term = ProximalTerm(0.1, [np.array(1.0)])
+    with pytest.raises(TypeError, match=r"parameters\[0\] must be an array, got float64; use numpy.asarray"):
+        term.step([np.float64(2.0)], 0.1)  # type: ignore[list-item]
+    with pytest.raises(TypeError, match=r"gradients\[0\] must be an array"):
+        term.add_gradient([np.array(2.0)], [np.float64(0.0)])  # type: ignore[list-item]
+
+
+def test_arrays_unlike_the_anchor_are_refused() -> None:
+    term = ProximalTerm(0.1, [np.zeros((2, 3))])
+    # Both would broadcast.
+    with pytest.raises(ValueError, match=r"parameters must be shaped like the anchor, \[\(2, 3\)\], got \[\(3,\)\]"):
+        term.loss([np.zeros(3)])
+    with pytest.raises(ValueError, match="gradients must be shaped like the anchor"):
+        term.add_gradient([np.zeros((2, 3))], [np.zeros((1, 2, 3))])

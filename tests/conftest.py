@@ -1,0 +1,100 @@
+"""What every test stands on: no network, no telemetry, no files in the user's home, no deadlines."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import hypothesis
+import pytest
+
+# Read by Flower when it is imported, and inherited by every process that a test starts.
+os.environ.update(
+    FLWR_TELEMETRY_ENABLED="0",
+    FLWR_DISABLE_UPDATE_CHECK="1",
+    FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION="1",
+    RAY_USAGE_STATS_ENABLED="0",
+    HF_HUB_OFFLINE="1",
+    HF_DATASETS_OFFLINE="1",
+    MPLBACKEND="agg",
+)
+# The examples read it too: only a test that asks for MNIST may see it.
+MNIST_DIR = os.environ.pop("FLSKEW_MNIST", None)
+
+# `make test-all` has everything, so there a test that is passed over is a test that is missing.
+NO_SKIPS = bool(os.environ.get("FLSKEW_TEST_ALL"))
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+hypothesis.settings.register_profile(
+    "flskew",
+    deadline=None,
+    derandomize=bool(os.environ.get("CI")),
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("flskew")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose extra is not installed."""
+    for marker, extra in (("ray", "simulation"), ("torch", "torch")):
+        if item.get_closest_marker(marker) and importlib.util.find_spec(marker) is None:
+            pytest.skip(f"needs {marker}: pip install 'flskew[{extra}]'")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skipped test into a failed one where nothing may be skipped."""
+    report = yield
+    return _refuse_skip(report)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Turn a skipped module into a failed one where nothing may be skipped."""
+    report = yield
+    return _refuse_skip(report)
+
+
+def _refuse_skip(report: Report) -> Report:
+    if NO_SKIPS and report.skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"FLSKEW_TEST_ALL is set, so nothing may be skipped. {reason}"
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _flower_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep Flower's state of this run in a folder of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLWR_HOME", str(tmp_path_factory.mktemp("flwr")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def mnist_dir() -> Path:
+    """The folder of the four MNIST files, for tests marked `mnist`."""
+    if MNIST_DIR is None:
+        pytest.skip("needs MNIST: set FLSKEW_MNIST to the folder of its four files")
+    return Path(MNIST_DIR)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The checkout's top folder."""
+    return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def python() -> str:
+    """This interpreter, for tests that need a process of their own."""
+    return sys.executable

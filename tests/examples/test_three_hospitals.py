@@ -1,0 +1,301 @@
+"""Three hospitals: what they reach alone and together, on scikit-learn's digits, and how they train."""
+
+from __future__ import annotations
+
+import random
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, log_loss, recall_score
+from three_hospitals import client_app, server_app
+from three_hospitals.comparison import Comparison
+from three_hospitals.settings import Settings
+from three_hospitals.task import (
+    EXCLUDED,
+    Parameters,
+    Split,
+    assign,
+    evaluate,
+    initial_parameters,
+    load_data,
+    load_hospital,
+    train,
+)
+
+from flskew import FedAvg, FedProx, ProximalTerm, simulate
+from flskew.strategies import RoundError
+
+SHORT = {"num-server-rounds": 2, "local-epochs": 1}
+
+
+@pytest.fixture(scope="module", params=range(5), ids="seed {}".format)
+def comparison(run: ModuleType, request: pytest.FixtureRequest) -> Comparison:
+    return run.compare(run.run_config(overrides={"seed": request.param}))
+
+
+@pytest.fixture(scope="module")
+def short(run: ModuleType) -> Settings:
+    return Settings.from_run_config(run.run_config(overrides=SHORT))
+
+
+@pytest.fixture
+def hospital(short: Settings) -> Split:
+    return load_hospital(1, short)[0]
+
+
+@pytest.fixture
+def parameters(short: Settings) -> Parameters:
+    return initial_parameters(64, short)
+
+
+def test_alone_each_hospital_reads_two_thirds_of_all_digits(comparison: Comparison) -> None:
+    for scores in comparison.alone:
+        assert 0.60 <= scores[-1].accuracy <= 0.72
+
+
+def test_alone_no_hospital_ever_reads_a_digit_it_never_had(comparison: Comparison) -> None:
+    for scores, excluded in zip(comparison.alone, EXCLUDED, strict=True):
+        assert scores[-1].recall[list(excluded)].tolist() == [0, 0, 0]
+
+
+def test_together_they_read_all_digits_within_ten_rounds(comparison: Comparison) -> None:
+    assert len(comparison.together) <= 11  # before the first round, and after each
+    assert comparison.together[-1].accuracy >= 0.95
+
+
+def test_together_each_reads_the_digits_it_never_had(comparison: Comparison) -> None:
+    for excluded in EXCLUDED:
+        assert comparison.together[-1].recall[list(excluded)].min() >= 0.85
+
+
+def test_alone_and_together_start_from_the_same_weights(comparison: Comparison) -> None:
+    starts = {scores[0].accuracy for scores in (*comparison.alone, comparison.together)}
+    assert len(starts) == 1
+    assert {len(scores) for scores in (*comparison.alone, comparison.together)} == {11}
+
+
+def test_every_training_image_is_in_a_hospital_that_may_hold_its_digit(comparison: Comparison) -> None:
+    assert comparison.counts.sum() == 1198  # two thirds of the 1,797 digits
+    for counts, excluded in zip(comparison.counts, EXCLUDED, strict=True):
+        assert np.flatnonzero(counts == 0).tolist() == list(excluded)
+
+
+def test_a_hospital_is_tested_on_its_share_of_the_test_images_of_the_digits_it_holds(short: Settings) -> None:
+    shares = [load_hospital(partition_id, short)[1] for partition_id in range(3)]
+    assert sum(map(len, shares)) == len(load_data("")[1])
+    for share, excluded in zip(shares, EXCLUDED, strict=True):
+        assert not np.isin(share.labels, excluded).any()
+
+
+def test_dropping_loses_the_images_that_redistributing_keeps(run: ModuleType) -> None:
+    settings = Settings.from_run_config(run.run_config(overrides={"on-excluded": "drop"}))
+    labels = load_data("")[0].labels
+    dropped = assign(labels, settings)
+    # Three of ten digits in each of three hospitals: about 1198 * 3/10 = 359 images.
+    assert 300 < len(dropped.unassigned) < 420
+
+
+def test_two_runs_give_the_same_scores(run: ModuleType) -> None:
+    first, second = (run.compare(run.run_config(overrides=SHORT)) for _ in range(2))
+    assert [score.loss for score in first.together] == [score.loss for score in second.together]
+    assert first.recall().tolist() == second.recall().tolist()
+
+
+def test_another_seed_gives_another_split_and_other_weights(run: ModuleType, short: Settings) -> None:
+    other = Settings.from_run_config(run.run_config(overrides={**SHORT, "seed": 43}))
+    labels = load_data("")[0].labels
+    assert assign(labels, short) != assign(labels, other)
+    assert not np.array_equal(initial_parameters(64, short)[0], initial_parameters(64, other)[0])
+
+
+def plain_sgd(parameters: Parameters, data: Split, settings: Settings, key: tuple[int, int], mu: float) -> Parameters:
+    """Train an MLP with momentum in plain NumPy and float64: the oracle for scikit-learn's."""
+    start = [array.astype(np.float64) for array in parameters]
+    w1, w2, b1, b2 = weights = [array.copy() for array in start]
+    velocity = [np.zeros_like(array) for array in weights]
+    rng = np.random.default_rng((settings.seed, *key))
+    for _ in range(settings.local_epochs):
+        order = rng.permutation(len(data))
+        for batch in np.split(order, range(settings.batch_size, len(data), settings.batch_size)):
+            x = data.images[batch].astype(np.float64)
+            hidden = np.maximum(x @ w1 + b1, 0)
+            odds = np.exp(hidden @ w2 + b2)
+            error = (odds / odds.sum(axis=1, keepdims=True) - np.eye(10)[data.labels[batch]]) / len(batch)
+            back = (error @ w2.T) * (hidden > 0)
+            gradients = [x.T @ back, hidden.T @ error, back.sum(axis=0), error.sum(axis=0)]
+            for w, w_start, v, gradient in zip(weights, start, velocity, gradients, strict=True):
+                v *= settings.momentum
+                v -= settings.learning_rate * gradient
+                w += v
+                # The w' that minimises mu/2 * |w' - w_start|^2 + |w' - w|^2 / (2 * learning_rate).
+                w -= (w - w_start) * (1 - 1 / (1 + settings.learning_rate * mu))
+    return weights
+
+
+@pytest.mark.parametrize("mu", [0.0, 0.5])
+def test_local_training_is_sgd_with_momentum_from_rest(
+    parameters: Parameters, hospital: Split, short: Settings, mu: float
+) -> None:
+    assert len(hospital) % short.batch_size != 0  # so that the last mini-batch is a smaller one
+    trained, _ = train(parameters, hospital, short, (1, 1), ProximalTerm(mu, parameters))
+    expected = plain_sgd(parameters, hospital, short, (1, 1), mu)
+    for array, wanted in zip(trained, expected, strict=True):
+        assert array.dtype == np.float32
+        np.testing.assert_allclose(array, wanted, atol=2e-5)
+
+
+def test_local_training_leaves_the_parameters_it_was_given_alone(
+    parameters: Parameters, hospital: Split, short: Settings
+) -> None:
+    before = [array.copy() for array in parameters]
+    train(parameters, hospital, short, (1, 1))
+    assert all(map(np.array_equal, parameters, before))
+
+
+def test_the_order_of_images_depends_on_seed_round_and_hospital_alone(
+    parameters: Parameters, hospital: Split, short: Settings
+) -> None:
+    once, again, next_round, next_hospital = (
+        train(parameters, hospital, short, key)[0][0] for key in ((1, 1), (1, 1), (2, 1), (1, 2))
+    )
+    assert np.array_equal(once, again)
+    assert not np.array_equal(once, next_round)
+    assert not np.array_equal(once, next_hospital)
+
+
+def test_training_neither_reads_nor_seeds_the_global_generators(
+    parameters: Parameters, hospital: Split, short: Settings
+) -> None:
+    def states() -> list[str]:
+        return [repr(random.getstate()), repr(np.random.get_state(legacy=False))]  # noqa: NPY002
+
+    before = states()
+    load_data.cache_clear()
+    load_data("")
+    initial_parameters(64, short)
+    train(parameters, hospital, short, (1, 1))
+    assert states() == before
+
+
+def test_alone_a_hospital_trains_as_in_the_federation_but_for_the_averaging(
+    run: ModuleType, parameters: Parameters, short: Settings
+) -> None:
+    federated = client_app.Hospital(1, short)
+    alone = list(run.train_alone(1, short))
+    for server_round, score in enumerate(alone[1:], start=1):
+        parameters, num_examples, _ = federated.fit(parameters, {"server-round": server_round})
+        assert num_examples == len(load_hospital(1, short)[0])
+        assert score.loss == evaluate(parameters, load_data("")[1]).loss
+
+
+def test_the_proximal_term_holds_the_model_near_its_start(run: ModuleType) -> None:
+    def distance(mu: float) -> float:
+        config = run.run_config(overrides={**SHORT, "num-server-rounds": 1, "proximal-mu": mu})
+        state = simulate(server_app.app, client_app.app, 3, config).state
+        start = initial_parameters(64, Settings.from_run_config(config))
+        end = state.array_records["arrays"].to_numpy_ndarrays()
+        return sum(float(np.square(a - b).sum()) for a, b in zip(start, end, strict=True))
+
+    assert distance(mu=10.0) < 0.5 * distance(mu=0.0)
+
+
+def test_a_proximal_mu_selects_fedprox(run: ModuleType) -> None:
+    plain, proximal = (
+        server_app.strategy(Settings.from_run_config(run.run_config(overrides={"proximal-mu": mu})))
+        for mu in (0.0, 0.1)
+    )
+    assert type(plain) is FedAvg
+    assert isinstance(proximal, FedProx)
+    assert proximal.proximal_mu == 0.1
+
+
+def test_scores_are_those_of_scikit_learn(parameters: Parameters, hospital: Split, short: Settings) -> None:
+    trained, _ = train(parameters, hospital, short, (1, 1))
+    _, test = load_data("")
+    score = evaluate(trained, test)
+    hidden = np.maximum(test.images @ trained[0] + trained[2], 0)
+    logits = (hidden @ trained[1] + trained[3]).astype(np.float64)
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    predicted = odds.argmax(axis=1)
+    assert score.accuracy == pytest.approx(accuracy_score(test.labels, predicted))
+    assert score.recall == pytest.approx(recall_score(test.labels, predicted, average=None, zero_division=0))
+    assert score.loss == pytest.approx(log_loss(test.labels, odds / odds.sum(axis=1, keepdims=True)), rel=1e-4)
+
+
+def test_recall_is_nan_for_a_digit_that_is_not_there(parameters: Parameters, hospital: Split) -> None:
+    assert np.flatnonzero(np.isnan(evaluate(parameters, hospital).recall)).tolist() == list(EXCLUDED[1])
+
+
+def test_the_wrong_number_of_nodes_is_an_error_that_names_the_setting(run: ModuleType) -> None:
+    with pytest.raises(RoundError, match="num-supernodes must be 3, one for each hospital, got 4"):
+        simulate(server_app.app, client_app.app, 4, run.run_config(overrides=SHORT))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("num-server-rounds", 0, "num-server-rounds must be at least 1, got 0"),
+        ("local-epochs", -1, "local-epochs must be at least 1, got -1"),
+        ("batch-size", 0, "batch-size must be at least 1, got 0"),
+        ("hidden-units", 0, "hidden-units must be at least 1, got 0"),
+        ("learning-rate", 0.0, "learning-rate must be > 0, got 0.0"),
+        ("learning-rate", float("nan"), "learning-rate must be > 0, got nan"),
+        ("momentum", 1.0, "momentum must be at least 0 and below 1, got 1.0"),
+        ("seed", -1, "seed must be at least 0, got -1"),
+        ("local-epochs", 1.5, "local-epochs must be of type int, got 1.5"),
+        ("local-epochs", True, "local-epochs must be of type int, got True"),
+        ("data-dir", 3, "data-dir must be of type str, got 3"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_an_error_that_names_it(
+    run: ModuleType, setting: str, value: object, message: str
+) -> None:
+    config = run.run_config(overrides={setting: value})
+    with pytest.raises((TypeError, ValueError), match=message):
+        Settings.from_run_config(config)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "error", "message"),
+    [
+        ("proximal-mu", -0.1, ValueError, "proximal_mu must be finite and >= 0"),
+        ("fraction-evaluate", 2.0, ValueError, "fraction_evaluate"),
+        ("on-excluded", "keep", RoundError, "on_excluded"),
+    ],
+)
+def test_a_setting_that_the_library_checks_ends_the_run(
+    run: ModuleType, setting: str, value: object, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        simulate(server_app.app, client_app.app, 3, run.run_config(overrides={**SHORT, setting: value}))
+
+
+def test_a_missing_setting_is_an_error_that_names_it(run: ModuleType) -> None:
+    config = run.run_config()
+    del config["momentum"]
+    with pytest.raises(LookupError, match="no 'momentum'"):
+        Settings.from_run_config(config)
+
+
+def test_a_whole_number_will_do_for_a_fraction(run: ModuleType) -> None:
+    settings = Settings.from_run_config(run.run_config(overrides={"proximal-mu": 1}))
+    assert settings.proximal_mu == 1.0
+    assert isinstance(settings.proximal_mu, float)
+
+
+def test_the_app_is_laid_out_as_flower_asks_for(example: Path) -> None:
+    project = tomllib.loads((example / "pyproject.toml").read_text())
+    flower = project["tool"]["flwr"]
+    # With a table of federations, `flwr run` rewrites the file.
+    assert set(flower) == {"app"}
+    assert flower["app"]["publisher"]
+    assert flower["app"]["components"] == {
+        "serverapp": "three_hospitals.server_app:app",
+        "clientapp": "three_hospitals.client_app:app",
+    }
+    quickstart = {"num-server-rounds", "local-epochs", "learning-rate", "batch-size", "proximal-mu"}
+    assert quickstart <= set(flower["app"]["config"])
+    assert set(tomllib.loads((example / "mnist.toml").read_text())) <= set(flower["app"]["config"])

@@ -1,0 +1,162 @@
+"""Three hospitals: the command run.py, its table and its pictures."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+from matplotlib.text import Text
+from three_hospitals import figures
+from three_hospitals.comparison import Comparison
+from three_hospitals.task import EXCLUDED, Score
+
+SIZES = {"who-holds-what.png": (1024, 368), "recall.png": (1024, 432), "accuracy.png": (1024, 576)}
+OVERVIEW_SIZE = (1840, 752)
+
+
+@pytest.fixture(scope="module")
+def finished(
+    example: Path, python: str, repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path]:
+    """What a short run in a shell prints, and the folder of its pictures."""
+    output = tmp_path_factory.mktemp("output") / "made" / "if needed"
+    done = subprocess.run(
+        [
+            *(python, example / "run.py", "--output", output, "--overview", output / "overview.png"),
+            *("--run-config", "num-server-rounds=2 local-epochs=2"),
+        ],
+        cwd=tmp_path_factory.mktemp("elsewhere"),
+        env={**os.environ, "PYTHONPATH": str(repository / "src")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    # Nothing but the table: no warning, no log.
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout, output
+
+
+def test_the_table_compares_each_hospital_alone_with_all_together(finished: tuple[str, Path]) -> None:
+    lines = finished[0].splitlines()
+    assert lines[0] == "scikit-learn's digits: 2 rounds of 2 local epochs"
+    rows = [line for line in lines if line.startswith("hospital ")]
+    for number, (row, excluded) in enumerate(zip(rows, EXCLUDED, strict=True), start=1):
+        assert row.startswith(f"hospital {number}  {', '.join(map(str, excluded))}")
+        assert "0%, 0%, 0%" in row  # alone, on the digits it never had
+
+
+def test_every_picture_that_is_announced_is_a_png_of_its_size(finished: tuple[str, Path]) -> None:
+    printed, output = finished
+    for name, (width, height) in {**SIZES, "overview.png": OVERVIEW_SIZE}.items():
+        assert f"wrote {output / name}" in printed
+        pixels = imread(output / name, format="png")
+        assert pixels.shape[:2] == (height, width)
+
+
+def test_every_picture_has_a_white_margin_and_something_inside(finished: tuple[str, Path]) -> None:
+    for name in (*SIZES, "overview.png"):
+        pixels = imread(finished[1] / name, format="png")[..., :3]
+        margin = np.concatenate(
+            [pixels[:4].ravel(), pixels[-4:].ravel(), pixels[:, :4].ravel(), pixels[:, -4:].ravel()]
+        )
+        assert margin.min() == 1, f"{name} is cut at its edge"
+        assert 0.01 < (pixels.min(axis=2) < 0.9).mean() < 0.9
+
+
+@pytest.fixture(scope="module")
+def made_up() -> Comparison:
+    """A comparison with the widest numbers, over three rounds: counts of four digits, recalls and accuracies of 1."""
+    counts = np.full((3, 10), 2000)
+    for hospital, excluded in enumerate(EXCLUDED):
+        counts[hospital, list(excluded)] = 0
+    alone, together = (
+        tuple(Score(1.0, accuracy, np.ones(10)) for accuracy in accuracies)
+        for accuracies in ((0.1, 0.7, 0.7, 0.7), (0.1, 0.8, 0.95, 1.0))
+    )
+    return Comparison(counts, (alone,) * 3, together)
+
+
+def drawn_texts(figure: Figure) -> list[Text]:
+    FigureCanvasAgg(figure).draw()
+    texts = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_visible() and artist.get_text() != "")
+    return [text for text in texts if isinstance(text, Text)]
+
+
+def all_figures(comparison: Comparison) -> Sequence[Figure]:
+    return [*figures.pictures(comparison).values(), figures.overview(comparison)]
+
+
+def test_no_words_overlap_and_none_are_cut(made_up: Comparison) -> None:
+    for figure in all_figures(made_up):
+        boxes = {text: text.get_window_extent() for text in drawn_texts(figure)}
+        for box in boxes.values():
+            assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+            assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1
+        for (one, box), (other, other_box) in combinations(boxes.items(), 2):
+            assert not box.overlaps(other_box), f"{one.get_text()!r} overlaps {other.get_text()!r}"
+
+
+def test_no_line_runs_through_words(made_up: Comparison) -> None:
+    for figure in all_figures(made_up):
+        words = drawn_texts(figure)
+        for line in (line for axes in figure.axes for line in axes.lines):
+            path = line.get_path().transformed(line.get_transform())
+            for text in words:
+                assert not path.intersects_bbox(text.get_window_extent(), filled=False), text.get_text()
+
+
+def test_the_area_of_a_dot_is_the_number_of_images(made_up: Comparison) -> None:
+    counts = made_up.counts.copy()
+    counts[0, 0] = 500
+    axes = figures.pictures(Comparison(counts, made_up.alone, made_up.together))["who-holds-what.png"].axes[0]
+    areas = {tuple(dot.get_offsets()[0]): dot.get_sizes()[0] for dot in axes.collections}
+    assert areas[0, 0] * 4 == pytest.approx(areas[2, 0])  # 500 and 2000 images
+
+
+def test_pictures_of_the_same_numbers_are_the_same_files(made_up: Comparison, tmp_path: Path) -> None:
+    for name in ("first.png", "second.png"):
+        figures.save(figures.overview(made_up), tmp_path / name)
+    assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
+
+
+def test_a_missing_mnist_file_ends_the_command_with_its_name(run: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run.main(["--data-dir", str(tmp_path)])
+    assert str(ended.value).startswith(f"run.py: {tmp_path / 'train-images-idx3-ubyte'} is missing")
+
+
+def test_the_variable_stands_for_the_option(run: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLSKEW_MNIST", str(tmp_path))
+    with pytest.raises(SystemExit, match="train-images-idx3-ubyte is missing"):
+        run.main([])
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("local-epochs=0", "local-epochs must be at least 1"),
+        ("epochs=1", "'epochs' is not in"),
+        ("local-epochs", "local-epochs"),
+    ],
+)
+def test_a_wrong_setting_ends_the_command_with_its_name(run: ModuleType, setting: str, message: str) -> None:
+    with pytest.raises(SystemExit, match=f"run.py: .*{message}"):
+        run.main(["--run-config", setting])
+
+
+def test_scores_travel_through_the_server_context_unchanged(run: ModuleType) -> None:
+    comparison = run.compare(run.run_config(overrides={"num-server-rounds": 1, "local-epochs": 1}))
+    last = comparison.together[-1]
+    counts = np.bincount(run.load_data("")[1].labels)
+    # Accuracy is the mean of the recalls, weighted by the number of test images.
+    assert last.accuracy == pytest.approx(float(last.recall @ counts / counts.sum()))

@@ -1,0 +1,178 @@
+"""The table that every law is tested over: each way of making a partitioner, and labels of every kind."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import hypothesis.strategies as st
+
+from flskew.partitioners import (
+    DirichletPartitioner,
+    DistributionPartitioner,
+    ExtendedDirichletPartitioner,
+    IidPartitioner,
+    InnerDirichletPartitioner,
+    LabelExclusionPartitioner,
+    PachinkoPartitioner,
+    Partitioner,
+    PathologicalPartitioner,
+    QuantityPartitioner,
+    ShardPartitioner,
+)
+from flskew.typing import Label
+
+Make = Callable[[int, list[Label], int], Partitioner]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way of making a partitioner, given the number of partitions, the rows' labels and a seed."""
+
+    name: str
+    make: Make
+    drops: bool = False
+    by_class: bool = True
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _excluding(on_excluded: str, alpha: float | None) -> Make:
+    def make(num_partitions: int, labels: list[Label], seed: int) -> Partitioner:
+        classes = sorted(set(labels))
+        # Of every three partitions two hold each class, so every class has a holder.
+        num_excluded = len(classes) // 3 if num_partitions > 2 else 0
+        return LabelExclusionPartitioner.random(
+            num_partitions, classes, num_excluded, on_excluded=on_excluded, alpha=alpha, seed=seed
+        )
+
+    return make
+
+
+def _pathological(mode: str, num_held: int) -> Make:
+    def make(num_partitions: int, labels: list[Label], seed: int) -> Partitioner:
+        counts = Counter(labels)
+        # Each class needs a row for each of its holders, of whom there are num_held of each round of its partitions.
+        held = min(num_held, min(counts.values()), len(counts))
+        most = min(counts.values()) // held * len(counts)
+        return PathologicalPartitioner(min(num_partitions, most), "label", held, mode, seed=seed)
+
+    return make
+
+
+def _shares(num_classes: int, num_partitions: int) -> list[list[float]]:
+    return [[1.0 + (code * partition_id) % 5 for partition_id in range(num_partitions)] for code in range(num_classes)]
+
+
+CASES = [
+    Case("iid", lambda n, labels, seed: IidPartitioner(n, seed=seed), by_class=False),
+    Case(
+        "dirichlet",
+        lambda n, labels, seed: DirichletPartitioner(n, "label", 0.5, min_partition_size=0, seed=seed),
+    ),
+    Case(
+        "dirichlet of tiny alpha with the largest minimum",
+        lambda n, labels, seed: DirichletPartitioner(n, "label", 0.001, min_partition_size=len(labels) // n, seed=seed),
+        by_class=False,
+    ),
+    Case(
+        "dirichlet with an alpha for each partition, in the order of the data set",
+        lambda n, labels, seed: DirichletPartitioner(
+            n, "label", [0.1 + i for i in range(n)], min_partition_size=0, shuffle=False, seed=seed
+        ),
+    ),
+    Case(
+        "dirichlet, self-balancing",
+        lambda n, labels, seed: DirichletPartitioner(
+            n, "label", 0.1, min_partition_size=0, self_balancing=True, seed=seed
+        ),
+        by_class=False,
+    ),
+    Case("label exclusion", _excluding("redistribute", None)),
+    Case("label exclusion in Dirichlet shares", _excluding("redistribute", 0.5)),
+    Case("label exclusion that drops", _excluding("drop", None), drops=True, by_class=False),
+    Case("label exclusion in Dirichlet shares that drops", _excluding("drop", 1.0), drops=True),
+    Case("pathological", _pathological("random", 2), drops=True, by_class=False),
+    Case("pathological, deterministic", _pathological("deterministic", 3), drops=True, by_class=False),
+    Case(
+        "extended dirichlet",
+        lambda n, labels, seed: ExtendedDirichletPartitioner(
+            n, "label", min(2, len(set(labels))), 0.1, min_rows_per_class=0, seed=seed
+        ),
+        drops=True,
+        by_class=False,
+    ),
+    Case("shards", lambda n, labels, seed: ShardPartitioner(n, "label", 1, seed=seed), by_class=False),
+    Case(
+        "shards of a size",
+        lambda n, labels, seed: ShardPartitioner(n, "label", shard_size=max(len(labels) // n // 2, 1), seed=seed),
+        by_class=False,
+    ),
+    Case(
+        "shards of a size that drop",
+        lambda n, labels, seed: ShardPartitioner(n, "label", 1, shard_size=max(len(labels) // n // 2, 1), seed=seed),
+        drops=True,
+        by_class=False,
+    ),
+    Case(
+        "quantity in Dirichlet sizes",
+        lambda n, labels, seed: QuantityPartitioner(n, alpha=0.2, min_partition_size=1, seed=seed),
+        by_class=False,
+    ),
+    Case(
+        "quantity in log-normal sizes",
+        lambda n, labels, seed: QuantityPartitioner(n, sigma=3, min_partition_size=0, shuffle=False, seed=seed),
+        by_class=False,
+    ),
+    Case(
+        "quantity in power-law sizes",
+        lambda n, labels, seed: QuantityPartitioner(n, exponent=0.7, min_partition_size=len(labels) // n, seed=seed),
+        by_class=False,
+    ),
+    Case(
+        "inner dirichlet",
+        lambda n, labels, seed: InnerDirichletPartitioner([len(labels) // n] * n, "label", 0.1, seed=seed),
+        drops=True,
+        by_class=False,
+    ),
+    Case(
+        "inner dirichlet of tiny alpha",
+        lambda n, labels, seed: InnerDirichletPartitioner(
+            [1] * (n - 1) + [len(labels) - n + 1], "label", 1e-9, seed=seed
+        ),
+        by_class=False,
+    ),
+    Case(
+        "pachinko",
+        lambda n, labels, seed: PachinkoPartitioner(
+            n, "label", {label: str(label)[:1] for label in labels}, 0.1, 1.0, seed=seed
+        ),
+        by_class=False,
+    ),
+    Case("given shares", lambda n, labels, seed: DistributionPartitioner(_shares(len(set(labels)), n), n, seed=seed)),
+]
+
+integers = st.integers(-(2**62), 2**62) | st.integers(-3, 3).map(lambda number: number * 7)
+strings = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5)
+
+
+@st.composite
+def labels(draw: st.DrawFn, max_rows: int = 60) -> list[Label]:
+    """Labels of one kind: integers with gaps, negative ones, strings, booleans; few classes, one, or one per row."""
+    kind = draw(st.sampled_from([integers, strings, st.booleans()]))
+    classes = draw(st.lists(kind, min_size=1, max_size=12, unique=True))
+    if draw(st.booleans()):
+        return draw(st.permutations(classes))
+    return draw(st.lists(st.sampled_from(classes), min_size=1, max_size=max_rows))
+
+
+@st.composite
+def labels_and_partitions(draw: st.DrawFn, max_rows: int = 60) -> tuple[list[Label], int]:
+    """Labels, and a number of partitions that there are rows for; often more than rows of a class."""
+    rows = draw(labels(max_rows))
+    return rows, draw(st.integers(1, min(len(rows), 20)))
+
+
+seeds = st.integers(-(2**70), 2**70)

@@ -1,0 +1,199 @@
+"""Partitioners are partitioners of Flower Datasets, and refuse what they cannot take."""
+
+from __future__ import annotations
+
+import inspect
+from fractions import Fraction
+
+import flwr_datasets.partitioner as flower
+import numpy as np
+import pytest
+from datasets import ClassLabel, Dataset, DatasetDict, IterableDataset
+from flwr_datasets import FederatedDataset
+from flwr_datasets.visualization import plot_label_distributions
+
+import flskew.partitioners
+from flskew import DirichletPartitioner, IidPartitioner
+from flskew.labels import LabelColumn
+from flskew.partitioners import Partitioner
+
+DATASET = Dataset.from_dict({"row": range(100), "label": [row % 4 for row in range(100)]})
+
+
+def dirichlet(**changes) -> DirichletPartitioner:
+    arguments = {"num_partitions": 5, "partition_by": "label", "alpha": 0.5, "min_partition_size": 0} | changes
+    return DirichletPartitioner(**arguments)
+
+
+@pytest.mark.parametrize("name", [name for name in flskew.partitioners.__all__ if hasattr(flower, name)])
+def test_a_partitioner_of_a_flower_name_takes_its_arguments_in_its_order(name):
+    theirs = list(inspect.signature(getattr(flower, name)).parameters.items())
+    ours = list(inspect.signature(getattr(flskew.partitioners, name)).parameters.items())
+    if name == "Partitioner":
+        return
+    assert [key for key, _ in ours[: len(theirs)]] == [key for key, _ in theirs]
+    for (key, our), (_, their) in zip(ours, theirs, strict=False):
+        # By default no row is lost, which Flower Datasets' shards do not promise; what it demands may be optional here.
+        if their.default is not inspect.Parameter.empty and key != "keep_incomplete_shard":
+            assert our.default == their.default
+
+
+def test_a_federated_data_set_takes_it(tmp_path):
+    DATASET.to_parquet(tmp_path / "train.parquet")
+    federated = FederatedDataset(dataset=str(tmp_path), shuffle=False, partitioners={"train": dirichlet()})
+    assert federated.load_partition(3)["row"][:] == dirichlet().assign(DATASET["label"])[3].tolist()
+    assert federated.partitioners["train"].num_partitions == 5
+
+
+def test_the_plots_of_flower_datasets_take_it():
+    partitioner = dirichlet()
+    partitioner.dataset = DATASET.cast_column("label", ClassLabel(names=["a", "b", "c", "d"]))
+    figure, _, frame = plot_label_distributions(partitioner, label_name="label")
+    assert np.array_equal(frame.to_numpy(), partitioner.assignment.label_counts)
+    figure.clear()
+
+
+def test_loading_is_lazy_and_assigns_once(monkeypatch):
+    calls = []
+    monkeypatch.setattr(DirichletPartitioner, "_assign", lambda self, *given: calls.append(1) or original(self, *given))
+    partitioner = dirichlet()
+    partitioner.dataset = DATASET
+    assert not calls
+    partitioner.load_partition(0)
+    partitioner.load_partition(1)
+    assert len(calls) == 1
+
+
+original = DirichletPartitioner._assign
+
+
+def test_without_a_data_set_there_is_nothing_to_load():
+    with pytest.raises(AttributeError, match="dataset"):
+        dirichlet().load_partition(0)
+
+
+def test_an_iid_split_needs_no_labels_and_is_the_same_with_them():
+    blind, seeing = IidPartitioner(7), IidPartitioner(7, partition_by="label")
+    blind.dataset = seeing.dataset = DATASET
+    assert [rows.tolist() for rows in blind.assignment] == [rows.tolist() for rows in seeing.assignment]
+    assert np.ptp(blind.assignment.sizes) == 1
+    assert seeing.assignment.label_counts.sum() == 100
+
+
+def test_an_iid_split_favours_no_partition_with_the_extra_row():
+    sizes = np.array([IidPartitioner(3, seed=seed).assign([0] * 10).sizes for seed in range(900)])
+    # 10 rows: one partition has 4. Each of three has it 300 times in 900, with a standard deviation of 14.
+    assert np.all(np.abs((sizes == 4).sum(axis=0) - 300) < 4 * 14.2)
+
+
+def test_a_scheme_of_ones_own_writes_one_method():
+    class FirstCome(Partitioner):
+        def __init__(self, num_partitions: int) -> None:
+            super().__init__(num_partitions, "label", 0)
+
+        def _assign(self, column: LabelColumn, streams):
+            return flskew.Assignment.from_partitions(
+                np.array_split(np.arange(len(column)), self.num_partitions), column.classes[column.codes]
+            )
+
+    partitioner = FirstCome(4)
+    partitioner.dataset = DATASET
+    assert partitioner.load_partition(1)["row"][:] == list(range(25, 50))
+    assert partitioner.assignment.label_counts.tolist() == [[7, 6, 6, 6], [6, 7, 6, 6], [6, 6, 7, 6], [6, 6, 6, 7]]
+
+
+@pytest.mark.parametrize("partition_id", [5, -1, 2.0, "1", None])
+@pytest.mark.parametrize("error", [KeyError, IndexError])
+def test_a_partition_id_out_of_range_is_both_errors(partition_id, error):
+    partitioner = dirichlet()
+    partitioner.dataset = DATASET
+    with pytest.raises(error, match="0 to 4"):
+        partitioner.load_partition(partition_id)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"alpha": 0}, ValueError, r"alpha must be a finite number > 0, .* got 0.0; smaller is more skewed"),
+        ({"alpha": -0.5}, ValueError, "got -0.5"),
+        ({"alpha": float("nan")}, ValueError, "got nan"),
+        ({"alpha": float("inf")}, ValueError, "got inf"),
+        ({"alpha": [1, 2]}, ValueError, r"got an array of shape \(2,\); pass 5 numbers, or one"),
+        ({"alpha": [1, 2, 0, 4, 5]}, ValueError, "got 0.0 for partition 2"),
+        ({"alpha": np.ones((5, 1))}, ValueError, r"shape \(5, 1\)"),
+        ({"alpha": "0.5"}, TypeError, "got '0.5' of type str"),
+        ({"alpha": None}, TypeError, "got None"),
+        ({"alpha": True}, TypeError, "got True"),
+        ({"alpha": [[1], [2, 3]]}, TypeError, "alpha must be"),
+        ({"num_partitions": 0}, ValueError, "num_partitions must be at least 1, got 0"),
+        ({"num_partitions": 2.0}, TypeError, "num_partitions must be an integer, got 2.0"),
+        ({"num_partitions": True}, TypeError, "num_partitions must be an integer, got True"),
+        ({"min_partition_size": -1}, ValueError, "min_partition_size must be at least 0, got -1"),
+        ({"min_partition_size": 1.5}, TypeError, "min_partition_size must be an integer"),
+        ({"partition_by": None}, TypeError, "partition_by must be the name of a column, got None"),
+        ({"partition_by": ""}, TypeError, "partition_by must be the name of a column"),
+        ({"self_balancing": "yes"}, TypeError, "self_balancing must be True or False, got 'yes'"),
+        ({"shuffle": 1}, TypeError, "shuffle must be True or False, got 1"),
+        ({"seed": None}, TypeError, "seed must be an integer, got None: each client process would draw a split"),
+        ({"seed": 1.5}, TypeError, "seed must be an integer, got 1.5"),
+    ],
+)
+def test_a_bad_argument_is_refused_when_the_partitioner_is_made(changes, error, message):
+    with pytest.raises(error, match=message):
+        dirichlet(**changes)
+
+
+@pytest.mark.parametrize("alpha", [1, np.float32(1), np.int64(1), Fraction(1), np.ones(5), [1] * 5, np.array(1.0)])
+def test_alpha_may_be_any_real_number_or_one_per_partition(alpha):
+    assert dirichlet(alpha=alpha).assign(DATASET["label"]) == dirichlet(alpha=1.0).assign(DATASET["label"])
+
+
+def test_the_array_of_alphas_is_copied():
+    alpha = np.ones(5)
+    partitioner = dirichlet(alpha=alpha)
+    alpha[:] = 100
+    assert partitioner.assign(DATASET["label"]) == dirichlet(alpha=1.0).assign(DATASET["label"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_partitions": 101}, "num_partitions=101 is more than the 100 rows there are; lower num_partitions"),
+        (
+            {"min_partition_size": 50},
+            "min_partition_size=50 for 5 partitions needs 250 rows, got 100; lower min_partition_size or num_part",
+        ),
+        ({"partition_by": "lable"}, "partition_by='lable' is not a column of the data set; it has row, label"),
+    ],
+)
+def test_what_the_data_set_cannot_give_is_refused_before_any_work(changes, message):
+    partitioner = dirichlet(**changes)
+    partitioner.dataset = DATASET
+    for _ in range(2):
+        with pytest.raises(ValueError, match=message):
+            partitioner.load_partition(0)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        (DatasetDict(train=DATASET, test=DATASET), r"a DatasetDict of 'train', 'test'; .* e.g. dataset\['train'\]"),
+        (DatasetDict(), r"dataset\['train'\]"),
+        (DATASET.to_iterable_dataset(), r"got a stream \(IterableDataset\).*load it without streaming=True"),
+        ([1, 2], "Dataset"),
+    ],
+)
+def test_what_is_no_data_set_is_refused_with_what_to_pass(dataset, message):
+    with pytest.raises(TypeError, match=message):
+        dirichlet().dataset = dataset
+
+
+def test_a_stream_is_an_iterable_dataset():
+    assert isinstance(DATASET.to_iterable_dataset(), IterableDataset)
+
+
+def test_a_data_set_is_bound_once():
+    partitioner = dirichlet()
+    partitioner.dataset = DATASET
+    with pytest.raises(ValueError, match="only once"):
+        partitioner.dataset = DATASET

@@ -1,0 +1,202 @@
+"""Schemes that are given what to do: a matrix of shares, owners, bins of a continuous target."""
+
+from __future__ import annotations
+
+import flwr_datasets.partitioner as flower
+import numpy as np
+import pytest
+from datasets import Dataset
+
+from flskew import (
+    DirichletPartitioner,
+    DistributionPartitioner,
+    GroupedNaturalIdPartitioner,
+    LabelExclusionPartitioner,
+    NaturalIdPartitioner,
+    PathologicalPartitioner,
+    ShardPartitioner,
+)
+
+DIGITS = np.arange(6000) % 10
+OWNERS = ["bob", "ann", "bob", "eve", "ann", "dan", "bob"]
+
+
+def test_given_shares_are_what_each_partition_gets():
+    shares = np.random.default_rng(0).dirichlet(np.ones(7), 10)
+    counts = DistributionPartitioner(shares, 7).assign(DIGITS).label_counts
+    assert np.all(np.abs(counts.T - shares * 600) < 1)
+    assert counts.sum() == 6000
+
+
+def test_given_numbers_of_rows_are_met_and_the_rest_is_unassigned():
+    numbers = np.arange(20).reshape(10, 2)
+    assignment = DistributionPartitioner(numbers, 2, rescale=False).assign(DIGITS)
+    assert np.array_equal(assignment.label_counts.T, numbers)
+    assert len(assignment.unassigned) == 6000 - numbers.sum()
+
+
+def test_preassigned_rows_come_before_the_shares():
+    shares = [[1.0, 0.0]] * 10
+    counts = DistributionPartitioner(shares, 2, preassigned_num_samples_per_label=5).assign(DIGITS).label_counts
+    assert counts.tolist() == [[595] * 10, [5] * 10]
+
+
+@pytest.mark.parametrize("rescale", [True, False])
+def test_the_compact_matrix_means_what_it_means_in_flower_datasets(rescale):
+    array = np.random.default_rng(1).integers(1, 30, (10, 6))
+    arguments = (array, 30, 2, "label", 3, rescale)
+    theirs = flower.DistributionPartitioner(*arguments)
+    theirs.dataset = Dataset.from_dict({"label": DIGITS})
+    expected = [np.bincount(theirs.load_partition(i)["label"][:], minlength=10) for i in range(30)]
+    counts = DistributionPartitioner(*arguments).assign(DIGITS).label_counts
+    assert np.array_equal(counts > 0, np.array(expected) > 0)
+    if rescale:
+        # Flower floors, and gives one partition what that leaves over, up to a row for each holder.
+        assert np.median(np.abs(counts - expected)[counts > 0]) <= 1
+    else:
+        assert np.array_equal(counts, expected)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: DistributionPartitioner([1, 2], 2), TypeError, "must be a matrix of numbers"),
+        (lambda: DistributionPartitioner([["a"]], 2), TypeError, "must be a matrix of numbers"),
+        (lambda: DistributionPartitioner([[-1.0]], 1), ValueError, "finite and non-negative"),
+        (lambda: DistributionPartitioner([[np.nan]], 1), ValueError, "finite and non-negative"),
+        (
+            lambda: DistributionPartitioner(np.ones((2, 10)), 2),
+            ValueError,
+            r"shape \(10, 2\) .* got \(2, 10\); transpose",
+        ),
+        (lambda: DistributionPartitioner(np.ones((10, 6)), 31, 2), ValueError, "31 be a multiple of 10 classes"),
+        (lambda: DistributionPartitioner(np.ones((10, 5)), 30, 2), ValueError, r"\(10, 6\), .* got \(10, 5\)"),
+        (lambda: DistributionPartitioner(np.ones((10, 6)), 30, 11), ValueError, "=11 is more than the 10 classes"),
+        (lambda: DistributionPartitioner([[0, 0]] * 10, 2), ValueError, "nobody a share of label 0"),
+        (lambda: DistributionPartitioner([[0.5, 1]] * 10, 2, rescale=False), ValueError, "got fractions"),
+        (
+            lambda: DistributionPartitioner([[500, 101]] * 10, 2, rescale=False),
+            ValueError,
+            "asks for 601 rows of label 0",
+        ),
+        (
+            lambda: DistributionPartitioner([[1, 1]] * 10, 2, preassigned_num_samples_per_label=301),
+            ValueError,
+            "needs 602 rows of label 0, which has 600",
+        ),
+    ],
+)
+def test_a_matrix_that_cannot_be_is_named(make, error, message):
+    with pytest.raises(error, match=message):
+        make().assign(DIGITS)
+
+
+def test_each_owner_has_a_partition_in_the_order_of_appearance():
+    assignment = NaturalIdPartitioner("user").assign(OWNERS)
+    assert [rows.tolist() for rows in assignment] == [[0, 2, 6], [1, 4], [3], [5]]
+
+
+@pytest.mark.parametrize(
+    ("mode", "group_size", "sort", "expected"),
+    [
+        ("allow-smaller", 3, False, [[0, 1, 2, 3, 4, 6], [5]]),
+        ("allow-bigger", 3, False, [[0, 1, 2, 3, 4, 5, 6]]),
+        ("drop-reminder", 3, False, [[0, 1, 2, 3, 4, 6]]),
+        ("strict", 2, False, [[0, 1, 2, 4, 6], [3, 5]]),
+        ("strict", 2, True, [[0, 1, 2, 4, 6], [3, 5]]),
+        ("allow-smaller", 3, True, [[0, 1, 2, 4, 5, 6], [3]]),
+        ("allow-smaller", 9, False, [[0, 1, 2, 3, 4, 5, 6]]),
+    ],
+)
+def test_several_owners_share_a_partition(mode, group_size, sort, expected):
+    partitioner = GroupedNaturalIdPartitioner("user", group_size, mode, sort)
+    assignment = partitioner.assign(OWNERS)
+    assert [rows.tolist() for rows in assignment] == expected
+    assert sorted(assignment.unassigned.tolist()) == sorted(set(range(7)) - {row for rows in expected for row in rows})
+    theirs = flower.GroupedNaturalIdPartitioner("user", group_size, mode, sort)
+    theirs.dataset = Dataset.from_dict({"user": OWNERS, "row": range(7)})
+    if not (group_size == 9 and mode == "allow-smaller"):  # Flower Datasets 0.6.1 makes two partitions of one group.
+        assert [sorted(theirs.load_partition(i)["row"][:]) for i in range(len(expected))] == expected
+
+
+def test_a_natural_split_knows_its_labels_and_can_be_matched():
+    labels = [0, 1, 1, 0, 1, 0, 1]
+    partitioner = NaturalIdPartitioner("user", label_by="label")
+    partitioner.dataset = Dataset.from_dict({"user": OWNERS, "label": labels})
+    assert partitioner.num_partitions == 4
+    assert partitioner.load_partition(1)["user"][:] == ["ann", "ann"]
+    assert partitioner.assignment == NaturalIdPartitioner("user").assign(OWNERS, labels)
+    assert partitioner.assignment.label_counts.tolist() == [[1, 2], [0, 2], [1, 0], [1, 0]]
+    assert partitioner.assignment.match([1] * 8).sizes.tolist() == [4, 4, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: GroupedNaturalIdPartitioner("user", 3, "strict").assign(OWNERS), "leaves 1 of 4 owners over"),
+        (lambda: GroupedNaturalIdPartitioner("user", 5, "allow-bigger").assign(OWNERS), "more than the 4 owners"),
+        (lambda: GroupedNaturalIdPartitioner("user", 0), "group_size must be at least 1"),
+        (lambda: GroupedNaturalIdPartitioner("user", 2, "loose"), "mode must be one of 'allow-smaller'"),
+        (lambda: NaturalIdPartitioner("user").assign(["ann", None]), "owners has no label .* at row 1"),
+        (lambda: NaturalIdPartitioner("user").assign(OWNERS, [0, 1]), "got 2 for 7 owners"),
+    ],
+)
+def test_owners_that_do_not_fit_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: DirichletPartitioner(5, "target", 0.5, num_bins=4),
+        lambda: PathologicalPartitioner(4, "target", 2, num_bins=4),
+        lambda: ShardPartitioner(4, "target", 2, num_bins=4),
+        lambda: LabelExclusionPartitioner([{0}, {3}], "target", num_bins=4),
+    ],
+)
+def test_a_continuous_target_is_binned_by_its_quantiles(make):
+    target = np.random.default_rng(0).normal(size=1000)
+    by_bins = make().assign(target)
+    # The same bins by hand: a quarter of the rows each, by rank.
+    ranks = np.argsort(np.argsort(target))
+    assert by_bins.classes.tolist() == [0, 1, 2, 3]
+    assert np.array_equal(by_bins.label_counts.sum(axis=0), [250] * 4)
+    for rows, counts in zip(by_bins, by_bins.label_counts, strict=True):
+        assert np.array_equal(np.bincount(ranks[rows] // 250, minlength=4), counts)
+    partitioner = make()
+    partitioner.dataset = Dataset.from_dict({"target": target})
+    assert partitioner.assignment == by_bins
+
+
+def test_another_set_is_matched_by_the_same_bins(tmp_path):
+    target = np.linspace(0, 1, 100)
+    assignment = LabelExclusionPartitioner([{0}, {3}], num_bins=4).assign(target)
+    # The edges are .2525, .5051, .7576: the lowest quarter is not for the first, the highest not for the second.
+    assert assignment.match([0.1, 0.2, 0.9, 0.95]).label_counts.tolist() == [[0, 2], [2, 0]]
+    assignment.save(tmp_path / "split")
+    assert assignment.load(tmp_path / "split").match([0.1, 0.2]).sizes.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(("target", "sizes"), [([1, 1, 1, 1], [4]), ([1, 1, 1, 2], [3, 1]), ([1.5, 2.5], [1, 1])])
+def test_equal_values_are_in_one_bin(target, sizes):
+    counts = DirichletPartitioner(1, "target", 1, 0, num_bins=4).assign(target).label_counts
+    assert counts.tolist() == [sizes]
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "message"),
+    [
+        ([0.5, float("nan")], ValueError, "at row 1"),
+        (["a", "b"], TypeError, "only numbers can be binned; leave out num_bins"),
+        ([0.5, None], ValueError, "at row 1"),
+    ],
+)
+def test_a_target_that_cannot_be_binned_is_named(target, error, message):
+    with pytest.raises(error, match=message):
+        DirichletPartitioner(1, "target", 1, 0, num_bins=2).assign(target)
+
+
+def test_the_number_of_bins_is_checked():
+    with pytest.raises(ValueError, match="num_bins must be at least 1, got 0"):
+        DirichletPartitioner(1, "target", 1, num_bins=0)

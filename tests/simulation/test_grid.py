@@ -1,0 +1,419 @@
+"""A grid whose nodes live in this process behaves like Flower's own."""
+
+from __future__ import annotations
+
+import gc
+import io
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.common.constant import ErrorCode
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
+
+from flskew.simulation import LocalGrid
+from flskew.simulation.identity import Identity, _read, new_run
+
+Handler = Callable[[Message, Context], Any]
+
+
+def app_of(handler: Handler) -> ClientApp:
+    """Return an app that trains with a function; what it returns is the content of the reply, or the reply."""
+    app = ClientApp()
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        answer = handler(message, context)
+        return Message(answer, reply_to=message) if isinstance(answer, RecordDict) else answer
+
+    return app
+
+
+def echo(message: Message, context: Context) -> RecordDict:
+    return message.content
+
+
+def content(**records: Any) -> RecordDict:
+    return RecordDict(records or {"metrics": MetricRecord({"x": 1})})
+
+
+@pytest.fixture
+def grid() -> Iterator[LocalGrid]:
+    with LocalGrid(app_of(echo), 3) as grid:
+        yield grid
+
+
+def messages(grid: Grid, records: RecordDict | None = None, **arguments: Any) -> list[Message]:
+    return [Message(records or content(), node, "train", **arguments) for node in grid.get_node_ids()]
+
+
+def test_it_is_a_flower_grid_with_one_node_per_partition(grid: LocalGrid) -> None:
+    assert isinstance(grid, Grid)
+    assert grid.get_node_ids() == [1000, 1001, 1002]
+
+
+def test_nodes_know_their_partition_and_the_run_config() -> None:
+    seen = []
+
+    def handler(message: Message, context: Context) -> RecordDict:
+        seen.append((context.node_id, context.run_id, dict(context.node_config), dict(context.run_config)))
+        return content()
+
+    with LocalGrid(app_of(handler), 2, {"lr": 0.1, "model": {"hidden": 64}}) as grid:
+        grid.send_and_receive(messages(grid))
+        run_id = grid.run.run_id
+        assert dict(grid.run.override_config) == {"lr": 0.1, "model.hidden": 64}
+    config = {"lr": 0.1, "model.hidden": 64}
+    assert seen == [
+        (1000, run_id, {"partition-id": 0, "num-partitions": 2}, config),
+        (1001, run_id, {"partition-id": 1, "num-partitions": 2}, config),
+    ]
+
+
+def test_clients_run_in_the_order_of_their_messages() -> None:
+    order: list[int] = []
+
+    def handler(message: Message, context: Context) -> RecordDict:
+        order.append(context.node_id)
+        return content()
+
+    with LocalGrid(app_of(handler), 3) as grid:
+        replies = grid.send_and_receive(messages(grid)[::-1])
+    assert order == [reply.metadata.src_node_id for reply in replies] == [1002, 1001, 1000]
+
+
+def test_a_reply_has_the_metadata_that_flower_gives_it(grid: LocalGrid) -> None:
+    sent = messages(grid, group_id="7", ttl=60.0)
+    replies = grid.send_and_receive(iter(sent))
+    assert len({message.metadata.message_id for message in (*sent, *replies)}) == 6
+    for message, reply in zip(sent, replies, strict=True):
+        assert (message.metadata.run_id, message.metadata.src_node_id) == (grid.run.run_id, 1)
+        assert reply.metadata.run_id == grid.run.run_id
+        assert (reply.metadata.src_node_id, reply.metadata.dst_node_id) == (message.metadata.dst_node_id, 1)
+        assert reply.metadata.reply_to_message_id == message.metadata.message_id
+        assert (reply.metadata.group_id, reply.metadata.message_type) == ("7", "train")
+        # What is left of the message's own time to live.
+        assert 0 < reply.metadata.ttl <= 60
+
+
+def test_replies_are_pulled_once_by_the_ids_of_the_messages(grid: LocalGrid) -> None:
+    first, second, third = grid.push_messages(messages(grid))
+    (reply,) = grid.pull_messages([second, "unknown"])
+    assert reply.metadata.reply_to_message_id == second
+    assert [reply.metadata.reply_to_message_id for reply in grid.pull_messages([first, second, third])] == [
+        first,
+        third,
+    ]
+    assert grid.pull_messages([first]) == []
+
+
+def test_a_message_to_a_node_that_does_not_exist_is_lost_as_in_flowers_simulation(grid: LocalGrid) -> None:
+    (reply,) = grid.send_and_receive([Message(content(), 5, "train"), Message(content(), 1001, "train")])
+    assert reply.metadata.src_node_id == 1001
+    assert grid.send_and_receive([]) == []
+
+
+def test_create_message_makes_what_the_constructor_makes(grid: LocalGrid) -> None:
+    message = grid.create_message(content(), "train", 1001, "3", ttl=5.0)
+    assert (message.metadata.dst_node_id, message.metadata.group_id, message.metadata.ttl) == (1001, "3", 5.0)
+    (reply,) = grid.send_and_receive([message])
+    assert reply.content == content()
+
+
+def test_the_run_can_be_set_as_old_and_new_flower_do(grid: LocalGrid) -> None:
+    grid.set_run(77)
+    assert grid.run.run_id == 77
+    grid.set_run(new_run(78, {}))
+    (reply,) = grid.send_and_receive(messages(grid)[:1])
+    assert reply.metadata.run_id == 78
+
+
+def test_a_client_that_changes_its_message_changes_nobody_elses() -> None:
+    seen = []
+
+    def handler(message: Message, context: Context) -> RecordDict:
+        config = {key: str(value) for key, value in message.content["config"].items()}
+        seen.append((config, message.content["arrays"]["0"].numpy()[0], len(message.content)))
+        message.content["config"]["lr"] = -1.0
+        message.content["config"]["layers"].append(9)  # type: ignore[union-attr]
+        message.content["arrays"]["0"].data = message.content["arrays"]["1"].data
+        del message.content["arrays"]["1"]
+        message.content["more"] = MetricRecord()
+        message.metadata.dst_node_id = 9
+        return content()
+
+    shared = RecordDict(
+        {"config": ConfigRecord({"lr": 0.1, "layers": [1, 2]}), "arrays": ArrayRecord([np.zeros(2), np.ones(2)])}
+    )
+    with LocalGrid(app_of(handler), 3) as grid:
+        sent = messages(grid, shared)
+        grid.send_and_receive(sent)
+    assert seen == [({"lr": "0.1", "layers": "[1, 2]"}, 0.0, 2)] * 3
+    assert shared["config"] == {"lr": 0.1, "layers": [1, 2]}
+    assert list(shared["arrays"]) == ["0", "1"]
+    assert [message.metadata.dst_node_id for message in sent] == [1000, 1001, 1002]
+
+
+def test_a_client_that_keeps_its_reply_cannot_change_it_later() -> None:
+    kept = []
+
+    def handler(message: Message, context: Context) -> RecordDict:
+        for earlier in kept:
+            earlier["metrics"]["x"] = 99
+        kept.append(content())
+        return kept[-1]
+
+    with LocalGrid(app_of(handler), 3) as grid:
+        replies = grid.send_and_receive(messages(grid))
+    assert [reply.content["metrics"]["x"] for reply in replies] == [1, 1, 1]
+
+
+def test_the_bytes_of_arrays_are_shared_and_not_copied() -> None:
+    seen = []
+
+    def handler(message: Message, context: Context) -> RecordDict:
+        seen.append(message.content["arrays"]["0"].data)
+        return message.content
+
+    shared = RecordDict({"arrays": ArrayRecord([np.zeros(2)])})
+    with LocalGrid(app_of(handler), 2) as grid:
+        replies = grid.send_and_receive(messages(grid, shared))
+    data = shared["arrays"]["0"].data
+    assert all(other is data for other in (*seen, *(reply.content["arrays"]["0"].data for reply in replies)))
+
+
+def test_records_that_flower_has_already_digested_can_be_sent(grid: LocalGrid) -> None:
+    shared = RecordDict({"arrays": ArrayRecord([np.zeros(2)])})
+    assert shared.object_id  # from here on, deepcopy and pickle fail
+    assert len(grid.send_and_receive(messages(grid, shared))) == 3
+
+
+def test_the_state_of_a_node_lasts_from_round_to_round_and_is_its_own() -> None:
+    def handler(message: Message, context: Context) -> RecordDict:
+        count = context.state.setdefault("count", MetricRecord({"n": 0}))
+        count["n"] += context.node_id
+        return RecordDict({"metrics": MetricRecord(dict(count))})
+
+    with LocalGrid(app_of(handler), 2) as grid:
+        rounds = [grid.send_and_receive(messages(grid)) for _ in range(3)]
+    assert [[reply.content["metrics"]["n"] for reply in replies] for replies in rounds] == [
+        [1000, 1001],
+        [2000, 2002],
+        [3000, 3003],
+    ]
+
+
+def test_an_exception_becomes_flowers_error_reply_and_its_changes_to_the_state_are_dropped() -> None:
+    def handler(message: Message, context: Context) -> RecordDict:
+        seen = list(context.state)
+        context.state["touched"] = MetricRecord({"x": 1})
+        if context.node_id == 1001:
+            raise ValueError(f"bad luck, state {seen}")
+        return content()
+
+    with LocalGrid(app_of(handler), 3) as grid:
+        for _ in range(2):
+            replies = grid.send_and_receive(messages(grid))
+            assert [reply.has_error() for reply in replies] == [False, True, False]
+            error = replies[1].error
+            assert error.code == ErrorCode.CLIENT_APP_RAISED_EXCEPTION
+            assert str(error.reason).startswith("ValueError: bad luck, state []\nTraceback (most recent call last)")
+            assert "in handler" in str(error.reason)
+            assert replies[1].metadata.src_node_id == 1001
+
+
+def test_a_client_that_exits_takes_nobody_with_it() -> None:
+    def handler(message: Message, context: Context) -> RecordDict:
+        raise SystemExit(3)
+
+    with LocalGrid(app_of(handler), 1) as grid:
+        (reply,) = grid.send_and_receive(messages(grid))
+    assert str(reply.error.reason).startswith("SystemExit: 3")
+
+
+def test_the_person_at_the_keyboard_may_interrupt() -> None:
+    def handler(message: Message, context: Context) -> RecordDict:
+        raise KeyboardInterrupt
+
+    with LocalGrid(app_of(handler), 1) as grid, pytest.raises(KeyboardInterrupt):
+        grid.send_and_receive(messages(grid))
+
+
+def test_what_is_no_reply_is_an_error_that_says_how_to_make_one() -> None:
+    def fresh(message: Message, context: Context) -> Message:
+        return Message(content(), 1, "train")
+
+    for handler, reason in (
+        (lambda message, context: None, "must return a Message, got NoneType"),
+        (fresh, "no reply"),
+    ):
+        with LocalGrid(app_of(handler), 1) as grid:
+            (reply,) = grid.send_and_receive(messages(grid))
+        assert reason in str(reply.error.reason)
+        assert "use Message(content, reply_to=message)" in str(reply.error.reason)
+
+
+def test_a_message_type_nobody_answers_is_an_error_reply(grid: LocalGrid) -> None:
+    (reply,) = grid.send_and_receive([Message(content(), 1000, "evaluate")])
+    assert "No evaluate function registered" in str(reply.error.reason)
+
+
+class Clock:
+    """What the grid takes for the time."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def time(self) -> float:
+        return self.now
+
+    monotonic = time
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("flskew.simulation.grid.time", clock)
+    return clock
+
+
+def test_a_client_that_takes_longer_than_the_timeout_is_late_and_the_others_are_not(clock: Clock) -> None:
+    def handler(message: Message, context: Context) -> RecordDict:
+        clock.now += 31 if context.node_id == 1001 else 29
+        return content()
+
+    with LocalGrid(app_of(handler), 3) as grid:
+        # The third begins after a minute; but on a network they would work side by side.
+        replies = grid.send_and_receive(messages(grid), timeout=30)
+        assert [reply.metadata.src_node_id for reply in replies] == [1000, 1002]
+        assert len(grid.send_and_receive(messages(grid))) == 3
+
+
+def test_time_spent_by_one_client_is_not_counted_for_the_next(clock: Clock) -> None:
+    def handler(message: Message, context: Context) -> RecordDict:
+        clock.now += 60
+        return content()
+
+    began = clock.now
+    with LocalGrid(app_of(handler), 3) as grid:
+        sent = messages(grid, ttl=100.0)
+        assert not any(reply.has_error() for reply in grid.send_and_receive(sent)[2:])
+    assert [message.metadata.created_at - began for message in sent] == [0, 60, 120]
+
+
+def test_a_message_that_outlives_its_time_to_live_is_answered_by_the_server_as_unavailable(clock: Clock) -> None:
+    ran = []
+
+    def handler(message: Message, context: Context) -> RecordDict:
+        ran.append(context.node_id)
+        return content()
+
+    with LocalGrid(app_of(handler), 3) as grid:
+        late = Message(content(), 1000, "train", ttl=10.0)
+        fast, slow = Message(content(), 1001, "train", ttl=1000.0), Message(content(), 1002, "train", ttl=50.0)
+        clock.now += 20
+        message_ids = grid.push_messages([late, fast, slow])
+        clock.now += 60
+        replies = grid.pull_messages(message_ids)
+    assert ran == [1001, 1002]
+    assert [reply.has_error() for reply in replies] == [True, False, True]
+    for message, reply in ((late, replies[0]), (slow, replies[2])):
+        assert reply.error.code == ErrorCode.MESSAGE_UNAVAILABLE
+        assert reply.metadata.src_node_id == 1
+        assert reply.metadata.reply_to_message_id == message.metadata.message_id
+
+
+def test_flowers_own_strategy_runs_on_it() -> None:
+    def handler(message: Message, context: Context) -> RecordDict:
+        value = float(context.node_config["partition-id"])
+        return content(arrays=ArrayRecord([np.full(2, value)]), metrics=MetricRecord({"num-examples": 1}))
+
+    with LocalGrid(app_of(handler), 3) as grid:
+        result = FlowerFedAvg(fraction_evaluate=0.0).start(grid, ArrayRecord([np.zeros(2)]), num_rounds=2)
+    np.testing.assert_allclose(result.arrays["0"].numpy(), [1.0, 1.0])
+
+
+@pytest.mark.parametrize("value", [0, -1])
+def test_there_is_at_least_one_node(value: int) -> None:
+    with pytest.raises(ValueError, match=f"num_supernodes must be at least 1, got {value}"):
+        LocalGrid(ClientApp(), value)
+
+
+@pytest.mark.parametrize("value", [2.0, "3", None, True])
+def test_the_number_of_nodes_is_an_integer(value: Any) -> None:
+    with pytest.raises(TypeError, match=f"num_supernodes must be an integer, got {value!r}"):
+        LocalGrid(ClientApp(), value)
+
+
+def test_a_numpy_integer_is_an_integer() -> None:
+    with LocalGrid(ClientApp(), np.int64(2)) as grid:  # type: ignore[arg-type]
+        assert len(grid.get_node_ids()) == 2
+
+
+@pytest.mark.parametrize("value", [None, lambda context: None, ClientApp])
+def test_what_is_no_client_app_is_refused(value: Any) -> None:
+    with pytest.raises(
+        TypeError, match=r"client_app must be a flwr.clientapp.ClientApp, got .*client_app\(client_fn\)"
+    ):
+        LocalGrid(value, 3)
+
+
+def test_the_identity_is_that_of_the_latest_grid_and_goes_back_to_what_it_was() -> None:
+    before = _read()
+    first, second = LocalGrid(ClientApp(), 1), LocalGrid(ClientApp(), 1)
+    within = _read()
+    first.close()  # not in the order of a stack
+    assert _read() == within
+    second.close()
+    second.close()
+    assert _read() == before
+
+
+def test_a_grid_that_is_thrown_away_gives_its_identity_back() -> None:
+    before = _read()
+    grid = LocalGrid(ClientApp(), 1)
+    Message(content(), 1000, "train")
+    del grid
+    gc.collect()
+    assert _read() == before
+
+
+def test_an_identity_that_somebody_else_has_set_since_is_left_alone() -> None:
+    ours = Identity(3)
+    theirs = Identity(4)  # stands for Flower's own engine
+    Identity._held.remove(theirs)
+    within = _read()
+    ours.release()
+    assert _read() == within
+    Identity._held.append(theirs)
+    theirs.release()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_shows_how_far_the_clients_are_and_is_clean_afterwards(
+    grid: LocalGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    grid.send_and_receive(messages(grid))
+    shown = terminal.getvalue().split("\r\x1b[2K")
+    assert [line.split()[-4:-2] for line in shown[1:-1]] == [[f"{done}/3", "clients,"] for done in range(4)]
+    assert shown[1].startswith("train ....................")
+    assert shown[-1] == ""
+    assert "\n" not in terminal.getvalue()
+
+
+def test_anything_but_a_terminal_shows_nothing(grid: LocalGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    grid.send_and_receive(messages(grid))
+    assert stream.getvalue() == ""

@@ -1,0 +1,220 @@
+"""Whole apps in this process, and their configs."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import ArrayRecord, Context, MetricRecord
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp.strategy import Result
+
+from flskew.client import client_app
+from flskew.simulation import LocalGrid, read_app_config, simulate
+from flskew.simulation.identity import _read
+from flskew.strategies import FedAvg, RoundError
+
+
+class Softmax:
+    """Softmax regression on rows of the client's own, as a notebook would have it."""
+
+    def __init__(self, context: Context) -> None:
+        self.rate = float(context.run_config.get("learning-rate", 0.5))
+        rng = np.random.default_rng(int(context.node_config["partition-id"]))
+        self.labels = rng.integers(0, 3, 100)
+        self.rows = np.eye(3)[self.labels] + rng.normal(0, 0.3, (100, 3))
+
+    def probabilities(self, weights: Any) -> Any:
+        scores = np.exp(self.rows @ weights)
+        return scores / scores.sum(axis=1, keepdims=True)
+
+    def fit(self, parameters: Any, config: Any) -> Any:
+        (weights,) = parameters
+        for _ in range(20):
+            weights -= self.rate * self.rows.T @ (self.probabilities(weights) - np.eye(3)[self.labels]) / 100
+        return [weights], 100, {}
+
+    def evaluate(self, parameters: Any, config: Any) -> Any:
+        probabilities = self.probabilities(parameters[0])
+        loss = -np.log(probabilities[np.arange(100), self.labels]).mean()
+        return loss, 100, {"accuracy": (probabilities.argmax(axis=1) == self.labels).mean()}
+
+
+def server_app() -> ServerApp:
+    app = ServerApp()
+
+    @app.main()
+    def main(grid: Grid, context: Context) -> None:
+        rounds = int(context.run_config["num-server-rounds"])
+        result = FedAvg().start(grid, ArrayRecord([np.zeros((3, 3))]), num_rounds=rounds)
+        context.state["arrays"] = result.arrays
+        context.state["metrics"] = result.evaluate_metrics_clientapp[rounds]
+
+    return app
+
+
+def test_a_notebook_gets_flowers_result_in_one_line() -> None:
+    result = FedAvg().start(LocalGrid(client_app(Softmax), 3), ArrayRecord([np.zeros((3, 3))]), num_rounds=3)
+    assert isinstance(result, Result)
+    losses = [float(record["loss"]) for record in result.evaluate_metrics_clientapp.values()]  # type: ignore[arg-type]
+    assert losses == sorted(losses, reverse=True)
+    assert float(result.evaluate_metrics_clientapp[3]["accuracy"]) > 0.9  # type: ignore[arg-type]
+
+
+def test_a_whole_app_leaves_its_results_in_the_servers_context() -> None:
+    context = simulate(server_app(), client_app(Softmax), 3, {"num-server-rounds": 3})
+    assert context.run_config == {"num-server-rounds": 3}
+    assert context.state["arrays"]["0"].shape == (3, 3)
+    assert float(context.state["metrics"]["accuracy"]) > 0.9
+
+
+def test_the_same_app_twice_gives_the_same_model_bit_for_bit() -> None:
+    first, second = (
+        simulate(server_app(), client_app(Softmax), num_supernodes=3, run_config={"num-server-rounds": 2})
+        for _ in range(2)
+    )
+    assert first.state["arrays"]["0"].data == second.state["arrays"]["0"].data
+
+
+def test_the_run_config_reaches_server_and_clients() -> None:
+    configs = [{"num-server-rounds": 1, "learning-rate": rate} for rate in (0.0, 0.5)]
+    still, moved = (simulate(server_app(), client_app(Softmax), 2, config).state["arrays"]["0"] for config in configs)
+    assert not still.numpy().any()
+    assert moved.numpy().any()
+
+
+def test_an_app_may_simulate_another_while_it_runs() -> None:
+    outer = ServerApp()
+
+    @outer.main()
+    def main(grid: Grid, context: Context) -> None:
+        inner = simulate(server_app(), client_app(Softmax), 2, {"num-server-rounds": 1})
+        result = FedAvg().start(grid, inner.state["arrays"], num_rounds=1)
+        context.state["arrays"] = result.arrays
+        assert grid.run.run_id != inner.run_id
+
+    before = _read()
+    context = simulate(outer, client_app(Softmax), 3)
+    assert context.state["arrays"]["0"].numpy().any()
+    assert _read() == before
+
+
+def test_an_exception_in_the_server_is_raised_as_it_is_and_the_identity_goes_back() -> None:
+    app, error = ServerApp(), LookupError("no such data set")
+
+    @app.main()
+    def main(grid: Grid, context: Context) -> None:
+        raise error
+
+    before = _read()
+    with pytest.raises(LookupError) as caught:
+        simulate(app, client_app(Softmax), 2)
+    assert caught.value is error
+    assert _read() == before
+
+
+def test_a_round_that_fails_is_raised_with_its_reasons() -> None:
+    def client_fn(context: Context) -> Any:
+        raise FileNotFoundError("/data/train.csv")
+
+    with pytest.raises(RoundError, match=r"FileNotFoundError: /data/train.csv"):
+        simulate(server_app(), client_app(client_fn), 2, {"num-server-rounds": 1})
+
+
+@pytest.mark.parametrize(
+    ("server", "client", "message"),
+    [
+        (None, ClientApp(), "server_app must be a flwr.serverapp.ServerApp, got NoneType; the order is simulate"),
+        (ClientApp(), ServerApp(), "server_app must be a flwr.serverapp.ServerApp, got ClientApp"),
+        (ServerApp(), Softmax, "client_app must be a flwr.clientapp.ClientApp, got type; flskew.client_app"),
+    ],
+)
+def test_what_is_no_app_is_refused(server: Any, client: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        simulate(server, client, 2)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"path": Path("/data")}, r"run_config\['path'\] must be a bool, int, float or str, .* a path with str\(\)"),
+        (
+            {"model": {"layers": [1, 2]}},
+            r"run_config\['model.layers'\] must be a bool, int, float or str, got \[1, 2\]",
+        ),
+        ({1: 2}, "run_config: the keys must be text, got 1"),
+        ("app", r"run_config must be a dictionary, got str; .*read_app_config\(path\)"),
+    ],
+)
+def test_a_run_config_that_flower_could_not_send_is_refused(config: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        simulate(ServerApp(), ClientApp(), 2, config)
+
+
+PYPROJECT = """
+    [project]
+    name = "app"
+    version = "1.0.0"
+    license = "Apache-2.0"
+
+    [tool.flwr.app]
+    publisher = "somebody"
+
+    [tool.flwr.app.components]
+    serverapp = "app:server"
+    clientapp = "app:client"
+
+    [tool.flwr.app.config]
+    num-server-rounds = 3
+    learning-rate = 0.1
+    verbose = true
+    model = { name = "mlp", size.hidden = 64 }
+"""
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    (tmp_path / "pyproject.toml").write_text(textwrap.dedent(PYPROJECT))
+    return tmp_path
+
+
+def test_the_config_of_an_app_is_read_flat_as_flower_reads_it(app: Path) -> None:
+    from flwr.common.config import get_fused_config_from_dir
+
+    overrides = {"learning-rate": 0.5, "model.name": "cnn"}
+    assert read_app_config(app) == get_fused_config_from_dir(app, {})
+    assert read_app_config(str(app / "pyproject.toml"), overrides) == get_fused_config_from_dir(app, overrides)
+    assert read_app_config(app, {"model": {"name": "cnn"}})["model.name"] == "cnn"
+
+
+def test_an_override_that_the_app_does_not_know_is_refused(app: Path) -> None:
+    with pytest.raises(LookupError, match=r"'lr' is not in .* which has .*'learning-rate'"):
+        read_app_config(app, {"lr": 0.5})
+
+
+def test_a_file_that_holds_no_app_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"there is no .*pyproject.toml; pass the directory of a Flower app"):
+        read_app_config(tmp_path)
+    file = tmp_path / "pyproject.toml"
+    file.write_text("[project]\nname = 'x'\n")
+    with pytest.raises(ValueError, match=r"pyproject.toml holds no \[tool.flwr.app\]"):
+        read_app_config(file)
+    file.write_text("[tool.flwr.app\n")
+    with pytest.raises(ValueError, match=r"pyproject.toml is not TOML"):
+        read_app_config(file)
+    file.write_text("[tool.flwr.app]\npublisher = 'x'\n")
+    assert read_app_config(file) == {}
+
+
+def test_metrics_left_in_the_state_come_back() -> None:
+    app = ServerApp()
+
+    @app.main()
+    def main(grid: Grid, context: Context) -> None:
+        context.state["seen"] = MetricRecord({"nodes": len(list(grid.get_node_ids()))})
+
+    assert simulate(app, ClientApp(), 5).state["seen"]["nodes"] == 5

@@ -1,0 +1,403 @@
+"""Which replies count, and what becomes of a round when some do not.
+
+The comments say what Flower's own FedAvg makes of the same replies.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
+from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
+from numpy.typing import NDArray
+
+from flskew.client import client_app
+from flskew.simulation import LocalGrid
+from flskew.strategies import FedAvg, RoundError
+
+if TYPE_CHECKING:
+    from tests.strategies.conftest import MakesFederation
+
+
+def reply(*values: object, num_examples: float = 1, **metrics: Any) -> dict[str, Any]:
+    """Return a reply with its arrays and metrics."""
+    return {
+        "arrays": ArrayRecord([np.asarray(value) for value in values]),
+        "metrics": MetricRecord({"num-examples": num_examples, **metrics}),
+    }
+
+
+def trained(grid: LocalGrid, *sent: object, **arguments: Any) -> tuple[list[NDArray[Any]], FedAvg]:
+    """Return the model after one round, and the strategy."""
+    strategy = FedAvg(fraction_evaluate=0.0, **arguments)
+    result = strategy.start(grid, ArrayRecord([np.asarray(array) for array in sent]), num_rounds=1)
+    return result.arrays.to_numpy_ndarrays(), strategy
+
+
+def reasons(strategy: FedAvg) -> dict[int, str]:
+    """Return the reason of each failure of the last round by its node."""
+    return {failure.node_id: failure.reason for failure in strategy.history[-1].failures}
+
+
+def test_the_model_is_the_mean_weighted_by_the_numbers_of_examples(federation: MakesFederation) -> None:
+    grid = federation(reply([0.0, 4.0], num_examples=3), reply([8.0, 4.0], num_examples=1))
+    (model,), _ = trained(grid, [1.0, 1.0])
+    # (3*0 + 1*8) / 4 = 2
+    np.testing.assert_array_equal(model, [2.0, 4.0])
+
+
+def test_one_nan_or_infinity_takes_its_client_out_and_not_the_model(federation: MakesFederation) -> None:
+    # Flower: the model is NaN.
+    grid = federation(reply([1.0, np.nan]), reply([3.0, 3.0]), reply([5.0, 5.0]), reply([np.inf, 0.0]))
+    (model,), strategy = trained(grid, [0.0, 0.0])
+    np.testing.assert_array_equal(model, [4.0, 4.0])
+    assert set(reasons(strategy)) == {1000, 1003}
+    assert (
+        reasons(strategy)[1000] == "array '0' holds NaN or infinity; the client has diverged, lower its learning rate"
+    )
+
+
+@pytest.mark.parametrize("count", [0, -5, 0.0, float("nan"), float("inf"), [3]])
+def test_a_count_that_is_no_weight_takes_its_client_out(federation: MakesFederation, count: Any) -> None:
+    # Flower: NaN and negative numbers are accepted, a list ends the run.
+    grid = federation(reply([1.0], num_examples=count), reply([3.0], num_examples=2))
+    (model,), strategy = trained(grid, [0.0])
+    np.testing.assert_array_equal(model, [3.0])
+    assert reasons(strategy) == {1000: f"num-examples = {count!r}; it must be a finite number > 0"}
+
+
+def test_all_counts_zero_end_the_run_with_the_reasons(federation: MakesFederation) -> None:
+    # Flower: ZeroDivisionError.
+    grid = federation(reply([1.0], num_examples=0), reply([3.0], num_examples=0))
+    with pytest.raises(RoundError, match="round 1: 0 of 2 train replies count, at least 1 must:") as caught:
+        trained(grid, [0.0])
+    assert str(caught.value).count("num-examples = 0; it must be a finite number > 0") == 2
+
+
+@pytest.mark.parametrize(
+    ("sent", "bad"),
+    [
+        ([0.0, 0.0, 0.0], [1.0]),
+        ([[0.0, 0.0]] * 3, [1.0, 1.0]),
+        ([0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]),
+        ([0.0], 1.0),
+        (0.0, [1.0]),
+    ],
+)
+def test_shapes_that_would_broadcast_are_refused(federation: MakesFederation, sent: object, bad: object) -> None:
+    # Flower: broadcasts silently.
+    good = np.full(np.shape(sent), 2.0)
+    (model,), strategy = trained(federation(reply(good), reply(bad)), sent)
+    np.testing.assert_array_equal(model, good)
+    assert reasons(strategy) == {1001: f"array '0' has shape {np.shape(bad)}, {np.shape(sent)} was sent"}
+
+
+@pytest.mark.parametrize("dtype", ["i4", "i8", "u1", "?", "f2", "f4", "f8", "c8"])
+def test_the_model_keeps_its_dtypes(federation: MakesFederation, dtype: str) -> None:
+    # Flower: integers and booleans come back as float64.
+    value = np.ones(2, dtype)
+    (model,), _ = trained(federation(reply(value), reply(value)), np.zeros(2, dtype))
+    np.testing.assert_array_equal(model, value, strict=True)
+
+
+def test_a_count_of_batches_that_all_clients_agree_on_stays_as_it_is(federation: MakesFederation) -> None:
+    # Flower: 7, 7 and 7 can load back as 6.
+    replies = [reply([1.0], np.array(7), num_examples=count) for count in (1, 3, 7)]
+    (_, batches), _ = trained(federation(*replies), [0.0], np.array(0))
+    np.testing.assert_array_equal(batches, np.array(7), strict=True)
+
+
+def test_another_dtype_than_was_sent_is_refused(federation: MakesFederation) -> None:
+    grid = federation(reply(np.ones(1, np.float32)), reply(np.ones(1, np.float64)))
+    (model,), strategy = trained(grid, np.zeros(1, np.float32))
+    assert model.dtype == np.float32
+    assert reasons(strategy) == {1001: "array '0' is float64, float32 was sent"}
+
+
+def test_a_bfloat16_model_is_refused_at_the_start_with_its_remedy(federation: MakesFederation) -> None:
+    # Flower: TypeError in NumPy.
+    arrays = ArrayRecord({"w": Array("bfloat16", (3,), "numpy.ndarray", Array(np.zeros(3, "V2")).data)})
+    with pytest.raises(ValueError, match=r"initial_arrays: array 'w': .* convert it, bfloat16 to float32"):
+        FedAvg().start(federation(), arrays)
+
+
+def test_metrics_that_only_some_clients_report_are_averaged_over_those(
+    federation: MakesFederation, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Flower: says "skipping" and ends the run.
+    monkeypatch.setattr(logging.getLogger("flwr"), "propagate", True)
+    grid = federation(reply([1.0], num_examples=1, loss=1.0), reply([1.0], num_examples=3, loss=5.0, accuracy=0.5))
+    strategy = FedAvg(fraction_evaluate=0.0)
+    result = strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
+    # (1*1 + 3*5) / 4 = 4
+    assert result.train_metrics_clientapp[1] == {"loss": 4.0, "accuracy": 0.5}
+    assert "Metric 'accuracy' is averaged over 1 of 2 replies" in caplog.text
+
+
+def test_metrics_that_are_lists_are_averaged_entry_by_entry_and_left_out_where_they_do_not_match(
+    federation: MakesFederation,
+) -> None:
+    grid = federation(
+        reply([1.0], num_examples=1, by_class=[1.0, 2.0], mixed=[1.0], uneven=[1.0]),
+        reply([1.0], num_examples=3, by_class=[5.0, 6.0], mixed=1.0, uneven=[1.0, 2.0]),
+    )
+    strategy = FedAvg(fraction_evaluate=0.0)
+    result = strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
+    # (1*1 + 3*5) / 4 = 4 and (1*2 + 3*6) / 4 = 5
+    assert result.train_metrics_clientapp[1] == {"by_class": [4.0, 5.0]}
+
+
+def test_records_beyond_those_needed_are_let_be(federation: MakesFederation) -> None:
+    # Flower: says "skipping" and ends the run.
+    extra = {
+        **reply([1.0], loss=1.0),
+        "gradients": ArrayRecord([np.zeros(7)]),
+        "timing": MetricRecord({"seconds": 3.0}),
+        "note": ConfigRecord({"host": "a"}),
+    }
+    (model,), strategy = trained(federation(extra, reply([3.0])), [0.0])
+    np.testing.assert_array_equal(model, [2.0])
+    assert strategy.history[0].failures == ()
+
+
+def test_arrays_under_another_key_are_found_by_their_names(federation: MakesFederation) -> None:
+    renamed = reply([1.0])
+    renamed["model"] = renamed.pop("arrays")
+    both = {**reply([3.0]), "other": ArrayRecord({"x": Array(np.zeros(1))})}
+    both["model"] = both.pop("arrays")
+    (model,), _ = trained(federation(renamed, both), [0.0])
+    np.testing.assert_array_equal(model, [2.0])
+
+
+def test_two_records_that_could_both_be_the_model_are_refused(federation: MakesFederation) -> None:
+    twice = reply([1.0])
+    twice["a"] = twice["b"] = twice.pop("arrays")
+    _, strategy = trained(federation(twice, reply([3.0])), [0.0])
+    assert reasons(strategy)[1000] == "2 ArrayRecords, ['a', 'b']; name the one with the model 'arrays'"
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ({"metrics": MetricRecord({"num-examples": 1})}, "0 ArrayRecords"),
+        ({"arrays": ArrayRecord([np.zeros(1)])}, "no MetricRecord with 'num-examples'"),
+        ({**reply([1.0]), "metrics": MetricRecord({"n": 1})}, "no MetricRecord with 'num-examples'"),
+        (reply(), "arrays missing: ['0']"),
+        (reply([1.0], [2.0]), "arrays not asked for: ['1']"),
+        ({**reply(), "arrays": ArrayRecord({"w": Array(np.zeros(1))})}, "arrays missing: ['0'], arrays not asked"),
+        (
+            {**reply(), "arrays": ArrayRecord({"0": Array("float64", (1,), "numpy.ndarray", b"damaged")})},
+            "array '0': its bytes are not a .npy array",
+        ),
+        ({}, "no MetricRecord with 'num-examples'"),
+    ],
+)
+def test_a_reply_that_lacks_what_is_needed_is_dropped_with_its_reason(
+    federation: MakesFederation, bad: dict[str, Any], reason: str
+) -> None:
+    (model,), strategy = trained(federation(bad, reply([3.0])), [0.0])
+    np.testing.assert_array_equal(model, [3.0])
+    assert reason in reasons(strategy)[1000]
+
+
+def test_the_order_of_the_arrays_in_a_reply_does_not_matter(federation: MakesFederation) -> None:
+    arrays = ArrayRecord({"1": Array(np.array([2.0])), "0": Array(np.array([1.0]))})
+    (first, second), _ = trained(federation({**reply(), "arrays": arrays}, reply([1.0], [2.0])), [0.0], [0.0])
+    assert (first[0], second[0]) == (1.0, 2.0)
+
+
+def test_every_client_failing_ends_the_run_with_all_reasons(federation: MakesFederation) -> None:
+    # Flower: start() returns normally, with no arrays.
+    def train(index: int, message: Message) -> dict[str, Any]:
+        raise ValueError(f"no data on {index}")
+
+    with pytest.raises(RoundError) as caught:
+        trained(federation(train=train), [0.0])
+    for index in range(3):
+        assert f"node {1000 + index}: ValueError: no data on {index}" in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+    assert [failure.node_id for failure in caught.value.failures] == [1000, 1001, 1002]
+    assert 'raise ValueError(f"no data on {index}")' in caught.value.failures[0].reason
+    assert (caught.value.server_round, caught.value.phase) == (1, "train")
+
+
+def test_a_client_that_raises_is_named_and_the_round_goes_on(federation: MakesFederation) -> None:
+    def train(index: int, message: Message) -> dict[str, Any]:
+        return reply([float(index)]) if index else reply([1.0 / index])
+
+    (model,), strategy = trained(federation(train=train), [0.0])
+    np.testing.assert_array_equal(model, [1.5])
+    assert reasons(strategy)[1000].startswith("ZeroDivisionError: ")
+
+
+def test_fewer_replies_than_asked_for_end_the_run(federation: MakesFederation) -> None:
+    grid = federation(reply([1.0]), reply([2.0]), reply([np.nan]))
+    trained(grid, [0.0], min_replies=2)
+    with pytest.raises(RoundError, match=r"2 of 3 train replies count, at least 3 must:\n  node 1002: array '0' holds"):
+        trained(grid, [0.0], min_replies=3)
+
+
+def test_more_replies_than_nodes_are_refused_before_anybody_trains(federation: MakesFederation) -> None:
+    asked = []
+
+    def train(index: int, message: Message) -> dict[str, Any]:
+        asked.append(index)
+        return reply([1.0])
+
+    with pytest.raises(ValueError, match="min_replies=4, but only 3 of 3 nodes train; lower it, or raise"):
+        trained(federation(train=train), [0.0], min_replies=4)
+    assert asked == []
+
+
+def test_a_silent_node_is_named(federation: MakesFederation) -> None:
+    # Flower: "2 results and 0 failures".
+    class Deaf(LocalGrid):
+        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
+            return super().send_and_receive(messages, timeout=timeout)[::2]
+
+    grid = federation(reply([1.0]), reply([5.0]), reply([3.0]))
+    grid.__class__ = Deaf
+    (model,), strategy = trained(grid, [0.0])
+    np.testing.assert_array_equal(model, [2.0])
+    assert reasons(strategy) == {1001: "no reply before the timeout, or its message could not be delivered"}
+
+
+def test_a_node_that_the_server_has_lost_is_found_through_its_message(federation: MakesFederation) -> None:
+    class Loses(LocalGrid):
+        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
+            sent = list(messages)
+            replies = super().send_and_receive(sent, timeout=timeout)
+            if not sent:
+                return []
+            lost = Message(Error(5, "Node Unavailable"), reply_to=sent[1])
+            lost.metadata.__dict__["_src_node_id"] = 1  # as Flower's SuperLink has it
+            return [lost, replies[2], replies[0]]
+
+    grid = federation(reply([1.0]), reply([5.0]), reply([3.0]))
+    grid.__class__ = Loses
+    (model,), strategy = trained(grid, [0.0])
+    np.testing.assert_array_equal(model, [2.0])
+    assert reasons(strategy) == {1001: "Node Unavailable"}
+    # In the order of the messages, whoever answers first.
+    assert [entry.node_id for entry in strategy.history[0].replies] == [1000, 1002]
+
+
+def test_an_error_without_a_reason_still_has_its_code(federation: MakesFederation) -> None:
+    class Fails(LocalGrid):
+        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
+            sent = list(messages)
+            replies = super().send_and_receive(sent, timeout=timeout)
+            return [replies[0], Message(Error(2), reply_to=sent[1])] if sent else []
+
+    grid = federation(reply([1.0]), reply([5.0]))
+    grid.__class__ = Fails
+    assert reasons(trained(grid, [0.0])[1]) == {1001: "error 2 without a reason"}
+
+
+def test_of_two_replies_to_one_message_the_first_counts(federation: MakesFederation) -> None:
+    class Repeats(LocalGrid):
+        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
+            sent = list(messages)
+            replies = super().send_and_receive(sent, timeout=timeout)
+            return [*replies, *replies, Message(Error(5, "Node Unavailable"), reply_to=sent[0])] if sent else []
+
+    grid = federation(reply([1.0]), reply([3.0]))
+    grid.__class__ = Repeats
+    (model,), strategy = trained(grid, [0.0])
+    np.testing.assert_array_equal(model, [2.0])
+    assert reasons(strategy) == {}
+
+
+@pytest.mark.parametrize("key", ["train_config", "evaluate_config"])
+def test_the_callers_configs_are_not_changed(federation: MakesFederation, key: str) -> None:
+    # Flower: puts "server-round" into them.
+    seen = []
+
+    def answer(index: int, message: Message) -> dict[str, Any]:
+        seen.append(dict(message.content["config"]))
+        return reply([1.0])
+
+    config = ConfigRecord({"lr": 0.1})
+    grid = federation(train=answer, evaluate=answer, nodes=2)
+    FedAvg().start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1, **{key: config})  # type: ignore[arg-type]
+    assert config == {"lr": 0.1}
+    assert {"lr": 0.1, "server-round": 1} in seen
+
+
+def test_numpy_numbers_in_the_metrics_of_a_numpy_client_reach_the_result() -> None:
+    # Flower: TypeError in the client, so an error reply.
+    class Client:
+        def fit(self, parameters: Any, config: Any) -> Any:
+            return parameters, np.int64(2), {"loss": np.float32(0.5), "n": np.int64(3), "done": True}
+
+    with LocalGrid(client_app(lambda context: Client()), 2) as grid:
+        result = FedAvg(fraction_evaluate=0.0).start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
+    assert result.train_metrics_clientapp[1] == {"loss": 0.5, "n": 3.0, "done": 1.0}
+
+
+@pytest.mark.parametrize(("value", "kind"), [("warm", "str"), (None, "NoneType")])
+def test_metrics_that_cannot_be_sent_are_named_in_the_failure(value: object, kind: str) -> None:
+    class Client:
+        def fit(self, parameters: Any, config: Any) -> Any:
+            return parameters, 2, {"phase": value}
+
+    with (
+        LocalGrid(client_app(lambda context: Client()), 2) as grid,
+        pytest.raises(RoundError, match=rf"metrics\['phase'\] must be a number .* of type {kind}"),
+    ):
+        FedAvg(fraction_evaluate=0.0).start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
+
+
+def test_evaluation_replies_are_checked_too(federation: MakesFederation) -> None:
+    def evaluate(index: int, message: Message) -> dict[str, Any]:
+        counts = [4, -1, 12]
+        return {"metrics": MetricRecord({"num-examples": counts[index], "loss": float(index)})}
+
+    strategy = FedAvg()
+    grid = federation(reply([1.0]), reply([1.0]), reply([1.0]), evaluate=evaluate)
+    result = strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
+    # (4*0 + 12*2) / 16 = 1.5
+    assert result.evaluate_metrics_clientapp[1] == {"loss": 1.5}
+    assert reasons(strategy) == {1001: "num-examples = -1; it must be a finite number > 0"}
+    assert [entry.phase for entry in strategy.history] == ["train", "evaluate"]
+
+
+def test_all_evaluations_failing_end_the_run(federation: MakesFederation) -> None:
+    def evaluate(index: int, message: Message) -> dict[str, Any]:
+        raise RuntimeError("no test rows")
+
+    strategy = FedAvg()
+    with pytest.raises(RoundError, match=r"round 1: 0 of 2 evaluate replies count(.|\n)*RuntimeError: no test rows"):
+        strategy.start(federation(reply([1.0]), reply([1.0]), evaluate=evaluate), ArrayRecord([np.zeros(1)]))
+    assert [entry.phase for entry in strategy.history] == ["train", "evaluate"]
+
+
+def test_a_numpyclient_app_of_old_is_told_what_to_do() -> None:
+    from flwr.client import NumPyClient
+    from flwr.clientapp import ClientApp
+
+    class Old(NumPyClient):
+        def fit(self, parameters: Any, config: Any) -> Any:
+            return parameters, 1, {}
+
+    app = ClientApp(client_fn=lambda context: Old().to_client())
+    with LocalGrid(app, 2) as grid, pytest.raises(RoundError, match=r"flskew.client_app\(client_fn\)"):
+        FedAvg().start(grid, ArrayRecord([np.zeros(1)]))
+
+
+def test_flowers_own_fedavg_runs_on_the_same_grid_and_gives_the_same_model(federation: MakesFederation) -> None:
+    rng = np.random.default_rng(0)
+    replies = [reply(rng.standard_normal((3, 4)).astype(np.float32), num_examples=n, loss=0.1 * n) for n in (1, 5, 9)]
+    sent = ArrayRecord([np.zeros((3, 4), np.float32)])
+    ours = FedAvg(fraction_evaluate=0.0).start(federation(*replies), sent, num_rounds=1)
+    flowers = FlowerFedAvg(fraction_evaluate=0.0)
+    # Flower shuffles the nodes, so its sums may run in another order; hold them to ours.
+    grid = federation(*replies)
+    messages = flowers._construct_messages(RecordDict({"arrays": sent}), grid.get_node_ids(), "train")
+    arrays, metrics = flowers.aggregate_train(1, grid.send_and_receive(messages))
+    assert arrays is not None
+    assert ours.arrays["0"].data == arrays["0"].data
+    assert ours.train_metrics_clientapp[1] == metrics

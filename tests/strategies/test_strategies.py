@@ -1,0 +1,388 @@
+"""FedAvg and FedProx as Flower strategies: arguments, sampling, history, memory."""
+
+from __future__ import annotations
+
+import inspect
+import random
+import tracemalloc
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import strategy as flower
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flskew.client import ProximalTerm, client_app
+from flskew.simulation import LocalGrid
+from flskew.strategies import Failure, FedAvg, FedProx, Reply, Round
+from flskew.strategies.sampling import sample
+
+PAIRS = [(FedAvg, flower.FedAvg), (FedProx, flower.FedProx)]
+ZERO = ArrayRecord([np.zeros(2)])
+
+
+class Drift:
+    """Gradient descent on ||w - partition||²/2 with FedProx's term, and a loss."""
+
+    def __init__(self, context: Context) -> None:
+        self.target = float(context.node_config["partition-id"])
+
+    def fit(self, parameters: Any, config: Any) -> Any:
+        term = ProximalTerm.from_config(config, parameters)
+        for _ in range(5):
+            gradients = [parameters[0] - self.target]
+            term.add_gradient(parameters, gradients)
+            parameters[0] -= 0.1 * gradients[0]
+        return parameters, 1 + int(self.target), {"loss": float(np.sum((parameters[0] - self.target) ** 2))}
+
+    def evaluate(self, parameters: Any, config: Any) -> Any:
+        return float(np.sum((parameters[0] - self.target) ** 2)), 1, {}
+
+
+def run(strategy: FedAvg, nodes: int = 4, rounds: int = 3) -> flower.Result:
+    with LocalGrid(client_app(Drift), nodes) as grid:
+        return strategy.start(grid, ZERO, num_rounds=rounds)
+
+
+@pytest.mark.parametrize(("ours", "flowers"), PAIRS)
+def test_it_is_flowers_strategy_and_takes_the_same_arguments_first(ours: type, flowers: type) -> None:
+    assert issubclass(ours, flowers)
+    have = inspect.signature(ours).parameters
+    want = inspect.signature(flowers).parameters
+    assert [(name, have[name].default) for name in list(have)[: len(want)]] == [
+        (name, parameter.default) for name, parameter in want.items()
+    ]
+    assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in list(have.values())[len(want) :])
+
+
+@pytest.mark.parametrize(("ours", "flowers"), PAIRS)
+def test_start_takes_flowers_arguments(ours: type[FedAvg], flowers: type[flower.FedAvg]) -> None:
+    assert list(inspect.signature(ours.start).parameters) == list(inspect.signature(flowers.start).parameters)
+
+
+def test_mu_zero_is_fedavg_bit_for_bit() -> None:
+    average, proximal = run(FedAvg(0.5, seed=3)), run(FedProx(0.5, seed=3, proximal_mu=0.0))
+    assert average.arrays["0"].data == proximal.arrays["0"].data
+    assert average.train_metrics_clientapp == proximal.train_metrics_clientapp
+
+
+def test_mu_reaches_the_clients_and_holds_them_back() -> None:
+    distances = [float(run(FedProx(proximal_mu=mu), rounds=1).arrays["0"].numpy()[0]) for mu in (0.0, 1.0, 5.0)]
+    assert distances == sorted(distances, reverse=True)
+    assert len(set(distances)) == 3
+
+
+def test_mu_is_sent_under_flowers_name_and_the_callers_config_is_not_changed() -> None:
+    seen = []
+    app = ClientApp()
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        seen.append(dict(message.content["config"]))
+        records = {"arrays": message.content["arrays"], "metrics": MetricRecord({"num-examples": 1})}
+        return Message(RecordDict(records), reply_to=message)
+
+    config = ConfigRecord({"lr": 0.1})
+    with LocalGrid(app, 2) as grid:
+        FedProx(fraction_evaluate=0.0, proximal_mu=0.25).start(grid, ZERO, num_rounds=1, train_config=config)
+    assert seen == [{"lr": 0.1, "proximal-mu": 0.25, "server-round": 1}] * 2
+    assert config == {"lr": 0.1}
+
+
+@pytest.mark.parametrize("mu", [-0.1, float("nan"), float("inf")])
+def test_a_mu_that_is_negative_or_not_finite_is_refused(mu: float) -> None:
+    with pytest.raises(ValueError, match=r"proximal_mu must be finite and >= 0, got .*; 0 is FedAvg"):
+        FedProx(proximal_mu=mu)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"fraction_train": 1.5}, ValueError, "fraction_train must be between 0 and 1, got 1.5"),
+        ({"fraction_evaluate": float("nan")}, ValueError, "fraction_evaluate must be between 0 and 1, got nan"),
+        ({"fraction_train": "half"}, TypeError, "fraction_train must be a number, got 'half' of type str"),
+        ({"min_train_nodes": -1}, ValueError, "min_train_nodes must be at least 0, got -1"),
+        ({"min_evaluate_nodes": 1.5}, TypeError, "min_evaluate_nodes must be an integer, got 1.5"),
+        ({"min_available_nodes": None}, TypeError, "min_available_nodes must be an integer, got None"),
+        ({"min_replies": 0}, ValueError, "min_replies must be at least 1, got 0"),
+        ({"seed": None}, TypeError, "seed must be an integer, got None"),
+        ({"node_patience": 0}, ValueError, "node_patience must be > 0 seconds, got 0"),
+    ],
+)
+def test_arguments_out_of_range_are_refused_when_the_strategy_is_made(
+    arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    for strategy in (FedAvg, FedProx):
+        with pytest.raises(error, match=message):
+            strategy(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"initial_arrays": [np.zeros(2)]}, TypeError, r"an ArrayRecord, got list; use flwr.app.ArrayRecord\(list"),
+        ({"initial_arrays": ArrayRecord()}, ValueError, "initial_arrays is empty; put the model's parameters into it"),
+        ({"initial_arrays": ArrayRecord([np.array([np.inf])])}, ValueError, "initial_arrays: array '0' holds NaN"),
+        ({"initial_arrays": ArrayRecord([np.array(["a"])])}, ValueError, "initial_arrays: array '0' is <U1, which has"),
+        ({"num_rounds": -1}, ValueError, "num_rounds must be at least 0, got -1"),
+        ({"num_rounds": 1.5}, TypeError, "num_rounds must be an integer, got 1.5"),
+        ({"timeout": 0}, ValueError, "timeout must be > 0 seconds, got 0"),
+    ],
+)
+def test_a_start_that_cannot_work_is_refused_before_anything_is_sent(
+    arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    app = ClientApp()  # answers nothing
+    with LocalGrid(app, 2) as grid, pytest.raises(error, match=message):
+        FedAvg().start(grid, **{"initial_arrays": ZERO, **arguments})
+
+
+@pytest.mark.parametrize("arguments", [{"num_rounds": 0}, {"num_rounds": 2, "fraction": 0.0}])
+def test_with_nothing_to_train_the_result_is_the_initial_model(arguments: dict[str, Any]) -> None:
+    # Flower: the result is empty.
+    strategy = FedAvg(fraction_train=arguments.pop("fraction", 1.0))
+    assert run(strategy, rounds=arguments["num_rounds"]).arrays["0"].data == ZERO["0"].data
+
+
+def test_too_few_nodes_on_a_grid_that_gets_no_more_are_an_error_and_not_a_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("flskew.strategies.sampling.time.sleep", pytest.fail)
+    with pytest.raises(TimeoutError, match="5 nodes are needed, 2 are connected; start more nodes or lower min_avail"):
+        run(FedAvg(min_available_nodes=5), nodes=2)
+
+
+def test_the_strategy_waits_for_nodes_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    naps: list[float] = []
+    monkeypatch.setattr("flskew.strategies.sampling.time.sleep", naps.append)
+
+    class Filling(LocalGrid):
+        nodes_are_fixed = False
+
+        def get_node_ids(self) -> list[int]:
+            return super().get_node_ids()[: 1 + len(naps)]
+
+    with Filling(client_app(Drift), 3) as grid:
+        strategy = FedAvg(min_available_nodes=3, fraction_evaluate=0.0)
+        strategy.start(grid, ZERO, num_rounds=1)
+        assert len(naps) == 2
+        assert len(strategy.history[0].replies) == 3
+        naps.clear()
+        with pytest.raises(TimeoutError, match="4 nodes are needed"):
+            FedAvg(min_available_nodes=4, node_patience=1e-9).start(grid, ZERO, num_rounds=1)
+
+
+def nodes_by_round(strategy: FedAvg, nodes: int = 10, rounds: int = 5) -> list[list[int]]:
+    run(strategy, nodes, rounds)
+    return [[reply.node_id for reply in entry.replies] for entry in strategy.history if entry.phase == "train"]
+
+
+def test_nodes_are_sampled_by_the_seed_alone_and_no_global_generator_is_touched() -> None:
+    before = random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[union-attr, index]  # noqa: NPY002
+    first = nodes_by_round(FedAvg(0.3, seed=1))
+    random.seed(99)
+    second = nodes_by_round(FedAvg(0.3, seed=1))
+    random.setstate(before[0])
+    assert first == second
+    assert first != nodes_by_round(FedAvg(0.3, seed=2))
+    assert len({tuple(nodes) for nodes in first}) > 1
+    assert random.getstate() == before[0]
+    assert np.random.get_state()[1].tolist() == before[1]  # type: ignore[union-attr, index]  # noqa: NPY002
+
+
+def test_a_second_start_of_one_strategy_samples_as_the_first_did() -> None:
+    strategy = FedAvg(0.3)
+    assert nodes_by_round(strategy) == nodes_by_round(strategy)
+
+
+def test_the_order_in_which_nodes_are_listed_does_not_matter() -> None:
+    class Reversed(LocalGrid):
+        def get_node_ids(self) -> list[int]:
+            return super().get_node_ids()[::-1]
+
+    strategy = FedAvg(0.3, fraction_evaluate=0.0)
+    with Reversed(client_app(Drift), 10) as grid:
+        strategy.start(grid, ZERO, num_rounds=5)
+    assert [[reply.node_id for reply in entry.replies] for entry in strategy.history] == nodes_by_round(FedAvg(0.3))
+
+
+@pytest.mark.parametrize(
+    ("fraction", "minimum", "nodes", "expected"),
+    [(0.29, 2, 100, 29), (0.1, 2, 10, 2), (1.0, 2, 3, 3), (0.01, 0, 3, 1), (0.5, 0, 7, 3)],
+)
+def test_as_many_nodes_train_as_the_fraction_says_and_never_none(
+    fraction: float, minimum: int, nodes: int, expected: int
+) -> None:
+    # 100 * 0.29 is 28.999999999999996.
+    assert len(nodes_by_round(FedAvg(fraction, 0.0, minimum), nodes, 1)[0]) == expected
+
+
+@given(seed=st.integers(), size=st.integers(1, 9))
+def test_a_sample_has_no_node_twice_and_keeps_their_order(seed: int, size: int) -> None:
+    nodes = sample(range(100, 109), size, seed=seed, server_round=1, phase="train")
+    assert nodes == sorted(set(nodes))
+    assert len(nodes) == size
+
+
+def test_every_node_is_sampled_equally_often() -> None:
+    rounds = 3000
+    counts = Counter(
+        node for number in range(rounds) for node in sample(range(6), 2, seed=0, server_round=number, phase="train")
+    )
+    # Each is drawn in 1/3 of the rounds; four standard deviations are 4 * sqrt(3000 * 1/3 * 2/3) = 103.
+    assert all(abs(counts[node] - rounds / 3) < 103 for node in range(6))
+
+
+def test_training_and_evaluation_draw_apart() -> None:
+    drawn = [
+        [sample(range(100), 10, seed=0, server_round=number, phase=phase) for number in range(3)]
+        for phase in ("train", "evaluate")
+    ]
+    assert drawn[0] != drawn[1]
+
+
+def test_the_history_keeps_what_every_client_replied() -> None:
+    strategy = FedAvg()
+    run(strategy, nodes=2, rounds=2)
+    assert [(entry.server_round, entry.phase) for entry in strategy.history] == [
+        (1, "train"),
+        (1, "evaluate"),
+        (2, "train"),
+        (2, "evaluate"),
+    ]
+    entry = strategy.history[0]
+    assert isinstance(entry, Round)
+    assert [(reply.node_id, reply.num_examples) for reply in entry.replies] == [(1000, 1.0), (1001, 2.0)]
+    # Five steps of w -= 0.1 * (w - 1) from 0 leave a distance of 0.9^5 in each of two places.
+    assert entry.replies[1].metrics == {"num-examples": 2, "loss": pytest.approx(2 * 0.9**10)}
+    assert all(reply.seconds >= 0 for reply in entry.replies)
+    assert entry.seconds > 0
+    with pytest.raises(AttributeError):
+        entry.replies[0].node_id = 3  # type: ignore[misc]
+
+
+def test_the_time_of_a_reply_is_from_message_to_reply_and_never_negative() -> None:
+    class Clocked(LocalGrid):
+        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
+            sent = list(messages)
+            replies = super().send_and_receive(sent)
+            for message, reply, seconds in zip(sent, replies, (5.0, -5.0), strict=False):
+                message.metadata.created_at = 1000.0
+                reply.metadata.created_at = 1000.0 + seconds
+            return replies
+
+    strategy = FedAvg(fraction_evaluate=0.0)
+    with Clocked(client_app(Drift), 2) as grid:
+        strategy.start(grid, ZERO, num_rounds=1)
+    assert [reply.seconds for reply in strategy.history[0].replies] == [5.0, 0.0]
+
+
+def test_the_history_is_that_of_the_last_start() -> None:
+    strategy = FedAvg(fraction_evaluate=0.0)
+    run(strategy, rounds=3)
+    run(strategy, rounds=1)
+    assert len(strategy.history) == 1
+
+
+def test_a_users_own_aggregation_of_metrics_is_used() -> None:
+    def worst(contents: list[RecordDict], weighted_by_key: str) -> MetricRecord:
+        return MetricRecord({"worst": max(content["metrics"]["loss"] for content in contents)})
+
+    result = run(FedAvg(train_metrics_aggr_fn=worst, evaluate_metrics_aggr_fn=worst), rounds=1)
+    assert set(result.train_metrics_clientapp[1]) == set(result.evaluate_metrics_clientapp[1]) == {"worst"}
+
+
+def test_other_keys_and_another_weight_are_possible() -> None:
+    app = ClientApp()
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        index = int(context.node_config["partition-id"])
+        assert set(message.content) == {"model", "settings"}
+        records = {"model": ArrayRecord([np.full(2, index)]), "m": MetricRecord({"rows": 1 + 2 * index})}
+        return Message(RecordDict(records), reply_to=message)
+
+    strategy = FedAvg(
+        fraction_evaluate=0.0, weighted_by_key="rows", arrayrecord_key="model", configrecord_key="settings"
+    )
+    with LocalGrid(app, 2) as grid:
+        result = strategy.start(grid, ArrayRecord([np.zeros(2, np.int64)]), num_rounds=1)
+    # (1*0 + 3*1) / 4 = 0.75, rounded to 1.
+    np.testing.assert_array_equal(result.arrays["0"].numpy(), [1, 1])
+
+
+def test_a_subclass_may_make_its_own_messages() -> None:
+    class Halves(FedAvg):
+        """Sends half of the model only."""
+
+        def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Any) -> Any:
+            half = ArrayRecord({"0": arrays["0"]})
+            return [Message(RecordDict({"arrays": half}), node, "train") for node in grid.get_node_ids()]
+
+    strategy = Halves(fraction_evaluate=0.0)
+    with LocalGrid(client_app(Drift), 3) as grid:
+        result = strategy.start(grid, ArrayRecord([np.zeros(2), np.ones(2)]), num_rounds=2)
+    assert list(result.arrays) == ["0"]
+    assert [len(entry.replies) for entry in strategy.history] == [3, 3]
+
+
+def test_flowers_wrappers_take_it_as_their_strategy() -> None:
+    strategy = FedAvg(fraction_evaluate=0.0)
+    private = flower.DifferentialPrivacyServerSideFixedClipping(
+        strategy, noise_multiplier=0.0, clipping_norm=1e9, num_sampled_clients=3
+    )
+    # From a half, since Flower's clipping divides by the norm of an update, which must not be 0.
+    sent = ArrayRecord([np.full(2, 0.5)])
+    with LocalGrid(client_app(Drift), 3) as grid:
+        result = private.start(grid, sent, num_rounds=2)
+        plain = FedAvg(fraction_evaluate=0.0).start(grid, sent, num_rounds=2)
+    np.testing.assert_allclose(result.arrays["0"].numpy(), plain.arrays["0"].numpy())
+    assert len(strategy.history) == 2
+
+
+def test_the_servers_own_evaluation_is_called_as_flower_calls_it() -> None:
+    def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord:
+        return MetricRecord({"first": float(arrays["0"].numpy()[0])})
+
+    with LocalGrid(client_app(Drift), 3) as grid:
+        result = FedAvg(fraction_evaluate=0.0).start(grid, ZERO, num_rounds=2, evaluate_fn=evaluate)
+    assert list(result.evaluate_metrics_serverapp) == [0, 1, 2]
+    assert result.evaluate_metrics_serverapp[2]["first"] == result.arrays["0"].numpy()[0]
+
+
+def test_aggregating_takes_the_memory_of_one_model_however_many_reply() -> None:
+    model = ArrayRecord([np.zeros(2**18, np.float32) for _ in range(8)])  # 8 MiB
+    peaks = []
+    with LocalGrid(ClientApp(), 1):
+        for number in (2, 20):
+            strategy = FedAvg()
+            messages = [Message(RecordDict({"arrays": model}), 1000, "train") for _ in range(number)]
+            content = RecordDict({"arrays": model, "metrics": MetricRecord({"num-examples": 1})})
+            replies = [Message(content, reply_to=message) for message in messages]
+            for index, reply in enumerate(replies):
+                reply.metadata.__dict__["_src_node_id"] = 1000 + index
+            tracemalloc.start()
+            strategy.aggregate_train(1, replies)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    # The sums, one array of the result beside its sum, and one block.
+    assert max(peaks) < (1 + 1 / 8) * 8 * 2**20 + 2**20
+    assert peaks[1] - peaks[0] < 2**18
+
+
+def test_a_failure_in_words_is_one_line_that_keeps_its_end() -> None:
+    # As Ray reports an exception of a client: colours, a traceback, and what happened at the very end.
+    reason = "<class 'RayTaskError'>:<'\x1b[36mray::run()\x1b[39m\n" + "  File x, line 1\n" * 99 + "Message: no data'>"
+    words = str(Failure(1003, reason))
+    assert words.startswith("node 1003: <class 'RayTaskError'>:<'ray::run() File x")
+    assert words.endswith("Message: no data'>")
+    assert "\n" not in words
+    assert len(words) < 450
+
+
+def test_a_reply_is_a_frozen_value() -> None:
+    assert Reply(1, 2.0, {}, 0.1) == Reply(1, 2.0, {}, 0.1)

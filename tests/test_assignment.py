@@ -1,0 +1,217 @@
+"""An assignment is a value: sealed, comparable, saved whole or refused."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from datasets import ClassLabel, Dataset, Features
+from flwr_datasets.metrics import compute_counts
+from pandas.testing import assert_frame_equal
+
+from flskew import Assignment, DirichletPartitioner, IidPartitioner, LabelExclusionPartitioner
+
+LABELS = [row % 4 for row in range(40)]
+
+
+@pytest.fixture
+def assignment() -> Assignment:
+    return LabelExclusionPartitioner([{1}, {2}, {3}], on_excluded="drop").assign(LABELS)
+
+
+def test_a_partition_is_a_sealed_view_of_its_rows(assignment: Assignment):
+    rows = assignment[1]
+    assert rows.dtype == np.int64
+    assert np.shares_memory(rows, assignment.rows)
+    with pytest.raises(ValueError, match="read-only"):
+        rows[0] = 5
+    for array in (assignment.classes, assignment.label_counts, assignment.offsets, assignment.unassigned):
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+    with pytest.raises(AttributeError):
+        assignment.rows = rows  # type: ignore[misc]
+
+
+def test_it_is_a_sequence_of_partitions(assignment: Assignment):
+    assert len(assignment) == 3
+    assert [rows.tolist() for rows in assignment] == [assignment[i].tolist() for i in range(3)]
+    assert assignment[np.int32(2)].tolist() == assignment[2].tolist()
+    assert assignment.sizes.tolist() == [len(rows) for rows in assignment]
+    assert assignment.num_rows == 40 == assignment.sizes.sum() + len(assignment.unassigned)
+    assert repr(assignment).startswith("Assignment(3 partitions of ")
+
+
+@pytest.mark.parametrize("partition_id", [3, -1, 1.0, "0", None, True])
+@pytest.mark.parametrize("error", [KeyError, IndexError])
+def test_a_partition_that_is_not_there_is_both_a_key_and_an_index_error(assignment, partition_id, error):
+    with pytest.raises(error) as caught:
+        assignment[partition_id]
+    assert str(partition_id) in str(caught.value)
+    assert "0 to 2" in str(caught.value)
+    assert not str(caught.value).startswith("'")
+
+
+def test_partitions_from_elsewhere_are_wrapped():
+    assignment = Assignment.from_partitions([[4, 0], np.array([2], dtype=np.uint8), range(0)], labels=list("abaab"))
+    assert [rows.tolist() for rows in assignment] == [[4, 0], [2], []]
+    assert assignment.unassigned.tolist() == [1, 3]
+    assert assignment.label_counts.tolist() == [[1, 1], [1, 0], [0, 0]]
+
+
+def test_without_labels_the_number_of_rows_can_be_told():
+    assert Assignment.from_partitions([[2], [0]]).unassigned.tolist() == [1]
+    assert Assignment.from_partitions([[2], [0]], num_rows=5).unassigned.tolist() == [1, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("partitions", "labels", "error", "message"),
+    [
+        ([[0, 1], [1]], None, ValueError, "row 1 is in more than one place"),
+        ([[0, 0]], None, ValueError, "row 0 is in more than one place"),
+        ([[-1]], None, ValueError, "partitions name row -1"),
+        ([[5]], [1, 2], ValueError, "partitions name row 5, and the data set has rows 0 to 1"),
+        ([[0.5]], None, TypeError, r"partitions\[0\] must hold rows, that is whole numbers"),
+        ([[0], [[1, 2]]], None, TypeError, r"partitions\[1\] must hold rows"),
+        ([], None, ValueError, "at least one partition"),
+    ],
+)
+def test_partitions_that_are_none_are_refused(partitions, labels, error, message):
+    with pytest.raises(error, match=message):
+        Assignment.from_partitions(partitions, labels)
+
+
+def test_without_labels_there_are_no_classes():
+    partitioner = IidPartitioner(2)
+    partitioner.dataset = Dataset.from_dict({"x": range(10)})
+    for ask in (lambda a: a.classes, lambda a: a.label_counts, lambda a: a.to_frame(), lambda a: a.match([1])):
+        with pytest.raises(ValueError, match="made without labels"):
+            ask(partitioner.assignment)
+    assert "no labels" in repr(partitioner.assignment)
+
+
+def test_a_test_set_is_split_like_the_training_set():
+    train = DirichletPartitioner(5, "label", 0.5, 0).assign(np.arange(1000) % 10)
+    test = train.match(np.arange(200) % 10)
+    # 100 rows of each class in training, 20 in the test: a fifth of each count, rounded.
+    assert np.all(np.abs(test.label_counts - train.label_counts / 5) < 1)
+    assert len(test.unassigned) == 0
+
+
+def test_a_test_set_may_lack_classes_and_leaves_out_what_training_left_out(assignment: Assignment):
+    test = assignment.match([1, 3, 3] * 20)
+    assert test.classes.tolist() == [1, 3]
+    dropped = 10 - assignment.label_counts.sum(axis=0)[[1, 3]]
+    assert test.label_counts[0, 0] == test.label_counts[2, 1] == 0
+    # 10 of each class in training; 20 ones and 40 threes here.
+    assert np.all(np.abs(60 - test.label_counts.sum() - (dropped * [2, 4]).sum()) < 2)
+
+
+def test_a_class_never_seen_cannot_be_matched(assignment: Assignment):
+    with pytest.raises(
+        ValueError, match="labels hold 9, a class that the matched assignment has never seen; it has 0, 1"
+    ):
+        assignment.match([1, 9])
+
+
+def test_a_match_depends_on_its_seed_alone(assignment: Assignment):
+    assert assignment.match(LABELS) == assignment.match(LABELS)
+    assert assignment.match(LABELS, seed=1) != assignment.match(LABELS)
+
+
+def test_equal_assignments_have_equal_hashes_and_fingerprints(assignment: Assignment):
+    again = LabelExclusionPartitioner([{1}, {2}, {3}], on_excluded="drop").assign(np.array(LABELS, dtype=np.int8))
+    other = LabelExclusionPartitioner([{1}, {2}, {3}], on_excluded="drop", seed=7).assign(LABELS)
+    assert (again, hash(again), again.fingerprint) == (assignment, hash(assignment), assignment.fingerprint)
+    assert other != assignment
+    assert other.fingerprint != assignment.fingerprint
+    assert assignment != "an assignment"
+    assert len(assignment.fingerprint) == 32
+
+
+def test_the_fingerprint_sees_every_part():
+    base = [[0, 1], [2]], ["a", "b", "a", "b"]
+    others = [
+        ([[1, 0], [2]], base[1]),
+        ([[0], [1, 2]], base[1]),
+        ([[0, 1], [2], []], base[1]),
+        ([[0, 1], [2]], ["a", "b", "a", "a"]),
+        ([[0, 1], [2]], ["a", "c", "a", "c"]),
+        ([[0, 1], [2]], ["a", "b", "a"]),
+        ([[0, 1], [2]], None),
+    ]
+    prints = {Assignment.from_partitions(*given).fingerprint for given in (base, *others)}
+    assert len(prints) == 8
+
+
+@pytest.mark.parametrize("labels", [LABELS, [f"class {label}" for label in LABELS], [label > 1 for label in LABELS]])
+def test_a_saved_assignment_is_loaded_as_it_was(labels, tmp_path):
+    saved = IidPartitioner(3).assign(labels)
+    path = tmp_path / "split"
+    saved.save(path)
+    loaded = Assignment.load(str(path))
+    assert [file.name for file in tmp_path.iterdir()] == ["split"]
+    assert loaded == saved
+    assert loaded.classes.dtype == saved.classes.dtype
+    assert not loaded.rows.flags.writeable
+
+
+def test_any_flipped_byte_is_an_error_or_changes_nothing(assignment: Assignment, tmp_path):
+    path = tmp_path / "split.npz"
+    assignment.save(path)
+    whole = path.read_bytes()
+    noticed = 0
+    for place in range(0, len(whole), 3):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x41]) + whole[place + 1 :])
+        try:
+            loaded = Assignment.load(path)
+        except ValueError:
+            noticed += 1
+        else:
+            # Some bytes of a zip file mean nothing, such as the time of day of its members.
+            assert loaded == assignment
+    assert noticed > len(whole) / 6
+
+
+@pytest.mark.parametrize("length", [0, 10, 300, -1])
+def test_a_truncated_file_is_an_error(assignment: Assignment, tmp_path, length):
+    path = tmp_path / "split.npz"
+    assignment.save(path)
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(ValueError, match="is not a whole file of a saved assignment"):
+        Assignment.load(path)
+
+
+def test_another_kind_of_file_is_an_error(tmp_path):
+    np.savez(tmp_path / "other.npz", rows=np.arange(3))
+    with pytest.raises(ValueError, match="not a whole file of a saved assignment"):
+        Assignment.load(tmp_path / "other.npz")
+    np.savez(tmp_path / "pickled.npz", rows=np.array([{}], dtype=object))
+    with pytest.raises(ValueError, match="not a whole file of a saved assignment"):
+        Assignment.load(tmp_path / "pickled.npz")
+    with pytest.raises(FileNotFoundError):
+        Assignment.load(tmp_path / "none.npz")
+
+
+def test_a_file_of_a_later_version_says_so(assignment: Assignment, tmp_path, monkeypatch):
+    monkeypatch.setattr("flskew.assignment._VERSION", 2)
+    assignment.save(tmp_path / "split.npz")
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="it has version 2; update flskew"):
+        Assignment.load(tmp_path / "split.npz")
+
+
+def test_a_pickled_assignment_is_sealed_on_the_other_side(assignment: Assignment):
+    copy = pickle.loads(pickle.dumps(assignment))
+    assert copy == assignment
+    assert not copy.rows.flags.writeable
+
+
+def test_the_frame_is_laid_out_like_that_of_flower_datasets():
+    features = Features(label=ClassLabel(names=["a", "b", "c"]))
+    partitioner = DirichletPartitioner(4, "label", 0.5, 0)
+    partitioner.dataset = Dataset.from_dict({"label": [row % 3 for row in range(60)]}, features=features)
+    assert_frame_equal(
+        partitioner.assignment.to_frame(), compute_counts(partitioner, "label"), check_index_type=False,
+        check_column_type=False,
+    )  # fmt: skip

@@ -1,0 +1,103 @@
+"""Every code block of the README and the site runs, and prints what the page says it prints.
+
+```python   runs; the blocks of one page share their names, in order
+```text     is what the python block before it prints, to the letter
+```toml     parses
+```bash     holds commands that exist: a target of the Makefile, an extra of the package, an app's folder
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sybil import Example, Sybil
+from sybil.evaluators.python import PythonEvaluator
+from sybil.parsers.markdown import CodeBlockParser
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(ROOT.glob("docs/**/*.md")),
+    *sorted(ROOT.glob("examples/*/README.md")),
+]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+FENCE = re.compile(r"^ *```(\w+)", re.MULTILINE)
+
+
+def run_python(example: Example) -> None:
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        PythonEvaluator()(example)
+    example.namespace["_printed"] = output.getvalue()
+
+
+def compare_output(example: Example) -> None:
+    if example.namespace.get("_printed") is None:
+        return  # What a command prints may differ in the last digit; the tests of the example hold it to bounds.
+    assert str(example.parsed).strip() == example.namespace["_printed"].strip(), (
+        f"{example.path}, line {example.line}: the page says otherwise"
+    )
+
+
+def parse_toml(example: Example) -> None:
+    tomllib.loads(str(example.parsed))
+
+
+def look_up_commands(example: Example) -> None:
+    example.namespace["_printed"] = None
+    for line in str(example.parsed).splitlines():
+        words = shlex.split(line, comments=True)
+        if words:
+            assert command_exists(words, example.path), f"{example.path}, line {example.line}: what is {line!r}?"
+
+
+def command_exists(words: list[str], page: str) -> bool:
+    """Whether a command names things that are there; an example's page is read in the example's folder."""
+    here = Path(page).parent if "examples" in Path(page).parts else ROOT
+    match words:
+        case ["make", target, *_]:
+            return re.search(rf"^{target}:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE) is not None
+        case ["pip", "install", requirement]:
+            found = re.fullmatch(r"flskew(?:\[([\w,]+)\])?", requirement)
+            extras = set(found[1].split(",")) if found and found[1] else set()
+            return found is not None and extras <= PROJECT["optional-dependencies"].keys()
+        case ["flwr", "run", app, *_]:
+            return "app" in tomllib.loads((here / app / "pyproject.toml").read_text("utf-8"))["tool"]["flwr"]
+        case ["flwr", "ls"]:
+            return True
+        case ["python", script, *_]:
+            return (here / script).is_file()
+    return False
+
+
+EVALUATORS: dict[str, Callable[[Example], None]] = {
+    "python": run_python,
+    "text": compare_output,
+    "toml": parse_toml,
+    "bash": look_up_commands,
+}
+BLOCKS = Sybil([CodeBlockParser(language, evaluator) for language, evaluator in EVALUATORS.items()])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_code_block_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages are run from top to bottom in an empty folder, as a reader would."""
+    monkeypatch.chdir(tmp_path)
+    examples = list(BLOCKS.parse(page).examples())
+    fences = FENCE.findall(page.read_text("utf-8"))
+    assert len(examples) == len(fences), f"one of these is no known language: {sorted(set(fences))}"
+    for example in examples:
+        example.evaluate()
+
+
+def test_the_readme_has_code_to_run() -> None:
+    """The wheel check runs the same blocks where only the wheel is installed."""
+    assert "python" in FENCE.findall((ROOT / "README.md").read_text("utf-8"))

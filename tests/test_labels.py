@@ -1,0 +1,183 @@
+"""Labels of every origin become the same codes, and what is no label is named."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flskew.labels import read_column, read_labels
+
+NUMBERS = [3, -7, 3, 100, 0]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        NUMBERS,
+        tuple(NUMBERS),
+        *(np.array(NUMBERS, dtype=width) for width in (np.int8, np.int16, np.int32, np.int64)),
+        np.array(NUMBERS, dtype=">i4"),
+        np.array(NUMBERS, dtype=object),
+        np.array([NUMBERS, NUMBERS]).T[:, 0],
+        [np.int8(number) for number in NUMBERS],
+        pd.Series(NUMBERS),
+        pd.Series(NUMBERS, dtype="Int16", index=range(5, 10)),
+        pd.Series(NUMBERS, dtype="category"),
+        pd.Index(NUMBERS),
+        pa.array(NUMBERS),
+        pa.array(NUMBERS, type=pa.int8()),
+        pa.chunked_array([NUMBERS[:2], [], NUMBERS[2:]]),
+        pa.array(NUMBERS).dictionary_encode(),
+        Dataset.from_dict({"label": NUMBERS})["label"],
+        Dataset.from_dict({"label": NUMBERS[::-1]}).select([4, 3, 2, 1, 0])["label"],
+    ],
+    ids=lambda labels: type(labels).__name__,
+)
+def test_integers_of_any_origin_are_the_same(labels):
+    column = read_labels(labels)
+    assert column.classes.tolist() == [-7, 0, 3, 100]
+    assert column.classes.dtype == np.int64
+    assert column.codes.tolist() == [2, 0, 2, 3, 1]
+    assert column.sizes.tolist() == [1, 1, 2, 1]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["b", "ä", "", "b"],
+        np.array(["b", "ä", "", "b"]),
+        np.array(["b", "ä", "", "b"], dtype=object),
+        pd.Series(["b", "ä", "", "b"]),
+        pd.Series(["b", "ä", "", "b"], dtype="category"),
+        pa.array(["b", "ä", "", "b"]),
+        pa.array(["b", "ä", "", "b"], type=pa.large_string()),
+    ],
+)
+def test_strings_of_any_origin_are_the_same(labels):
+    column = read_labels(labels)
+    assert column.labels == ["", "b", "ä"]
+    assert column.codes.tolist() == [1, 2, 0, 1]
+
+
+def test_bytes_are_ascii_strings():
+    assert read_labels(np.array([b"no", b"yes"])).labels == ["no", "yes"]
+
+
+@pytest.mark.parametrize(
+    "labels", [[True, False], np.array([True, False]), pd.Series([True, False]), pa.array([True, False])]
+)
+def test_booleans_stay_booleans(labels):
+    column = read_labels(labels)
+    assert column.labels == [False, True]
+    assert column.codes.tolist() == [1, 0]
+
+
+@given(st.lists(st.integers(-(2**63), 2**64 - 1), min_size=1))
+def test_integers_of_any_range_are_encoded(numbers):
+    width = np.int64 if max(numbers) < 2**63 else np.uint64
+    if width is np.uint64:
+        numbers = [abs(number) for number in numbers]
+    column = read_labels(np.array(numbers, dtype=width))
+    assert column.labels == sorted(set(numbers))
+    assert [column.labels[code] for code in column.codes.tolist()] == numbers
+
+
+def test_codes_are_as_narrow_as_the_classes_allow():
+    assert read_labels(range(256)).codes.dtype == np.uint8
+    assert read_labels(range(257)).codes.dtype == np.uint16
+    assert read_labels(np.arange(70_000) * 10**9).codes.dtype == np.uint32
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        ([1, None, 2], ValueError, r"no label \(None or NaN\) at row 1, 1 such rows in all; drop these rows"),
+        (["a", "b", None, None], ValueError, "at row 2, 2 such rows"),
+        ([None, None], ValueError, "at row 0, 2 such rows"),
+        ([1.0, float("nan")], ValueError, "at row 1"),
+        (np.array([np.nan, 1.0]), ValueError, "at row 0"),
+        (np.array(["a", np.nan], dtype=object), ValueError, "at row 1"),
+        (pd.Series([1, None], dtype="Int64"), ValueError, "at row 1"),
+        (pd.Series(["a", None], dtype="category"), ValueError, "at row 1"),
+        (pa.chunked_array([[1, 2], [3, None]]), ValueError, "at row 3"),
+        ([0.5, 1.0], TypeError, r"holds fractions \(double\).*cast whole numbers with .astype\(int\)"),
+        (np.array([1.0, 2.0], dtype=np.float32), TypeError, r"holds fractions \(float\)"),
+        ([[1], [2, 3]], TypeError, "holds several values per row"),
+        ([{"label": 1}], TypeError, "holds several values per row"),
+        (np.eye(3), TypeError, r"got an array of shape \(3, 3\); one-hot labels become classes with .argmax"),
+        ([1, "a"], TypeError, "must all be of one type"),
+        ([True, 2], TypeError, "must all be of one type"),
+        ([2**70], TypeError, "must all be of one type"),
+        (pd.Series(pd.to_datetime(["2020-01-01"])), TypeError, "of type timestamp"),
+        ("abc", TypeError, "a sequence with one label per row, got 'abc' of type str"),
+        (7, TypeError, "got 7 of type int"),
+        ({1, 2}, TypeError, "of type set"),
+        ({"label": [1]}, TypeError, "of type dict"),
+        (iter([1, 2]), TypeError, "of type list_iterator"),
+        ([], ValueError, "at least one row"),
+        (["a\0"], ValueError, "NUL"),
+        (Dataset.from_dict({"label": [1]}), TypeError, r'a whole Dataset; pass one column, e.g. dataset\["label"\]'),
+        (DatasetDict(train=Dataset.from_dict({"label": [1]})), TypeError, "a whole DatasetDict"),
+    ],
+    ids=str,
+)
+def test_what_is_no_label_is_named(labels, error, message):
+    with pytest.raises(error, match=message):
+        read_labels(labels)
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        ([1, None], ValueError, "column 'digit' has no label .* at row 1"),
+        ([[1], [2]], TypeError, "column 'digit' holds several values per row"),
+        ([0.5, 1.5], TypeError, "column 'digit' holds fractions"),
+    ],
+)
+def test_an_error_in_a_data_set_names_the_column(values, error, message):
+    with pytest.raises(error, match=message):
+        read_column(Dataset.from_dict({"digit": values}), "digit")
+
+
+def test_a_missing_column_is_named_with_those_there_are():
+    with pytest.raises(ValueError, match="partition_by='lable' is not a column of the data set; it has image, label"):
+        read_column(Dataset.from_dict({"image": [1], "label": [1]}), "lable")
+
+
+def test_a_column_is_read_through_selections_formats_and_features():
+    features = Features(label=ClassLabel(names=["no", "yes"]), other=Value("string"))
+    dataset = Dataset.from_dict({"label": [0, 1, 1, 0], "other": ["a"] * 4}, features=features)
+    chosen = dataset.with_format("numpy").select([3, 1])
+    assert read_column(chosen, "label").labels == [0, 1]
+    assert read_column(chosen, "label").codes.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("size", [3, 900])
+@pytest.mark.parametrize("values", [lambda row: row % 7 - 3, lambda row: f"class {row % 7}", lambda row: row % 2 == 0])
+def test_a_selection_is_read_like_the_values_it_has(size, values):
+    dataset = Dataset.from_dict({"label": [values(row) for row in range(1000)]})
+    rows = np.random.default_rng(0).permutation(1000)[:size]
+    chosen = dataset.select(rows)
+    expected = read_labels([values(int(row)) for row in rows])
+    for column in (read_column(chosen, "label"), read_labels(chosen["label"])):
+        assert column.labels == expected.labels
+        assert column.codes.tolist() == expected.codes.tolist()
+
+
+def test_a_class_that_a_selection_leaves_out_is_none_of_its_classes():
+    dataset = Dataset.from_dict({"label": [5, 6, 7, 8] * 10}).filter(lambda row: row["label"] != 6)
+    column = read_column(dataset.select(range(28, -1, -1)), "label")
+    assert column.labels == [5, 7, 8]
+    assert set(column.codes.tolist()) == {0, 1, 2}
+
+
+def test_a_missing_label_counts_only_where_it_is_selected():
+    dataset = Dataset.from_dict({"label": [1, None, 2, 3]})
+    assert read_column(dataset.select([3, 0, 2]), "label").labels == [1, 2, 3]
+    with pytest.raises(ValueError, match="at row 2"):
+        read_column(dataset.select([3, 0, 1]), "label")

@@ -1,0 +1,177 @@
+"""The package as a whole: its public names, what importing it costs, its rooms, and the versions it claims."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import importlib.metadata
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import flskew
+
+ROOT = Path(__file__).resolve().parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+PUBLIC = sorted(set(flskew.__all__) - {"__version__"})
+MODULES = sorted(
+    module.name for module in pkgutil.walk_packages(flskew.__path__, "flskew.") if not module.name.endswith(".__main__")
+)
+
+# From top to bottom, as docs/contributing.md draws the house: a room imports from its own level or below.
+ROOMS = [
+    {"simulation"},
+    {"strategies"},
+    {"client"},
+    {"partitioners", "testing"},
+    {"assignment"},
+    {"allocation"},
+    {"weighted_mean"},
+    {"parameters", "labels", "streams", "archive"},
+    {"_checks"},
+    {"typing", "_version"},
+]
+
+
+def test_every_public_name_is_documented_and_nothing_else_is() -> None:
+    page = (ROOT / "docs" / "reference.md").read_text("utf-8")
+    documented = re.findall(r"^::: flskew\.(\w+)$", page, re.MULTILINE)
+    assert sorted(documented) == PUBLIC
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_name_can_be_imported_and_shows_itself_in_dir(name: str) -> None:
+    assert getattr(flskew, name) is getattr(flskew, name)
+    assert name in dir(flskew)
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error_that_names_it() -> None:
+    with pytest.raises(AttributeError, match="FedMagic"):
+        flskew.FedMagic  # noqa: B018
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_the_example_of_a_public_name_runs_after_importing_the_public_names(name: str) -> None:
+    """Whatever else it uses it imports itself, so a reader can paste it."""
+    public = {name: getattr(flskew, name) for name in PUBLIC}
+    examples = list(docstring_examples(getattr(flskew, name), f"flskew.{name}", public))
+    assert any(example.name == f"flskew.{name}" for example in examples), f"flskew.{name} shows no example"
+    check(examples)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_of_a_module_run(name: str) -> None:
+    module = importlib.import_module(name)
+    check(docstring_examples(module, name, vars(module)))
+
+
+def docstring_examples(value: object, name: str, names: dict[str, object]) -> Iterator[doctest.DocTest]:
+    for test in doctest.DocTestFinder().find(value, name, globs=names):
+        if test.examples:
+            yield test
+
+
+def check(examples: Iterator[doctest.DocTest] | list[doctest.DocTest]) -> None:
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    report: list[str] = []
+    for example in examples:
+        runner.run(example, out=report.append)
+    assert runner.failures == 0, "".join(report)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_public_signature_says_what_it_takes(name: str) -> None:
+    """Array types may have Any inside, but no parameter and no result of a public function is just Any."""
+    module = importlib.import_module(name)
+    for exported in getattr(module, "__all__", ()):
+        value = getattr(module, exported)
+        functions = [value] if inspect.isfunction(value) else []
+        if inspect.isclass(value):
+            functions += [f for n, f in vars(value).items() if inspect.isfunction(f) and n[0] != "_"]
+        for function in functions:
+            loose = [n for n, annotation in function.__annotations__.items() if annotation == "Any"]
+            assert not loose, f"{function.__qualname__}: Any for {loose}"
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    """What it costs in time is measured by benchmarks/import_time.py."""
+    code = "import sys, flskew; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    heavy = {"datasets", "flwr", "flwr_datasets", "matplotlib", "numpy", "pandas", "pyarrow", "ray", "sklearn", "torch"}
+    assert heavy & loaded_by(code) == set()
+
+
+def test_training_loads_no_data_set_library() -> None:
+    code = "import sys, flskew; flskew.FedAvg, flskew.client_app, flskew.simulate, flskew.ProximalTerm; "
+    code += "print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    assert {"datasets", "flwr_datasets", "matplotlib", "pandas", "ray", "sklearn", "torch"} & loaded_by(code) == set()
+
+
+def loaded_by(code: str) -> set[str]:
+    return set(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split())
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "src" / "flskew").rglob("*.py")), ids=lambda path: path.stem)
+def test_a_module_imports_from_no_room_above_its_own(path: Path) -> None:
+    room = path.relative_to(ROOT / "src" / "flskew").parts[0].removesuffix(".py")
+    if room == "__init__":
+        return
+    own = level(room)
+    for imported in imported_rooms(path):
+        assert level(imported) >= own, f"{path.name} ({room}) imports from {imported}, a room above"
+
+
+def imported_rooms(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "flskew":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("flskew."):
+            yield (node.module or "").split(".")[1]
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("flskew."))
+
+
+def level(room: str) -> int:
+    found = [number for number, rooms in enumerate(ROOMS) if room in rooms]
+    assert found, f"{room} is a room without a place: give it one in ROOMS"
+    return found[0]
+
+
+def test_the_version_comes_from_one_place() -> None:
+    assert flskew.__version__ == importlib.metadata.version("flskew")
+    assert PYPROJECT["project"]["dynamic"] == ["version"]
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert (Path(flskew.__file__).parent / "py.typed").is_file()
+
+
+def test_the_oldest_versions_under_test_are_the_ones_claimed() -> None:
+    """So that raising a bound in one file and not in the other is noticed."""
+    project = PYPROJECT["project"]
+    used = [*project["dependencies"], *project["optional-dependencies"]["plot"]]
+    used += project["optional-dependencies"]["sklearn"]
+    claimed = dict(requirement.split(">=") for requirement in used)
+    pinned = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "requirements/oldest.txt").read_text("utf-8"), re.MULTILINE))
+    assert claimed.items() <= pinned.items()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "matplotlib",
+        "sklearn",
+        pytest.param("ray", marks=pytest.mark.ray),
+        pytest.param("torch", marks=pytest.mark.torch),
+    ],
+)
+def test_what_an_extra_brings_can_be_imported(module: str) -> None:
+    """In a process of its own, as some of these change the process that loads them."""
+    subprocess.run([sys.executable, "-c", f"import {module}"], check=True)

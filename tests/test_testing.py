@@ -1,0 +1,115 @@
+"""The conformance kit passes what keeps the laws and names the law that is broken."""
+
+from __future__ import annotations
+
+import flwr_datasets.partitioner as flower
+import numpy as np
+import pytest
+
+from flskew import Assignment, DirichletPartitioner, IidPartitioner, LabelExclusionPartitioner
+from flskew.testing import LawError, check_partitioner
+
+LABELS = [row % 4 for row in range(80)]
+
+
+def test_our_own_partitioners_pass():
+    check_partitioner(IidPartitioner(3), LABELS)
+    check_partitioner(DirichletPartitioner(3, "digit", 0.5, 0), LABELS, by_class=True)
+    check_partitioner(LabelExclusionPartitioner([{0}, {1}, ()], on_excluded="drop"), LABELS, drops_rows=True)
+
+
+class Own:
+    """A scheme that only assigns, and gives each partition every third row."""
+
+    def split(self, labels):
+        return [range(start, len(labels), 3) for start in range(3)]
+
+    def assign(self, labels):
+        return Assignment.from_partitions(self.split(labels), labels)
+
+
+def test_anything_that_assigns_can_be_checked():
+    check_partitioner(Own(), LABELS)
+
+
+class Drops(Own):
+    def split(self, labels):
+        return [range(start, len(labels) - 3, 3) for start in range(3)]
+
+
+class Forgets(Own):
+    """Draws from a generator that goes on."""
+
+    rng = np.random.default_rng(0)
+
+    def split(self, labels):
+        return np.array_split(self.rng.permutation(len(labels)), 3)
+
+
+class ForgetsWhenItFails(Own):
+    shift = 0
+
+    def split(self, labels):
+        self.shift += len(labels) == 0
+        return [range((start + self.shift) % 3, len(labels), 3) for start in range(3)]
+
+
+class Changes(Own):
+    def split(self, labels):
+        if isinstance(labels, list):
+            labels.sort()
+        return super().split(labels)
+
+
+class TakesMissing(Own):
+    def assign(self, labels):
+        return super().assign([0 if label is None else label for label in np.asarray(labels).tolist()])
+
+
+class ByPosition(Own):
+    def split(self, labels):
+        return np.array_split(np.arange(len(labels)), 3)
+
+
+class Twice(Own):
+    def assign(self, labels):
+        whole = super().assign(labels)
+        rows = whole.rows.copy()
+        rows[1] = rows[0]
+        return Assignment(rows, whole.offsets, whole.unassigned, whole.classes, whole.label_counts)
+
+
+class Miscounts(Own):
+    def assign(self, labels):
+        whole = super().assign(labels)
+        return Assignment(whole.rows, whole.offsets, whole.unassigned, whole.classes, whole.label_counts[::-1].copy())
+
+
+@pytest.mark.parametrize(
+    ("partitioner", "options", "message"),
+    [
+        (Drops(), {}, "law 1: 3 rows are unassigned, the first 77; pass drops_rows=True"),
+        (Twice(), {}, "law 1: row 0 is in 2 places"),
+        (Miscounts(), {}, "law 1: label_counts of partition 0"),
+        (Forgets(), {}, "law 2: a second call"),
+        (ForgetsWhenItFails(), {}, r"law 2: after a call that failed"),
+        (Changes(), {}, "law 3: the list of labels was changed"),
+        (TakesMissing(), {}, "law 4: label None at row 40 was taken"),
+        (ByPosition(), {"by_class": True}, "law 5: the order of the rows changed the class counts"),
+        (IidPartitioner(3), {"by_class": True}, "law 5: the order of the rows"),
+        (DirichletPartitioner(9, "x", 0.1, 0, self_balancing=True), {"by_class": True}, "law 5: the counts of class"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_broken_law_is_named(partitioner, options, message):
+    with pytest.raises(LawError, match=message):
+        check_partitioner(partitioner, list(LABELS), **options)
+
+
+def test_a_partitioner_of_flower_datasets_is_checked_through_a_data_set():
+    check_partitioner(flower.PathologicalPartitioner(4, "digit", 4), LABELS)
+    with (
+        pytest.warns(UserWarning, match="sum of partition sizes is 30"),
+        pytest.raises(LawError, match="law 1: 50 rows are unassigned"),
+    ):
+        check_partitioner(flower.SizePartitioner([10, 20]), LABELS)

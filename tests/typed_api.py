@@ -1,0 +1,116 @@
+"""The public names as a user would write them down with types; `make types` checks this file, nothing runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import assert_type
+
+import flwr.client
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from datasets import Dataset
+from flwr.app import ArrayRecord, Context
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp.strategy import Result, Strategy
+from numpy.typing import NDArray
+
+from flskew import (
+    Assignment,
+    DirichletPartitioner,
+    FedAvg,
+    FedProx,
+    IidPartitioner,
+    LabelExclusionPartitioner,
+    LocalGrid,
+    PartitionIdError,
+    ProximalTerm,
+    client_app,
+    simulate,
+)
+
+Arrays = list[NDArray[np.float64]]
+
+# Labels come as whatever the user has.
+iid = IidPartitioner(3, partition_by="label", seed=1)
+assert_type(iid.assign([0, 1, 2]), Assignment)
+iid.assign(["a", "b", "c"])
+iid.assign(np.array([True, False, True]))
+iid.assign(pd.Series([1, 2, 3]))
+iid.assign(pa.array([1, 2, 3]))
+iid.assign(pa.chunked_array([[1, 2], [3]]))
+
+# Hyper-parameters come as plain numbers or NumPy's.
+DirichletPartitioner(10, "label", 0.5)
+DirichletPartitioner(3, "label", [0.1, 1.0, 10.0], min_partition_size=0, self_balancing=True, shuffle=False, seed=7)
+DirichletPartitioner(3, "label", np.array([0.1, 1.0, 10.0]))
+LabelExclusionPartitioner([{1, 3, 7}, {2, 5, 8}, {4, 6, 9}])
+LabelExclusionPartitioner([["a"], ("b",), frozenset("c")], "digit", on_excluded="drop")
+LabelExclusionPartitioner({0: {1}}, num_partitions=3, alpha=0.5)
+assert_type(LabelExclusionPartitioner.random(3, range(10), 3), LabelExclusionPartitioner)
+
+# A partitioner is one of Flower Datasets.
+iid.dataset = Dataset.from_dict({"label": [0, 1, 2]})
+assert_type(iid.load_partition(0), Dataset)
+assert_type(iid.num_partitions, int)
+
+# An assignment is a value with typed parts.
+assignment = iid.assignment
+assert_type(assignment[0], NDArray[np.int64])
+assert_type(list(assignment), list[NDArray[np.int64]])
+assert_type(len(assignment), int)
+assert_type(assignment.num_rows, int)
+assert_type(assignment.sizes, NDArray[np.int64])
+assert_type(assignment.unassigned, NDArray[np.int64])
+assert_type(assignment.label_counts, NDArray[np.int64])
+assert_type(assignment.fingerprint, str)
+assert_type(assignment.match([0, 1]), Assignment)
+assert_type(assignment.to_frame(), pd.DataFrame)
+assignment.save(Path("split.npz"))
+assert_type(Assignment.load("split.npz"), Assignment)
+try:
+    assignment[9]
+except PartitionIdError as error:
+    key_error: KeyError = error
+    index_error: IndexError = error
+
+
+# A client is any object with the two methods, or Flower's own.
+class Client:
+    """Inherits from nothing."""
+
+    def fit(self, parameters: Arrays, config: Mapping[str, object]) -> tuple[Arrays, int, dict[str, float]]:
+        """Train."""
+        term = ProximalTerm.from_config(config, parameters)
+        gradients = [np.zeros_like(array) for array in parameters]
+        term.add_gradient(parameters, gradients)
+        assert_type(term.loss(parameters), float)
+        return parameters, 10, {"loss": 0.5}
+
+    def evaluate(self, parameters: Arrays, config: Mapping[str, object]) -> tuple[float, int, dict[str, float]]:
+        """Evaluate."""
+        return 0.5, 10, {"accuracy": 0.9}
+
+
+class FlowersClient(flwr.client.NumPyClient):
+    """Has what a NumPyClient has."""
+
+
+def client_fn(context: Context) -> Client:
+    """Make a client."""
+    return Client()
+
+
+app = client_app(client_fn)
+assert_type(app, ClientApp)
+client_app(lambda context: FlowersClient())
+
+# The strategies, the Grid and the ServerApp are Flower's.
+strategy: Strategy = FedAvg(fraction_train=1.0, min_train_nodes=3)
+prox: Strategy = FedProx(proximal_mu=0.1)
+grid: Grid = LocalGrid(app, 3)
+arrays = ArrayRecord([np.zeros(3)])
+assert_type(FedAvg().start(grid, arrays, num_rounds=3), Result)
+assert_type(simulate(ServerApp(), app, num_supernodes=3, run_config={"learning-rate": 0.1}), Context)
