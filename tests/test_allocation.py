@@ -149,6 +149,19 @@ def test_the_stable_order_is_that_of_a_stable_sort(numbers, width):
     assert stable_order(codes, 2**33).tolist() == np.argsort(codes, kind="stable").tolist()
 
 
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_the_number_of_processors_does_not_matter(monkeypatch, shuffle):
+    codes = np.random.default_rng(0).integers(0, 5, 300_000).astype(np.uint8)
+    column = LabelColumn(codes, np.arange(5))
+    shares = np.random.default_rng(1).dirichlet(np.ones(40), 5)
+    counts = apportion(shares, column.sizes, np.full(5, 0.5))
+    deals = []
+    for processors in (1, 2, 5):
+        monkeypatch.setattr("os.cpu_count", lambda processors=processors: processors)
+        deals.append(deal(column, counts, Streams(0), shuffle=shuffle))
+    assert all(np.array_equal(deals[0].rows, other.rows) for other in deals[1:])
+
+
 def test_large_blocks_are_gathered_in_several_steps(monkeypatch):
     column = LabelColumn(np.tile(np.arange(7, dtype=np.uint8), 30), np.arange(7))
     counts = np.full((7, 3), 10)

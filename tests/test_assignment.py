@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 
+import flwr_datasets.partitioner as flower
 import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, Features
@@ -57,6 +58,34 @@ def test_partitions_from_elsewhere_are_wrapped():
     assert [rows.tolist() for rows in assignment] == [[4, 0], [2], []]
     assert assignment.unassigned.tolist() == [1, 3]
     assert assignment.label_counts.tolist() == [[1, 1], [1, 0], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    "partitioner",
+    [
+        flower.IidPartitioner(4),
+        flower.DirichletPartitioner(4, "label", 1.0, 1),
+        flower.SquarePartitioner(4),
+        flower.NaturalIdPartitioner("owner"),
+    ],
+    ids=lambda partitioner: type(partitioner).__name__,
+)
+def test_what_any_partitioner_of_flower_datasets_makes_is_wrapped(partitioner):
+    dataset = Dataset.from_dict({"label": LABELS, "owner": [f"owner {row // 10}" for row in range(40)]}).shuffle(seed=1)
+    assignment = Assignment.from_partitioner(partitioner, dataset, "label")
+    assert not partitioner.is_dataset_assigned()
+    partitioner.dataset = dataset
+    for partition_id, rows in enumerate(assignment):
+        assert dataset.select(rows)["owner"][:] == partitioner.load_partition(partition_id)["owner"][:]
+        assert dataset.select(rows)["label"][:] == partitioner.load_partition(partition_id)["label"][:]
+    assert assignment.label_counts.sum() == assignment.sizes.sum() == 40
+
+
+def test_a_partitioner_that_is_bound_already_cannot_be_wrapped():
+    partitioner = flower.IidPartitioner(4)
+    partitioner.dataset = dataset = Dataset.from_dict({"label": LABELS})
+    with pytest.raises(ValueError, match="must not be bound to a data set yet; make a new one"):
+        Assignment.from_partitioner(partitioner, dataset)
 
 
 def test_without_labels_the_number_of_rows_can_be_told():

@@ -35,7 +35,7 @@ ROOMS = [
     {"assignment"},
     {"allocation"},
     {"weighted_mean"},
-    {"parameters", "labels", "streams", "archive"},
+    {"parameters", "labels", "streams", "archive", "wrapping"},
     {"_checks"},
     {"typing", "_version"},
 ]

@@ -6,7 +6,10 @@ Every label scheme comes down to the same three steps. `apportion` turns a class
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +23,8 @@ __all__ = ["Deal", "apportion", "apportion_classes", "deal", "meet_minimum", "no
 
 # Rows or shares worked on at a time: large enough to leave the interpreter behind, small enough for the cache.
 _BLOCK = 1 << 16
+# Partitions that begin within so many rows share a random stream. Another number makes other splits of all data.
+_ROWS_PER_STREAM = 1 << 16
 
 
 class Deal(NamedTuple):
@@ -193,12 +198,12 @@ def deal(column: LabelColumn, counts: Counts, streams: Streams, *, shuffle: bool
     rows = _gather_by_partition(source, blocks)
     del source
     offsets, assigned = offsets[:-1], int(offsets[-2])
-    order = streams("order")
-    for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
-        if not shuffle:
+    pieces = list(pairwise(offsets.tolist()))
+    if shuffle:
+        _shuffle_partitions(rows, pieces, streams)
+    else:
+        for start, stop in pieces:
             rows[start:stop].sort()
-        elif stop - start > 1:
-            order.shuffle(rows[start:stop])
     return Deal(rows[:assigned], offsets, np.sort(rows[assigned:]))
 
 
@@ -206,9 +211,46 @@ def _shuffled_by_class(column: LabelColumn, blocks: Counts, streams: Streams) ->
     """Return all rows, class after class, in random order within each class that is split at all."""
     source = stable_order(column.codes, len(column.classes))
     ends = np.cumsum(column.sizes)
-    for code in np.flatnonzero(blocks.max(axis=1) < column.sizes).tolist():
-        streams("rows", column.labels[code]).shuffle(source[ends[code] - column.sizes[code] : ends[code]])
+    starts = ends - column.sizes
+
+    def shuffle(code: int, own: Streams) -> None:
+        own("rows", column.labels[code]).shuffle(source[starts[code] : ends[code]])
+
+    _on_all_processors(shuffle, np.flatnonzero(blocks.max(axis=1) < column.sizes).tolist(), len(source), streams)
     return source
+
+
+def _shuffle_partitions(rows: Rows, pieces: list[tuple[int, int]], streams: Streams) -> None:
+    """Shuffle each partition's rows, in place. Making a stream for each would cost more than small ones do."""
+    groups = [list(group) for _, group in groupby(pieces, key=lambda piece: piece[0] // _ROWS_PER_STREAM)]
+
+    def shuffle(number: int, own: Streams) -> None:
+        rng = own("order", groups[number][0][0] // _ROWS_PER_STREAM)
+        for start, stop in groups[number]:
+            if stop - start > 1:
+                rng.shuffle(rows[start:stop])
+
+    _on_all_processors(shuffle, list(range(len(groups))), len(rows), streams)
+
+
+def _on_all_processors(work: Callable[[int, Streams], None], tasks: list[int], num_rows: int, streams: Streams) -> None:
+    """Do tasks that each draw from a stream of their own, so that neither order nor number of threads matters.
+
+    NumPy shuffles without holding the interpreter's lock.
+    """
+    # Starting a thread takes as long as shuffling some thousand rows.
+    threads = min(os.cpu_count() or 1, len(tasks), num_rows // 100_000)
+
+    def share(first: int) -> None:
+        own = streams.copy()
+        for task in tasks[first :: max(threads, 1)]:
+            work(task, own)
+
+    if threads < 2:
+        share(0)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(share, range(threads)))
 
 
 def _gather_by_partition(source: Rows, blocks: Counts) -> Rows:

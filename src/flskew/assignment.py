@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 
 from flskew import _checks, archive
 from flskew.allocation import apportion, deal
-from flskew.labels import LabelColumn, read_labels
+from flskew.labels import LabelColumn, read_column, read_labels
 from flskew.streams import Streams
 from flskew.typing import Classes, Counts, Edges, LabelCounts, Labels, Offsets, Rows, Sizes
+from flskew.wrapping import given_rows, joined, loaded_rows
 
 if TYPE_CHECKING:
+    import flwr_datasets.partitioner
     import pandas as pd
+    from datasets import Dataset
 
 __all__ = ["Assignment", "PartitionIdError"]
 
@@ -104,23 +107,37 @@ class Assignment:
             >>> Assignment.from_partitions([[4, 0], [2]], labels=["a", "b", "a", "b", "b"]).unassigned
             array([1, 3])
         """
-        arrays = [_row_array(rows, partition_id) for partition_id, rows in enumerate(partitions)]
-        if not arrays:
-            raise ValueError("partitions must hold at least one partition, got none")
-        rows = np.concatenate(arrays)
         column = None if labels is None else read_labels(labels)
-        if column is not None:
-            num_rows = len(column)
-        elif num_rows is None:
-            num_rows = int(rows.max(initial=-1)) + 1
-        outside = np.flatnonzero((rows < 0) | (rows >= num_rows))
-        if len(outside):
-            raise ValueError(f"partitions name row {rows[outside[0]]}, and the data set has rows 0 to {num_rows - 1}")
-        times_held = np.bincount(rows, minlength=num_rows)
-        if (times_held > 1).any():
-            raise ValueError(f"row {int(np.argmax(times_held > 1))} is in more than one place; each row has one holder")
-        offsets = np.concatenate(([0], np.cumsum([len(array) for array in arrays])))
-        return cls._from_rows(rows, offsets, np.flatnonzero(times_held == 0), column)
+        arrays = given_rows(partitions)
+        return cls._from_rows(*joined(arrays, num_rows if column is None else len(column)), column)
+
+    @classmethod
+    def from_partitioner(
+        cls, partitioner: flwr_datasets.partitioner.Partitioner, dataset: Dataset, label_by: str | None = None
+    ) -> Assignment:
+        """Find out what any partitioner of Flower Datasets makes of a data set.
+
+        Args:
+            partitioner: Not bound to a data set; it stays so, a copy of it does the work.
+            dataset: The data set to split.
+            label_by: The column with the labels; without it, class counts are not to be had.
+
+        Returns:
+            An assignment; rows that the partitioner leaves out are `unassigned`.
+
+        Raises:
+            ValueError: The partitioner is bound already, there is no such column, or partitions overlap.
+
+        Example:
+            >>> from datasets import Dataset
+            >>> from flwr_datasets.partitioner import LinearPartitioner
+            >>> dataset = Dataset.from_dict({"label": [0, 1, 0, 1, 0, 1]})
+            >>> [rows.tolist() for rows in Assignment.from_partitioner(LinearPartitioner(3), dataset)]
+            [[0], [1, 2], [3, 4, 5]]
+        """
+        arrays = loaded_rows(partitioner, dataset)
+        labels = None if label_by is None else read_column(dataset, label_by)
+        return cls._from_rows(*joined(arrays, dataset.num_rows), labels)
 
     @classmethod
     def _from_rows(cls, rows: Rows, offsets: Offsets, unassigned: Rows, column: LabelColumn | None) -> Assignment:
@@ -322,16 +339,6 @@ def _known(value: T | None) -> T:
             "name their column with partition_by, or pass labels"
         )
     return value
-
-
-def _row_array(rows: Iterable[int], partition_id: int) -> Rows:
-    array = np.asarray(rows if hasattr(rows, "__len__") else list(rows))
-    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
-        raise TypeError(
-            f"partitions[{partition_id}] must hold rows, that is whole numbers in one dimension, "
-            f"got an array of {array.dtype} of shape {array.shape}"
-        )
-    return array.astype(np.int64)
 
 
 def _shorten(values: list[Any], most: int = 10) -> str:

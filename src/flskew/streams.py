@@ -33,9 +33,14 @@ class Streams:
     """
 
     def __init__(self, seed: int) -> None:
+        self._seed = seed
         self._prefix = f"flskew:1:{seed}:"
         self._bits = np.random.PCG64(0)
         self._generator = np.random.Generator(self._bits)
+
+    def copy(self) -> Streams:
+        """Return the same streams with a generator of their own, for another thread."""
+        return Streams(self._seed)
 
     def __call__(self, purpose: str, label: Label | None = None) -> np.random.Generator:
         """Return the generator, at the start of the stream of this name."""

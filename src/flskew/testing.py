@@ -6,7 +6,7 @@ the same row, a test set split otherwise than its training set, a run that nobod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -93,18 +93,10 @@ def _assign_of(partitioner: Assigns | flwr_datasets.partitioner.Partitioner) -> 
         return partitioner.assign
 
     def assign(labels: Labels) -> Assignment:
-        values = labels if isinstance(labels, list) else np.asarray(labels)
-        return Assignment.from_partitions(_bound_rows(partitioner, values), labels)
+        column = _label_column(partitioner)
+        return Assignment.from_partitioner(partitioner, Dataset.from_dict({column: labels}), column)
 
     return assign
-
-
-def _bound_rows(partitioner: flwr_datasets.partitioner.Partitioner, labels: Iterable[Label]) -> list[list[int]]:
-    values = list(labels)
-    bound = deepcopy(partitioner)
-    columns = {_label_column(partitioner): values, "flskew row": list(range(len(values)))}
-    bound.dataset = Dataset.from_dict(columns)
-    return [bound.load_partition(i)["flskew row"][:] for i in range(bound.num_partitions)]
 
 
 def _label_column(partitioner: flwr_datasets.partitioner.Partitioner) -> str:
@@ -174,11 +166,13 @@ def _check_by_class(assign: _Assign, assignment: Assignment, labels: list[Label]
 def _check_binding(
     partitioner: flwr_datasets.partitioner.Partitioner, assignment: Assignment, labels: list[Label]
 ) -> None:
-    loaded = _bound_rows(partitioner, labels)
-    if loaded != [rows.tolist() for rows in assignment]:
+    column = _label_column(partitioner)
+    dataset = Dataset.from_dict({column: labels})
+    loaded = Assignment.from_partitioner(partitioner, dataset, column)
+    if [rows.tolist() for rows in loaded] != [rows.tolist() for rows in assignment]:
         raise LawError("law 6: load_partition gives other rows than assign")
     bound = deepcopy(partitioner)
-    bound.dataset = Dataset.from_dict({_label_column(partitioner): labels})
+    bound.dataset = dataset
     for wrong in (len(loaded), -1):
         try:
             bound.load_partition(wrong)
