@@ -15,6 +15,7 @@ import os
 import platform
 import statistics
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ os.environ["TQDM_DISABLE"] = "1"
 
 import flwr_datasets.partitioner as flower
 import numpy as np
-from datasets import Dataset
+from datasets import Dataset, disable_progress_bars, load_dataset
 
 import flskew.partitioners as ours
 from flskew.partitioners import DirichletPartitioner
@@ -91,10 +92,28 @@ def in_pairs(ours_takes: Callable[[], float], theirs_takes: Callable[[], float])
     return statistics.median(mine), statistics.median(peer), statistics.median(ratios)
 
 
-def against_flower(rows: int, partitions: int, names: list[str] | None = None) -> Iterator[dict[str, object]]:
-    """Time to the first partition, scheme by scheme, on a data set of Hugging Face's kind."""
+def load(rows: int, folder: str, shuffled: bool) -> Dataset:
+    """A data set read from disk; shuffled, as `FederatedDataset` does with every one that it loads."""
     rng = np.random.default_rng(0)
-    dataset = Dataset.from_dict({"label": rng.integers(0, CLASSES, rows), "owner": rng.integers(0, 1000, rows)})
+    columns = {"label": rng.integers(0, CLASSES, rows), "owner": rng.integers(0, 1000, rows)}
+    file = f"{folder}/{rows}.parquet"
+    Dataset.from_dict(columns).to_parquet(file)
+    dataset = load_dataset("parquet", data_files=file, split="train", cache_dir=f"{folder}/cache")
+    return dataset.shuffle(seed=42) if shuffled else dataset
+
+
+def against_flower(
+    rows: int, partitions: int, shuffled: bool, names: list[str] | None = None
+) -> Iterator[dict[str, object]]:
+    """Time to the first partition, scheme by scheme."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield from _against_flower(load(rows, folder, shuffled), partitions, shuffled, names)
+
+
+def _against_flower(
+    dataset: Dataset, partitions: int, shuffled: bool, names: list[str] | None
+) -> Iterator[dict[str, object]]:
+    rows = dataset.num_rows
     for name, (make_ours, make_theirs) in schemes(rows, partitions).items():
         if names is not None and name not in names:
             continue
@@ -108,7 +127,7 @@ def against_flower(rows: int, partitions: int, names: list[str] | None = None) -
             yield {"scheme": name, "rows": rows, "peer": f"flwr-datasets: {str(error)[:60]}"}
             continue
         yield {
-            "scheme": name, "rows": rows, "partitions": partitions,
+            "scheme": name, "rows": rows, "partitions": partitions, "shuffled": shuffled,
             "peer": "flwr-datasets", "ours_s": mine, "peer_s": peer, "ratio": ratio,
         }  # fmt: skip
 
@@ -152,23 +171,24 @@ def peak_memory(rows: int, classes: int, partitions: int) -> dict[str, object]:
 
 
 def draw(records: list[dict[str, object]], path: Path) -> None:
-    """Time over rows, ours and the floor, on two logarithmic axes."""
+    """Time over rows on two logarithmic axes: to the first partition against the peer, and in all against the floor."""
     from matplotlib.figure import Figure
 
-    points = sorted((r for r in records if "times_the_floor" in r and r["classes"] == 100), key=lambda r: r["rows"])
-    peers = [r for r in records if r.get("peer") == "flwr-datasets" and r["scheme"] == "DirichletPartitioner"]
-    if not points:
-        return
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    floors = [r for r in records if r.get("classes") == 100]
+    peers = [r for r in records if r["scheme"] == "DirichletPartitioner" and r.get("shuffled")]
+    lines = (
+        (peers, "peer_s", "^:", "#d55e00", "flwr-datasets: first of 10 or 100 partitions, 10 classes"),
+        (peers, "ours_s", "v:", "#0072b2", "flskew: the same"),
+        (floors, "ours_s", "o-", "#0072b2", "flskew: all of 100 to 10,000 partitions, 100 classes"),
+        (floors, "peer_s", "s--", "#666666", "NumPy: one permutation of the rows"),
+    )
+    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
     axes = figure.subplots()
-    rows = [r["rows"] for r in points]
-    axes.loglog(rows, [r["ours_s"] for r in points], "o-", color="#0072b2", label="flskew, 100 classes")
-    axes.loglog(rows, [r["peer_s"] for r in points], "s--", color="#666666", label="NumPy: one permutation")
-    axes.loglog([r["rows"] for r in peers], [r["peer_s"] for r in peers], "^:", color="#d55e00",
-                label="flwr-datasets, 10 classes, 100 partitions")  # fmt: skip
-    axes.set(xlabel="rows", ylabel="seconds", title="Dirichlet partitioner: time over rows")
+    for points, key, style, color, label in lines:
+        axes.loglog([r["rows"] for r in points], [r[key] for r in points], style, color=color, label=label)
+    axes.set(xlabel="rows", ylabel="seconds", title="DirichletPartitioner: time over rows")
     axes.grid(alpha=0.3)
-    axes.legend()
+    figure.legend(loc="outside lower center", frameon=False)
     figure.savefig(path, dpi=150)
 
 
@@ -180,6 +200,7 @@ def main() -> None:
     arguments = parser.parse_args()
     # Flower Datasets warns each time it draws again.
     warnings.simplefilter("ignore")
+    disable_progress_bars()
 
     records: list[dict[str, object]] = []
 
@@ -189,15 +210,16 @@ def main() -> None:
 
     print("Ratios: how many times as fast as flwr-datasets, to the first partition")
     some = ["DirichletPartitioner", "PathologicalPartitioner"]
-    for rows, partitions, names in (
-        (60_000, 10, None),
-        (60_000, 100, None),
-        (10**6, 100, None if arguments.full else some),
+    for rows, partitions, shuffled, names in (
+        (60_000, 10, False, some),
+        (60_000, 10, True, None),
+        (10**6, 100, False, some),
+        (10**6, 100, True, None if arguments.full else some),
     ):
-        for record in against_flower(rows, partitions, names):
+        for record in against_flower(rows, partitions, shuffled, names):
             note(record)
     print("Ratios: how many times the floor, one random permutation of as many rows")
-    for rows, partitions in [(10**6, 100), (10**7, 1000), *([(10**8, 10_000)] if arguments.full else [])]:
+    for rows, partitions in [(10**5, 100), (10**6, 100), (10**7, 1000), *([(10**8, 10_000)] if arguments.full else [])]:
         note(against_floor(rows, 100, partitions))
     for rows, classes, partitions in ((10**5, 10**5, 10), (10**6, 10**6, 10), (10**6, 10, 10**4), (10**6, 10, 10**5)):
         note(against_floor(rows, classes, partitions))
