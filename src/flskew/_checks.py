@@ -100,11 +100,11 @@ def concentration(
         raise TypeError(f"{rule}, got {value!r}") from None
     if array.dtype.kind not in "iuf" or isinstance(value, bool):
         raise TypeError(f"{rule}, got {value!r} of type {type(value).__name__}")
-    if array.ndim > 0 and array.shape != (count or array.size,):
+    if array.size == 0 or (array.ndim > 0 and array.shape != (count or array.size,)):
         raise ValueError(
             f"{rule}, got an array of shape {array.shape}; pass {count or 'as many'} numbers, or one for all"
         )
-    values = np.broadcast_to(array, count or max(array.size, 1)).astype(np.float64)
+    values = np.broadcast_to(array, count or array.size).astype(np.float64)
     wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
     if len(wrong):
         place = "" if array.ndim == 0 else f" for {per} {wrong[0]}"

@@ -108,6 +108,7 @@ class Assignment:
             array([1, 3])
         """
         column = None if labels is None else read_labels(labels)
+        num_rows = _checks.optional_integer("num_rows", num_rows, minimum=0)
         arrays = given_rows(partitions)
         return cls._from_rows(*joined(arrays, num_rows if column is None else len(column)), column)
 

@@ -161,7 +161,8 @@ def _integers_or_arrow(labels: Labels, name: str) -> NDArray[Any] | pa.ChunkedAr
                 f"{name} must have one dimension, got an array of shape {labels.shape}; "
                 f"one-hot labels become classes with .argmax(axis=1)"
             )
-        if labels.dtype.kind in "iub":
+        # What a mask hides is missing, and Arrow knows masks.
+        if labels.dtype.kind in "iub" and not isinstance(labels, np.ma.MaskedArray):
             return labels
     try:
         if isinstance(labels, np.ndarray) and labels.dtype.kind == "S":

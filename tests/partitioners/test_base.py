@@ -119,6 +119,7 @@ def test_a_partition_id_out_of_range_is_both_errors(partition_id, error):
         ({"alpha": float("nan")}, ValueError, "got nan"),
         ({"alpha": float("inf")}, ValueError, "got inf"),
         ({"alpha": [1, 2]}, ValueError, r"got an array of shape \(2,\); pass 5 numbers, or one"),
+        ({"alpha": []}, ValueError, r"got an array of shape \(0,\)"),
         ({"alpha": [1, 2, 0, 4, 5]}, ValueError, "got 0.0 for partition 2"),
         ({"alpha": np.ones((5, 1))}, ValueError, r"shape \(5, 1\)"),
         ({"alpha": "0.5"}, TypeError, "got '0.5' of type str"),

@@ -112,6 +112,7 @@ def test_an_alpha_per_class_gives_the_expected_shares():
             "sum to 7000, and there are",
         ),
         (lambda: InnerDirichletPartitioner([5], "label", [1, 1]).assign(DIGITS), ValueError, "got 2 for 10 classes"),
+        (lambda: InnerDirichletPartitioner([5], "label", []), ValueError, r"got an array of shape \(0,\)"),
         (lambda: QuantityPartitioner(3), TypeError, "exactly one of alpha, sigma and exponent must be given, got none"),
         (lambda: QuantityPartitioner(3, alpha=1, sigma=1), TypeError, "got alpha and sigma"),
         (lambda: QuantityPartitioner(3, sigma=0), ValueError, "sigma must be a finite number > 0, got 0"),
