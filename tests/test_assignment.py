@@ -71,7 +71,8 @@ def test_partitions_from_elsewhere_are_wrapped():
     ids=lambda partitioner: type(partitioner).__name__,
 )
 def test_what_any_partitioner_of_flower_datasets_makes_is_wrapped(partitioner):
-    dataset = Dataset.from_dict({"label": LABELS, "owner": [f"owner {row // 10}" for row in range(40)]}).shuffle(seed=1)
+    dataset = Dataset.from_dict({"label": LABELS, "owner": [f"owner {row // 10}" for row in range(40)]})
+    dataset = dataset.shuffle(seed=1).flatten_indices()
     assignment = Assignment.from_partitioner(partitioner, dataset, "label")
     assert not partitioner.is_dataset_assigned()
     partitioner.dataset = dataset

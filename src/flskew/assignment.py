@@ -120,7 +120,8 @@ class Assignment:
 
         Args:
             partitioner: Not bound to a data set; it stays so, a copy of it does the work.
-            dataset: The data set to split.
+            dataset: The data set to split. One that was shuffled or selected from is flattened first, as its
+                `flatten_indices` does; flwr-datasets 0.5 can split it otherwise, by the order beneath.
             label_by: The column with the labels; without it, class counts are not to be had.
 
         Returns:
