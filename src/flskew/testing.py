@@ -47,16 +47,17 @@ def check_partitioner(
 ) -> None:
     """Check that a partitioner keeps the laws, on labels of your choice.
 
-    1. Every row is in exactly one partition, or unassigned if the scheme drops rows by request.
-    2. The same labels give the same assignment, a second time and after a call that failed.
-    3. The labels' container does not matter, and is not changed.
-    4. A missing label is an error, and no row is silently dropped.
-    5. A class's counts depend neither on the order of the rows nor on which other classes there are, for schemes that
-       treat classes one by one (`by_class`).
-    6. Bound to a data set, it loads the same partitions, and refuses ids that no partition has.
+    - Law 1: every row is in exactly one partition, or unassigned if the scheme drops rows by request.
+    - Law 2: the same labels give the same assignment, a second time and after a call that failed.
+    - Law 5: a class's counts depend neither on the order of the rows nor on which other classes there are, for schemes
+      that treat classes one by one (`by_class`).
+    - Law 6: a missing label is an error, and no row is silently dropped.
+    - Law 7: the labels are not changed, and what holds them does not matter.
+    - Flower Datasets: bound to a data set, it loads the same partitions, and refuses ids that no partition has.
 
-    Call it with several seeds and labels, or from a property test. It does not measure time, and it cannot tell whether
-    positions are favoured, which takes many seeds.
+    The numbers are those of the page on partitioners. Laws 3 and 4 are not checked: that it ends in linear time, and
+    that no position is favoured, which takes many seeds to tell. Call it with several seeds and labels, or from a
+    property test.
 
     Args:
         partitioner: Anything with `assign`, or a partitioner of Flower Datasets that is not bound to a data set yet.
@@ -76,7 +77,7 @@ def check_partitioner(
     assign = _assign_of(partitioner)
     assignment = assign(labels)
     if tuple(labels) != given:
-        raise LawError("law 3: the list of labels was changed")
+        raise LawError("law 7: the list of labels was changed")
     _check_rows(assignment, labels, drops_rows)
     _check_repeats(assign, assignment, labels)
     _check_containers(assign, assignment, labels)
@@ -139,7 +140,7 @@ def _check_containers(assign: _Assign, assignment: Assignment, labels: list[Labe
     array = np.array(labels)
     array.setflags(write=False)
     if assign(array) != assignment:
-        raise LawError("law 3: the same labels in a read-only array gave another assignment")
+        raise LawError("law 7: the same labels in a read-only array gave another assignment")
 
 
 def _check_missing(assign: _Assign, labels: list[Label]) -> None:
@@ -149,7 +150,7 @@ def _check_missing(assign: _Assign, labels: list[Label]) -> None:
         assign(damaged)
     except (TypeError, ValueError):
         return
-    raise LawError(f"law 4: label None at row {len(damaged) // 2} was taken; raise a ValueError that names the row")
+    raise LawError(f"law 6: label None at row {len(damaged) // 2} was taken; raise a ValueError that names the row")
 
 
 def _check_by_class(assign: _Assign, assignment: Assignment, labels: list[Label]) -> None:
@@ -170,7 +171,7 @@ def _check_binding(
     dataset = Dataset.from_dict({column: labels})
     loaded = Assignment.from_partitioner(partitioner, dataset, column)
     if [rows.tolist() for rows in loaded] != [rows.tolist() for rows in assignment]:
-        raise LawError("law 6: load_partition gives other rows than assign")
+        raise LawError("Flower Datasets: load_partition gives other rows than assign")
     bound = deepcopy(partitioner)
     bound.dataset = dataset
     for wrong in (len(loaded), -1):
@@ -178,4 +179,4 @@ def _check_binding(
             bound.load_partition(wrong)
         except (KeyError, IndexError, ValueError):
             continue
-        raise LawError(f"law 6: load_partition({wrong}) gave a partition, and there are {len(loaded)}")
+        raise LawError(f"Flower Datasets: load_partition({wrong}) gave a partition, and there are {len(loaded)}")
