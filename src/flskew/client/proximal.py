@@ -26,8 +26,8 @@ class ProximalTerm:
 
     Make one at the start of `fit`, before the parameters change. Then, in each step, either add its gradient to the
     loss's own (`add_gradient`), or, with a learner that updates its weights itself, take a proximal step after it
-    (`step`). Gradient steps diverge where learning rate times mu is above 2: keep it well below 1, or use `step`. mu = 0
-    is FedAvg and costs nothing: the anchor is not even copied.
+    (`step`). Gradient steps diverge where learning rate times mu is above 2: keep it well below 1, or use `step`.
+    mu = 0 is FedAvg and costs nothing: the anchor is not even copied.
 
     Unlike the code in Flower's documentation, which sums the norms of the arrays, this is the square of the norm of all
     parameters together, as in the paper. Integer arrays, such as a count of batches, are no weights: they take no part.
