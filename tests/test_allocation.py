@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flskew.allocation import apportion, deal, meet_minimum, normalise, stable_order
+from flskew.allocation import apportion, deal, even_counts, meet_minimum, normalise, stable_order
 from flskew.labels import LabelColumn
 from flskew.streams import Streams
 
@@ -160,6 +160,28 @@ def test_the_number_of_processors_does_not_matter(monkeypatch, shuffle):
         monkeypatch.setattr("os.cpu_count", lambda processors=processors: processors)
         deals.append(deal(column, counts, Streams(0), shuffle=shuffle))
     assert all(np.array_equal(deals[0].rows, other.rows) for other in deals[1:])
+
+
+@given(st.integers(0, 10**12), st.integers(1, 2000), st.integers(0, 2**32))
+def test_an_even_split_is_even_to_the_row(total, num_parts, seed):
+    counts = even_counts(total, num_parts, np.random.default_rng(seed))
+    assert counts.sum() == total
+    assert set(counts[0].tolist()) <= {total // num_parts, -(-total // num_parts)}
+
+
+@pytest.mark.parametrize("seed", [207, 53628])
+def test_a_million_even_parts_are_even(seed):
+    # Seeds whose first draw is next to 0, where a sum of shares in floats went wrong.
+    assert np.all(even_counts(10**6, 10**6, Streams(seed)("sizes")) == 1)
+
+
+@pytest.mark.parametrize(
+    "counts", [[[2**62] * 4], [[-1, 1, 0, 0]], [[2, 2, 2, 0]], [[0.5, 0.5, 0, 0]], [[1], [1]], [1]], ids=str
+)
+def test_counts_that_the_rows_cannot_meet_are_refused(counts):
+    column = LabelColumn(np.zeros(5, dtype=np.uint8), np.array([0]))
+    with pytest.raises(ValueError, match="counts"):
+        deal(column, np.array(counts), Streams(0), shuffle=True)
 
 
 def test_large_blocks_are_gathered_in_several_steps(monkeypatch):

@@ -159,6 +159,23 @@ def test_equal_assignments_have_equal_hashes_and_fingerprints(assignment: Assign
     assert len(assignment.fingerprint) == 32
 
 
+def test_booleans_and_numbers_are_not_equal():
+    truths, numbers = (IidPartitioner(2).assign(labels) for labels in ([True, False] * 5, [1, 0] * 5))
+    assert truths != numbers
+    assert truths.fingerprint != numbers.fingerprint
+
+
+def test_the_fingerprint_tells_where_one_class_ends_and_the_next_begins():
+    first, second = (IidPartitioner(2).assign(labels) for labels in (["a\0b", "c"] * 5, ["a", "b\0c"] * 5))
+    assert first.fingerprint != second.fingerprint
+
+
+def test_partitions_may_be_sets_but_no_mapping():
+    assert Assignment.from_partitions([{1, 2}, {0}]).sizes.tolist() == [2, 1]
+    with pytest.raises(TypeError, match="got a mapping; pass a list of its values"):
+        Assignment.from_partitions({0: [1], 1: [0]})
+
+
 def test_the_fingerprint_sees_every_part():
     base = [[0, 1], [2]], ["a", "b", "a", "b"]
     others = [

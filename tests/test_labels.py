@@ -66,6 +66,14 @@ def test_strings_of_any_origin_are_the_same(labels):
     assert column.codes.tolist() == [1, 2, 0, 1]
 
 
+def test_a_nul_within_a_string_is_part_of_it():
+    assert read_labels(np.array(["a\0b", "a"])).labels == ["a", "a\0b"]
+
+
+def test_a_wide_range_of_big_endian_integers_is_read():
+    assert read_labels(np.array([10**9, 0], dtype=">i8")).labels == [0, 10**9]
+
+
 def test_bytes_are_ascii_strings():
     assert read_labels(np.array([b"no", b"yes"])).labels == ["no", "yes"]
 

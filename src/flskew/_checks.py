@@ -62,7 +62,7 @@ def enough_rows(min_partition_size: int, num_partitions: int, num_rows: int) -> 
 
 def sizes_fit(partition_sizes: NDArray[np.int64], num_rows: int) -> None:
     """Refuse sizes that the rows cannot meet."""
-    needed = int(partition_sizes.sum())
+    needed = sum(partition_sizes.tolist())
     if needed > num_rows:
         raise ValueError(f"partition_sizes sum to {needed}, and there are {num_rows} rows; lower the sizes")
 

@@ -19,7 +19,7 @@ from flskew.labels import LabelColumn
 from flskew.streams import Streams
 from flskew.typing import Codes, Counts, Offsets, Rows, Shares, Sizes
 
-__all__ = ["Deal", "apportion", "apportion_classes", "deal", "meet_minimum", "normalise", "stable_order"]
+__all__ = ["Deal", "apportion", "apportion_classes", "deal", "even_counts", "meet_minimum", "normalise", "stable_order"]
 
 # Rows or shares worked on at a time: large enough to leave the interpreter behind, small enough for the cache.
 _BLOCK = 1 << 16
@@ -70,6 +70,18 @@ def apportion(shares: Shares, totals: Sizes, offsets: NDArray[np.float64]) -> Co
     whole = edges.astype(np.int64)
     whole[:, 1:] -= whole[:, :-1].copy()
     return whole
+
+
+def even_counts(total: int, num_parts: int, rng: np.random.Generator) -> Counts:
+    """Split rows into parts that differ by one row at most, which parts have it drawn by lot.
+
+    The same systematic rounding as `apportion`, but in whole numbers: a million equal shares do not sum to 1 in floats.
+
+    Returns:
+        (1, num_parts) counts.
+    """
+    edges = (np.arange(num_parts + 1, dtype=np.int64) * total + int(rng.integers(num_parts))) // num_parts
+    return np.diff(edges)[None]
 
 
 def normalise(weights: NDArray[np.float64], among: NDArray[np.bool_] | None = None) -> Shares:
@@ -191,6 +203,7 @@ def deal(column: LabelColumn, counts: Counts, streams: Streams, *, shuffle: bool
     Returns:
         The rows of every partition, and the unassigned ones in rising order.
     """
+    _check_counts(counts, column.sizes)
     left = column.sizes - counts.sum(axis=1)
     blocks = np.hstack([counts, left[:, None]])
     source = _shuffled_by_class(column, blocks, streams)
@@ -205,6 +218,21 @@ def deal(column: LabelColumn, counts: Counts, streams: Streams, *, shuffle: bool
         for start, stop in pieces:
             rows[start:stop].sort()
     return Deal(rows[:assigned], offsets, np.sort(rows[assigned:]))
+
+
+def _check_counts(counts: Counts, sizes: Sizes) -> None:
+    """Refuse counts that ask for more rows of a class than there are; no sum of such may be trusted not to overflow."""
+    if counts.ndim != 2 or len(counts) != len(sizes) or counts.dtype.kind not in "iu":
+        raise ValueError(
+            f"counts must be whole numbers of {len(sizes)} classes by partitions, "
+            f"got an array of {counts.dtype} of shape {counts.shape}"
+        )
+    wrong = ((counts < 0) | (counts > sizes[:, None])).any(axis=1)
+    if not wrong.any():
+        wrong = counts.sum(axis=1) > sizes
+    if wrong.any():
+        code = int(np.argmax(wrong))
+        raise ValueError(f"counts of class {code} must be >= 0 and sum to at most its {sizes[code]} rows")
 
 
 def _shuffled_by_class(column: LabelColumn, blocks: Counts, streams: Streams) -> Rows:

@@ -24,7 +24,8 @@ def digest(arrays: Mapping[str, NDArray[Any]]) -> str:
         state.update(f"{name}:{array.dtype.kind}:{array.shape}:".encode())
         if array.dtype.kind == "U":
             # The strings themselves: how wide NumPy stores them says nothing about them.
-            state.update("\0".join(array.ravel().tolist()).encode())
+            # Each with its length, since a string may hold whatever else would part it from the next.
+            state.update("".join(f"{len(text)}:{text}" for text in array.ravel().tolist()).encode())
         else:
             plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
             state.update(plain.reshape(-1).view(np.uint8).data)
@@ -37,7 +38,7 @@ def write(path: str | os.PathLike[str], kind: str, version: int, arrays: Mapping
     The comment of the zip file is the digest of every byte before it.
     """
     target = Path(path)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    unfinished = target.with_name(f".{target.name}.{os.urandom(8).hex()}.tmp")
     stamp = {"kind": np.array(kind), "version": np.array(version)}
     try:
         with unfinished.open("w+b") as file:

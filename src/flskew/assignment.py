@@ -303,7 +303,10 @@ class Assignment:
         if not isinstance(other, Assignment):
             return NotImplemented
         mine, theirs = self._arrays(), other._arrays()
-        return mine.keys() == theirs.keys() and all(np.array_equal(mine[name], theirs[name]) for name in mine)
+        return mine.keys() == theirs.keys() and all(
+            mine[name].dtype.kind == theirs[name].dtype.kind and np.array_equal(mine[name], theirs[name])
+            for name in mine
+        )
 
     def __hash__(self) -> int:
         """Equal assignments have equal hashes."""

@@ -64,7 +64,7 @@ class LabelColumn:
             return chosen
         rank = np.zeros(len(self.classes), dtype=np.min_scalar_type(max(len(found) - 1, 0)))
         rank[found] = np.arange(len(found))
-        return LabelColumn(rank[chosen.codes], self.classes[found])
+        return LabelColumn(rank[chosen.codes], _canonical(self.classes[found]))
 
 
 def read_labels(
@@ -161,12 +161,15 @@ def _integers_or_arrow(labels: Labels, name: str) -> NDArray[Any] | pa.ChunkedAr
                 f"{name} must have one dimension, got an array of shape {labels.shape}; "
                 f"one-hot labels become classes with .argmax(axis=1)"
             )
+        labels = labels.astype(labels.dtype.newbyteorder("="), copy=False)
         # What a mask hides is missing, and Arrow knows masks.
         if labels.dtype.kind in "iub" and not isinstance(labels, np.ma.MaskedArray):
             return labels
     try:
         if isinstance(labels, np.ndarray) and labels.dtype.kind == "S":
             labels = labels.astype(np.str_)
+        if isinstance(labels, np.ndarray) and labels.dtype.kind == "U":
+            labels = labels.astype(object)  # Arrow would cut NumPy's strings at their first NUL.
         # from_pandas: NaN among objects is a missing label, not a float.
         return pa.chunked_array([pa.array(labels, from_pandas=True)])
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, ValueError) as error:
@@ -220,10 +223,12 @@ def _numbers(column: NDArray[Any] | pa.ChunkedArray, name: str) -> NDArray[np.fl
 
 def _encode_bins(values: NDArray[np.float64], num_bins: int | None, edges: Edges | None) -> LabelColumn:
     if edges is None:
-        places = np.arange(1, num_bins or 1) * len(values) // (num_bins or 1)
-        edges = np.unique(np.partition(values, places)[places])
-        # An edge at the lowest value has nothing below it.
-        edges = edges[edges > values.min()]
+        count = min(num_bins or 1, len(values))
+        places = np.arange(1, count) * len(values) // count
+        quantiles = np.partition(values, places)[places]
+        # An edge at the lowest value, of which there are then many, would have nothing below it.
+        above = values[values > values.min()]
+        edges = np.unique(np.maximum(quantiles, above.min())) if len(above) else quantiles[:0]
     codes = np.searchsorted(edges, values, side="right")
     found = np.flatnonzero(np.bincount(codes, minlength=len(edges) + 1))
     return LabelColumn(np.searchsorted(found, codes).astype(np.min_scalar_type(len(found) - 1)), found, edges)
@@ -252,7 +257,7 @@ def _encode_arrow(column: pa.ChunkedArray, name: str) -> LabelColumn:
 def _encode_integers(values: NDArray[Any]) -> LabelColumn:
     """Encode integers or booleans of any width: by a table where their range is small, else by hashing."""
     if values.dtype.kind == "b":
-        column = _encode_integers(values.view(np.uint8))
+        column = _encode_integers((values.view(np.uint8) != 0).view(np.uint8))
         return LabelColumn(column.codes, column.classes.astype(np.bool_))
     low, high = int(values.min()), int(values.max())
     canonical = np.int64 if high <= np.iinfo(np.int64).max else np.uint64
@@ -272,6 +277,13 @@ def _encode_integers(values: NDArray[Any]) -> LabelColumn:
     for block in blocks:
         codes[block] = table[values[block].astype(canonical) - canonical(low)]
     return LabelColumn(codes, found.astype(canonical) + canonical(low))
+
+
+def _canonical(classes: Classes) -> Classes:
+    """Return integers as int64 where that holds them, so that equal classes are of one type."""
+    if classes.dtype == np.uint64 and int(classes[-1]) <= np.iinfo(np.int64).max:
+        return classes.astype(np.int64)
+    return classes
 
 
 def _sort_classes(codes: NDArray[Any], found: list[str] | NDArray[Any], name: str) -> LabelColumn:

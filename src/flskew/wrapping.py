@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
@@ -26,9 +26,11 @@ def given_rows(partitions: Iterable[Iterable[int]]) -> list[Rows]:
     Raises:
         TypeError: A row is not an integer.
     """
+    if isinstance(partitions, Mapping):
+        raise TypeError("partitions must be in the order of their ids, got a mapping; pass a list of its values")
     arrays = []
     for partition_id, rows in enumerate(partitions):
-        array = np.asarray(rows if hasattr(rows, "__len__") else list(rows))
+        array = np.asarray(rows if hasattr(rows, "__array__") else list(rows))
         if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
             raise TypeError(
                 f"partitions[{partition_id}] must hold rows, that is whole numbers in one dimension, "

@@ -72,6 +72,12 @@ def test_the_compact_matrix_means_what_it_means_in_flower_datasets(rescale):
         (lambda: DistributionPartitioner(np.ones((10, 6)), 31, 2), ValueError, "31 be a multiple of 10 classes"),
         (lambda: DistributionPartitioner(np.ones((10, 5)), 30, 2), ValueError, r"\(10, 6\), .* got \(10, 5\)"),
         (lambda: DistributionPartitioner(np.ones((10, 6)), 30, 11), ValueError, "=11 is more than the 10 classes"),
+        (lambda: DistributionPartitioner([[2.0**62] * 4] * 10, 4, rescale=False), ValueError, "rows of label 0, which"),
+        (
+            lambda: DistributionPartitioner([[1] * 4] * 10, 4, preassigned_num_samples_per_label=2**62),
+            ValueError,
+            "=4611686018427387904 needs",
+        ),
         (lambda: DistributionPartitioner([[0, 0]] * 10, 2), ValueError, "nobody a share of label 0"),
         (lambda: DistributionPartitioner([[0.5, 1]] * 10, 2, rescale=False), ValueError, "got fractions"),
         (
@@ -178,7 +184,10 @@ def test_another_set_is_matched_by_the_same_bins(tmp_path):
     assert assignment.load(tmp_path / "split").match([0.1, 0.2]).sizes.tolist() == [0, 2]
 
 
-@pytest.mark.parametrize(("target", "sizes"), [([1, 1, 1, 1], [4]), ([1, 1, 1, 2], [3, 1]), ([1.5, 2.5], [1, 1])])
+@pytest.mark.parametrize(
+    ("target", "sizes"),
+    [([1, 1, 1, 1], [4]), ([1, 1, 1, 2], [3, 1]), ([0] * 60 + [7, 7], [60, 2]), ([1.5, 2.5], [1, 1])],
+)
 def test_equal_values_are_in_one_bin(target, sizes):
     counts = DirichletPartitioner(1, "target", 1, 0, num_bins=4).assign(target).label_counts
     assert counts.tolist() == [sizes]

@@ -228,18 +228,18 @@ def test_another_process_makes_the_same_assignments(python: str):
 
 
 GOLDEN = [
-    "IidPartitioner 76c97582c2a92bc82007cc532265c09c",
+    "IidPartitioner 3aaab1fc8501133c7c0b70e8e98d59de",
     "DirichletPartitioner e07f5a964f01fc560f147ffea35af34a",
     "DirichletPartitioner 8153d2d00fa53aec5a2b50c1e72a9fbf",
     "LabelExclusionPartitioner a6cc5fd59de7c097068f048143eb18fe",
-    "LabelExclusionPartitioner cad16ce897edd03d24ea32ebd9f6ce3c",
+    "LabelExclusionPartitioner c4bc161fefe7488d9fbb02373a451a9e",
     "PathologicalPartitioner 61a337de1e894d635d7cfbf7333b4d9d",
     "ExtendedDirichletPartitioner decf1a62e5b77ad2400e4f1b328a60da",
-    "ShardPartitioner 96a867c0c0a80407d21f2cfcff2772d7",
+    "ShardPartitioner 8a13ec32c2a5f5a6ff61cdcb27b3d6f9",
     "QuantityPartitioner 3f510d79e147327e632e85fa62f3a0ce",
     "QuantityPartitioner 86168b3e202d96aff51fb9300ba576d3",
     "QuantityPartitioner 3426f657a742f816999339c9145be82b",
     "InnerDirichletPartitioner 45956f2f43f40920b873c4f90a33bd6c",
-    "PachinkoPartitioner ce1fce055284d40edb6c0a6220c60bd5",
+    "PachinkoPartitioner 2b4f46964797d61a3e0eec29e32e3942",
     "DistributionPartitioner debaef99aa24feb1cdf2d02bc34eb079",
 ]

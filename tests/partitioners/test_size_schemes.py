@@ -156,6 +156,11 @@ def test_pachinko_replaces_a_used_up_fine_class_by_its_siblings_first():
         assert (a + b, car) in ((60, 0), (0, 60))
 
 
+def test_pachinko_takes_coarse_labels_of_any_integer_type():
+    plain, wide = (PachinkoPartitioner(5, "x", {d: kind(d // 5) for d in range(10)}) for kind in (int, np.int64))
+    assert plain.assign(DIGITS) == wide.assign(DIGITS)
+
+
 def test_pachinko_reads_the_coarse_labels_off_a_column():
     dataset = Dataset.from_dict({"fine": DIGITS, "coarse": [f"half {digit // 5}" for digit in DIGITS]})
     by_column = PachinkoPartitioner(5, "fine", "coarse")

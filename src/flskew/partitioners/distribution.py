@@ -91,7 +91,8 @@ class DistributionPartitioner(LabelPartitioner):
                 f"distribution_array gives nobody a share of label {column.labels[nobody[0]]!r}; "
                 f"give one, or pass rescale=False with numbers of rows"
             )
-        first = self._preassigned * holders
+        # A number beyond all classes says the same as a larger one, and cannot overflow.
+        first = min(self._preassigned, len(column) + 1) * holders
         rest = column.sizes - first.sum(axis=1)
         if (rest < 0).any():
             code = int(np.argmax(rest < 0))
@@ -132,20 +133,19 @@ class DistributionPartitioner(LabelPartitioner):
         return array, holders
 
     def _given_counts(self, array: NDArray[np.float64], column: LabelColumn) -> Counts:
-        counts = np.rint(array).astype(np.int64)
-        if not np.array_equal(counts, array):
+        if not np.array_equal(np.rint(array), array):
             raise ValueError(
                 "distribution_array must hold whole numbers of rows with rescale=False, got fractions; "
                 "round them, or pass rescale=True for proportions"
             )
-        over = np.flatnonzero(counts.sum(axis=1) > column.sizes)
+        over = np.flatnonzero(array.sum(axis=1) > column.sizes)
         if len(over):
             code = int(over[0])
             raise ValueError(
-                f"distribution_array asks for {counts[code].sum()} rows of label {column.labels[code]!r}, which has "
+                f"distribution_array asks for {array[code].sum():.0f} rows of label {column.labels[code]!r}, which has "
                 f"{column.sizes[code]}; lower them, or pass rescale=True for proportions"
             )
-        return counts
+        return array.astype(np.int64)
 
 
 def _matrix(value: object) -> NDArray[np.float64]:

@@ -48,8 +48,8 @@ def check_num_classes(num_held: int, column: LabelColumn) -> None:
 
 def check_enough_rows(column: LabelColumn, holders: NDArray[np.bool_], rows_each: int = 1) -> None:
     """Refuse classes with too few rows for all their holders."""
-    needed = holders.sum(axis=1) * rows_each
-    short = np.flatnonzero(needed > column.sizes)
+    # Compared by division, which cannot overflow.
+    short = np.flatnonzero(holders.sum(axis=1) * min(rows_each, len(column) + 1) > column.sizes)
     if len(short):
         code = int(short[0])
         raise ValueError(

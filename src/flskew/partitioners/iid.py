@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 from datasets import Dataset
 
-from flskew.allocation import apportion
+from flskew.allocation import even_counts
 from flskew.assignment import Assignment
 from flskew.labels import LabelColumn
 from flskew.partitioners.base import Partitioner
@@ -51,7 +50,5 @@ class IidPartitioner(Partitioner):
 
 def even_split(num_rows: int, num_partitions: int, column: LabelColumn | None, streams: Streams) -> Assignment:
     """Split rows as if all were of one class, in even shares."""
-    shares = np.full((1, num_partitions), 1 / num_partitions)
-    offset = np.array([streams("sizes").random()])
-    counts = apportion(shares, np.array([num_rows]), offset)
+    counts = even_counts(num_rows, num_partitions, streams("sizes"))
     return Assignment._from_sizes(num_rows, counts, column, streams, shuffle=True)

@@ -16,7 +16,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from flskew import _checks
-from flskew.allocation import apportion
+from flskew.allocation import even_counts
 from flskew.assignment import Assignment
 from flskew.labels import LabelColumn, read_column
 from flskew.partitioners.base import LabelPartitioner
@@ -72,7 +72,7 @@ class PachinkoPartitioner(LabelPartitioner):
     ) -> None:
         super().__init__(num_partitions, partition_by, seed, shuffle=shuffle)
         if isinstance(coarse_by, Mapping):
-            self._coarse: Mapping[Label, Label] | None = dict(coarse_by)
+            self._coarse: Mapping[Label, Label] | None = _plain_mapping(coarse_by)
             self._coarse_by = None
         else:
             self._coarse = None
@@ -113,8 +113,7 @@ class PachinkoPartitioner(LabelPartitioner):
 
         sizes = self._partition_sizes
         if sizes is None:
-            even = np.full((1, self._num_partitions), 1 / self._num_partitions)
-            sizes = apportion(even, np.array([len(column)]), streams("sizes").random(1))[0]
+            sizes = even_counts(len(column), self._num_partitions, streams("sizes"))[0]
         return fill(sizes, column.sizes, pour_by_group, streams("fill"))
 
     def _draw(self, purpose: str, labels: Sequence[Label], alpha: float, streams: Streams) -> NDArray[np.float64]:
@@ -133,6 +132,17 @@ class PachinkoPartitioner(LabelPartitioner):
             if label not in self._coarse:
                 raise ValueError(f"coarse_by has no coarse label for {label!r}; add it to the mapping")
         return [self._coarse[label] for label in column.labels]
+
+
+def _plain_mapping(coarse_by: Mapping[Label, Label]) -> dict[Label, Label]:
+    """Return the mapping with plain labels, for the name of a random stream hangs on the label's type."""
+    plain = {}
+    for fine, coarse in coarse_by.items():
+        pair = [label.item() if isinstance(label, np.generic) else label for label in (fine, coarse)]
+        if not all(isinstance(label, int | str) for label in pair):
+            raise TypeError(f"coarse_by must map integers, strings or booleans to such, got {fine!r}: {coarse!r}")
+        plain[pair[0]] = pair[1]
+    return plain
 
 
 def _parents(fine: LabelColumn, coarse: LabelColumn) -> dict[Label, Label]:

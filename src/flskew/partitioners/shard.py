@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew import _checks
-from flskew.allocation import apportion
+from flskew.allocation import even_counts
 from flskew.labels import LabelColumn
 from flskew.partitioners.base import LabelPartitioner
 from flskew.streams import Streams
@@ -99,10 +99,10 @@ class ShardPartitioner(LabelPartitioner):
                     f"num_shards_per_partition={self._num_shards_per_partition} for {self._num_partitions} partitions "
                     f"needs {num_shards} rows at least, got {num_rows}; lower one of them"
                 )
-            sizes = apportion(np.full((1, num_shards), 1 / num_shards), np.array([num_rows]), rng.random(1))[0]
+            sizes = even_counts(num_rows, num_shards, rng)[0]
             return np.concatenate(([0], np.cumsum(sizes))), num_shards, num_shards
         num_full, left_over = divmod(num_rows, self._shard_size)
-        edges = np.append(np.arange(num_full + 1) * self._shard_size, [num_rows] if left_over else [])
+        edges = np.append(np.arange(num_full + 1) * min(self._shard_size, num_rows), [num_rows] if left_over else [])
         edges = edges.astype(np.int64)
         if self._num_shards_per_partition is not None:
             num_used = self._num_partitions * self._num_shards_per_partition
