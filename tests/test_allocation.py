@@ -1,4 +1,4 @@
-"""Rounding is unbiased, repair moves the fewest rows, and dealing keeps every promise of the counts."""
+"""Rounding is unbiased, and repair moves the fewest rows."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flskew.allocation import apportion, deal, even_counts, meet_minimum, normalise, stable_order
-from flskew.labels import LabelColumn
+from flskew.allocation import apportion, even_counts, meet_minimum, normalise
 from flskew.streams import Streams
 
 
@@ -112,56 +111,6 @@ def test_repair_takes_each_class_as_often_as_it_is_there():
     assert abs(np.mean(taken, axis=0)[1] - 10) < 0.8
 
 
-@st.composite
-def columns_and_counts(draw: st.DrawFn):
-    codes = draw(st.lists(st.integers(0, 4), min_size=1, max_size=60))
-    classes, codes = np.unique(codes, return_inverse=True)
-    num_partitions = draw(st.integers(1, 6))
-    holders = draw(st.lists(st.integers(0, num_partitions), min_size=len(codes), max_size=len(codes)))
-    counts = np.zeros((len(classes), num_partitions + 1), dtype=np.int64)
-    np.add.at(counts, (codes, holders), 1)
-    return LabelColumn(codes.astype(np.uint8), classes), counts[:, :-1]
-
-
-@given(columns_and_counts(), st.booleans())
-def test_the_deal_has_just_the_counts_it_was_asked_for(drawn, shuffle):
-    column, counts = drawn
-    rows, offsets, unassigned = deal(column, counts, Streams(3), shuffle=shuffle)
-    assert sorted([*rows, *unassigned]) == list(range(len(column)))
-    assert unassigned.tolist() == sorted(unassigned)
-    for partition_id in range(counts.shape[1]):
-        own = rows[offsets[partition_id] : offsets[partition_id + 1]]
-        assert np.array_equal(np.bincount(column.codes[own], minlength=len(counts)), counts[:, partition_id])
-        assert shuffle or own.tolist() == sorted(own)
-
-
-def test_the_order_in_a_partition_is_random_whatever_the_class():
-    column = LabelColumn(np.repeat(np.arange(2, dtype=np.uint8), 50), np.arange(2))
-    counts = np.array([[25, 25], [25, 25]])
-    # Where the class changes from one row to the next: 24 or 25 times in 49 when mixed, once when sorted.
-    rows = deal(column, counts, Streams(0), shuffle=True).rows[:50]
-    assert 12 < np.count_nonzero(np.diff(column.codes[rows])) < 38
-
-
-@given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=50), st.sampled_from([np.uint8, np.uint16, np.uint32]))
-def test_the_stable_order_is_that_of_a_stable_sort(numbers, width):
-    codes = np.array(numbers, dtype=np.uint32).astype(width)
-    assert stable_order(codes, 2**33).tolist() == np.argsort(codes, kind="stable").tolist()
-
-
-@pytest.mark.parametrize("shuffle", [True, False])
-def test_the_number_of_processors_does_not_matter(monkeypatch, shuffle):
-    codes = np.random.default_rng(0).integers(0, 5, 300_000).astype(np.uint8)
-    column = LabelColumn(codes, np.arange(5))
-    shares = np.random.default_rng(1).dirichlet(np.ones(40), 5)
-    counts = apportion(shares, column.sizes, np.full(5, 0.5))
-    deals = []
-    for processors in (1, 2, 5):
-        monkeypatch.setattr("os.cpu_count", lambda processors=processors: processors)
-        deals.append(deal(column, counts, Streams(0), shuffle=shuffle))
-    assert all(np.array_equal(deals[0].rows, other.rows) for other in deals[1:])
-
-
 @given(st.integers(0, 10**12), st.integers(1, 2000), st.integers(0, 2**32))
 def test_an_even_split_is_even_to_the_row(total, num_parts, seed):
     counts = even_counts(total, num_parts, np.random.default_rng(seed))
@@ -173,20 +122,3 @@ def test_an_even_split_is_even_to_the_row(total, num_parts, seed):
 def test_a_million_even_parts_are_even(seed):
     # Seeds whose first draw is next to 0, where a sum of shares in floats went wrong.
     assert np.all(even_counts(10**6, 10**6, Streams(seed)("sizes")) == 1)
-
-
-@pytest.mark.parametrize(
-    "counts", [[[2**62] * 4], [[-1, 1, 0, 0]], [[2, 2, 2, 0]], [[0.5, 0.5, 0, 0]], [[1], [1]], [1]], ids=str
-)
-def test_counts_that_the_rows_cannot_meet_are_refused(counts):
-    column = LabelColumn(np.zeros(5, dtype=np.uint8), np.array([0]))
-    with pytest.raises(ValueError, match="counts"):
-        deal(column, np.array(counts), Streams(0), shuffle=True)
-
-
-def test_large_blocks_are_gathered_in_several_steps(monkeypatch):
-    column = LabelColumn(np.tile(np.arange(7, dtype=np.uint8), 30), np.arange(7))
-    counts = np.full((7, 3), 10)
-    whole = deal(column, counts, Streams(0), shuffle=True)
-    monkeypatch.setattr("flskew.allocation._BLOCK", 45)
-    assert all(np.array_equal(a, b) for a, b in zip(whole, deal(column, counts, Streams(0), shuffle=True), strict=True))

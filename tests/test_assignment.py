@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import flwr_datasets.partitioner as flower
 import numpy as np
@@ -226,6 +227,14 @@ def test_a_truncated_file_is_an_error(assignment: Assignment, tmp_path, length):
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(ValueError, match="is not a whole file of a saved assignment"):
         Assignment.load(path)
+
+
+def test_saves_to_one_path_at_once_leave_one_whole_file(assignment: Assignment, tmp_path):
+    path = tmp_path / "split.npz"
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: assignment.save(path), range(40)))
+    assert Assignment.load(path) == assignment
+    assert [file.name for file in tmp_path.iterdir()] == ["split.npz"]
 
 
 def test_another_kind_of_file_is_an_error(tmp_path):

@@ -187,6 +187,12 @@ def test_a_class_that_a_selection_leaves_out_is_none_of_its_classes():
     assert set(column.codes.tolist()) == {0, 1, 2}
 
 
+def test_classes_are_as_wide_as_those_that_are_selected_need():
+    values = np.array([3, 2**63 + 1, 5, 7], dtype=np.uint64)
+    chosen = Dataset.from_dict({"label": values}).select([3, 0, 2])
+    assert read_column(chosen, "label").classes.dtype == read_labels([3, 5, 7]).classes.dtype == np.int64
+
+
 def test_a_missing_label_counts_only_where_it_is_selected():
     dataset = Dataset.from_dict({"label": [1, None, 2, 3]})
     assert read_column(dataset.select([3, 0, 2]), "label").labels == [1, 2, 3]

@@ -33,7 +33,7 @@ ROOMS = [
     {"client"},
     {"partitioners", "testing"},
     {"assignment"},
-    {"allocation"},
+    {"allocation", "dealing"},
     {"weighted_mean"},
     {"parameters", "labels", "streams", "archive", "wrapping"},
     {"_checks"},

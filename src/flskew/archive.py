@@ -23,8 +23,8 @@ def digest(arrays: Mapping[str, NDArray[Any]]) -> str:
     for name, array in arrays.items():
         state.update(f"{name}:{array.dtype.kind}:{array.shape}:".encode())
         if array.dtype.kind == "U":
-            # The strings themselves: how wide NumPy stores them says nothing about them.
-            # Each with its length, since a string may hold whatever else would part it from the next.
+            # The strings themselves, for how wide NumPy stores them says nothing about them; each with its length,
+            # since a string may hold whatever else would part it from the next.
             state.update("".join(f"{len(text)}:{text}" for text in array.ravel().tolist()).encode())
         else:
             plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))

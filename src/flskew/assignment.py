@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew import _checks, archive
-from flskew.allocation import apportion, deal
+from flskew.allocation import apportion
+from flskew.dealing import deal
 from flskew.labels import LabelColumn, read_column, read_labels
 from flskew.streams import Streams
 from flskew.typing import Classes, Counts, Edges, LabelCounts, Labels, Offsets, Rows, Sizes
@@ -138,7 +139,7 @@ class Assignment:
             [[0], [1, 2], [3, 4, 5]]
         """
         arrays = loaded_rows(partitioner, dataset)
-        labels = None if label_by is None else read_column(dataset, label_by)
+        labels = None if label_by is None else read_column(dataset, label_by, argument="label_by")
         return cls._from_rows(*joined(arrays, dataset.num_rows), labels)
 
     @classmethod

@@ -100,7 +100,9 @@ def read_labels(
     return _encode_arrow(column, name)
 
 
-def read_column(dataset: Dataset, column: str, *, num_bins: int | None = None) -> LabelColumn:
+def read_column(
+    dataset: Dataset, column: str, *, argument: str = "partition_by", num_bins: int | None = None
+) -> LabelColumn:
     """Read the labels in one column of a Hugging Face data set, off the Arrow table beneath it.
 
     Raises:
@@ -109,7 +111,7 @@ def read_column(dataset: Dataset, column: str, *, num_bins: int | None = None) -
     """
     if column not in dataset.column_names:
         raise ValueError(
-            f"partition_by={column!r} is not a column of the data set; it has {', '.join(dataset.column_names)}"
+            f"{argument}={column!r} is not a column of the data set; it has {', '.join(dataset.column_names)}"
         )
     return _read_selected(dataset, column, f"column {column!r}", num_bins)
 

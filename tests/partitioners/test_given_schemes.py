@@ -13,6 +13,7 @@ from flskew import (
     GroupedNaturalIdPartitioner,
     LabelExclusionPartitioner,
     NaturalIdPartitioner,
+    PachinkoPartitioner,
     PathologicalPartitioner,
     ShardPartitioner,
 )
@@ -123,6 +124,20 @@ def test_several_owners_share_a_partition(mode, group_size, sort, expected):
     theirs.dataset = Dataset.from_dict({"user": OWNERS, "row": range(7)})
     if not (group_size == 9 and mode == "allow-smaller"):  # Flower Datasets 0.6.1 makes two partitions of one group.
         assert [sorted(theirs.load_partition(i)["row"][:]) for i in range(len(expected))] == expected
+
+
+@pytest.mark.parametrize(
+    ("partitioner", "message"),
+    [
+        (NaturalIdPartitioner("nope"), "partition_by='nope' is not a column"),
+        (NaturalIdPartitioner("user", label_by="nope"), "label_by='nope' is not a column"),
+        (PachinkoPartitioner(1, "user", "nope"), "coarse_by='nope' is not a column"),
+    ],
+)
+def test_a_missing_column_is_named_with_its_argument(partitioner, message):
+    partitioner.dataset = Dataset.from_dict({"user": OWNERS})
+    with pytest.raises(ValueError, match=message):
+        _ = partitioner.assignment
 
 
 def test_a_natural_split_knows_its_labels_and_can_be_matched():

@@ -48,7 +48,7 @@ def check_num_classes(num_held: int, column: LabelColumn) -> None:
 
 def check_enough_rows(column: LabelColumn, holders: NDArray[np.bool_], rows_each: int = 1) -> None:
     """Refuse classes with too few rows for all their holders."""
-    # Compared by division, which cannot overflow.
+    # A number beyond all rows says the same as a larger one, and cannot overflow.
     short = np.flatnonzero(holders.sum(axis=1) * min(rows_each, len(column) + 1) > column.sizes)
     if len(short):
         code = int(short[0])

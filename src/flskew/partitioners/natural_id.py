@@ -9,8 +9,8 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from flskew import _checks
-from flskew.allocation import stable_order
 from flskew.assignment import Assignment
+from flskew.dealing import stable_order
 from flskew.labels import LabelColumn, read_column, read_labels
 from flskew.partitioners.base import Partitioner
 from flskew.streams import Streams
@@ -87,7 +87,7 @@ class GroupedNaturalIdPartitioner(Partitioner):
         return len(self.assignment)
 
     def _assign_dataset(self, dataset: Dataset) -> Assignment:
-        labels = None if self._label_by is None else read_column(dataset, self._label_by)
+        labels = None if self._label_by is None else read_column(dataset, self._label_by, argument="label_by")
         return self._group(read_column(dataset, str(self._partition_by)), labels)
 
     def _assign(self, column: LabelColumn, streams: Streams) -> Assignment:

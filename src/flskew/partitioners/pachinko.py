@@ -94,7 +94,7 @@ class PachinkoPartitioner(LabelPartitioner):
     def _assign_dataset(self, dataset: Dataset) -> Assignment:
         if self._coarse_by is not None:
             fine = read_column(dataset, str(self._partition_by))
-            self._coarse = _parents(fine, read_column(dataset, self._coarse_by))
+            self._coarse = _parents(fine, read_column(dataset, self._coarse_by, argument="coarse_by"))
         return super()._assign_dataset(dataset)
 
     def _counts(self, column: LabelColumn, streams: Streams) -> Counts:
