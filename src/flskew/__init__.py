@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from flskew._version import __version__
 
 if TYPE_CHECKING:
+    from flskew import skew as skew
+    from flskew import testing as testing
     from flskew.assignment import Assignment as Assignment
     from flskew.assignment import PartitionIdError as PartitionIdError
     from flskew.client import ClientError as ClientError
@@ -66,11 +68,16 @@ _HOMES = {
     "simulate": "flskew.simulation",
 }
 
-__all__ = ["__version__", *_HOMES]
+# Modules of their own, whose names are used through them.
+_ROOMS = ("skew", "testing")
+
+__all__ = ["__version__", *_HOMES, *_ROOMS]
 
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used (PEP 562)."""
+    if name in _ROOMS:
+        return import_module(f"{__name__}.{name}")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

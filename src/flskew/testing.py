@@ -19,7 +19,7 @@ from flskew.assignment import Assignment
 from flskew.labels import read_labels
 from flskew.typing import Label, Labels
 
-__all__ = ["Assigns", "LawError", "check_partitioner"]
+__all__ = ["LawError", "check_partitioner"]
 
 
 @runtime_checkable
@@ -32,7 +32,22 @@ class Assigns(Protocol):
 
 
 class LawError(AssertionError):
-    """A partitioner breaks one of the laws; the message says which, and how."""
+    """A partitioner breaks one of the laws; the message says which, and how.
+
+    Example:
+        >>> from flskew import IidPartitioner
+        >>> from flskew.testing import LawError, check_partitioner
+        >>> class Fickle:
+        ...     seed = 0
+        ...     def assign(self, labels):
+        ...         self.seed += 1
+        ...         return IidPartitioner(2, seed=self.seed).assign(labels)
+        >>> try:
+        ...     check_partitioner(Fickle(), [0, 1] * 20)
+        ... except LawError as error:
+        ...     print(error)
+        law 2: a second call with the same labels gave another assignment
+    """
 
 
 _Assign: TypeAlias = Callable[[Labels], Assignment]
@@ -70,6 +85,7 @@ def check_partitioner(
 
     Example:
         >>> from flskew import DirichletPartitioner
+        >>> from flskew.testing import check_partitioner
         >>> check_partitioner(DirichletPartitioner(3, "label", 0.5), [row % 4 for row in range(90)])
     """
     labels = list(labels)

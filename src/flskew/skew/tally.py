@@ -1,0 +1,197 @@
+"""What a split is to a measure: how many rows of each class each partition holds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence, Sized
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flskew.assignment import Assignment
+from flskew.labels import LabelColumn, read_column, read_labels
+from flskew.skew.summary import Summary, summarise
+from flskew.typing import Label, LabelCounts, Labels, Sizes
+
+if TYPE_CHECKING:
+    import flwr_datasets.partitioner
+    import pandas as pd
+
+__all__ = ["Split", "Tally", "tally"]
+
+
+@dataclass(frozen=True, eq=False)
+class Tally:
+    """Rows of each class in each partition, under the names that reports and pictures show.
+
+    `flskew.skew.tally` makes one, and whatever takes a split takes it.
+
+    Attributes:
+        counts: (num_partitions, num_classes) int64, each >= 0, at least one row in all; read-only.
+        classes: What each class is called.
+
+    Example:
+        >>> from flskew import skew
+        >>> skew.tally([[0, 1, 1], [0]], class_names=["cat", "dog"]).classes
+        ('cat', 'dog')
+    """
+
+    counts: LabelCounts
+    classes: tuple[Label, ...]
+
+    @property
+    def sizes(self) -> Sizes:
+        """(num_partitions,) rows of each partition."""
+        return self.summary.sizes
+
+    @cached_property
+    def summary(self) -> Summary:
+        """What the measures are made from, computed once."""
+        return summarise(self.counts)
+
+
+Split: TypeAlias = (
+    "Assignment | Tally | NDArray[np.integer[Any]] | pd.DataFrame | Sequence[Labels] "
+    "| flwr_datasets.partitioner.Partitioner"
+)
+"""Whatever says who holds what; `flskew.skew.tally` lists the kinds."""
+
+
+def tally(split: Split, *, label_by: str | None = None, class_names: Sequence[str] | None = None) -> Tally:
+    """Count the labels of a split, whatever it comes as.
+
+    Every measure, report and picture takes what this takes, and calls it; call it yourself to name the column of the
+    labels or the classes.
+
+    Args:
+        split: One of
+
+            - an `Assignment`;
+            - counts, partitions by classes: a NumPy array, or a DataFrame such as `Assignment.to_frame` and Flower
+              Datasets' `compute_counts` return;
+            - a list with the labels of each partition, one label per row; a list of lists is labels, never counts;
+            - a partitioner, of flskew or of Flower Datasets, bound to a data set;
+            - a `Tally`.
+        label_by: The column with the labels, where the split is a partitioner; by default its own `partition_by`.
+        class_names: What to call the classes, one name for each in their order, such as the `names` of a data set's
+            `ClassLabel`; by default the labels themselves.
+
+    Raises:
+        TypeError: `split` is nothing of the kind, or its counts are not whole numbers.
+        ValueError: There is no partition, no row, a negative count, or a partitioner without data set or labels; or
+            there are other than one name per class.
+
+    Example:
+        >>> from flskew import skew
+        >>> skew.tally([["cat", "dog", "dog"], ["cat"]]).counts
+        array([[1, 2],
+               [1, 0]])
+    """
+    if isinstance(split, Tally):
+        counted = split
+    elif isinstance(split, Assignment):
+        counted = _checked(split.label_counts, split.classes.tolist())
+    elif _is_partitioner(split):
+        return _named(_of_partitioner(split, label_by), class_names)
+    else:
+        counted = _of_others(split)
+    if label_by is not None:
+        raise ValueError(f"label_by={label_by!r} names a column of a partitioner's data set, and there is none here")
+    return _named(counted, class_names)
+
+
+def _named(counted: Tally, class_names: Sequence[str] | None) -> Tally:
+    if class_names is None:
+        return counted
+    if isinstance(class_names, str) or len(class_names) != len(counted.classes):
+        raise ValueError(
+            f"class_names must be {len(counted.classes)} names, one per class, got {len(class_names)}; "
+            f"the classes are {', '.join(map(repr, counted.classes[:10]))}{', …' if len(counted.classes) > 10 else ''}"
+        )
+    return Tally(counted.counts, tuple(map(str, class_names)))
+
+
+def _of_others(split: object) -> Tally:
+    if isinstance(split, np.ndarray):
+        return _of_counts(split, None)
+    if hasattr(split, "columns") and hasattr(split, "to_numpy"):
+        return _of_counts(split.to_numpy(), split.columns.tolist())
+    if isinstance(split, Sequence) and not isinstance(split, str | bytes):
+        return _of_labels(split)
+    raise TypeError(
+        f"split must be an Assignment, an array or DataFrame of counts, a list with the labels of each partition, or a "
+        f"partitioner bound to a data set, got {type(split).__name__}"
+    )
+
+
+def _of_counts(counts: NDArray[Any], classes: Sequence[Label] | None) -> Tally:
+    if counts.ndim != 2 or counts.dtype.kind not in "iu":
+        raise TypeError(
+            f"counts must be whole numbers of partitions by classes, got an array of {counts.dtype} of shape "
+            f"{counts.shape}; shares are not enough, as measures weigh partitions by their rows"
+        )
+    wrong = np.argwhere(counts < 0)
+    if len(wrong):
+        partition_id, code = wrong[0].tolist()
+        raise ValueError(
+            f"counts must be >= 0, got {counts[partition_id, code]} for partition {partition_id} and class {code}"
+        )
+    return _checked(counts.astype(np.int64), range(counts.shape[1]) if classes is None else classes)
+
+
+def _of_labels(partitions: Sequence[Labels]) -> Tally:
+    columns = []
+    for partition_id, labels in enumerate(partitions):
+        if not isinstance(labels, Sized) or isinstance(labels, str):
+            raise TypeError(
+                f"split[{partition_id}] must be the labels of partition {partition_id}, got {labels!r:.40}; "
+                f"counts go into a NumPy array"
+            )
+        columns.append(read_labels(labels, name=f"split[{partition_id}]") if len(labels) else None)
+    return _joined(columns)
+
+
+def _of_partitioner(partitioner: flwr_datasets.partitioner.Partitioner, label_by: str | None) -> Tally:
+    if not partitioner.is_dataset_assigned():
+        raise ValueError(
+            f"{type(partitioner).__name__} is bound to no data set yet; set its dataset, load a partition through "
+            f"FederatedDataset first, or pass what its assign(labels) returns"
+        )
+    own = getattr(partitioner, "assignment", None)
+    if isinstance(own, Assignment) and own._classes is not None and label_by is None:
+        return tally(own)
+    column = label_by if label_by is not None else getattr(partitioner, "_partition_by", None)
+    if not isinstance(column, str):
+        raise ValueError(f"label_by must name the column with the labels, as {type(partitioner).__name__} knows none")
+    parts = map(partitioner.load_partition, range(partitioner.num_partitions))
+    return _joined([read_column(part, column, argument="label_by") if part.num_rows else None for part in parts])
+
+
+def _joined(columns: Sequence[LabelColumn | None]) -> Tally:
+    """Count the labels of partitions, each of which knows only the classes it has; None for an empty one."""
+    held = [column.classes for column in columns if column is not None]
+    kinds = {"i" if classes.dtype.kind == "u" else classes.dtype.kind for classes in held}
+    if len(kinds) > 1:
+        raise TypeError("the labels of all partitions must be of one type, integers, strings or booleans; got several")
+    classes = np.unique(np.concatenate(held)) if held else np.empty(0, dtype=np.int64)
+    counts = np.zeros((len(columns), len(classes)), dtype=np.int64)
+    for row, column in zip(counts, columns, strict=True):
+        if column is not None:
+            row[np.searchsorted(classes, column.classes)] = column.sizes
+    return _checked(counts, classes.tolist())
+
+
+def _checked(counts: LabelCounts, classes: Sequence[Label]) -> Tally:
+    if not counts.any():
+        raise ValueError(f"split must hold at least one row, got none in {len(counts)} partitions")
+    counts.setflags(write=False)
+    return Tally(counts, tuple(classes))
+
+
+def _is_partitioner(value: object) -> TypeGuard[flwr_datasets.partitioner.Partitioner]:
+    # Flower Datasets takes seconds to import; where it is not loaded, nothing can be one of its partitioners.
+    module = sys.modules.get("flwr_datasets.partitioner")
+    return module is not None and isinstance(value, module.Partitioner)
