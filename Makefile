@@ -93,7 +93,7 @@ clean:  ## remove build outputs and caches; the environments stay
 
 .venv-all/installed: $(INPUTS) requirements/constraints.txt | .venv-all/bin/python
 	@echo "installing every extra into .venv-all"
-	@.venv-all/bin/python $(PIP) -c requirements/constraints.txt -e '.[dev,docs,plot,simulation,sklearn,torch]'
+	@.venv-all/bin/python $(PIP) -c requirements/constraints.txt -e '.[dev,docs,plot,simulation,skew,sklearn,torch]'
 	@touch $@
 
 .venv-oldest/installed: $(INPUTS) requirements/oldest.txt | .venv-oldest/bin/python

@@ -128,6 +128,12 @@ def test_training_loads_no_data_set_library() -> None:
     assert {"datasets", "flwr_datasets", "matplotlib", "pandas", "ray", "sklearn", "torch"} & loaded_by(code) == set()
 
 
+def test_measuring_counts_loads_no_data_set_library() -> None:
+    code = "import sys, flskew, numpy; flskew.skew.report(numpy.array([[3, 1], [1, 3]])); "
+    code += "print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    assert {"datasets", "flwr", "flwr_datasets", "matplotlib", "pandas", "scipy"} & loaded_by(code) == set()
+
+
 def loaded_by(code: str) -> set[str]:
     return set(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split())
 
@@ -171,7 +177,7 @@ def test_the_oldest_versions_under_test_are_the_ones_claimed() -> None:
     """So that raising a bound in one file and not in the other is noticed."""
     project = PYPROJECT["project"]
     used = [*project["dependencies"], *project["optional-dependencies"]["plot"]]
-    used += project["optional-dependencies"]["sklearn"]
+    used += project["optional-dependencies"]["sklearn"] + project["optional-dependencies"]["skew"]
     claimed = dict(requirement.split(">=") for requirement in used)
     pinned = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "requirements/oldest.txt").read_text("utf-8"), re.MULTILINE))
     assert claimed.items() <= pinned.items()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from flskew.skew.alpha import AlphaEstimate, alpha_for
+from flskew.skew.chance import iid_total_variation
+from flskew.skew.comparison import Comparison, compare
+from flskew.skew.features import TwoSample, feature_distances
 from flskew.skew.measures import (
     MEASURES,
     Measure,
@@ -14,20 +18,30 @@ from flskew.skew.measures import (
     missing_classes,
     total_variation,
 )
+from flskew.skew.report import Report, report
 from flskew.skew.tally import Split, Tally, tally
 
 __all__ = [
     "MEASURES",
+    "AlphaEstimate",
+    "Comparison",
     "Measure",
+    "Report",
     "Split",
     "Tally",
+    "TwoSample",
+    "alpha_for",
+    "compare",
     "effective_classes",
     "effective_clients",
+    "feature_distances",
     "gini",
     "hellinger",
+    "iid_total_variation",
     "jensen_shannon",
     "label_information",
     "missing_classes",
+    "report",
     "tally",
     "total_variation",
 ]

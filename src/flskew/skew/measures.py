@@ -47,7 +47,7 @@ def total_variation(split: Split) -> float:
         split: An `Assignment`, counts, or whatever else `flskew.skew.tally` takes.
 
     Returns:
-        0 (all alike) to 1; at most 1 - max_k w_k.
+        0 (all alike) to 1 - sum_k w_k² (no two clients share a class), which is below 1.
 
     Example:
         >>> import numpy as np
@@ -91,7 +91,8 @@ def missing_classes(split: Split) -> float:
         split: An `Assignment`, counts, or whatever else `flskew.skew.tally` takes.
 
     Returns:
-        0 (every client has every class) to below 1. A partition without rows misses every class.
+        0 (every client has every class) to 1 - 1 / num_classes (each has one), more only where partitions have no rows,
+            as these lack every class.
 
     Example:
         >>> import numpy as np
@@ -101,7 +102,7 @@ def missing_classes(split: Split) -> float:
     """
     summary = tally(split).summary
     cells = len(summary.sizes) * len(summary.totals)
-    return float(1 - summary.held.sum() / cells)
+    return float((cells - summary.held.sum()) / cells)
 
 
 def effective_classes(split: Split) -> float:

@@ -1,0 +1,157 @@
+"""Measures of skew: their time against one pass over the counts, their memory, and their values on MNIST.
+
+    python benchmarks/skew.py                               # times and memory
+    FLSKEW_MNIST=/path/to/mnist python benchmarks/skew.py   # also the table of docs/skew.md
+
+The times are ratios within this run. Writes a JSON file into --output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from flskew import (
+    Assignment,
+    DirichletPartitioner,
+    IidPartitioner,
+    LabelExclusionPartitioner,
+    PathologicalPartitioner,
+    QuantityPartitioner,
+    skew,
+)
+
+CLIENTS, CLASSES = 10_000, 1000
+REPEATS = 15
+SEEDS = range(20)
+HOSPITALS = ({1, 3, 7}, {2, 5, 8}, {4, 6, 9})
+
+# As the rows of the docs page are called; each makes a split of the labels with a seed.
+SCHEMES: dict[str, Callable[[int], object]] = {
+    "IID": lambda seed: IidPartitioner(10, partition_by="label", seed=seed),
+    "three hospitals": lambda seed: LabelExclusionPartitioner(HOSPITALS, on_excluded="drop", seed=seed),
+    "Dirichlet, alpha 10": lambda seed: DirichletPartitioner(10, "label", 10, seed=seed),
+    "Dirichlet, alpha 1": lambda seed: DirichletPartitioner(10, "label", 1, seed=seed),
+    "Dirichlet, alpha 0.5": lambda seed: DirichletPartitioner(10, "label", 0.5, seed=seed),
+    "Dirichlet, alpha 0.1": lambda seed: DirichletPartitioner(10, "label", 0.1, seed=seed),
+    "3 classes a client": lambda seed: PathologicalPartitioner(10, "label", 3, "first-deterministic", seed=seed),
+    "2 classes a client": lambda seed: PathologicalPartitioner(10, "label", 2, "first-deterministic", seed=seed),
+    "1 class a client": lambda seed: PathologicalPartitioner(10, "label", 1, "deterministic", seed=seed),
+    "sizes, alpha 0.5": lambda seed: QuantityPartitioner(10, "label", alpha=0.5, seed=seed),
+}
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """Wall-clock time of one call."""
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def counts_of_many() -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    """10,000 clients by 1,000 classes, a third of the cells empty."""
+    return np.random.default_rng(0).poisson(1.1, (CLIENTS, CLASSES))
+
+
+def all_measures(counts: np.ndarray[tuple[int, int], np.dtype[np.int64]]) -> list[float]:
+    """Every measure of a split that was counted already."""
+    split = skew.Tally(counts, tuple(range(CLASSES)))
+    return [measure(split) for measure in skew.MEASURES.values()]
+
+
+def against_one_pass() -> dict[str, float]:
+    """Time of all measures over that of the sum of the counts, in turn."""
+    counts = counts_of_many()
+    pairs = [(seconds(counts.sum), seconds(lambda: all_measures(counts))) for _ in range(REPEATS)]
+    return {
+        "one_pass_s": statistics.median(floor for floor, _ in pairs),
+        "measures_s": statistics.median(ours for _, ours in pairs),
+        "ratio": statistics.median(ours / floor for floor, ours in pairs),
+    }
+
+
+def peak_memory() -> dict[str, float]:
+    """What the measures take at their peak beside the counts, in copies of the counts; in a process of its own."""
+    program = (
+        "import resource, sys\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import skew as benchmark\n"
+        "counts = benchmark.counts_of_many()\n"
+        "benchmark.all_measures(counts[:10].repeat(3, axis=0))\n"
+        "before = int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize()\n"
+        "benchmark.all_measures(counts)\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / counts.nbytes)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    return {"copies_of_the_counts": float(run.stdout)}
+
+
+def mnist_table(folder: Path) -> list[dict[str, object]]:
+    """Mean and range of each measure over twenty seeds, on the 60,000 training labels."""
+    (path,) = folder.glob("train-labels-idx1-ubyte*")
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    labels = np.frombuffer(content, np.uint8, offset=8)
+    records = []
+    for name, make in SCHEMES.items():
+        splits: list[Assignment] = [make(seed).assign(labels) for seed in SEEDS]  # type: ignore[attr-defined]
+        record: dict[str, object] = {"scheme": name}
+        for measure, function in skew.MEASURES.items():
+            values = [function(split) for split in splits]
+            record[measure] = {"mean": statistics.mean(values), "min": min(values), "max": max(values)}
+        records.append(record)
+    return records
+
+
+def markdown(records: list[dict[str, object]]) -> str:
+    """The table of the docs page: means, and the range where it shows."""
+    lines = [f"| split | {' | '.join(name.replace('_', ' ') for name in skew.MEASURES)} |"]
+    lines.append(f"| :-- |{' --: |' * len(skew.MEASURES)}")
+    for record in records:
+        cells = []
+        for measure in skew.MEASURES:
+            value: dict[str, float] = record[measure]  # type: ignore[assignment]
+            low, high = f"{value['min']:.2f}", f"{value['max']:.2f}"
+            cells.append(low if low == high else f"{value['mean']:.2f} ({low} to {high})")
+        lines.append(f"| {record['scheme']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    arguments = parser.parse_args()
+    report: dict[str, object] = {
+        "about": {
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            **{name: version(name) for name in ("flskew", "numpy")},
+        }
+    }
+    report["time"] = timed = against_one_pass()
+    print(f"all measures of {CLIENTS:,} by {CLASSES:,} counts: {timed['ratio']:.1f} times their sum")
+    report["memory"] = memory = peak_memory()
+    print(f"their memory beside the counts: {memory['copies_of_the_counts']:.2f} copies of the counts")
+    folder = os.environ.get("FLSKEW_MNIST")
+    if folder:
+        report["mnist"] = records = mnist_table(Path(folder))
+        print(markdown(records))
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    (arguments.output / "skew.json").write_text(json.dumps(report, indent=1) + "\n")
+    print(f"written: {arguments.output / 'skew.json'}")
+
+
+if __name__ == "__main__":
+    main()

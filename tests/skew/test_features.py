@@ -1,0 +1,58 @@
+"""How far the features of the clients are apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import wasserstein_distance
+
+from flskew import Assignment, IidPartitioner, skew
+
+RNG = np.random.default_rng(0)
+FEATURES = RNG.normal(size=(300, 2))
+SHIFTED = Assignment.from_partitions([np.argsort(FEATURES[:, 0])[:100], np.argsort(FEATURES[:, 0])[100:]])
+
+
+def test_the_default_is_the_largest_difference_between_the_distribution_functions() -> None:
+    distances = skew.feature_distances(SHIFTED, FEATURES)
+    for partition_id in (0, 1):
+        ours, others = FEATURES[SHIFTED[partition_id]], FEATURES[SHIFTED[1 - partition_id]]
+        for feature in (0, 1):
+            below = [
+                abs(np.mean(ours[:, feature] <= value) - np.mean(others[:, feature] <= value))
+                for value in FEATURES[:, feature]
+            ]
+            assert distances[partition_id, feature] == pytest.approx(max(below))
+    # Split by the order of feature 0, which says nothing of feature 1.
+    assert distances[0, 0] == 1
+    assert distances[0, 1] < 0.2
+
+
+def test_an_iid_split_is_near_0() -> None:
+    assert skew.feature_distances(IidPartitioner(3).assign([0] * 300), FEATURES).max() < 0.2
+
+
+def test_any_measure_of_two_samples_will_do() -> None:
+    distances = skew.feature_distances(SHIFTED, FEATURES[:, 1], measure=wasserstein_distance)
+    assert distances.shape == (2, 1)
+    assert distances[0, 0] == pytest.approx(wasserstein_distance(FEATURES[SHIFTED[0], 1], FEATURES[SHIFTED[1], 1]))
+
+
+def test_a_partition_with_no_rows_or_all_of_them_has_nothing_to_differ_from() -> None:
+    assert skew.feature_distances(Assignment.from_partitions([range(300), []]), FEATURES).tolist() == [[0, 0], [0, 0]]
+
+
+def test_rows_that_nobody_holds_are_left_out() -> None:
+    some = Assignment.from_partitions([[0, 1], [2, 3]], num_rows=5)
+    assert skew.feature_distances(some, np.array([1, 2, 1, 2, 99]))[0, 0] == 0
+
+
+def test_bad_features_are_refused() -> None:
+    with pytest.raises(TypeError, match="features must be numbers, got an array of <U1"):
+        skew.feature_distances(SHIFTED, np.array(["a"] * 300))
+    with pytest.raises(ValueError, match=r"one row for each of the 300 rows .* got an array of shape \(10,\)"):
+        skew.feature_distances(SHIFTED, np.zeros(10))
+    with pytest.raises(ValueError, match=r"images become rows with .reshape\(len\(images\), -1\)"):
+        skew.feature_distances(SHIFTED, np.zeros((300, 8, 8)))
+    with pytest.raises(ValueError, match="features must be finite, got nan in row 7, column 1"):
+        skew.feature_distances(SHIFTED, np.where(np.arange(600).reshape(300, 2) == 15, np.nan, FEATURES))

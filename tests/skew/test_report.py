@@ -1,0 +1,185 @@
+"""The report of a split: its figures, its words, and each of the forms it can be had in."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flskew import DirichletPartitioner, skew
+
+THREE = np.array([[8, 0, 2], [0, 5, 5], [0, 0, 0]])
+
+
+def said(counts: list[list[int]], **names: list[str]) -> list[str]:
+    """The remarks but for the last, which compares with chance."""
+    return list(skew.report(skew.tally(np.array(counts), **names)).remarks[:-1])
+
+
+def test_every_measure_is_in_the_report() -> None:
+    report = skew.report(THREE)
+    assert report.measures == {name: measure(THREE) for name, measure in skew.MEASURES.items()}
+    assert report.iid_total_variation == skew.iid_total_variation(THREE)
+
+
+def test_partitions_that_lack_classes_are_named() -> None:
+    assert said([[5, 0, 0, 5, 5, 5], [5, 5, 5, 5, 5, 0]]) == [
+        "Partition 0 holds no 1 or 2.",
+        "Partition 1 holds no 5.",
+    ]
+
+
+def test_where_most_classes_are_missing_those_that_are_there_are_named() -> None:
+    assert said([[5, 5, 0, 0, 0], [5, 5, 5, 5, 5]], class_names=list("abcde")) == ["Partition 0 holds only a and b."]
+
+
+def test_many_partitions_that_lack_classes_are_counted_and_the_worst_named() -> None:
+    counts = np.full((10, 4), 5)
+    counts[:5, 0] = 0
+    counts[3, 1:3] = 0
+    assert said(counts.tolist()) == ["5 of 10 partitions lack classes.", "Partition 3 holds only 3."]
+
+
+def test_classes_with_one_holder_are_named_where_partitions_are_not() -> None:
+    counts = np.full((10, 4), 5)
+    counts[1:, 0] = 0
+    assert "Only partition 0 holds class 0." in said(counts.tolist())
+    assert "5 of 5 classes are in one partition each." in said((np.eye(5, dtype=int) * 7).tolist())
+
+
+def test_a_class_that_nobody_holds_and_a_partition_without_rows_are_named() -> None:
+    assert said([[5, 0, 5], [5, 0, 5]]) == ["No partition holds class 1."]
+    assert said([[5, 0, 0], [5, 0, 0]]) == ["No partition holds classes 1 or 2."]
+    assert said([[5, 5], [0, 0], [5, 5], [5, 5]]) == ["Partition 1 holds no rows."]
+    assert said([[5, 5], [0, 0], [5, 5], [0, 0], [5, 5]]) == ["Partitions 1 and 3 hold no rows."]
+
+
+def test_few_partitions_with_half_of_the_rows_are_counted() -> None:
+    even = [[1, 1]] * 98
+    assert said([*even, [40, 40], [60, 60]]) == ["Half of the rows are in 2 of 100 partitions."]
+    assert said([[5, 5]] * 100) == []
+
+
+def test_partitions_that_are_nearly_all_of_one_class_are_named() -> None:
+    assert said([[95, 3, 2], [1, 60, 39], [1, 40, 59]]) == ["95% of partition 0 are of class 0."]
+    assert "5 of 5 partitions are nearly all of one class." in said((np.eye(5, dtype=int) * 7).tolist())
+
+
+def test_a_class_that_is_common_everywhere_is_nothing_unusual() -> None:
+    assert said([[95, 5], [94, 6]]) == []
+
+
+def test_the_last_remark_compares_with_chance() -> None:
+    skewed, even = skew.report([[0] * 50, [1] * 50]), skew.report([[0, 1] * 50, [0, 1] * 50])
+    assert skewed.remarks[-1] == (
+        f"An IID split of these sizes would have a total variation of {skewed.iid_total_variation:.3f} by chance."
+    )
+    assert even.remarks[-1].startswith("Labels are spread as in an IID split of these sizes")
+
+
+def test_the_data_frame_has_one_row_per_partition() -> None:
+    frame = skew.report(skew.tally(THREE, class_names=["a", "b", "c"])).to_frame()
+    assert frame.index.name == "Partition ID"
+    assert frame["rows"].tolist() == [10, 10, 0]
+    assert frame["classes"].tolist() == [2, 2, 0]
+    # 2^H(.8, .2), 2^H(.5, .5), and nothing.
+    assert frame["effective_classes"].tolist() == pytest.approx([0.8**-0.8 * 0.2**-0.2, 2, 0])
+    # The whole is (.4, .25, .35): (.4 + .25 + .15) / 2 and (.4 + .25 + .15) / 2.
+    assert frame["total_variation"].tolist() == pytest.approx([0.4, 0.4, 0])
+    assert frame["most_frequent"].tolist() == ["a", "b", None]
+    assert frame["largest_share"].tolist() == pytest.approx([0.8, 0.5, 0])
+    weights = frame["rows"] / frame["rows"].sum()
+    assert (weights * frame["total_variation"]).sum() == pytest.approx(skew.total_variation(THREE))
+
+
+def test_the_json_has_it_all() -> None:
+    report = skew.report(skew.tally([["ä", "b"], ["b"]]))
+    read = json.loads(report.to_json())
+    assert "ä" in report.to_json()
+    assert read["measures"] == report.measures
+    assert read["classes"] == ["b", "ä"]
+    assert read["remarks"] == list(report.remarks)
+    assert [row["rows"] for row in read["partitions"]] == [2, 1]
+    assert pd.DataFrame(read["partitions"]).set_index("partition")["most_frequent"].tolist() == ["b", "b"]
+    assert json.loads(skew.report(THREE).to_json())["partitions"][0]["most_frequent"] == 0
+
+
+def test_a_long_table_is_cut_in_print_and_whole_in_data() -> None:
+    split = DirichletPartitioner(1000, "label", 0.5, min_partition_size=1).assign([row % 10 for row in range(20_000)])
+    report = skew.report(split)
+    assert "… and 980 more" in str(report)
+    assert len(str(report).splitlines()) < 50
+    assert len(report.to_frame()) == len(json.loads(report.to_json())["partitions"]) == 1000
+
+
+def test_columns_stand_below_each_other_in_a_terminal_also_with_wide_letters() -> None:
+    text = str(skew.report(skew.tally([["犬", "猫"], ["犬"]])))
+    assert repr(skew.report(skew.tally([["犬", "猫"], ["犬"]]))) == text
+    lines = text.splitlines()
+    table = lines[lines.index(next(line for line in lines if line.startswith("partition "))) :][:3]
+    assert len({line.index(cell) for line, cell in zip(table, ("most", "犬", "犬"), strict=True)}) == 1
+
+
+def test_the_markdown_is_two_tables_whose_cells_are_escaped() -> None:
+    text = skew.report(skew.tally([["a|b", "c"], ["c"]])).to_markdown()
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) == len(skew.MEASURES) + 2 + 2 + 2
+    assert {line.replace(r"\|", "").count("|") for line in rows} == {5, 7}
+    assert r"a\|b (50%)" in text
+
+
+class Cells(HTMLParser):
+    """The text of each cell, if every tag that opens also closes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.cells: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "td":
+            self.cells.append(data)
+
+
+def test_a_notebook_shows_tables_in_which_names_are_escaped() -> None:
+    parser = Cells()
+    parser.feed(skew.report(skew.tally([["<b>bold", "c"], ["c"]]))._repr_html_())
+    assert parser.open == []
+    assert "<b>bold (50%)" in parser.cells
+    assert "total variation" in parser.cells
+
+
+def test_splits_are_compared_side_by_side() -> None:
+    splits = {"even": [[0, 1], [0, 1]], "apart": [[0, 0], [1, 1]]}
+    comparison = skew.compare(splits)
+    assert comparison.to_frame()["label_information"].to_dict() == {"even": 0.0, "apart": 1.0}
+    assert json.loads(comparison.to_json())["apart"] == skew.report(splits["apart"]).measures
+    assert [line.split()[0] for line in str(comparison).splitlines()] == ["split", "even", "apart"]
+    assert repr(comparison) == str(comparison)
+    assert comparison.to_markdown().splitlines()[2].startswith("| even | 0.000 | 0.000 |")
+    parser = Cells()
+    parser.feed(comparison._repr_html_())
+    assert parser.open == []
+    assert parser.cells[0] == "even"
+
+
+def test_splits_in_a_list_are_numbered() -> None:
+    assert skew.compare([[[0], [1]], np.array([[3, 4]])]).to_frame().index.tolist() == ["0", "1"]
+
+
+def test_nothing_to_compare_and_one_split_are_refused() -> None:
+    with pytest.raises(ValueError, match="splits must hold at least one split, got none"):
+        skew.compare([])
+    with pytest.raises(TypeError, match="splits must be a list or a mapping of splits, got one ndarray; use report"):
+        skew.compare(THREE)
+    with pytest.raises(TypeError, match="got one Assignment; use report"):
+        skew.compare(DirichletPartitioner(2, "label", 1.0).assign([0, 1] * 50))  # type: ignore[arg-type]

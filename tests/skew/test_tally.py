@@ -1,0 +1,139 @@
+"""What a split may come as, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from datasets import ClassLabel, Dataset, Features
+from flwr_datasets.metrics import compute_counts
+from flwr_datasets.partitioner import IidPartitioner as FlowersIidPartitioner
+from flwr_datasets.partitioner import PathologicalPartitioner as FlowersPathologicalPartitioner
+
+from flskew import Assignment, DirichletPartitioner, IidPartitioner, skew
+
+LABELS = ["cat", "dog", "dog", "cat", "emu", "dog"]
+# Partition 0 has rows 0, 1 and 4, partition 1 the others.
+ASSIGNMENT = Assignment.from_partitions([[0, 1, 4], [2, 3, 5]], LABELS)
+COUNTS = [[1, 1, 1], [1, 2, 0]]
+
+
+def dataset_of(labels: list[Any], **features: Any) -> Dataset:
+    return Dataset.from_dict({"label": labels}, features=Features(features) if features else None)
+
+
+@pytest.mark.parametrize(
+    "split",
+    [
+        ASSIGNMENT,
+        ASSIGNMENT.to_frame(),
+        [["cat", "dog", "emu"], ["dog", "cat", "dog"]],
+        (np.array(["cat", "dog", "emu"]), pd.Series(["dog", "cat", "dog"])),
+        [pa.array(["cat", "dog", "emu"]), pa.chunked_array([["dog"], ["cat", "dog"]])],
+        skew.tally(ASSIGNMENT),
+    ],
+    ids=["assignment", "frame", "lists", "arrays and columns", "arrow", "tally"],
+)
+def test_whatever_says_who_holds_what_is_counted_alike(split: skew.Split) -> None:
+    counted = skew.tally(split)
+    assert counted.counts.tolist() == COUNTS
+    assert counted.classes == ("cat", "dog", "emu")
+    assert counted.sizes.tolist() == [3, 3]
+
+
+def test_counts_have_numbers_for_names() -> None:
+    assert skew.tally(np.array(COUNTS, dtype=np.uint8)).classes == (0, 1, 2)
+    assert skew.tally(np.array(COUNTS, dtype=np.uint8)).counts.dtype == np.int64
+
+
+def test_a_partition_may_be_empty_among_labels() -> None:
+    assert skew.tally([[], [3, 5], np.array([], dtype=int)]).counts.tolist() == [[0, 0], [1, 1], [0, 0]]
+
+
+def test_a_bound_partitioner_is_what_it_assigns() -> None:
+    partitioner = DirichletPartitioner(2, "label", 1.0, min_partition_size=1)
+    partitioner.dataset = dataset_of(LABELS * 5)
+    assert np.array_equal(skew.tally(partitioner).counts, partitioner.assignment.label_counts)
+
+
+def test_a_bound_partitioner_of_flower_datasets_is_counted_like_its_own_metrics() -> None:
+    labels = [row % 4 for row in range(60)]
+    features = ClassLabel(names=["ant", "bee", "cow", "doe"])
+    partitioner = FlowersPathologicalPartitioner(3, "label", num_classes_per_partition=2)
+    partitioner.dataset = dataset_of(labels, label=features)
+    theirs = compute_counts(partitioner, column_name="label", verbose_names=True)
+    ours = skew.tally(partitioner)
+    assert ours.counts.tolist() == theirs[[features.names[code] for code in ours.classes]].to_numpy().tolist()
+    assert skew.total_variation(partitioner) == skew.total_variation(theirs)
+
+
+def test_label_by_names_the_column_of_a_partitioner_that_knows_none() -> None:
+    for partitioner in (FlowersIidPartitioner(2), IidPartitioner(2)):
+        partitioner.dataset = dataset_of(LABELS)
+        assert skew.tally(partitioner, label_by="label").sizes.tolist() == [3, 3]
+        with pytest.raises(ValueError, match="label_by must name the column with the labels, as IidPartitioner knows"):
+            skew.tally(partitioner)
+        with pytest.raises(ValueError, match="label_by='lable' is not a column of the data set; it has label"):
+            skew.tally(partitioner, label_by="lable")
+
+
+def test_label_by_counts_another_column_than_the_one_that_was_split_by() -> None:
+    dataset = Dataset.from_dict({"label": [0, 1] * 10, "sex": ["f"] * 10 + ["m"] * 10})
+    partitioner = IidPartitioner(2, partition_by="label")
+    partitioner.dataset = dataset
+    assert skew.tally(partitioner, label_by="sex").classes == ("f", "m")
+    assert skew.tally(partitioner).classes == (0, 1)
+
+
+def test_an_unbound_partitioner_says_how_to_bind_it() -> None:
+    with pytest.raises(ValueError, match="DirichletPartitioner is bound to no data set yet; set its dataset"):
+        skew.total_variation(DirichletPartitioner(2, "label", 1.0))
+
+
+def test_classes_can_be_given_names() -> None:
+    named = skew.tally(np.array(COUNTS), class_names=["Katze", "Hund", "Emu"])
+    assert named.classes == ("Katze", "Hund", "Emu")
+    assert skew.report(named).tally.classes == named.classes
+    with pytest.raises(ValueError, match=r"class_names must be 3 names, one per class, got 2; the classes are 0, 1, 2"):
+        skew.tally(np.array(COUNTS), class_names=["Katze", "Hund"])
+
+
+@pytest.mark.parametrize(
+    ("split", "error", "message"),
+    [
+        (7, TypeError, "split must be an Assignment, an array or DataFrame of counts, a list with the labels of each"),
+        ("abc", TypeError, "got str"),
+        ([1, 2], TypeError, r"split\[0\] must be the labels of partition 0, got 1; counts go into a NumPy array"),
+        (["ab", "cd"], TypeError, r"split\[0\] must be the labels of partition 0, got 'ab'"),
+        ([["a"], [1]], TypeError, "the labels of all partitions must be of one type"),
+        ([["a"], ["b", None]], ValueError, r"split\[1\] has no label \(None or NaN\) at row 1"),
+        (np.array([1, 2]), TypeError, r"counts must be whole numbers of partitions by classes, got .* shape \(2,\)"),
+        (np.array([[0.5, 0.5]]), TypeError, "shares are not enough, as measures weigh partitions by their rows"),
+        (np.array([[1, 2], [3, -4]]), ValueError, "counts must be >= 0, got -4 for partition 1 and class 1"),
+        (np.zeros((3, 2), int), ValueError, "split must hold at least one row, got none in 3 partitions"),
+        (np.zeros((0, 2), int), ValueError, "split must hold at least one row"),
+        ([], ValueError, "split must hold at least one row"),
+        ([[], []], ValueError, "split must hold at least one row, got none in 2 partitions"),
+        (Assignment.from_partitions([[0], [1]]), ValueError, "this assignment was made without labels"),
+    ],
+)
+def test_what_is_no_split_is_refused(split: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        skew.tally(split)
+
+
+def test_label_by_without_a_data_set_is_refused() -> None:
+    with pytest.raises(ValueError, match="label_by='label' names a column of a partitioner's data set, and there is"):
+        skew.tally(ASSIGNMENT, label_by="label")
+
+
+def test_counts_are_sealed_and_the_given_array_is_left_alone() -> None:
+    given = np.array(COUNTS)
+    counted = skew.tally(given)
+    given[0, 0] = 100
+    assert counted.counts[0, 0] == 1
+    with pytest.raises(ValueError, match="read-only"):
+        counted.counts[0, 0] = 5
