@@ -65,7 +65,7 @@ class Report:
 
     def __str__(self) -> str:
         """As text for a terminal."""
-        return "\n\n".join([self._title(), self._measures().text(), self._partitions().text(), " ".join(self.remarks)])
+        return "\n\n".join([self._title(), self._measures().text(), self._partitions().text(), "\n".join(self.remarks)])
 
     def __repr__(self) -> str:
         """The same: what one sees at a prompt is what one asked for."""
