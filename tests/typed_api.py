@@ -29,6 +29,7 @@ from flskew import (
     ProximalTerm,
     client_app,
     simulate,
+    skew,
 )
 
 Arrays = list[NDArray[np.float64]]
@@ -58,6 +59,20 @@ assert_type(iid.num_partitions, int)
 
 # An assignment is a value with typed parts.
 assignment = iid.assignment
+
+# A split is whatever says who holds what.
+assert_type(skew.total_variation(assignment), float)
+skew.total_variation(np.array([[3, 1], [1, 3]]))
+skew.total_variation([[0, 1], np.array([1, 1]), pd.Series([0])])
+skew.total_variation(assignment.to_frame())
+skew.total_variation(iid)
+assert_type(skew.tally(iid, label_by="label", class_names=["a", "b", "c"]), skew.Tally)
+assert_type(skew.report(assignment), skew.Report)
+assert_type(skew.report(assignment).to_frame(), pd.DataFrame)
+skew.compare([assignment, np.array([[1, 2]])])
+skew.compare({"ours": assignment, "theirs": iid})
+assert_type(skew.alpha_for(0.3, [0, 1, 2], 2, measure=skew.effective_classes).alpha, float)
+assert_type(skew.feature_distances(assignment, np.zeros((3, 2))), NDArray[np.float64])
 assert_type(assignment[0], NDArray[np.int64])
 assert_type(list(assignment), list[NDArray[np.int64]])
 assert_type(len(assignment), int)
