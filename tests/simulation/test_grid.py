@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -261,6 +262,92 @@ def test_what_is_no_reply_is_an_error_that_says_how_to_make_one() -> None:
 def test_a_message_type_nobody_answers_is_an_error_reply(grid: LocalGrid) -> None:
     (reply,) = grid.send_and_receive([Message(content(), 1000, "evaluate")])
     assert "No evaluate function registered" in str(reply.error.reason)
+
+
+class Meeting:
+    """Lets each client go on once as many as are wanted are there at the same time."""
+
+    def __init__(self, size: int) -> None:
+        self.barrier = threading.Barrier(size, timeout=10)
+
+    def __call__(self, message: Message, context: Context) -> RecordDict:
+        self.barrier.wait()
+        return content(metrics=MetricRecord({"node": context.node_id}))
+
+
+def test_so_many_clients_run_at_the_same_time_and_replies_keep_the_order_of_the_messages() -> None:
+    with LocalGrid(app_of(Meeting(3)), 6, max_workers=3) as grid:
+        replies = grid.send_and_receive(messages(grid))
+    assert [reply.content.metric_records["metrics"]["node"] for reply in replies] == list(range(1000, 1006))
+
+
+def test_no_more_clients_run_at_the_same_time_than_wanted() -> None:
+    lock = threading.Lock()
+    running = 0
+    most = 0
+
+    def handler(message: Message, context: Context) -> RecordDict:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.002)
+        with lock:
+            running -= 1
+        return content()
+
+    with LocalGrid(app_of(handler), 20, max_workers=3) as grid:
+        grid.send_and_receive(messages(grid))
+    assert most <= 3
+
+
+def test_one_node_gets_its_messages_in_order_whatever_the_number_of_threads() -> None:
+    def handler(message: Message, context: Context) -> RecordDict:
+        seen = context.state.metric_records.get("seen") or MetricRecord({"numbers": [0]})
+        number = message.content.metric_records["metrics"]["x"]
+        time.sleep(0.001)
+        context.state["seen"] = MetricRecord({"numbers": [*seen["numbers"], number]})  # type: ignore[misc,list-item]
+        return context.state
+
+    with LocalGrid(app_of(handler), 3, max_workers=3) as grid:
+        sent = [
+            Message(content(metrics=MetricRecord({"x": number})), node, "train")
+            for number in range(1, 5)
+            for node in grid.get_node_ids()
+        ]
+        last = grid.send_and_receive(sent)[-3:]
+    assert [reply.content.metric_records["seen"]["numbers"] for reply in last] == [[0, 1, 2, 3, 4]] * 3
+
+
+def test_a_client_that_raises_in_a_thread_is_an_error_reply_like_any_other() -> None:
+    def handler(message: Message, context: Context) -> RecordDict:
+        if context.node_id == 1001:
+            raise ValueError("no data")
+        return content()
+
+    with LocalGrid(app_of(handler), 3, max_workers=3) as grid:
+        replies = grid.send_and_receive(messages(grid))
+    assert [reply.has_error() for reply in replies] == [False, True, False]
+    assert "ValueError: no data" in str(replies[1].error.reason)
+
+
+def test_an_interrupt_in_a_thread_stops_the_round() -> None:
+    ran = []
+
+    def handler(message: Message, context: Context) -> RecordDict:
+        ran.append(context.node_id)
+        time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    with LocalGrid(app_of(handler), 100, max_workers=2) as grid, pytest.raises(KeyboardInterrupt):
+        grid.send_and_receive(messages(grid))
+    assert len(ran) < 100
+
+
+@pytest.mark.parametrize(("value", "error"), [(0, ValueError), (1.5, TypeError), (None, TypeError)])
+def test_there_is_at_least_one_worker(value: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="max_workers must be"):
+        LocalGrid(app_of(echo), 1, max_workers=value)
 
 
 class Clock:

@@ -6,6 +6,9 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import flwr.client
+import flwr.common
+import flwr.server
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord, Context, MetricRecord
@@ -136,6 +139,46 @@ def test_a_round_that_fails_is_raised_with_its_reasons() -> None:
 def test_what_is_no_app_is_refused(server: Any, client: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         simulate(server, client, 2)
+
+
+def test_a_server_app_without_a_main_function_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"server_app has nothing to run; decorate .* with @server_app.main\(\)"):
+        simulate(ServerApp(), client_app(Softmax), 2)
+
+
+def test_an_app_of_flowers_earlier_kind_runs_as_well() -> None:
+    """`server_fn` on one side, `client_fn` on the other."""
+
+    class Adds(flwr.client.NumPyClient):
+        def fit(self, parameters: Any, config: Any) -> Any:
+            return [parameters[0] + 1], 10, {}
+
+        def evaluate(self, parameters: Any, config: Any) -> Any:
+            seen.append(parameters[0].tolist())
+            return 0.5, 10, {}
+
+    seen: list[Any] = []
+    initial = flwr.common.ndarrays_to_parameters([np.zeros(2)])
+
+    def server_fn(context: Context) -> flwr.server.ServerAppComponents:
+        return flwr.server.ServerAppComponents(
+            strategy=flwr.server.strategy.FedAvg(initial_parameters=initial),
+            config=flwr.server.ServerConfig(num_rounds=2),
+        )
+
+    server = flwr.server.ServerApp(server_fn=server_fn)
+    simulate(server, flwr.client.ClientApp(client_fn=lambda context: Adds().to_client()), 2)
+    assert seen == [[1, 1], [1, 1], [2, 2], [2, 2]]
+
+
+@pytest.mark.parametrize("max_workers", [2, 5])
+def test_the_number_of_threads_does_not_change_the_model(max_workers: int) -> None:
+    def model(max_workers: int) -> bytes:
+        config = {"num-server-rounds": 3}
+        context = simulate(server_app(), client_app(Softmax), 7, config, max_workers=max_workers)
+        return b"".join(array.data for array in context.state.array_records["arrays"].values())
+
+    assert model(max_workers) == model(1)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import logging
 import time
 import traceback
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -22,6 +22,7 @@ from flskew.simulation.config import RunConfig, flat_config
 from flskew.simulation.identity import SERVER_NODE_ID, Identity, new_run
 from flskew.simulation.isolation import isolated_context, isolated_message
 from flskew.simulation.progress import Progress
+from flskew.simulation.threads import in_threads
 
 if TYPE_CHECKING:
     from flwr.supercore.run import Run
@@ -47,8 +48,9 @@ class LocalGrid(Grid):
 
     Every Flower strategy starts on it, and gets its `Result` at once:
     `FedAvg().start(LocalGrid(client_app, 3), arrays, num_rounds=3)`. Clients run one after the other, in the order of
-    their messages, so two runs are alike. The rest is as in Flower's simulation: each node has "partition-id" and
-    "num-partitions" in its node config and keeps its context from round to round; what a client does to a message
+    their messages, or several at a time in threads (`max_workers`); replies come in the order of the messages, so two
+    runs are alike, whatever the number of threads. The rest is as in Flower's simulation: each node has "partition-id"
+    and "num-partitions" in its node config and keeps its context from round to round; what a client does to a message
     or a context is seen by nobody else; a client that raises answers with Flower's error reply, and what it did to
     its context is dropped. A client whose own work takes longer than the timeout of the round is late, as on a network,
     and its reply is lost, but it cannot be interrupted.
@@ -60,11 +62,14 @@ class LocalGrid(Grid):
         client_app: Runs on every node.
         num_supernodes: How many nodes there are, >= 1; also the number of partitions.
         run_config: What apps find in `context.run_config`; nested tables are flattened with dots.
+        max_workers: How many clients run at the same time, >= 1. Worth it where clients spend their time in NumPy or
+            PyTorch, which let other threads run; the clients must then not share what one of them changes, such as the
+            global generator of PyTorch.
 
     Raises:
-        TypeError: `client_app` is not a `ClientApp`, `num_supernodes` not an integer, or a value of `run_config` not a
-            bool, int, float or str.
-        ValueError: `num_supernodes` is less than 1.
+        TypeError: `client_app` is not a `ClientApp`, a number not an integer, or a value of `run_config` not a bool,
+            int, float or str.
+        ValueError: `num_supernodes` or `max_workers` is less than 1.
 
     Example:
         >>> import numpy as np
@@ -85,10 +90,16 @@ class LocalGrid(Grid):
     """No further node will ever connect, so there is no use in waiting for one."""
 
     def __init__(
-        self, client_app: ClientApp, num_supernodes: int, run_config: Mapping[str, object] | None = None
+        self,
+        client_app: ClientApp,
+        num_supernodes: int,
+        run_config: Mapping[str, object] | None = None,
+        *,
+        max_workers: int = 1,
     ) -> None:
         self._client_app = checked_client_app(client_app)
         count = _checks.integer("num_supernodes", num_supernodes, minimum=1)
+        self._max_workers = _checks.integer("max_workers", max_workers, minimum=1)
         config = flat_config(run_config or {})
         self._run = new_run(next(_run_ids), config)
         self._contexts = {FIRST_NODE_ID + index: self._new_context(index, count, config) for index in range(count)}
@@ -130,21 +141,22 @@ class LocalGrid(Grid):
         return list(self._contexts)
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
-        """Run the client of each message, in order, and keep the replies until they are pulled.
+        """Run the client of each message, and keep the replies until they are pulled.
 
         Returns:
             One id per message, without those to a node that does not exist, which are logged and left out as in
             Flower's simulation.
         """
         pending = list(messages)
-        expired = [_has_expired(message) for message in pending]
-        message_ids = []
-        with Progress(pending[0].metadata.message_type if pending else "", len(pending)) as progress:
-            for message, has_expired in zip(pending, expired, strict=True):
-                if message.metadata.dst_node_id not in self._contexts:
-                    _logger.error("There is no node %d; the message to it is lost", message.metadata.dst_node_id)
-                    continue
-                message_ids.append(self._push(message, has_expired))
+        known = [message for message in pending if self._is_known(message)]
+        # One that expires while others run was still sent in time.
+        expired = [message for message in known if _has_expired(message)]
+        message_ids = [self._stamp(message) for message in known]
+        self._outcomes.update((_id(message), _Outcome(message, _expired(message), 0.0)) for message in expired)
+        tasks = self._tasks([message for message in known if _id(message) not in self._outcomes])
+        with Progress(pending[0].metadata.message_type if pending else "", len(tasks)) as progress:
+            for outcomes in in_threads(self._deliver, tasks, self._max_workers):
+                self._outcomes.update((_id(outcome.request), outcome) for outcome in outcomes)
                 progress.advance()
         return message_ids
 
@@ -167,22 +179,39 @@ class LocalGrid(Grid):
             run_config=dict(config),
         )
 
-    def _push(self, message: Message, has_expired: bool) -> str:
-        metadata = message.metadata
+    def _is_known(self, message: Message) -> bool:
+        known = message.metadata.dst_node_id in self._contexts
+        if not known:
+            _logger.error("There is no node %d; the message to it is lost", message.metadata.dst_node_id)
+        return known
+
+    def _stamp(self, message: Message) -> str:
+        """Give a message its id and its sender, as Flower's grids do, so that replies can be matched with it."""
         message_id = f"{self._run.run_id}-{next(self._num_messages)}"
-        # As Flower's grids do, so that the sender can match replies with messages.
-        metadata.__dict__.update(_run_id=self._run.run_id, _src_node_id=SERVER_NODE_ID, _message_id=message_id)
-        if has_expired:
-            self._outcomes[message_id] = _Outcome(message, _expired(message), 0.0)
-            return message_id
+        message.metadata.__dict__.update(_run_id=self._run.run_id, _src_node_id=SERVER_NODE_ID, _message_id=message_id)
+        return message_id
+
+    def _tasks(self, messages: Sequence[Message]) -> list[list[Message]]:
+        """Return what can be done at the same time: a node gets its messages in order, two have nothing in common."""
+        if self._max_workers == 1:
+            return [[message] for message in messages]
+        by_node: dict[int, list[Message]] = {}
+        for message in messages:
+            by_node.setdefault(message.metadata.dst_node_id, []).append(message)
+        return list(by_node.values())
+
+    def _deliver(self, messages: Sequence[Message]) -> list[_Outcome]:
+        """Run the client of one node on its messages."""
+        return [self._run_client(message) for message in messages]
+
+    def _run_client(self, message: Message) -> _Outcome:
         # Elsewhere nodes work side by side: the time that a client waits here for the one before it is not its own.
-        metadata.created_at = time.time()
+        message.metadata.created_at = time.time()
         started = time.monotonic()
         reply = self._answer(isolated_message(message))
         seconds = time.monotonic() - started
-        reply.metadata.__dict__["_message_id"] = f"{message_id}-reply"
-        self._outcomes[message_id] = _Outcome(message, reply, seconds)
-        return message_id
+        reply.metadata.__dict__["_message_id"] = f"{_id(message)}-reply"
+        return _Outcome(message, reply, seconds)
 
     def _answer(self, message: Message) -> Message:
         node_id = message.metadata.dst_node_id
@@ -222,6 +251,11 @@ def _check_reply(reply: object, message: Message) -> None:
         )
     if reply.metadata.reply_to_message_id != message.metadata.message_id:
         raise ValueError("the ClientApp returned a Message that is no reply; use Message(content, reply_to=message)")
+
+
+def _id(message: Message) -> str:
+    message_id: str = message.metadata.message_id
+    return message_id
 
 
 def _has_expired(message: Message) -> bool:

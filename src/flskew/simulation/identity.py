@@ -1,4 +1,4 @@
-"""The one place that touches Flower's internals: who the current process is, and where `Run` lives.
+"""The one place that touches Flower's internals: who the process is, where `Run` lives, whether an app has a main.
 
 Recent releases of Flower refuse to make a `Message` before the process has an identity, which their engines set when
 they start an app. An app that runs in this process needs one as well. Releases before that have none, and need none.
@@ -11,9 +11,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
+    from flwr.serverapp import ServerApp
     from flwr.supercore.run import Run
 
-__all__ = ["SERVER_NODE_ID", "Identity", "new_run"]
+__all__ = ["SERVER_NODE_ID", "Identity", "has_main", "new_run"]
 
 SERVER_NODE_ID = 1
 """The node id of Flower's SuperLink, from which a ServerApp's messages come."""
@@ -58,6 +59,12 @@ def new_run(run_id: int, override_config: dict[str, bool | float | int | str]) -
     run: Run = _run_class().create_empty(run_id)
     run.override_config = dict(override_config)
     return run
+
+
+def has_main(server_app: ServerApp) -> bool:
+    """Return whether an app has a function to run, or the parts that Flower had before: a server_fn, a strategy."""
+    parts = ("_main", "_server_fn", "_server", "_config", "_strategy", "_client_manager")
+    return any(getattr(server_app, part, None) is not None for part in parts)
 
 
 def _run_class() -> Any:

@@ -10,7 +10,7 @@ from flwr.serverapp import ServerApp
 
 from flskew.simulation.config import flat_config
 from flskew.simulation.grid import LocalGrid, checked_client_app
-from flskew.simulation.identity import SERVER_NODE_ID
+from flskew.simulation.identity import SERVER_NODE_ID, has_main
 
 __all__ = ["simulate"]
 
@@ -20,6 +20,8 @@ def simulate(
     client_app: ClientApp,
     num_supernodes: int,
     run_config: Mapping[str, object] | None = None,
+    *,
+    max_workers: int = 1,
 ) -> Context:
     """Run a Flower app in this process and return the server's context.
 
@@ -31,13 +33,14 @@ def simulate(
         client_app: Runs on every node.
         num_supernodes: How many nodes there are, >= 1.
         run_config: What both apps find in `context.run_config`; `read_app_config(path)` reads that of an app.
+        max_workers: How many clients run at the same time, >= 1, in threads; the result is the same.
 
     Returns:
         The server's context.
 
     Raises:
         TypeError: An app is not an app, `num_supernodes` is not an integer, or a value of `run_config` cannot be sent.
-        ValueError: `num_supernodes` is less than 1.
+        ValueError: `num_supernodes` or `max_workers` is less than 1; the ServerApp has no main function.
         Exception: Whatever the ServerApp raises, as it is.
 
     Example:
@@ -57,7 +60,12 @@ def simulate(
             "the order is simulate(server_app, client_app, num_supernodes)"
         )
     config = flat_config(run_config or {})
-    with LocalGrid(checked_client_app(client_app), num_supernodes, config) as grid:
+    checked = checked_client_app(client_app)
+    if not has_main(server_app):
+        raise ValueError(
+            "server_app has nothing to run; decorate a function of grid and context with @server_app.main()"
+        )
+    with LocalGrid(checked, num_supernodes, config, max_workers=max_workers) as grid:
         context = Context(
             run_id=grid.run.run_id,
             node_id=SERVER_NODE_ID,
