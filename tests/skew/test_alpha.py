@@ -60,9 +60,11 @@ def test_a_target_out_of_reach_says_what_is_within() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"target": "some"}, TypeError, "target must be a finite number, the wanted value of the measure, got 'some'"),
+        ({"target": "some"}, TypeError, "target must be a finite number, a value of the measure, got 'some'"),
         ({"target": float("nan")}, TypeError, "target must be a finite number"),
         ({"measure": "total_variation"}, TypeError, "measure must be a function of a split"),
+        ({"measure": lambda split: None}, TypeError, r"measure\(split\) must be a finite number, .* got None"),
+        ({"measure": lambda split: np.nan}, TypeError, r"measure\(split\) must be a finite number, .* got nan"),
         ({"num_draws": 1}, ValueError, "num_draws must be at least 2, got 1"),
         ({"seed": None}, TypeError, "seed must be an integer, got None"),
         ({"num_partitions": 0}, ValueError, "num_partitions must be at least 1, got 0"),

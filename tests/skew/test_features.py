@@ -47,6 +47,13 @@ def test_rows_that_nobody_holds_are_left_out() -> None:
     assert skew.feature_distances(some, np.array([1, 2, 1, 2, 99]))[0, 0] == 0
 
 
+def test_what_is_no_assignment_and_no_measure_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"assignment must be an Assignment, got list; Assignment.from_partitions"):
+        skew.feature_distances([[0], [1]], FEATURES)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"measure must be a function of two samples, .* got 'ks'"):
+        skew.feature_distances(SHIFTED, FEATURES, measure="ks")  # type: ignore[arg-type]
+
+
 def test_bad_features_are_refused() -> None:
     with pytest.raises(TypeError, match="features must be numbers, got an array of <U1"):
         skew.feature_distances(SHIFTED, np.array(["a"] * 300))

@@ -179,6 +179,8 @@ def test_splits_in_a_list_are_numbered() -> None:
 def test_nothing_to_compare_and_one_split_are_refused() -> None:
     with pytest.raises(ValueError, match="splits must hold at least one split, got none"):
         skew.compare([])
+    with pytest.raises(ValueError, match="splits must have names of their own, got 1, 1"):
+        skew.compare({1: THREE, "1": THREE})  # type: ignore[dict-item]
     with pytest.raises(TypeError, match="splits must be a list or a mapping of splits, got one ndarray; use report"):
         skew.compare(THREE)
     with pytest.raises(TypeError, match="got one Assignment; use report"):

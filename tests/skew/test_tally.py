@@ -49,6 +49,11 @@ def test_counts_have_numbers_for_names() -> None:
     assert skew.tally(np.array(COUNTS, dtype=np.uint8)).counts.dtype == np.int64
 
 
+def test_whole_numbers_may_come_as_fractions() -> None:
+    frame = pd.DataFrame({"cat": [1, None], "dog": [2, 3]}).fillna(0)
+    assert skew.tally(frame).counts.tolist() == [[1, 2], [0, 3]]
+
+
 def test_a_partition_may_be_empty_among_labels() -> None:
     assert skew.tally([[], [3, 5], np.array([], dtype=int)]).counts.tolist() == [[0, 0], [1, 1], [0, 0]]
 
@@ -97,8 +102,13 @@ def test_classes_can_be_given_names() -> None:
     named = skew.tally(np.array(COUNTS), class_names=["Katze", "Hund", "Emu"])
     assert named.classes == ("Katze", "Hund", "Emu")
     assert skew.report(named).tally.classes == named.classes
-    with pytest.raises(ValueError, match=r"class_names must be 3 names, one per class, got 2; the classes are 0, 1, 2"):
+    with pytest.raises(
+        ValueError, match=r"class_names must be 3 names, one per class, got 2; the classes are 0, 1 and 2"
+    ):
         skew.tally(np.array(COUNTS), class_names=["Katze", "Hund"])
+    for wrong in ("abc", {0: "Katze", 1: "Hund", 2: "Emu"}, 3):
+        with pytest.raises(TypeError, match="class_names must be a list with one name per class, got"):
+            skew.tally(np.array(COUNTS), class_names=wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -112,6 +122,9 @@ def test_classes_can_be_given_names() -> None:
         ([["a"], ["b", None]], ValueError, r"split\[1\] has no label \(None or NaN\) at row 1"),
         (np.array([1, 2]), TypeError, r"counts must be whole numbers of partitions by classes, got .* shape \(2,\)"),
         (np.array([[0.5, 0.5]]), TypeError, "shares are not enough, as measures weigh partitions by their rows"),
+        (pd.DataFrame([[1, None], [2, 3]]), TypeError, r"empty cells of a DataFrame become zeros with .fillna\(0\)"),
+        (np.full((2, 2), 2**61), ValueError, r"counts must sum to less than 2\*\*62, got 9.22e\+18 rows in all"),
+        (np.array([[2**64 - 1]], dtype=np.uint64), ValueError, r"counts must sum to less than 2\*\*62"),
         (np.array([[1, 2], [3, -4]]), ValueError, "counts must be >= 0, got -4 for partition 1 and class 1"),
         (np.zeros((3, 2), int), ValueError, "split must hold at least one row, got none in 3 partitions"),
         (np.zeros((0, 2), int), ValueError, "split must hold at least one row"),

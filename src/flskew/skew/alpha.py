@@ -79,7 +79,7 @@ def alpha_for(
         True
         >>> assignment = DirichletPartitioner(10, "label", alpha=found.alpha).assign(labels)
     """
-    wanted = _number(target)
+    wanted = _number("target", target)
     if not callable(measure):
         raise TypeError(f"measure must be a function of a split, such as skew.total_variation, got {measure!r}")
     column = read_labels(labels)
@@ -88,7 +88,8 @@ def alpha_for(
     seeds = [int(streams("alpha", draw).integers(1 << 32)) for draw in range(num_draws)]
 
     def measured(alpha: float) -> AlphaEstimate:
-        values = [measure(_draw(column, num_partitions, alpha, min_partition_size, split_seed)) for split_seed in seeds]
+        draws = (_draw(column, num_partitions, alpha, min_partition_size, split_seed) for split_seed in seeds)
+        values = [_number("measure(split)", measure(draw)) for draw in draws]
         return AlphaEstimate(alpha, float(np.mean(values)), float(np.std(values, ddof=1)))
 
     low, high = measured(_SMALLEST), measured(_LARGEST)
@@ -116,7 +117,7 @@ def _draw(column: LabelColumn, num_partitions: int, alpha: float, min_partition_
     return Tally(np.ascontiguousarray(counts.T), tuple(column.labels))
 
 
-def _number(target: object) -> float:
-    if isinstance(target, bool) or not isinstance(target, int | float | np.floating) or not math.isfinite(target):
-        raise TypeError(f"target must be a finite number, the wanted value of the measure, got {target!r}")
-    return float(target)
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not math.isfinite(value):
+        raise TypeError(f"{name} must be a finite number, a value of the measure, got {value!r}")
+    return float(value)

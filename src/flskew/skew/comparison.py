@@ -77,7 +77,7 @@ def compare(splits: Mapping[str, Split] | Iterable[Split]) -> Comparison:
 
     Raises:
         TypeError: One of them is no split.
-        ValueError: There are none, or one holds no row.
+        ValueError: There are none, two have the same name, or one holds no row.
 
     Example:
         >>> from flskew import DirichletPartitioner, skew
@@ -90,7 +90,10 @@ def compare(splits: Mapping[str, Split] | Iterable[Split]) -> Comparison:
     named = dict(splits) if isinstance(splits, Mapping) else _numbered(splits)
     if not named:
         raise ValueError("splits must hold at least one split, got none")
-    return Comparison({str(name): report(split) for name, split in named.items()})
+    names = [str(name) for name in named]
+    if len(set(names)) < len(names):
+        raise ValueError(f"splits must have names of their own, got {', '.join(names)}")
+    return Comparison({name: report(split) for name, split in zip(names, named.values(), strict=True)})
 
 
 def _numbered(splits: Iterable[Split]) -> dict[str, Split]:

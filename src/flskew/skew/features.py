@@ -30,12 +30,12 @@ def feature_distances(
             difference between the distribution functions, 0 to 1 in whatever unit the feature is.
 
     Returns:
-        (num_partitions, num_features) distances; 0 for a partition that has no rows, or has them all. Of
-            `assignment.sizes @ distances / assignment.sizes.sum()` each feature's mean, weighted by rows.
+        (num_partitions, num_features) distances; 0 for a partition that has no rows, or has them all. The mean of each
+            feature, weighted by rows, is `assignment.sizes @ distances / assignment.sizes.sum()`.
 
     Raises:
         ImportError: SciPy is missing, and no measure is given.
-        TypeError: The features are no numbers.
+        TypeError: The features are no numbers, or another argument is of the wrong type.
         ValueError: There are other than one row of features per row of the data set, or one is not finite.
 
     Example:
@@ -46,8 +46,15 @@ def feature_distances(
         array([[1., 0.],
                [1., 0.]])
     """
+    if not isinstance(assignment, Assignment):
+        raise TypeError(
+            f"assignment must be an Assignment, got {type(assignment).__name__}; "
+            f"Assignment.from_partitions(rows_of_each) makes one"
+        )
     if measure is None:
         measure = _kolmogorov_smirnov()
+    elif not callable(measure):
+        raise TypeError(f"measure must be a function of two samples, such as ks_2samp's statistic, got {measure!r}")
     columns = _checked(assignment, features)
     distances = np.zeros((len(assignment), columns.shape[1]))
     held = columns[assignment.rows]

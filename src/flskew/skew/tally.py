@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from flskew.assignment import Assignment
 from flskew.labels import LabelColumn, read_column, read_labels
 from flskew.skew.summary import Summary, summarise
+from flskew.skew.tables import listed
 from flskew.typing import Label, LabelCounts, Labels, Sizes
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Split", "Tally", "tally"]
+
+# Sums of so many rows would overflow.
+_TOO_MANY = 2.0**62
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +64,7 @@ Split: TypeAlias = (
 """Whatever says who holds what; `flskew.skew.tally` lists the kinds."""
 
 
-def tally(split: Split, *, label_by: str | None = None, class_names: Sequence[str] | None = None) -> Tally:
+def tally(split: Split, *, label_by: str | None = None, class_names: Iterable[str] | None = None) -> Tally:
     """Count the labels of a split, whatever it comes as.
 
     Every measure, report and picture takes what this takes, and calls it; call it yourself to name the column of the
@@ -80,9 +84,9 @@ def tally(split: Split, *, label_by: str | None = None, class_names: Sequence[st
             `ClassLabel`; by default the labels themselves.
 
     Raises:
-        TypeError: `split` is nothing of the kind, or its counts are not whole numbers.
-        ValueError: There is no partition, no row, a negative count, or a partitioner without data set or labels; or
-            there are other than one name per class.
+        TypeError: `split` is nothing of the kind, its counts are not whole numbers, or `class_names` is no list.
+        ValueError: There is no partition, no row, a negative count or 2**62 rows and more; a partitioner has no data
+            set or no labels; or there are other than one name per class.
 
     Example:
         >>> from flskew import skew
@@ -103,15 +107,16 @@ def tally(split: Split, *, label_by: str | None = None, class_names: Sequence[st
     return _named(counted, class_names)
 
 
-def _named(counted: Tally, class_names: Sequence[str] | None) -> Tally:
+def _named(counted: Tally, class_names: Iterable[str] | None) -> Tally:
     if class_names is None:
         return counted
-    if isinstance(class_names, str) or len(class_names) != len(counted.classes):
-        raise ValueError(
-            f"class_names must be {len(counted.classes)} names, one per class, got {len(class_names)}; "
-            f"the classes are {', '.join(map(repr, counted.classes[:10]))}{', …' if len(counted.classes) > 10 else ''}"
-        )
-    return Tally(counted.counts, tuple(map(str, class_names)))
+    known = f"the classes are {listed(counted.classes)}"
+    if isinstance(class_names, str | bytes | Mapping) or not isinstance(class_names, Iterable):
+        raise TypeError(f"class_names must be a list with one name per class, got {class_names!r:.40}; {known}")
+    names = tuple(map(str, class_names))
+    if len(names) != len(counted.classes):
+        raise ValueError(f"class_names must be {len(counted.classes)} names, one per class, got {len(names)}; {known}")
+    return Tally(counted.counts, names)
 
 
 def _of_others(split: object) -> Tally:
@@ -128,10 +133,13 @@ def _of_others(split: object) -> Tally:
 
 
 def _of_counts(counts: NDArray[Any], classes: Sequence[Label] | None) -> Tally:
-    if counts.ndim != 2 or counts.dtype.kind not in "iu":
+    # Whole numbers may come as fractions: a table with gaps that were filled is one of floats to pandas.
+    whole = counts.dtype.kind in "iu" or (counts.dtype.kind == "f" and not (counts % 1 != 0).any())
+    if counts.ndim != 2 or not whole:
         raise TypeError(
             f"counts must be whole numbers of partitions by classes, got an array of {counts.dtype} of shape "
-            f"{counts.shape}; shares are not enough, as measures weigh partitions by their rows"
+            f"{counts.shape}; shares are not enough, as measures weigh partitions by their rows, and empty cells of a "
+            f"DataFrame become zeros with .fillna(0)"
         )
     wrong = np.argwhere(counts < 0)
     if len(wrong):
@@ -139,6 +147,8 @@ def _of_counts(counts: NDArray[Any], classes: Sequence[Label] | None) -> Tally:
         raise ValueError(
             f"counts must be >= 0, got {counts[partition_id, code]} for partition {partition_id} and class {code}"
         )
+    if counts.sum(dtype=np.float64) >= _TOO_MANY:
+        raise ValueError(f"counts must sum to less than 2**62, got {counts.sum(dtype=np.float64):.3g} rows in all")
     return _checked(counts.astype(np.int64), range(counts.shape[1]) if classes is None else classes)
 
 
