@@ -116,11 +116,21 @@ def test_a_long_table_is_cut_in_print_and_whole_in_data() -> None:
 
 
 def test_columns_stand_below_each_other_in_a_terminal_also_with_wide_letters() -> None:
-    text = str(skew.report(skew.tally([["犬", "猫"], ["犬"]])))
-    assert repr(skew.report(skew.tally([["犬", "猫"], ["犬"]]))) == text
-    lines = text.splitlines()
-    table = lines[lines.index(next(line for line in lines if line.startswith("partition "))) :][:3]
-    assert len({line.index(cell) for line, cell in zip(table, ("most", "犬", "犬"), strict=True)}) == 1
+    """A Chinese letter takes two columns of a terminal, an accent of its own none."""
+    table = str(skew.compare({"犬猫": [[0], [1]], "é": [[0], [1]], "abcd": [[0], [1]]})).splitlines()
+    assert [line.index("0.500") for line in table[1:]] == [18, 21, 20]
+    report = skew.report([[0], [1]])
+    assert repr(report) == str(report)
+
+
+def test_the_measures_stand_between_their_ends() -> None:
+    """Sizes 30 and 10: total variation is at most 1 - (3/4)^2 - (1/4)^2 = .375, and two clients are half at least."""
+    lines = str(skew.report([[0] * 30, [1, 2] * 5])).splitlines()
+    assert [line.split()[-2:] for line in lines if line.startswith(("total v", "missing", "effective cli"))] == [
+        ["0", "0.375"],
+        ["0", "0.667"],
+        ["1", "0.5"],
+    ]
 
 
 def test_the_markdown_is_two_tables_whose_cells_are_escaped() -> None:
