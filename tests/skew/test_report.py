@@ -117,8 +117,8 @@ def test_a_long_table_is_cut_in_print_and_whole_in_data() -> None:
 
 def test_columns_stand_below_each_other_in_a_terminal_also_with_wide_letters() -> None:
     """A Chinese letter takes two columns of a terminal, an accent of its own none."""
-    table = str(skew.compare({"犬猫": [[0], [1]], "é": [[0], [1]], "abcd": [[0], [1]]})).splitlines()
-    assert [line.index("0.500") for line in table[1:]] == [18, 21, 20]
+    table = str(skew.compare({"犬猫": [[0], [1]], "e\u0301": [[0], [1]], "abcd": [[0], [1]]})).splitlines()
+    assert [line.index("0.500") for line in table[1:]] == [15, 18, 17]
     report = skew.report([[0], [1]])
     assert repr(report) == str(report)
 
