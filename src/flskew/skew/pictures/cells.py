@@ -156,7 +156,8 @@ def write_in_cells(
         return False
     width, height = np.broadcast_to(width, values.shape), np.broadcast_to(height, values.shape)
     all_fit = True
-    for (row, column), value in np.ndenumerate(values):
+    for (row, column), number in np.ndenumerate(values):
+        value = number.item()
         word = spell(value)
         if text_width(word, size) > width[row, column] or size > height[row, column]:
             all_fit &= word == ""

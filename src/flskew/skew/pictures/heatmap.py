@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flskew import _checks
-from flskew.skew.pictures.canvas import GREY, Side, Size, open_axes, root_figure
+from flskew.skew.pictures.canvas import GREY, Side, Size, open_axes, room, root_figure
 from flskew.skew.pictures.cells import (
     add_scale,
     cell_size,
@@ -80,11 +79,11 @@ def draw_heatmap(axes: Sequence[Axes], tallies: Sequence[Tally], partition_id_ax
         width, height = cell_size(ax, *table.shape)
         all_written &= write_in_cells(ax, table, _percent, _ink, width - 2, height - 2)
         if all_written:
-            key.append("% of a partition's rows")
+            key.append("% of the partition")
         if mark_cells(ax, empty):
             key.append("×: no rows")
         elif empty.any():
-            _strike(ax, empty)
+            _strike(ax, counted, partition_id_axis)
             key.append("grey: no rows")
         frame_cells(ax, *table_sides(counted, partition_id_axis), key)
     if not all_written:
@@ -99,8 +98,9 @@ def _ink(share: float) -> str:
     return "white" if share > 0.3 else "#1a1a1a"
 
 
-def _strike(ax: Axes, empty: NDArray[np.bool_]) -> None:
+def _strike(ax: Axes, counted: Tally, partition_id_axis: Side) -> None:
     """Grey out whole partitions, where crosses have no room."""
-    from matplotlib.colors import ListedColormap
-
-    ax.imshow(np.ma.masked_equal(empty, False), cmap=ListedColormap([GREY]), aspect="auto")
+    lines = ax.vlines if partition_id_axis == "x" else ax.hlines
+    width = room(ax)["xy".index(partition_id_axis)] / len(counted.sizes)
+    end = len(counted.classes) - 0.5
+    lines(np.flatnonzero(counted.sizes == 0), -0.5, end, colors=GREY, linewidth=max(width, 1))
