@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -154,6 +155,12 @@ def test_a_figure_of_its_own_shows_itself_in_a_notebook(plot: Callable[..., Any]
     """IPython calls this method of the last value of a cell where no other way of showing it is known."""
     figure, _ = plot(COUNTS)
     assert figure._repr_png_().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+@every_picture
+def test_a_figure_of_its_own_can_go_to_another_process(plot: Callable[..., Any]) -> None:
+    figure, _ = plot(COUNTS)
+    assert np.array_equal(draw(pickle.loads(pickle.dumps(figure))), draw(figure))
 
 
 @every_picture

@@ -131,12 +131,12 @@ def _draw_spans(
 
 
 def _finish(ax: Axes, rounds: Sequence[int], numbers_of_clients: Sequence[int]) -> None:
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     ax.set_xlim(rounds[0] - 0.5, rounds[-1] + 0.5)
     ax.set_ylim(0, 1)
     ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
-    ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}")
+    ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
     ax.set_ylabel("accuracy in %")
     clients = f"{numbers_of_clients[0]} to {numbers_of_clients[-1]} clients" if len(numbers_of_clients) > 1 else ""
     ax.set_xlabel(f"round\n{clients} in a round" if clients else "round")

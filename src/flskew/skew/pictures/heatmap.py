@@ -66,9 +66,9 @@ def heatmap_size(counted: Tally, partition_id_axis: Side = "x") -> Size:
 
 def draw_heatmap(axes: Sequence[Axes], tallies: Sequence[Tally], partition_id_axis: Side = "x") -> None:
     """Draw splits to one scale."""
-    from matplotlib.colors import FuncNorm
+    from matplotlib.colors import PowerNorm
 
-    norm = FuncNorm((np.sqrt, np.square), 0, 1)
+    norm = PowerNorm(0.5, 0, 1)
     all_written = True
     for ax, counted in zip(axes, tallies, strict=True):
         shares = counted.counts / np.maximum(counted.sizes, 1)[:, None]

@@ -66,12 +66,12 @@ def draw_stairs(
 
 def fit_rows(ax: Axes, highest: int) -> None:
     """Fit the axes to bars of up to so many rows."""
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     ax.set_ylim(0, 1.04 * highest)
     ax.set_ylabel("rows")
     ax.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
-    ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
 def fit_partitions(ax: Axes, sizes: Sizes) -> None:
