@@ -19,7 +19,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo test test-all test-oldest lint types docs wheel bench clean
+.PHONY: help demo test test-all test-oldest lint types docs gallery wheel bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' \
@@ -54,6 +54,10 @@ docs: .venv/installed-docs  ## build the site into site/, any warning an error
 	@echo "docs: mkdocs build --strict"
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 	@echo "docs: site/index.html"
+
+gallery: .venv/installed-dev  ## draw the pictures of docs/pictures.md anew, by its own code
+	@echo "gallery: the code of docs/pictures.md"
+	@.venv/bin/python scripts/gallery.py
 
 wheel: .venv/installed-dev  ## build wheel and sdist, check them, and use the wheel in an empty environment
 	@echo "wheel: build, contents, twine check, install, README"

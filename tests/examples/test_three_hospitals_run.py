@@ -115,12 +115,20 @@ def test_no_line_runs_through_words(made_up: Comparison) -> None:
                 assert not path.intersects_bbox(text.get_window_extent(), filled=False), text.get_text()
 
 
-def test_the_area_of_a_dot_is_the_number_of_images(made_up: Comparison) -> None:
-    counts = made_up.counts.copy()
-    counts[0, 0] = 500
-    axes = figures.pictures(Comparison(counts, made_up.alone, made_up.together))["who-holds-what.png"].axes[0]
-    areas = {tuple(dot.get_offsets()[0]): dot.get_sizes()[0] for dot in axes.collections}
-    assert areas[0, 0] * 4 == pytest.approx(areas[2, 0])  # 500 and 2000 images
+def test_who_holds_what_names_the_hospitals_and_crosses_out_what_they_lack(made_up: Comparison) -> None:
+    axes = figures.pictures(made_up)["who-holds-what.png"].axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["hospital 1", "hospital 2", "hospital 3"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == [str(digit) for digit in range(10)]
+    written = {tuple(map(int, text.get_position())): text.get_text() for text in axes.texts}
+    held = {(digit, hospital) for hospital in range(3) for digit in range(10) if digit not in EXCLUDED[hospital]}
+    assert written == dict.fromkeys(held, "2000")
+
+
+def test_recall_sets_the_federation_apart(made_up: Comparison) -> None:
+    axes = figures.pictures(made_up)["recall.png"].axes[0]
+    names = axes.get_yticklabels()
+    assert [name.get_text() for name in names] == [f"hospital {i} alone" for i in (1, 2, 3)] + ["together"]
+    assert [name.get_fontweight() for name in names] == ["normal"] * 3 + ["bold"]
 
 
 def test_pictures_of_the_same_numbers_are_the_same_files(made_up: Comparison, tmp_path: Path) -> None:

@@ -14,13 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from flskew import skew
 from three_hospitals.comparison import Comparison
-from three_hospitals.task import DIGITS
 
-INK, PALE, BLUE = "#1a1a1a", "#8c8c8c", "#0a5a9c"
+INK, BLUE = "#1a1a1a", "#0a5a9c"
 DOTS_PER_INCH = 160
-# Points: the largest dot nearly fills its cell.
-LARGEST_DOT = 29
 
 
 def pictures(comparison: Comparison) -> dict[str, Figure]:
@@ -51,36 +49,17 @@ def save(figure: Figure, path: Path) -> None:
 
 def draw_holdings(axes: Axes, comparison: Comparison) -> None:
     """Draw who holds which digit: a dot's area is the number of images."""
-    counts = comparison.counts
-    for hospital, row in enumerate(counts):
-        for digit, count in enumerate(row):
-            if count:
-                area = LARGEST_DOT**2 * count / counts.max()
-                axes.scatter(digit, hospital, s=area, color=BLUE, linewidths=0)
-                axes.text(digit, hospital, str(count), color="white", fontsize=8, ha="center", va="center_baseline")
-            else:
-                axes.scatter(digit, hospital, s=22, color=PALE, marker="x", linewidths=1)
-    axes.set_ylim(len(counts) - 0.45, -0.55)
-    axes.set_yticks(range(len(counts)), [f"hospital {number + 1}" for number in range(len(counts))])
+    skew.plot_dots(comparison.counts, partition_id_axis="y", ax=axes)
+    axes.set_yticks(range(len(comparison.counts)), _hospitals(comparison))
     _label_digits(axes)
     _title(axes, "Images that each hospital trains on (×: never seen)")
 
 
 def draw_recall(axes: Axes, comparison: Comparison) -> None:
     """Draw the final recall of each digit: the darker, the better."""
-    recall = comparison.recall() * 100
-    # A gap sets the federation apart.
-    places = [*range(len(comparison.alone)), len(comparison.alone) + 0.25]
-    for place, row in zip(places, recall, strict=True):
-        axes.imshow([row], cmap="Blues", vmin=0, vmax=130, aspect="auto", extent=(-0.5, 9.5, place + 0.5, place - 0.5))
-        for digit, value in enumerate(row):
-            color = "white" if value > 60 else INK
-            axes.text(digit, place, f"{value:.0f}", color=color, fontsize=9, ha="center", va="center_baseline")
-    axes.vlines(DIGITS[1:] - 0.5, -0.52, places[-1] + 0.52, color="white", linewidth=1.5)
-    axes.hlines([place - 0.5 for place in places[1:-1]], -0.5, 9.5, color="white", linewidth=1.5)
-    axes.set_ylim(places[-1] + 0.52, -0.52)
-    names = [f"hospital {number + 1} alone" for number in range(len(comparison.alone))]
-    axes.set_yticks(places, [*names, "together"])
+    models = [*(f"{hospital} alone" for hospital in _hospitals(comparison)), "together"]
+    skew.plot_recall(dict(zip(models, comparison.recall(), strict=True)), ax=axes)
+    axes.axhline(len(models) - 1.5, color="white", linewidth=7)  # sets the federation apart
     axes.get_yticklabels()[-1].set_fontweight("bold")
     _label_digits(axes)
     _title(axes, "Test images recognised, in % of each digit")
@@ -135,12 +114,13 @@ def _blank(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout=layout)
 
 
+def _hospitals(comparison: Comparison) -> list[str]:
+    return [f"hospital {number + 1}" for number in range(len(comparison.counts))]
+
+
 def _label_digits(axes: Axes) -> None:
-    axes.set_xlim(-0.5, 9.5)
-    axes.set_xticks(DIGITS)
     axes.set_xlabel("digit")
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
+    axes.set_ylabel("")
 
 
 def _title(axes: Axes, text: str) -> None:

@@ -18,6 +18,15 @@ from flskew.skew.measures import (
     missing_classes,
     total_variation,
 )
+from flskew.skew.pictures import (
+    plot_accuracy,
+    plot_bars,
+    plot_dots,
+    plot_heatmap,
+    plot_recall,
+    plot_sizes,
+    plot_splits,
+)
 from flskew.skew.report import Report, report
 from flskew.skew.tally import Split, Tally, tally
 
@@ -41,6 +50,13 @@ __all__ = [
     "jensen_shannon",
     "label_information",
     "missing_classes",
+    "plot_accuracy",
+    "plot_bars",
+    "plot_dots",
+    "plot_heatmap",
+    "plot_recall",
+    "plot_sizes",
+    "plot_splits",
     "report",
     "tally",
     "total_variation",

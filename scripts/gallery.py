@@ -1,0 +1,47 @@
+"""Draw the pictures of docs/pictures.md: run its code, and save `figure` for each image that follows a block.
+
+python scripts/gallery.py [FOLDER]   by default the folder from which the page takes them
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from PIL import Image
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+BLOCK_OR_IMAGE = re.compile(r"^```python\n(?P<code>.*?)^```|^!\[[^\]]*\]\((?P<image>[^)]+)\)", re.MULTILINE | re.DOTALL)
+
+
+def pictures() -> Iterator[tuple[Path, Figure]]:
+    """Yield each image of the page, by its path under docs, and the figure that belongs there."""
+    names: dict[str, object] = {}
+    for found in BLOCK_OR_IMAGE.finditer((DOCS / "pictures.md").read_text(encoding="utf-8")):
+        if found["code"]:
+            exec(found["code"], names)
+        else:
+            figure = names["figure"]
+            assert isinstance(figure, Figure)
+            yield Path(found["image"]), figure
+
+
+def main() -> None:
+    """Draw them all."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else DOCS
+    for image, figure in pictures():
+        path = folder / image
+        path.parent.mkdir(parents=True, exist_ok=True)
+        png = io.BytesIO()
+        figure.savefig(png, format="png", dpi=110)
+        # A hundred colours look the same in a third of the bytes, and none of them are matplotlib's version.
+        Image.open(png).convert("RGB").quantize(100).save(path, optimize=True)
+        print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    main()
