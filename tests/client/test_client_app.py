@@ -251,7 +251,7 @@ WEIGHT, STEPS = (array.numpy() for array in ARRAYS.values())
         ),
         (([WEIGHT, STEPS], None, {}), r"must be a whole number, got None of type NoneType; .* e.g. len\(dataset\)"),
         (([WEIGHT, STEPS], True, {}), "must be a whole number, got True of type bool"),
-        (([WEIGHT, STEPS], {}, 3), "must be a whole number, got {} of type dict"),
+        (([WEIGHT, STEPS], {}, 3), "must be a whole number, got dict of length 0"),
         (([WEIGHT, STEPS], "3", {}), "must be a whole number, got '3' of type str"),
         (([WEIGHT, STEPS], float("nan"), {}), "must be a whole number, got nan"),
         (([WEIGHT, STEPS], 2**70, {}), "num_examples = .* does not fit 64 bits"),
@@ -264,13 +264,16 @@ WEIGHT, STEPS = (array.numpy() for array in ARRAYS.values())
             ([WEIGHT, STEPS], 3, {"local-epochs": -1}),
             r"metrics\['local-epochs'\] must be one finite number >= 0, got -1",
         ),
-        (([WEIGHT, STEPS], 3, {"local-epochs": [1, 2]}), "one finite number >= 0, got .1, 2.; report how many passes"),
+        (
+            ([WEIGHT, STEPS], 3, {"local-epochs": [1, 2]}),
+            "one finite number >= 0, got list of length 2; report how many",
+        ),
         (([WEIGHT, STEPS], 3, {"local-epochs": float("nan")}), "one finite number >= 0, got nan"),
         (([WEIGHT, STEPS], 3, {"l": [1, "a"]}), r"metrics\['l'\] must be a number or a list of numbers, got 'a'"),
         (([WEIGHT, STEPS], 3, {"m": np.eye(2)}), r"metrics\['m'\] must be a number or a list of numbers"),
         (([WEIGHT, STEPS], 3, {"big": 2**63}), r"metrics\['big'\] = 9223372036854775808 does not fit 64 bits"),
         (([WEIGHT, STEPS], 3, {1: 2}), "metrics: the keys must be text, got 1"),
-        (([WEIGHT, STEPS], 3, {"num-examples": 4}), r"metrics\['num-examples'\] = 4 contradicts .* 3; rename it"),
+        (([WEIGHT, STEPS], 3, {"num-examples": 4}), r"metrics\['num-examples'\], 4 of type int, contradicts .* 3; ren"),
     ],
 )
 def test_what_fit_must_not_return_is_named_with_its_remedy(returned: object, message: str) -> None:
@@ -281,14 +284,23 @@ def test_what_fit_must_not_return_is_named_with_its_remedy(returned: object, mes
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        (([1.0, 2.0], 3, {}), r"the loss, the first value that evaluate returns, must be one number, got \[1.0, 2.0\]"),
+        (
+            ([1.0, 2.0], 3, {}),
+            r"the loss, the first value that evaluate returns, must be one number, got list of length 2; return its",
+        ),
         (
             ("low", 3, {}),
             "the loss, .*, must be one number, got 'low' of type str; return its mean over the rows, then",
         ),
         ((None, 3, {}), "the loss, .* got None"),
-        ((0.5, {}, 3), "num_examples, the second value that evaluate returns, must be a whole number, got {}"),
-        ((0.5, 3, {"loss": 0.25}), r"metrics\['loss'\] = 0.25 contradicts the loss returned beside it, 0.5"),
+        (
+            (0.5, {}, 3),
+            "num_examples, the second value that evaluate returns, must be a whole number, got dict of length 0",
+        ),
+        (
+            (0.5, 3, {"loss": 0.25}),
+            r"metrics\['loss'\], 0.25 of type float, contradicts the loss returned beside it, 0.5",
+        ),
         ((0.5, {}), r"must return \(loss, num_examples, metrics\), got tuple of 2: \(float, dict\)"),
     ],
 )
@@ -340,16 +352,23 @@ def test_the_context_is_that_of_the_node_and_its_state_is_the_clients() -> None:
     assert [reply["metrics"]["rounds"] for reply in replies] == [1, 2, 3]
 
 
-def test_mods_wrap_the_client() -> None:
-    calls = []
+@pytest.mark.parametrize("kind", ["train", "evaluate"])
+def test_mods_wrap_the_client_the_first_one_outermost(kind: str) -> None:
+    calls: list[str] = []
 
-    def mod(message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
-        calls.append(message.metadata.message_type)
-        return call_next(message, context)
+    def named(name: str) -> Any:
+        def mod(message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
+            calls.append(f"{name} {message.metadata.message_type}")
+            reply = call_next(message, context)
+            calls.append(f"{name} reply")
+            return reply
 
-    app = client_app(lambda context: Client(echo), mods=[mod])  # type: ignore[arg-type]
-    app(Message(RecordDict({"arrays": ARRAYS}), 1000, "train"), context())
-    assert calls == ["train"]
+        return mod
+
+    client = Client(echo, lambda parameters, config: (0.5, 1, {}))
+    app = client_app(lambda context: client, mods=[named("outer"), named("inner")])  # type: ignore[arg-type, return-value]
+    app(Message(RecordDict({"arrays": ARRAYS}), 1000, kind), context())
+    assert calls == [f"outer {kind}", f"inner {kind}", "inner reply", "outer reply"]
 
 
 @pytest.mark.parametrize(

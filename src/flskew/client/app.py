@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -21,14 +22,15 @@ from flskew.client.metrics import (
 )
 from flskew.client.model import private_parameters, read_request, record_like
 from flskew.client.protocols import ClientError, SupportsEvaluate, SupportsFit, WrapsNumPyClient
-from flskew.client.replies import FLSKEW_KEY, METRICS_KEY, add_fingerprint, refuse_to_evaluate
+from flskew.client.replies import FLSKEW_KEY, METRICS_KEY, DoesNotEvaluateError, add_fingerprint
 
 __all__ = ["ClientFn", "client_app"]
 
 ClientFn: TypeAlias = Callable[[Context], SupportsFit | Client]
 """Makes the client of one node for one message; what must last longer goes into `context.state`."""
 
-Mod: TypeAlias = Callable[[Message, Context, Callable[[Message, Context], Message]], Message]
+Answer: TypeAlias = Callable[[Message, Context], Message]
+Mod: TypeAlias = Callable[[Message, Context, Answer], Message]
 """One of Flower's modifiers: it gets the message, the context and what to call next."""
 
 
@@ -66,17 +68,36 @@ def client_app(client_fn: ClientFn, *, mods: Sequence[Mod] | None = None) -> Cli
         'ClientApp'
     """
     _check_client_fn(client_fn)
-    app = ClientApp(mods=list(mods) if mods is not None else None)
+    app = ClientApp()
 
-    @app.train()
     def train(message: Message, context: Context) -> Message:
         return _train(_make_client(client_fn, context), message)
 
-    @app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:
         return _evaluate(_make_client(client_fn, context), message)
 
+    evaluate_with_mods = _with_mods(evaluate, mods)
+
+    def evaluate_or_say_that_it_does_not(message: Message, context: Context) -> Message:
+        # Around the mods, since some of Flower's own cannot take a reply without content.
+        try:
+            return evaluate_with_mods(message, context)
+        except DoesNotEvaluateError as refusal:
+            return refusal.reply(message)
+
+    app.train()(_with_mods(train, mods))
+    app.evaluate()(evaluate_or_say_that_it_does_not)
     return app
+
+
+def _with_mods(answer: Answer, mods: Sequence[Mod] | None) -> Answer:
+    for mod in reversed(mods or ()):
+        answer = partial(_call, mod, answer)
+    return answer
+
+
+def _call(mod: Mod, call_next: Answer, message: Message, context: Context) -> Message:
+    return mod(message, context, call_next)
 
 
 def _train(client: object, message: Message) -> Message:
@@ -96,7 +117,7 @@ def _train(client: object, message: Message) -> Message:
 
 def _evaluate(client: object, message: Message) -> Message:
     if not isinstance(client, SupportsEvaluate) or _is_inherited(client.evaluate, NumPyClient.evaluate):
-        return refuse_to_evaluate(message, client)
+        raise DoesNotEvaluateError(client)
     _, arrays, config = read_request(message)
     returned = client.evaluate(private_parameters(arrays), config)
     loss, count, metrics = _three(returned, client, "evaluate", "(loss, num_examples, metrics)")

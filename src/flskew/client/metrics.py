@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TypeAlias
 
 import numpy as np
@@ -94,7 +94,8 @@ def metric_record(metrics: object, reserved: Mapping[str, int | float]) -> Metri
         number = metric_value(f"metrics[{key!r}]", value)
         if key in reserved and number != reserved[key] and not _both_nan(number, reserved[key]):
             raise ClientError(
-                f"metrics[{key!r}] = {number!r} contradicts the {key} returned beside it, {reserved[key]!r}; rename it"
+                f"metrics[{key!r}], {_shown(number)}, contradicts the {key} returned beside it, {reserved[key]!r}; "
+                "rename it"
             )
         record[key] = number
     return record
@@ -129,7 +130,7 @@ def check_local_epochs(record: MetricRecord) -> None:
     done = record.get(LOCAL_EPOCHS_KEY, 0)
     if isinstance(done, list) or not math.isfinite(done) or done < 0:
         raise ClientError(
-            f"metrics[{LOCAL_EPOCHS_KEY!r}] must be one finite number >= 0, got {done!r}; "
+            f"metrics[{LOCAL_EPOCHS_KEY!r}] must be one finite number >= 0, got {_shown(done)}; "
             "report how many passes over its rows the client has made, e.g. 2 or 1.5"
         )
 
@@ -157,7 +158,14 @@ def _numbers(name: str, values: Iterable[object]) -> list[int] | list[float]:
 
 
 def _shown(value: object) -> str:
-    return f"{reprlib.repr(value)} of type {type(value).__name__}"
+    """Say what a value is without quoting what it holds: the message goes to the server, and it may hold rows."""
+    name = type(value).__name__
+    shape = getattr(value, "shape", None)
+    if shape:
+        return f"{name} of shape {shape}"
+    if shape is None and isinstance(value, Collection) and not isinstance(value, str):
+        return f"{name} of length {len(value)}"
+    return f"{reprlib.repr(value)} of type {name}"
 
 
 def _plain(value: object) -> object:

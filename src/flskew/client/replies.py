@@ -19,9 +19,9 @@ __all__ = [
     "FLSKEW_KEY",
     "LOCAL_EPOCHS_KEY",
     "METRICS_KEY",
+    "DoesNotEvaluateError",
     "add_fingerprint",
     "does_not_evaluate",
-    "refuse_to_evaluate",
 ]
 
 METRICS_KEY = "metrics"
@@ -40,11 +40,18 @@ LOCAL_EPOCHS_KEY = "local-epochs"
 _DOES_NOT_EVALUATE = 70_001
 
 
-def refuse_to_evaluate(message: Message, client: object) -> Message:
-    """Return the reply of a client that only trains."""
-    reason = f"{type(client).__name__} does not evaluate; give it evaluate(parameters, config), or set "
-    reason += "fraction_evaluate=0.0 on the strategy so that it is not asked"
-    return Message(Error(_DOES_NOT_EVALUATE, reason), reply_to=message)
+class DoesNotEvaluateError(ClientError):
+    """A client that only trains was asked to evaluate."""
+
+    def __init__(self, client: object) -> None:
+        super().__init__(
+            f"{type(client).__name__} does not evaluate; give it evaluate(parameters, config), or set "
+            "fraction_evaluate=0.0 on the strategy so that it is not asked"
+        )
+
+    def reply(self, message: Message) -> Message:
+        """Return the reply that says so."""
+        return Message(Error(_DOES_NOT_EVALUATE, str(self)), reply_to=message)
 
 
 def does_not_evaluate(reply: Message) -> bool:
