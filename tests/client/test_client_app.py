@@ -14,7 +14,8 @@ from flwr.client import NumPyClient
 from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
-from flskew.client import ClientError, client_app, does_not_evaluate
+from flskew.client import ClientError, client_app
+from flskew.client.replies import does_not_evaluate
 from flskew.simulation import LocalGrid
 
 Fit = Callable[[list[NDArray[Any]], dict[str, Any]], Any]
@@ -252,11 +253,11 @@ WEIGHT, STEPS = (array.numpy() for array in ARRAYS.values())
         (([WEIGHT, STEPS], None, {}), r"must be a whole number, got None of type NoneType; .* e.g. len\(dataset\)"),
         (([WEIGHT, STEPS], True, {}), "must be a whole number, got True of type bool"),
         (([WEIGHT, STEPS], {}, 3), "must be a whole number, got dict of length 0"),
-        (([WEIGHT, STEPS], "3", {}), "must be a whole number, got '3' of type str"),
+        (([WEIGHT, STEPS], "3", {}), "must be a whole number, got str of length 1"),
         (([WEIGHT, STEPS], float("nan"), {}), "must be a whole number, got nan"),
         (([WEIGHT, STEPS], 2**70, {}), "num_examples = .* does not fit 64 bits"),
         (([WEIGHT, STEPS], 3, None), "metrics must be a dictionary, got NoneType; return {} when there are none"),
-        (([WEIGHT, STEPS], 3, {"phase": "warm"}), r"metrics\['phase'\] must be a number .* got 'warm' of type str"),
+        (([WEIGHT, STEPS], 3, {"phase": "warm"}), r"metrics\['phase'\] must be a number .* got str of length 4"),
         (([WEIGHT, STEPS], 3, {"auc": None}), r"metrics\['auc'\] must be a number .* got None"),
         (([WEIGHT, STEPS], 3, {"f1": {"a": 1}}), r"metrics\['f1'\] must be a number .* one key per entry"),
         (([WEIGHT, STEPS], 3, {"z": 1j}), r"metrics\['z'\] must be a number"),
@@ -269,7 +270,10 @@ WEIGHT, STEPS = (array.numpy() for array in ARRAYS.values())
             "one finite number >= 0, got list of length 2; report how many",
         ),
         (([WEIGHT, STEPS], 3, {"local-epochs": float("nan")}), "one finite number >= 0, got nan"),
-        (([WEIGHT, STEPS], 3, {"l": [1, "a"]}), r"metrics\['l'\] must be a number or a list of numbers, got 'a'"),
+        (
+            ([WEIGHT, STEPS], 3, {"l": [1, "a"]}),
+            r"metrics\['l'\] must be a number or a list of numbers, got str of length 1",
+        ),
         (([WEIGHT, STEPS], 3, {"m": np.eye(2)}), r"metrics\['m'\] must be a number or a list of numbers"),
         (([WEIGHT, STEPS], 3, {"big": 2**63}), r"metrics\['big'\] = 9223372036854775808 does not fit 64 bits"),
         (([WEIGHT, STEPS], 3, {1: 2}), "metrics: the keys must be text, got 1"),
@@ -290,7 +294,7 @@ def test_what_fit_must_not_return_is_named_with_its_remedy(returned: object, mes
         ),
         (
             ("low", 3, {}),
-            "the loss, .*, must be one number, got 'low' of type str; return its mean over the rows, then",
+            "the loss, .*, must be one number, got str of length 3; return its mean over the rows, then",
         ),
         ((None, 3, {}), "the loss, .* got None"),
         (

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from flskew.bfloat16 import BFLOAT16
-from flskew.client import ClientError, client_app, does_not_evaluate
+from flskew.client import ClientError, client_app
+from flskew.client.replies import does_not_evaluate
 from flskew.parameters import ParametersError, array_from_numpy
 from flskew.simulation import LocalGrid
 

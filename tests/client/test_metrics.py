@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -80,6 +81,13 @@ def test_numbers_are_taken_out_of_a_frameworks_tensor(wrap: Callable[[object], o
     assert num_examples(wrap(3), "fit") == 3
 
 
+@dataclasses.dataclass
+class Row:
+    """Shows what it holds."""
+
+    value: float
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
@@ -88,7 +96,9 @@ def test_numbers_are_taken_out_of_a_frameworks_tensor(wrap: Callable[[object], o
         ({"row": 0.123}, "dict of length 1"),
         ({0.123}, "set of length 1"),
         (b"0.123", "bytes of length 5"),
-        ("0.123".join(["text" * 100] * 2), "'texttext"),
+        ("a row of text, 0.123", "str of length 20"),
+        (np.array("a row of text, 0.123"), "ndarray of shape ()"),
+        (Row(0.123), "Row;"),
     ],
 )
 def test_an_error_which_travels_to_the_server_does_not_quote_what_may_be_rows(value: object, shown: str) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from flskew import Assignment, ClientError, IidPartitioner, LocalGrid, client_app, partition
 from flskew.bfloat16 import bfloat16_from_float32, bits, float32_from_bfloat16
-from flskew.client import does_not_evaluate
+from flskew.client.replies import does_not_evaluate
 from flskew.parameters import numpy_from_array, record_from_parameters
 
 Arrays = list[NDArray[Any]]

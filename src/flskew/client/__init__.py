@@ -4,7 +4,6 @@ from flskew.client.app import ClientFn, client_app
 from flskew.client.node_config import partition, partition_id
 from flskew.client.protocols import ClientError, Config, SupportsEvaluate, SupportsFit
 from flskew.client.proximal import ProximalTerm
-from flskew.client.replies import does_not_evaluate
 
 __all__ = [
     "ClientError",
@@ -14,7 +13,6 @@ __all__ = [
     "SupportsEvaluate",
     "SupportsFit",
     "client_app",
-    "does_not_evaluate",
     "partition",
     "partition_id",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import numbers
-import reprlib
 from collections.abc import Collection, Iterable, Mapping
 from typing import TypeAlias
 
@@ -90,7 +89,7 @@ def metric_record(metrics: object, reserved: Mapping[str, int | float]) -> Metri
     record = MetricRecord({**reserved})
     for key, value in metrics.items():
         if not isinstance(key, str):
-            raise ClientError(f"metrics: the keys must be text, got {key!r}")
+            raise ClientError(f"metrics: the keys must be text, got {_shown(key)}")
         number = metric_value(f"metrics[{key!r}]", value)
         if key in reserved and number != reserved[key] and not _both_nan(number, reserved[key]):
             raise ClientError(
@@ -158,14 +157,13 @@ def _numbers(name: str, values: Iterable[object]) -> list[int] | list[float]:
 
 
 def _shown(value: object) -> str:
-    """Say what a value is without quoting what it holds: the message goes to the server, and it may hold rows."""
-    name = type(value).__name__
-    shape = getattr(value, "shape", None)
-    if shape:
-        return f"{name} of shape {shape}"
-    if shape is None and isinstance(value, Collection) and not isinstance(value, str):
-        return f"{name} of length {len(value)}"
-    return f"{reprlib.repr(value)} of type {name}"
+    """Say what a value is, and quote no more than a number: the message goes to the server, and it may be a row."""
+    name, number = type(value).__name__, _plain(value)
+    if number is None or isinstance(number, numbers.Number):
+        return f"{number!r} of type {name}"
+    if hasattr(value, "shape"):
+        return f"{name} of shape {value.shape}"
+    return f"{name} of length {len(value)}" if isinstance(value, Collection) else name
 
 
 def _plain(value: object) -> object:
