@@ -1,7 +1,7 @@
 """Client side: a NumPy client as a Flower app, and FedProx's proximal term."""
 
 from flskew.client.app import ClientFn, client_app
-from flskew.client.partition import partition, partition_id
+from flskew.client.node_config import partition, partition_id
 from flskew.client.protocols import ClientError, Config, SupportsEvaluate, SupportsFit
 from flskew.client.proximal import ProximalTerm
 
