@@ -41,7 +41,8 @@ class CheckedReply:
     Attributes:
         message: The reply itself.
         weight: Its weight, > 0.
-        metrics_key: The name of its metrics.
+        metrics: Its metrics, the weight included.
+        metrics_key: Their name.
         model_key: The name of its arrays; None where a reply needs none.
         parameters: Views on them, in the order in which they were sent.
         assignment: The fingerprint of the client's split, where it says so.
@@ -49,15 +50,11 @@ class CheckedReply:
 
     message: Message
     weight: float
+    metrics: MetricRecord
     metrics_key: str
     model_key: str | None
     parameters: Parameters
     assignment: str | None
-
-    @property
-    def metrics(self) -> MetricRecord:
-        """Its metrics, the weight included."""
-        return self.message.content.metric_records[self.metrics_key]
 
     @property
     def records(self) -> dict[str, Record]:
@@ -87,13 +84,13 @@ def check_reply(message: Message, weighted_by_key: str, sent: ArrayRecord | None
     if metrics_key is None:
         raise BadReplyError(f"no MetricRecord with {weighted_by_key!r}; send the number of rows used")
     metrics = content.metric_records[metrics_key]
-    _check_metrics(metrics)
     weight = _weight(weighted_by_key, metrics[weighted_by_key])
+    _check_metrics(metrics)
     model_key, parameters = None, []
     if sent is not None:
         model_key = _model_key(content, sent, arrayrecord_key)
         parameters = check_arrays(content.array_records[model_key], sent)
-    return CheckedReply(message, weight, metrics_key, model_key, parameters, _assignment(content))
+    return CheckedReply(message, weight, metrics, metrics_key, model_key, parameters, _assignment(content))
 
 
 def check_arrays(arrays: ArrayRecord, like: ArrayRecord) -> Parameters:
