@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from flskew.client import ProximalTerm as ProximalTerm
     from flskew.client import client_app as client_app
     from flskew.client import partition_id as partition_id
+    from flskew.client.node_config import partition as partition
     from flskew.partitioners import DirichletPartitioner as DirichletPartitioner
     from flskew.partitioners import DistributionPartitioner as DistributionPartitioner
     from flskew.partitioners import ExtendedDirichletPartitioner as ExtendedDirichletPartitioner
@@ -71,6 +72,7 @@ _HOMES = {
     "RoundError": "flskew.strategies",
     "ShardPartitioner": "flskew.partitioners",
     "client_app": "flskew.client",
+    "partition": "flskew.client",
     "partition_id": "flskew.client",
     "read_app_config": "flskew.simulation",
     "simulate": "flskew.simulation",
