@@ -14,7 +14,9 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRec
 from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
 from numpy.typing import NDArray
 
+from flskew.bfloat16 import bfloat16_from_float32, float32_from_bfloat16
 from flskew.client import client_app
+from flskew.parameters import numpy_from_array, record_from_parameters
 from flskew.simulation import LocalGrid
 from flskew.strategies import FedAvg, RoundError
 
@@ -118,11 +120,22 @@ def test_another_dtype_than_was_sent_is_refused(federation: MakesFederation) -> 
     assert reasons(strategy) == {1001: "array '0' is float64, float32 was sent"}
 
 
-def test_a_bfloat16_model_is_refused_at_the_start_with_its_remedy(federation: MakesFederation) -> None:
+def test_a_bfloat16_model_is_averaged_in_single_precision_and_stays_one(federation: MakesFederation) -> None:
     # Flower: TypeError in NumPy.
-    arrays = ArrayRecord({"w": Array("bfloat16", (3,), "numpy.ndarray", Array(np.zeros(3, "V2")).data)})
-    with pytest.raises(ValueError, match=r"initial_arrays: array 'w': .* convert it, bfloat16 to float32"):
-        FedAvg().start(federation(), arrays)
+    def brain(*numbers: float) -> dict[str, Any]:
+        arrays = record_from_parameters([bfloat16_from_float32(np.array(numbers, np.float32))])
+        return {"arrays": arrays, "metrics": MetricRecord({"num-examples": 1})}
+
+    grid = federation(brain(1.0, 256.0), brain(2.0, 258.0), brain(np.nan, 0.0), reply(np.zeros(2, np.float32)))
+    strategy = FedAvg(fraction_evaluate=0.0)
+    result = strategy.start(grid, brain(0.0, 0.0)["arrays"], num_rounds=1)
+    assert result.arrays["0"].dtype == "bfloat16"
+    # (256 + 258) / 2 = 257 lies between 256 and 258, and 256 is the even one.
+    np.testing.assert_array_equal(float32_from_bfloat16(numpy_from_array(result.arrays["0"])), [1.5, 256.0])
+    assert reasons(strategy) == {
+        1002: "array '0' holds NaN or infinity; the client has diverged, lower its learning rate",
+        1003: "array '0' is float32, bfloat16 was sent",
+    }
 
 
 def test_metrics_that_only_some_clients_report_are_averaged_over_those(

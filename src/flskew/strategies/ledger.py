@@ -53,6 +53,11 @@ class Ledger:
         self.history = History()
         self._sent: dict[Phase, Sent] = {}
         self._splits: dict[str, list[int]] = {}
+        self._only_train: set[int] = set()
+
+    def evaluators(self, node_ids: Iterable[int]) -> list[int]:
+        """Return the nodes that have not said that they do not evaluate."""
+        return [node_id for node_id in node_ids if node_id not in self._only_train]
 
     def note_sent(
         self, phase: Phase, server_round: int, messages: Iterable[Message], model: ArrayRecord
@@ -93,10 +98,16 @@ class Ledger:
         self.history.append(entry)
         _log(entry)
         self._refuse_mixed_splits(judgement, entry)
+        if judgement.abstained:
+            self._only_train |= judgement.abstained
+            _logger.info("\t> Only training, and not asked to evaluate again: %s", named(sorted(judgement.abstained)))
         needed = self._needed[entry.phase]
-        counted, asked = len(entry.replies), len(entry.replies) + len(entry.failures)
+        counted = len(entry.replies)
+        asked = counted + len(entry.failures) + len(judgement.abstained)
         if counted < needed:
-            raise round_error(judgement, f"{counted} of {asked} {entry.phase} replies count, at least {needed} must:")
+            others = f" ({named(sorted(judgement.abstained))} only train)" if judgement.abstained else ""
+            message = f"{counted} of {asked} {entry.phase} replies count, at least {needed} must{others}:"
+            raise round_error(judgement, message)
 
     def _refuse_mixed_splits(self, judgement: Judgement, entry: Round) -> None:
         for reply in entry.replies:
