@@ -328,6 +328,22 @@ def test_a_node_that_the_server_has_lost_is_found_through_its_message(federation
     assert [entry.node_id for entry in strategy.history[0].replies] == [1000, 1002]
 
 
+def test_on_a_grid_that_numbers_no_messages_replies_are_known_by_their_nodes(federation: MakesFederation) -> None:
+    class Unnumbered(LocalGrid):
+        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
+            sent = list(messages)
+            replies = super().send_and_receive(sent, timeout=timeout)
+            for message in (*sent, *replies):
+                message.metadata.__dict__.update(_message_id="", _reply_to_message_id="")
+            return replies
+
+    grid = federation(reply([1.0]), reply([np.nan]), reply([3.0]))
+    grid.__class__ = Unnumbered
+    (model,), strategy = trained(grid, [0.0])
+    np.testing.assert_array_equal(model, [2.0])
+    assert set(reasons(strategy)) == {1001}
+
+
 def test_an_error_without_a_reason_still_has_its_code(federation: MakesFederation) -> None:
     class Fails(LocalGrid):
         def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:

@@ -109,7 +109,7 @@ def judge(replies: Iterable[Message], sent: Sent, weighted_by_key: str, arrayrec
     """
     received = list(replies)
     like = _first_model([*sent.messages, *received], arrayrecord_key) if sent.phase == "train" else None
-    by_id = {message.metadata.message_id: place for place, message in enumerate(sent.messages)}
+    by_id = {m.metadata.message_id: place for place, m in enumerate(sent.messages) if m.metadata.message_id}
     by_node = {message.metadata.dst_node_id: place for place, message in enumerate(sent.messages)}
     counted: dict[int, CheckedReply] = {}
     failures: dict[int, Failure] = {}
