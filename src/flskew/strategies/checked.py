@@ -129,9 +129,8 @@ class Checked(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Return the strategy's messages, without those to nodes that do not evaluate."""
-        messages = list(self.strategy.configure_evaluate(server_round, arrays, config, grid))
-        evaluators = self._ledger.evaluators(message.metadata.dst_node_id for message in messages)
-        asked = [message for message in messages if message.metadata.dst_node_id in evaluators]
+        messages = self.strategy.configure_evaluate(server_round, arrays, config, grid)
+        asked = [message for message in messages if self._ledger.evaluates(message.metadata.dst_node_id)]
         return self._ledger.note_sent("evaluate", server_round, asked, arrays)
 
     def aggregate_train(

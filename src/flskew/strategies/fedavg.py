@@ -222,7 +222,7 @@ class FedAvg(FlowerFedAvg):
         needed = max(self.min_available_nodes, self.min_train_nodes, self.min_evaluate_nodes, 1)
         node_ids = available_nodes(grid, needed, self.node_patience)
         if not is_train:
-            node_ids = self._ledger.evaluators(node_ids)
+            node_ids = [node_id for node_id in node_ids if self._ledger.evaluates(node_id)]
             if not node_ids:
                 return []
         # The small number undoes the rounding of, say, 100 * 0.29 = 28.999999999999996.
