@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from numpy.typing import NDArray
 
 from flskew import FedProx, IidPartitioner, LocalGrid, client_app, partition_id
@@ -108,8 +108,6 @@ def test_an_error_that_goes_to_the_server_quotes_no_row(kind: str) -> None:
     texts = {format(value, spec) for value in FEATURES.ravel().tolist() for spec in ("", ".0f", ".8e", ".6e", ".7g")}
     app = client_app(Careless)
     with LocalGrid(app, 1) as grid:
-        from flwr.app import RecordDict
-
         for server_round in range(1, 10):
             content = RecordDict(
                 {"arrays": ArrayRecord([*MODEL.values()]), "config": ConfigRecord({"server-round": server_round})}
