@@ -131,7 +131,7 @@ def test_where_dots_have_no_room_shades_stand_for_the_counts() -> None:
 
 def test_a_shade_of_several_cells_is_the_largest_of_them_and_says_so() -> None:
     counts = np.zeros((1000, 10), int)
-    counts[999, 3] = 5
+    counts[998:, 3] = 1, 5
     _, axes = skew.plot_dots(counts)
     shades = axes.images[0].get_array().filled(0)
     assert shades.shape == (10, 500)
