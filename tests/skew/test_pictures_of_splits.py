@@ -131,7 +131,7 @@ def test_where_dots_have_no_room_shades_stand_for_the_counts() -> None:
 
 def test_a_shade_of_several_cells_is_the_largest_of_them_and_says_so() -> None:
     counts = np.zeros((1000, 10), int)
-    counts[999, 3] = 5
+    counts[998:, 3] = 1, 5
     _, axes = skew.plot_dots(counts)
     shades = axes.images[0].get_array().filled(0)
     assert shades.shape == (10, 500)
@@ -319,8 +319,11 @@ def test_splits_in_a_row_are_numbered() -> None:
 
 
 def test_as_many_rows_are_as_large_a_dot_in_each_split() -> None:
-    areas = [dots(one) for one in skew.plot_splits(SPLITS)[1]]
-    assert areas[0][0, 0] * 4 == pytest.approx(areas[1][0, 0])  # 20 and 80 rows
+    even, skewed = skew.plot_splits(SPLITS)[1]
+    assert dots(even)[0, 0] * 4 == pytest.approx(dots(skewed)[0, 0])  # 20 and 80 rows
+    box = skewed.get_window_extent()
+    cell = min(box.width, box.height) / 2 * 72 / skewed.figure.dpi
+    assert dots(skewed)[0, 0] == pytest.approx(np.pi / 4 * (0.94 * cell) ** 2)
 
 
 @pytest.mark.parametrize("kind", ["bars", "sizes"])

@@ -47,6 +47,7 @@ def plot_accuracy(
 
     Raises:
         ImportError: matplotlib is not installed.
+        TypeError: `ax` is something else than an Axes.
         ValueError: A number is not between 0 and 1, or there is none.
 
     Example:

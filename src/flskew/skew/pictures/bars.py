@@ -65,6 +65,7 @@ def plot_bars(split: Split, *, ax: Axes | None = None) -> tuple[Figure, Axes]:
 
     Raises:
         ImportError: matplotlib is not installed.
+        TypeError: `ax` is something else than an Axes.
 
     Example:
         >>> import numpy as np

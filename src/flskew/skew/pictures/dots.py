@@ -39,8 +39,8 @@ _LARGEST_DOT = 0.94
 def plot_dots(split: Split, *, partition_id_axis: Side = "x", ax: Axes | None = None) -> tuple[Figure, Axes]:
     """Draw who holds what: for each class and partition a dot, whose area is the number of rows.
 
-    A cross stands where a partition has no row of a class. Where there is no room for dots, shades stand for them, with
-    a scale beside the picture.
+    A cross stands where a partition has no row of a class; few rows beside very many are a speck. Where there is no
+    room for dots, shades stand for them, with a scale beside the picture.
 
     Args:
         split: An `Assignment`, counts, or whatever else `flskew.skew.tally` takes.
@@ -49,6 +49,7 @@ def plot_dots(split: Split, *, partition_id_axis: Side = "x", ax: Axes | None = 
 
     Raises:
         ImportError: matplotlib is not installed.
+        TypeError: `ax` is something else than an Axes.
 
     Example:
         >>> from flskew import LabelExclusionPartitioner, skew

@@ -43,6 +43,7 @@ def plot_heatmap(split: Split, *, partition_id_axis: Side = "x", ax: Axes | None
 
     Raises:
         ImportError: matplotlib is not installed.
+        TypeError: `ax` is something else than an Axes.
 
     Example:
         >>> import numpy as np

@@ -47,6 +47,7 @@ def plot_recall(
 
     Raises:
         ImportError: matplotlib is not installed.
+        TypeError: `ax` is something else than an Axes.
         ValueError: A number is not between 0 and 1, the models differ in their number of classes, or there is nothing
             to draw.
 

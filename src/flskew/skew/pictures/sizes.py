@@ -33,6 +33,7 @@ def plot_sizes(split: Split, *, ax: Axes | None = None) -> tuple[Figure, Axes]:
 
     Raises:
         ImportError: matplotlib is not installed.
+        TypeError: `ax` is something else than an Axes.
 
     Example:
         >>> import numpy as np
