@@ -36,6 +36,7 @@ ROOMS = [
     {"allocation", "dealing"},
     {"weighted_mean"},
     {"parameters", "labels", "streams", "archive", "wrapping"},
+    {"encoding"},
     {"_checks"},
     {"typing", "_version"},
 ]
