@@ -104,6 +104,8 @@ def test_without_labels_the_number_of_rows_can_be_told():
         ([[5]], [1, 2], ValueError, "partitions name row 5, and the data set has rows 0 to 1"),
         ([[0.5]], None, TypeError, r"partitions\[0\] must hold rows, that is whole numbers"),
         ([[0], [[1, 2]]], None, TypeError, r"partitions\[1\] must hold rows"),
+        ([[[1], [2, 3]]], None, TypeError, r"partitions\[0\] must hold rows, .* got \[\[1\], \[2, 3\]\]"),
+        ([3], None, TypeError, r"partitions\[0\] must hold rows, .* got 3"),
         ([], None, ValueError, "at least one partition"),
     ],
 )
@@ -213,6 +215,23 @@ def test_any_flipped_byte_is_an_error(assignment: Assignment, tmp_path):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x41]) + whole[place + 1 :])
         with pytest.raises(ValueError, match=r"split\.npz is not a whole file of a saved assignment"):
             Assignment.load(path)
+
+
+def test_a_number_of_rows_that_is_not_that_of_the_labels_is_refused():
+    with pytest.raises(ValueError, match="num_rows=4 is not the number of labels, 3; leave one of them out"):
+        Assignment.from_partitions([[0], [1]], ["a", "b", "a"], num_rows=4)
+    assert Assignment.from_partitions([[0], [1]], ["a", "b", "a"], num_rows=3).unassigned.tolist() == [2]
+
+
+def test_a_text_file_is_no_saved_assignment(tmp_path):
+    (tmp_path / "README.md").write_text("# A text of more than thirty-two letters")
+    with pytest.raises(ValueError, match=r"README.md is not a whole file .*, nor any .npz file; pass the path of one"):
+        Assignment.load(tmp_path / "README.md")
+
+
+def test_saving_into_a_folder_that_does_not_exist_names_the_folder(assignment: Assignment, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"a folder that does not exist; make .*splits first$"):
+        assignment.save(tmp_path / "splits" / "split.npz")
 
 
 def test_a_saved_assignment_is_an_ordinary_npz_file(assignment: Assignment, tmp_path):

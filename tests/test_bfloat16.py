@@ -124,8 +124,11 @@ def test_rounding_and_widening_are_those_of_pytorch() -> None:
     np.testing.assert_array_equal(theirs.float().numpy()[is_number], float32_from_bfloat16(ours[is_number]))
 
 
+@pytest.mark.jax
 def test_rounding_bytes_and_dtype_are_those_of_ml_dtypes() -> None:
-    ml_dtypes = pytest.importorskip("ml_dtypes", reason="JAX and TensorFlow bring it")
+    """JAX brings it."""
+    import ml_dtypes
+
     numbers = halves(1)
     with np.errstate(all="ignore"):
         theirs = numbers.astype(ml_dtypes.bfloat16)

@@ -72,6 +72,29 @@ def test_counts_that_the_rows_cannot_meet_are_refused(counts):
         deal(column, np.array(counts), Streams(0), shuffle=True)
 
 
+def test_a_failure_in_a_thread_is_raised(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("flskew.dealing._shuffle", lambda rows, rng: [][0])
+    column = LabelColumn(np.arange(300_000) % 3, np.arange(3))
+    with pytest.raises(IndexError, match="list index out of range"):
+        deal(column, np.full((3, 2), 50_000), Streams(0), shuffle=True)
+
+
+@pytest.mark.parametrize("num_rows", [10_000, 10_001, 30_000])
+def test_every_row_of_a_large_class_is_as_likely_in_any_place(num_rows):
+    """Chi-square over 300 seeds: where the first, the middle and the last row end up, by tenths."""
+    column = LabelColumn(np.zeros(num_rows, dtype=np.uint8), np.arange(1))
+    counts = np.array([[num_rows]])
+    places = np.zeros((3, 10))
+    for seed in range(300):
+        # One class in one partition is shuffled once only.
+        rows = deal(column, counts, Streams(seed), shuffle=True).rows
+        for which, row in enumerate((0, num_rows // 2, num_rows - 1)):
+            places[which, int(np.flatnonzero(rows == row)[0]) * 10 // num_rows] += 1
+    # 30 expected in each of 30 cells, 27 degrees of freedom; 55.5 is exceeded by chance once in a thousand times.
+    assert ((places - 30) ** 2 / 30).sum() < 55.5
+
+
 def test_large_blocks_are_gathered_in_several_steps(monkeypatch):
     column = LabelColumn(np.tile(np.arange(7, dtype=np.uint8), 30), np.arange(7))
     counts = np.full((7, 3), 10)

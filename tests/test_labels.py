@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import datasets
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, concatenate_datasets
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -133,6 +134,14 @@ def test_codes_are_as_narrow_as_the_classes_allow():
         ([], ValueError, "at least one row"),
         (["a\0"], ValueError, "NUL"),
         (Dataset.from_dict({"label": [1]}), TypeError, r'a whole Dataset; pass one column, e.g. dataset\["label"\]'),
+        (pd.DataFrame({"label": [0, 1]}), TypeError, r'got a whole DataFrame of shape \(2, 1\); .* e.g. df\["label"\]'),
+        (pa.table({"label": [0, 1]}), TypeError, "must be one column, got a whole Table"),
+        ([np.array([1]), np.array([2, 3])], TypeError, "holds several values per row"),
+        (
+            Dataset.from_dict({"label": [1]}).to_iterable_dataset(),
+            TypeError,
+            "a whole IterableDataset; pass one column",
+        ),
         (DatasetDict(train=Dataset.from_dict({"label": [1]})), TypeError, "a whole DatasetDict"),
     ],
     ids=str,
@@ -153,6 +162,59 @@ def test_what_is_no_label_is_named(labels, error, message):
 def test_an_error_in_a_data_set_names_the_column(values, error, message):
     with pytest.raises(error, match=message):
         read_column(Dataset.from_dict({"digit": values}), "digit")
+
+
+@pytest.mark.skipif(not hasattr(datasets, "Column"), reason="datasets 4 made columns lazy")
+@pytest.mark.parametrize(
+    ("pick", "message"),
+    [
+        (lambda dataset: dataset["meta"]["label"], r"a column within a column; pass its values, .*\[:\]"),
+        (
+            lambda dataset: dataset.to_iterable_dataset()["label"],
+            "a stream .* load the data set without streaming=True",
+        ),
+    ],
+)
+def test_a_lazy_column_that_is_no_column_of_a_table_is_refused_with_a_remedy(pick, message):
+    dataset = Dataset.from_dict({"label": [1, 2], "meta": [{"label": 1}, {"label": 2}]})
+    with pytest.raises(TypeError, match=message):
+        read_labels(pick(dataset))
+
+
+@pytest.mark.parametrize("rows", [None, [3, 2, 1], [1, 2] * 2])
+def test_minus_one_is_a_missing_label_where_a_feature_names_the_classes(rows):
+    dataset = Dataset.from_dict({"label": [0, 1, -1, -1]}, features=Features(label=ClassLabel(names=["no", "yes"])))
+    chosen = dataset if rows is None else dataset.select(rows)
+    first = list(range(4) if rows is None else rows).index(3 if rows == [3, 2, 1] else 2)
+    for read in (lambda: read_column(chosen, "label"), lambda: read_labels(chosen["label"])):
+        if rows is not None and isinstance(chosen["label"], list):
+            continue
+        with pytest.raises(
+            ValueError, match=rf"no label \(-1, which ClassLabel keeps for that\) at row {first}, 2 such"
+        ):
+            read()
+    assert read_column(dataset.select([1, 0, 1]), "label").labels == [0, 1]
+    assert read_column(Dataset.from_dict({"label": [0, -1]}), "label").labels == [-1, 0]
+
+
+def test_labels_are_read_as_they_are_stored_whatever_a_transform_makes_of_them():
+    dataset = Dataset.from_dict({"label": [0, 1, 2]}).with_transform(lambda rows: {"label": [7 for _ in rows["label"]]})
+    assert dataset[0] == {"label": 7}
+    assert read_column(dataset, "label").labels == [0, 1, 2]
+
+
+@pytest.mark.parametrize("chunks", [1, 7])
+@pytest.mark.parametrize("selected", [False, True])
+def test_many_rows_are_read_block_by_block(chunks, selected):
+    values = np.random.default_rng(0).integers(-5, 400, 150_000)
+    pieces = [Dataset.from_dict({"label": part}) for part in np.array_split(values, chunks)]
+    dataset = concatenate_datasets(pieces)
+    if selected:
+        rows = np.random.default_rng(1).permutation(len(values))[:140_000]
+        dataset, values = dataset.select(rows), values[rows]
+    column = read_column(dataset, "label")
+    assert np.array_equal(column.classes[column.codes], values)
+    assert np.array_equal(column.sizes, np.unique(values, return_counts=True)[1])
 
 
 def test_a_missing_column_is_named_with_those_there_are():

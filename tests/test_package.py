@@ -53,6 +53,7 @@ ROOMS = [
     {"allocation", "dealing"},
     {"weighted_mean"},
     {"parameters", "labels", "streams", "archive", "wrapping"},
+    {"encoding"},
     {"_checks", "bfloat16"},
     {"typing", "_version"},
 ]
@@ -61,7 +62,8 @@ ROOMS = [
 def test_every_public_name_is_documented_and_nothing_else_is() -> None:
     page = (ROOT / "docs" / "reference.md").read_text("utf-8")
     documented = re.findall(r"^::: flskew\.([\w.]+)$", page, re.MULTILINE)
-    assert sorted(documented) == PUBLIC
+    # Those of the modules about a framework have a test of their own.
+    assert sorted(name for name in documented if not name.startswith("client.")) == PUBLIC
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=marks) for name, marks in FRAMEWORKS.items()])

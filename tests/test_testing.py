@@ -6,7 +6,13 @@ import flwr_datasets.partitioner as flower
 import numpy as np
 import pytest
 
-from flskew import Assignment, DirichletPartitioner, IidPartitioner, LabelExclusionPartitioner
+from flskew import (
+    Assignment,
+    DirichletPartitioner,
+    IidPartitioner,
+    LabelExclusionPartitioner,
+    NaturalIdPartitioner,
+)
 from flskew.testing import LawError, check_partitioner
 
 LABELS = [row % 4 for row in range(80)]
@@ -16,6 +22,33 @@ def test_our_own_partitioners_pass():
     check_partitioner(IidPartitioner(3), LABELS)
     check_partitioner(DirichletPartitioner(3, "digit", 0.5, 0), LABELS, by_class=True)
     check_partitioner(LabelExclusionPartitioner([{0}, {1}, ()], on_excluded="drop"), LABELS, drops_rows=True)
+
+
+def test_owners_and_bins_can_be_checked_but_not_class_by_class():
+    owners, prices = [row % 5 for row in range(40)], [row * 0.5 for row in range(40)]
+    binned = DirichletPartitioner(3, "price", 0.5, 0, num_bins=4)
+    for partitioner, labels in ((NaturalIdPartitioner("user"), owners), (binned, prices)):
+        check_partitioner(partitioner, labels)
+        with pytest.raises(ValueError, match="by_class needs classes that stay the same"):
+            check_partitioner(partitioner, labels, by_class=True)
+
+
+def test_a_scheme_that_names_classes_is_checked_with_fewer_rows_of_the_others():
+    check_partitioner(LabelExclusionPartitioner([{0}, {1}, ()]), LABELS, by_class=True)
+    with pytest.raises(LawError, match="law 5: the counts of class 0 depend on which others there are"):
+        check_partitioner(EvenSizes([{1}, (), ()]), LABELS, by_class=True)
+
+
+class EvenSizes(LabelExclusionPartitioner):
+    """Moves rows of class 0 until all partitions are of one size, so its counts hang on the other classes."""
+
+    def _assign(self, column, streams):
+        whole = super()._assign(column, streams)
+        counts = whole.label_counts.T.copy()
+        missing = counts[1:].sum(axis=0).max() - counts[1:].sum(axis=0)
+        counts[0] = np.diff(np.append(0, np.minimum(np.cumsum(missing), column.sizes[0])))
+        counts[0, 0] += column.sizes[0] - counts[0].sum()
+        return Assignment._from_counts(column, counts, streams, shuffle=True)
 
 
 class Own:

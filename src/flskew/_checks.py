@@ -34,9 +34,12 @@ def positive(name: str, value: object, remedy: str) -> float:
     """Return a finite number > 0 as a float."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a finite number > 0, got {value!r} of type {type(value).__name__}; {remedy}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = np.inf
     if not (np.isfinite(number) and number > 0):
-        raise ValueError(f"{name} must be a finite number > 0, got {value!r}; {remedy}")
+        raise ValueError(f"{name} must be a finite number > 0, got {value!r:.40}; {remedy}")
     return number
 
 
@@ -98,6 +101,8 @@ def concentration(
         array = np.asarray(float(value) if isinstance(value, numbers.Rational) else value)
     except ValueError:
         raise TypeError(f"{rule}, got {value!r}") from None
+    except OverflowError:
+        array = np.array(np.inf)
     if array.dtype.kind not in "iuf" or isinstance(value, bool):
         raise TypeError(f"{rule}, got {value!r} of type {type(value).__name__}")
     if array.size == 0 or (array.ndim > 0 and array.shape != (count or array.size,)):

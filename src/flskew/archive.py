@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 __all__ = ["digest", "read", "write"]
 
 _SEAL_LENGTH = 32
+_ZIP = b"PK"  # What every zip file begins with, so every .npz.
 
 
 def digest(arrays: Mapping[str, NDArray[Any]]) -> str:
@@ -38,6 +39,8 @@ def write(path: str | os.PathLike[str], kind: str, version: int, arrays: Mapping
     The comment of the zip file is the digest of every byte before it.
     """
     target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{target} lies in a folder that does not exist; make {target.parent} first")
     unfinished = target.with_name(f".{target.name}.{os.urandom(8).hex()}.tmp")
     stamp = {"kind": np.array(kind), "version": np.array(version)}
     try:
@@ -62,6 +65,8 @@ def read(path: str | os.PathLike[str], kind: str, version: int) -> dict[str, NDA
     """
     problem = f"{os.fspath(path)} is not a whole file of a saved {kind}"
     with Path(path).open("rb") as file:
+        if file.read(len(_ZIP)) != _ZIP:
+            raise ValueError(f"{problem}, nor any .npz file; pass the path of one that was saved with save()")
         if _digest_of_bytes(file) != file.read(_SEAL_LENGTH):
             raise ValueError(f"{problem}: its bytes are not those that were written; save it again")
         file.seek(0)

@@ -95,13 +95,15 @@ class Assignment:
         Args:
             partitions: For each partition its rows, in the order they shall have.
             labels: One label per row of the data set; without them, class counts are not to be had.
-            num_rows: Rows of the data set, where no labels tell; by default, one more than the largest row held.
+            num_rows: Rows of the data set, where no labels tell; by default, one more than the largest row held. Beside
+                labels it must be their number.
 
         Returns:
             An assignment; rows that no partition names are `unassigned`.
 
         Raises:
-            ValueError: A row is held twice, is negative, or lies beyond the data set.
+            ValueError: A row is held twice, is negative, or lies beyond the data set; or `num_rows` is not the number
+                of labels.
             TypeError: A row is not an integer.
 
         Example:
@@ -110,6 +112,8 @@ class Assignment:
         """
         column = None if labels is None else read_labels(labels)
         num_rows = _checks.optional_integer("num_rows", num_rows, minimum=0)
+        if column is not None and num_rows not in (None, len(column)):
+            raise ValueError(f"num_rows={num_rows} is not the number of labels, {len(column)}; leave one of them out")
         arrays = given_rows(partitions)
         return cls._from_rows(*joined(arrays, num_rows if column is None else len(column)), column)
 

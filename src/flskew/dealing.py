@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +19,10 @@ __all__ = ["Deal", "deal", "stable_order"]
 
 # Rows gathered at a time: large enough to leave the interpreter behind, small enough for the cache.
 _BLOCK = 1 << 16
-# Partitions that begin within so many rows share a random stream. Another number makes other splits of all data.
+# Partitions that begin within so many rows share a random stream. Another number makes other splits of all data, as
+# does another range of the lengths that are drawn rather than shuffled.
 _ROWS_PER_STREAM = 1 << 16
+_DRAWN = range(10_001, 1 << 18)
 
 
 class Deal(NamedTuple):
@@ -45,18 +48,10 @@ def deal(column: LabelColumn, counts: Counts, streams: Streams, *, shuffle: bool
     _check_counts(counts, column.sizes)
     left = column.sizes - counts.sum(axis=1)
     blocks = np.hstack([counts, left[:, None]])
-    source = _shuffled_by_class(column, blocks, streams)
     offsets = np.concatenate(([0], np.cumsum(blocks.sum(axis=0))))
-    rows = _gather_by_partition(source, blocks)
-    del source
-    offsets, assigned = offsets[:-1], int(offsets[-2])
-    pieces = list(pairwise(offsets.tolist()))
-    if shuffle:
-        _shuffle_partitions(rows, pieces, streams)
-    else:
-        for start, stop in pieces:
-            rows[start:stop].sort()
-    return Deal(rows[:assigned], offsets, np.sort(rows[assigned:]))
+    rows = _by_partition(_shuffled_by_class(column, blocks, streams), blocks, offsets, streams, shuffle=shuffle)
+    assigned = int(offsets[-2])
+    return Deal(rows[:assigned], offsets[:-1], np.sort(rows[assigned:]))
 
 
 def _check_counts(counts: Counts, sizes: Sizes) -> None:
@@ -81,23 +76,71 @@ def _shuffled_by_class(column: LabelColumn, blocks: Counts, streams: Streams) ->
     starts = ends - column.sizes
 
     def shuffle(code: int, own: Streams) -> None:
-        own("rows", column.labels[code]).shuffle(source[starts[code] : ends[code]])
+        _shuffle(source[starts[code] : ends[code]], own("rows", column.labels[code]))
 
     _on_all_processors(shuffle, np.flatnonzero(blocks.max(axis=1) < column.sizes).tolist(), len(source), streams)
     return source
 
 
-def _shuffle_partitions(rows: Rows, pieces: list[tuple[int, int]], streams: Streams) -> None:
-    """Shuffle each partition's rows, in place. Making a stream for each would cost more than small ones do."""
-    groups = [list(group) for _, group in groupby(pieces, key=lambda piece: piece[0] // _ROWS_PER_STREAM)]
+def _by_partition(source: Rows, blocks: Counts, offsets: Offsets, streams: Streams, *, shuffle: bool) -> Rows:
+    """Turn rows that lie class after class into rows that lie partition after partition, each in its final order.
 
-    def shuffle(number: int, own: Streams) -> None:
-        rng = own("order", groups[number][0][0] // _ROWS_PER_STREAM)
-        for start, stop in groups[number]:
-            if stop - start > 1:
-                rng.shuffle(rows[start:stop])
+    Partitions that begin near each other are one task: what was gathered is still in the cache when it is shuffled,
+    and making a stream for each would cost more than to shuffle small ones.
+    """
+    gather, rows = _gatherer(source, blocks)
+    near = (offsets[:-1] // _ROWS_PER_STREAM).tolist()
+    firsts = [0, *(np.flatnonzero(np.diff(near)) + 1).tolist(), len(near)]
+    ends = offsets.tolist()
+    num_partitions = len(near) - 1
 
-    _on_all_processors(shuffle, list(range(len(groups))), len(rows), streams)
+    def finish(task: int, own: Streams) -> None:
+        first, last = firsts[task : task + 2]
+        gather(first, last)
+        rng = own("order", near[first])
+        for start, stop in pairwise(ends[first : min(last, num_partitions) + 1]):
+            if shuffle:
+                _shuffle(rows[start:stop], rng)
+            else:
+                rows[start:stop].sort()
+
+    _on_all_processors(finish, list(range(len(firsts) - 1)), len(rows), streams)
+    return rows
+
+
+def _gatherer(source: Rows, blocks: Counts) -> tuple[Callable[[int, int], None], Rows]:
+    """Return what gathers the rows of some successive partitions, and where it puts them."""
+    if blocks.shape[0] == 1:
+        return lambda first, last: None, source
+    rows = np.empty_like(source)
+    starts = np.cumsum(blocks).reshape(blocks.shape) - blocks
+    sizes = blocks.T.ravel()
+    ends = np.cumsum(sizes)
+    # How far back the rows of each partition in each class come from.
+    moves = starts.T.ravel() - (ends - sizes)
+
+    def gather(first_partition: int, last_partition: int) -> None:
+        first, stop = (partition * len(blocks) for partition in (first_partition, last_partition))
+        begin = int(ends[first] - sizes[first])
+        while first < stop:
+            last = min(max(int(np.searchsorted(ends, begin + _BLOCK, side="right")), first + 1), stop)
+            end = int(ends[last - 1])
+            origin = np.repeat(moves[first:last], sizes[first:last])
+            origin += np.arange(begin, end)
+            # No index is out of range, and mode="clip" writes straight into its place.
+            np.take(source, origin, out=rows[begin:end], mode="clip")
+            first, begin = last, end
+
+    return gather, rows
+
+
+def _shuffle(rows: Rows, rng: np.random.Generator) -> None:
+    """Put rows in random order, in place."""
+    if len(rows) in _DRAWN:
+        # A sample of all rows is a random order of them, and of so many NumPy draws one in half the time of a shuffle.
+        rows[:] = rng.choice(rows, len(rows), replace=False)
+    elif len(rows) > 1:
+        rng.shuffle(rows)
 
 
 def _on_all_processors(work: Callable[[int, Streams], None], tasks: list[int], num_rows: int, streams: Streams) -> None:
@@ -107,10 +150,15 @@ def _on_all_processors(work: Callable[[int, Streams], None], tasks: list[int], n
     """
     # Starting a thread takes as long as shuffling some thousand rows.
     threads = min(os.cpu_count() or 1, len(tasks), num_rows // 100_000)
+    waiting = deque(tasks)
 
-    def share(first: int) -> None:
+    def share(_: int) -> None:
         own = streams.copy()
-        for task in tasks[first :: max(threads, 1)]:
+        while waiting:
+            try:
+                task = waiting.popleft()
+            except IndexError:
+                return  # Another thread has just taken the last one.
             work(task, own)
 
     if threads < 2:
@@ -118,28 +166,6 @@ def _on_all_processors(work: Callable[[int, Streams], None], tasks: list[int], n
         return
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(share, range(threads)))
-
-
-def _gather_by_partition(source: Rows, blocks: Counts) -> Rows:
-    """Turn rows that lie class after class into rows that lie partition after partition."""
-    if blocks.shape[0] == 1:
-        return source
-    starts = np.cumsum(blocks).reshape(blocks.shape) - blocks
-    sizes = blocks.T.ravel()
-    ends = np.cumsum(sizes)
-    # How far back the rows of each partition in each class come from.
-    moves = starts.T.ravel() - (ends - sizes)
-    rows = np.empty_like(source)
-    first = begin = 0
-    while first < len(sizes):
-        last = max(int(np.searchsorted(ends, begin + _BLOCK, side="right")), first + 1)
-        end = int(ends[last - 1])
-        origin = np.repeat(moves[first:last], sizes[first:last])
-        origin += np.arange(begin, end)
-        # No index is out of range, and mode="clip" writes straight into its place.
-        np.take(source, origin, out=rows[begin:end], mode="clip")
-        first, begin = last, end
-    return rows
 
 
 def stable_order(codes: Codes, num_classes: int) -> Rows:

@@ -76,7 +76,8 @@ def check_partitioner(
 
     Args:
         partitioner: Anything with `assign`, or a partitioner of Flower Datasets that is not bound to a data set yet.
-        labels: One label per row; enough rows for the partitioner, at least two classes.
+        labels: One label per row; enough rows for the partitioner, at least two classes. Owners for a scheme that goes
+            by owners, numbers for one with `num_bins`; neither can be checked `by_class`.
         drops_rows: Whether the scheme may leave rows unassigned.
         by_class: Whether the scheme treats each class without regard to the others.
 
@@ -135,7 +136,9 @@ def _check_rows(assignment: Assignment, labels: Sequence[Label], drops_rows: boo
             f"law 1: {len(assignment.unassigned)} rows are unassigned, the first {assignment.unassigned[0]}; "
             f"pass drops_rows=True if the scheme drops rows by request"
         )
-    codes = read_labels(labels).codes
+    if assignment._classes is None:
+        return  # The scheme goes by owners, and knows no labels.
+    codes = read_labels(labels, edges=assignment._edges).codes
     for partition_id, own in enumerate(assignment):
         counted = np.bincount(codes[own], minlength=len(assignment.classes))
         if not np.array_equal(counted, assignment.label_counts[partition_id]):
@@ -170,12 +173,25 @@ def _check_missing(assign: _Assign, labels: list[Label]) -> None:
 
 
 def _check_by_class(assign: _Assign, assignment: Assignment, labels: list[Label]) -> None:
+    if assignment._classes is None or assignment._edges is not None:
+        raise ValueError(
+            "by_class needs classes that stay the same when rows are left out, and owners without labels or bins of a "
+            "continuous target are none; leave by_class out"
+        )
     if not np.array_equal(assign(labels[::-1]).label_counts, assignment.label_counts):
         raise LawError("law 5: the order of the rows changed the class counts")
     kept = assignment.classes.tolist()[::2]
-    fewer = assign([label for label in labels if label in kept])
-    places = [assignment.classes.tolist().index(label) for label in kept]
-    changed = (fewer.label_counts != assignment.label_counts[:, places]).any(axis=0)
+    try:
+        fewer = assign([label for label in labels if label in kept])
+    except ValueError:
+        # A scheme that names classes cannot do without them, but fewer of their rows must make no difference.
+        firsts = [labels.index(label) for label in set(labels) - set(kept)]
+        fewer = assign([label for row, label in enumerate(labels) if label in kept or row in firsts])
+    here, there = (one.classes.tolist() for one in (fewer, assignment))
+    changed = (
+        fewer.label_counts[:, [here.index(label) for label in kept]]
+        != assignment.label_counts[:, [there.index(label) for label in kept]]
+    ).any(axis=0)
     if changed.any():
         raise LawError(f"law 5: the counts of class {kept[int(np.argmax(changed))]!r} depend on which others there are")
 
@@ -183,9 +199,8 @@ def _check_by_class(assign: _Assign, assignment: Assignment, labels: list[Label]
 def _check_binding(
     partitioner: flwr_datasets.partitioner.Partitioner, assignment: Assignment, labels: list[Label]
 ) -> None:
-    column = _label_column(partitioner)
-    dataset = Dataset.from_dict({column: labels})
-    loaded = Assignment.from_partitioner(partitioner, dataset, column)
+    dataset = Dataset.from_dict({_label_column(partitioner): labels})
+    loaded = Assignment.from_partitioner(partitioner, dataset)
     if [rows.tolist() for rows in loaded] != [rows.tolist() for rows in assignment]:
         raise LawError("Flower Datasets: load_partition gives other rows than assign")
     bound = deepcopy(partitioner)

@@ -30,7 +30,12 @@ def given_rows(partitions: Iterable[Iterable[int]]) -> list[Rows]:
         raise TypeError("partitions must be in the order of their ids, got a mapping; pass a list of its values")
     arrays = []
     for partition_id, rows in enumerate(partitions):
-        array = np.asarray(rows if hasattr(rows, "__array__") else list(rows))
+        try:
+            array = np.asarray(rows if hasattr(rows, "__array__") else list(rows))
+        except (TypeError, ValueError):  # A number where rows should be, or lists of several lengths.
+            raise TypeError(
+                f"partitions[{partition_id}] must hold rows, that is whole numbers in one dimension, got {rows!r:.40}"
+            ) from None
         if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
             raise TypeError(
                 f"partitions[{partition_id}] must hold rows, that is whole numbers in one dimension, "

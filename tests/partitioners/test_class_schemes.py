@@ -79,6 +79,22 @@ def test_too_many_classes_or_too_few_rows_are_refused(make):
         make(2, 3).assign([0, 0, 1, 1, 1])
 
 
+def test_more_rows_of_each_class_than_there_can_be_are_refused_with_what_to_lower():
+    with pytest.raises(ValueError, match=r"need 10{30} of it each; lower min_rows_per_class, num_partitions or num_cl"):
+        ExtendedDirichletPartitioner(5, "label", 2, 0.5, min_rows_per_class=10**30).assign(DIGITS)
+
+
+def test_every_partition_holds_every_class_equally_often_in_the_long_run():
+    times = np.zeros((6, 10))
+    for seed in range(1500):
+        partitioner = ExtendedDirichletPartitioner(6, "label", 3, 0.5, min_rows_per_class=1, seed=seed)
+        times += partitioner.assign(DIGITS[:600]).label_counts > 0
+    # 3 of 10 classes: each cell 450 times in 1500, with a standard deviation of 17.7. Of 60 cells, one lies beyond 4.2
+    # of those once in six hundred times; sums over partitions, of which 18 are dealt evenly among 10, vary far less.
+    assert np.all(np.abs(times - 450) < 4.2 * 17.7)
+    assert np.all(np.abs(times.sum(axis=0) - 2700) < 4.2 * 1500**0.5 * 0.4)
+
+
 @pytest.mark.parametrize("alpha", [0.001, 1.0, 1000.0])
 def test_an_extended_dirichlet_partition_has_its_rows_of_each_of_its_classes(alpha):
     counts = ExtendedDirichletPartitioner(20, "label", 3, alpha, min_rows_per_class=5).assign(DIGITS).label_counts

@@ -63,6 +63,11 @@ def test_the_compact_matrix_means_what_it_means_in_flower_datasets(rescale):
     [
         (lambda: DistributionPartitioner([1, 2], 2), TypeError, "must be a matrix of numbers"),
         (lambda: DistributionPartitioner([["a"]], 2), TypeError, "must be a matrix of numbers"),
+        (
+            lambda: DistributionPartitioner([[1], [2, 3]], 2),
+            TypeError,
+            "matrix of numbers, got rows of several lengths",
+        ),
         (lambda: DistributionPartitioner([[-1.0]], 1), ValueError, "finite and non-negative"),
         (lambda: DistributionPartitioner([[np.nan]], 1), ValueError, "finite and non-negative"),
         (

@@ -214,6 +214,9 @@ for partitioner in (
     DistributionPartitioner([[1, 2, 3]] * 6, 3),
 ):
     print(type(partitioner).__name__, partitioner.assign(labels).fingerprint)
+# More than 10,000 rows are put in random order in another way.
+many = np.arange(90_000) * 7919 % 5
+print("many rows", DirichletPartitioner(4, "label", 0.3).assign(many).fingerprint)
 """
 
 
@@ -242,4 +245,5 @@ GOLDEN = [
     "InnerDirichletPartitioner 45956f2f43f40920b873c4f90a33bd6c",
     "PachinkoPartitioner 2b4f46964797d61a3e0eec29e32e3942",
     "DistributionPartitioner debaef99aa24feb1cdf2d02bc34eb079",
+    "many rows 415ec3dbc79f1869601c4093e585a0b9",
 ]

@@ -99,7 +99,12 @@ def test_an_alpha_per_class_gives_the_expected_shares():
     ("make", "error", "message"),
     [
         (lambda: InnerDirichletPartitioner([], "label", 1), TypeError, "one whole number per partition"),
-        (lambda: InnerDirichletPartitioner([1.5], "label", 1), TypeError, "one whole number per partition"),
+        (lambda: InnerDirichletPartitioner([1.5], "label", 1), TypeError, r"partition_sizes\[0\] must be an integer"),
+        (lambda: InnerDirichletPartitioner([[1], [2, 3]], "label", 1), TypeError, r"sizes\[0\] must be an integer"),
+        (lambda: InnerDirichletPartitioner([1, 2**70], "label", 1), ValueError, r"sizes\[1\]=1180.* than there can be"),
+        (lambda: InnerDirichletPartitioner([2**62] * 4, "label", 1).assign(DIGITS), ValueError, f"sum to {2**64}"),
+        (lambda: QuantityPartitioner(3, sigma=10**400), ValueError, "sigma must be a finite number > 0, got 1000"),
+        (lambda: QuantityPartitioner(3, alpha=10**400), ValueError, "alpha must be a finite number > 0, .* got inf"),
         (
             lambda: InnerDirichletPartitioner([3, -1], "label", 1),
             ValueError,
@@ -167,6 +172,15 @@ def test_pachinko_reads_the_coarse_labels_off_a_column():
     by_column.dataset = dataset
     by_mapping = PachinkoPartitioner(5, "fine", {digit: f"half {digit // 5}" for digit in range(10)})
     assert by_column.assignment == by_mapping.assign(DIGITS)
+
+
+def test_pachinko_splits_labels_alone_as_before_after_a_data_set():
+    partitioner = PachinkoPartitioner(5, "fine", "coarse")
+    partitioner.dataset = Dataset.from_dict({"fine": DIGITS, "coarse": DIGITS // 5})
+    partitioner.load_partition(0)
+    # What the data set said of its labels is not remembered for others.
+    with pytest.raises(ValueError, match="coarse_by='coarse' names a column, and labels alone have none"):
+        partitioner.assign(DIGITS)
 
 
 def test_a_fine_label_with_two_coarse_ones_is_named():

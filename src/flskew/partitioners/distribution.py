@@ -149,7 +149,10 @@ class DistributionPartitioner(LabelPartitioner):
 
 
 def _matrix(value: object) -> NDArray[np.float64]:
-    array = np.array(value)
+    try:
+        array = np.array(value)
+    except ValueError:
+        raise TypeError("distribution_array must be a matrix of numbers, got rows of several lengths") from None
     if array.ndim != 2 or array.dtype.kind not in "iuf":
         raise TypeError(
             f"distribution_array must be a matrix of numbers, classes by partitions, got an array of "

@@ -54,5 +54,7 @@ def check_enough_rows(column: LabelColumn, holders: NDArray[np.bool_], rows_each
         code = int(short[0])
         raise ValueError(
             f"label {column.labels[code]!r} has {column.sizes[code]} rows, and {holders[code].sum()} partitions need "
-            f"{rows_each} of it each; lower num_partitions or num_classes_per_partition"
+            f"{rows_each} of it each; lower "
+            + ("" if rows_each == 1 else "min_rows_per_class, ")
+            + "num_partitions or num_classes_per_partition"
         )

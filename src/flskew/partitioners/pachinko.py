@@ -92,15 +92,22 @@ class PachinkoPartitioner(LabelPartitioner):
             _checks.sizes_fit(self._partition_sizes, num_rows)
 
     def _assign_dataset(self, dataset: Dataset) -> Assignment:
-        if self._coarse_by is not None:
-            fine = read_column(dataset, str(self._partition_by))
-            self._coarse = _parents(fine, read_column(dataset, self._coarse_by, argument="coarse_by"))
-        return super()._assign_dataset(dataset)
+        if self._coarse_by is None:
+            return super()._assign_dataset(dataset)
+        fine = read_column(dataset, str(self._partition_by))
+        parents = _parents(fine, read_column(dataset, self._coarse_by, argument="coarse_by"))
+        streams = Streams(self._seed)
+        return Assignment._from_counts(fine, self._fill(fine, parents, streams), streams, shuffle=self._shuffle)
 
     def _counts(self, column: LabelColumn, streams: Streams) -> Counts:
-        coarse = self._coarse_labels(column)
-        groups = sorted(set(coarse), key=coarse.index)
-        members = [np.array([code for code, label in enumerate(coarse) if label == group]) for group in groups]
+        return self._fill(column, self._coarse_labels(column), streams)
+
+    def _fill(self, column: LabelColumn, coarse: list[Label], streams: Streams) -> Counts:
+        """Return the counts, given the coarse label of each class."""
+        children: dict[Label, list[int]] = {}
+        for code, label in enumerate(coarse):
+            children.setdefault(label, []).append(code)
+        groups, members = list(children), [np.array(codes) for codes in children.values()]
         coarse_weights = self._draw("coarse shares", groups, self._alpha, streams)
         fine_weights = self._draw("shares", column.labels, self._beta, streams)
 
@@ -145,8 +152,8 @@ def _plain_mapping(coarse_by: Mapping[Label, Label]) -> dict[Label, Label]:
     return plain
 
 
-def _parents(fine: LabelColumn, coarse: LabelColumn) -> dict[Label, Label]:
-    """The coarse label of each fine one, as two columns have them."""
+def _parents(fine: LabelColumn, coarse: LabelColumn) -> list[Label]:
+    """The coarse label of each fine one in turn, as two columns have them."""
     pairs = np.unique(np.stack([fine.codes, coarse.codes]).astype(np.int64), axis=1)
     twice = np.flatnonzero(np.diff(pairs[0]) == 0)
     if len(twice):
@@ -155,4 +162,4 @@ def _parents(fine: LabelColumn, coarse: LabelColumn) -> dict[Label, Label]:
             f"coarse_by must have one coarse label for each fine one, and {fine.labels[pairs[0, twice[0]]]!r} is found "
             f"with {first!r} and {second!r}; correct the rows, or pass a mapping"
         )
-    return {fine.labels[child]: coarse.labels[parent] for child, parent in pairs.T}
+    return [coarse.labels[parent] for parent in pairs[1]]

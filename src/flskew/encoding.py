@@ -1,0 +1,219 @@
+"""Values to codes: each row's label as a position among the sorted classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flskew.typing import Classes, Codes, Edges, Label, Sizes
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["ALLOWED", "LabelColumn", "encode", "encode_bins"]
+
+ALLOWED = "labels may be integers, strings or booleans"
+# Rows encoded at a time: they stay in the cache, and working memory does not grow with the data set.
+_BLOCK = 1 << 16
+
+
+@dataclass(frozen=True, eq=False)
+class LabelColumn:
+    """One label per row, as positions in the sorted classes.
+
+    Attributes:
+        codes: (num_rows,) unsigned, of the smallest width that holds them.
+        classes: (num_classes,) the distinct labels in rising order: int64 (uint64 where one is too large), bool or str.
+        edges: Where the classes are bins of a continuous target, the values between them.
+    """
+
+    codes: Codes
+    classes: Classes
+    edges: Edges | None = None
+    _sizes: Sizes | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return len(self.codes)
+
+    @cached_property
+    def labels(self) -> list[Label]:
+        """The classes as Python values."""
+        return cast("list[Label]", self.classes.tolist())
+
+    @cached_property
+    def sizes(self) -> Sizes:
+        """(num_classes,) rows of each class, each >= 1."""
+        return _count(self.codes, len(self.classes)) if self._sizes is None else self._sizes
+
+
+def encode(values: NDArray[Any] | pa.ChunkedArray, name: str, *, rows: pa.ChunkedArray | None = None) -> LabelColumn:
+    """Encode the labels of some rows, or of all.
+
+    Args:
+        values: One label per row: integers or booleans in NumPy, whatever else in Arrow.
+        name: What error messages call them.
+        rows: Positions among the values, at least one, in the order the labels shall have; None for all.
+
+    Raises:
+        TypeError: Values that are no labels.
+        ValueError: A value is missing, whether or not its row is asked for.
+    """
+    if isinstance(values, np.ndarray):
+        return _encode_integers(values, rows)
+    import pyarrow as pa
+
+    values = present(values, name)
+    kind = values.type
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        return _encode_integers(values, rows)
+    if str(kind) in ("string", "large_string", "string_view"):
+        encoded = values.cast(pa.large_string()).combine_chunks().dictionary_encode()
+        return _sorted(encoded.indices.to_numpy(), encoded.dictionary.to_pylist(), name, rows)
+    if pa.types.is_floating(kind):
+        raise TypeError(
+            f"{name} holds fractions ({kind}), and {ALLOWED}; "
+            f"cast whole numbers with .astype(int), or pass num_bins for a continuous target"
+        )
+    if pa.types.is_nested(kind):
+        raise TypeError(f"{name} holds several values per row ({kind}), and {ALLOWED}, one per row; choose one")
+    raise TypeError(f"{name} is of type {kind}, and {ALLOWED}; convert it first")
+
+
+def encode_bins(
+    column: NDArray[Any] | pa.ChunkedArray, name: str, num_bins: int | None, edges: Edges | None
+) -> LabelColumn:
+    """Encode numbers by the bin they lie in: one of `num_bins` quantiles, or between two `edges`."""
+    values = _numbers(column, name)
+    if edges is None:
+        count = min(num_bins or 1, len(values))
+        places = np.arange(1, count) * len(values) // count
+        quantiles = np.partition(values, places)[places]
+        # An edge at the lowest value, of which there are then many, would have nothing below it.
+        above = values[values > values.min()]
+        edges = np.unique(np.maximum(quantiles, above.min())) if len(above) else quantiles[:0]
+    codes = np.searchsorted(edges, values, side="right").view(np.uint64)
+    narrow = codes.astype(np.min_scalar_type(len(edges)))
+    return replace(_narrowed(narrow, np.arange(len(edges) + 1), None), edges=edges)
+
+
+def present(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    """Return the column with no dictionary, once it is clear that no value is missing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    # Only fractions can be NaN, which to Arrow is a value and to us a missing label.
+    if column.null_count or pa.types.is_floating(column.type):
+        missing = pc.is_null(column, nan_is_null=True)
+        if pc.any(missing).as_py():
+            raise ValueError(
+                f"{name} has no label (None or NaN) at row {pc.index(missing, True).as_py()}, "
+                f"{pc.sum(missing).as_py()} such rows in all; drop these rows or give them a label first"
+            )
+    return column
+
+
+def _numbers(column: NDArray[Any] | pa.ChunkedArray, name: str) -> NDArray[np.float64]:
+    import pyarrow as pa
+
+    if not isinstance(column, np.ndarray):
+        column = present(column, name)
+        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+            raise TypeError(f"{name} is of type {column.type}, and only numbers can be binned; leave out num_bins")
+        column = _as_numpy(column)
+    return column.astype(np.float64)
+
+
+def _blocks(values: NDArray[Any] | pa.ChunkedArray) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """Walk through values, none missing, without a copy of them all: where each block lies, and the block in NumPy."""
+    for start in range(0, len(values), _BLOCK):
+        place = slice(start, start + _BLOCK)
+        yield place, _as_numpy(values[place])
+
+
+def _as_numpy(values: NDArray[Any] | pa.ChunkedArray) -> NDArray[Any]:
+    return values if isinstance(values, np.ndarray) else values.to_numpy()
+
+
+def _encode_integers(values: NDArray[Any] | pa.ChunkedArray, rows: pa.ChunkedArray | None) -> LabelColumn:
+    """Encode integers or booleans of any width: by their distance from the lowest where that is small, else by hashing.
+
+    Codes are a byte or two where values are eight, so it is they that are selected.
+    """
+    low, high, is_bool = _range(values)
+    canonical = np.int64 if high <= np.iinfo(np.int64).max else np.uint64
+    if high - low >= max(len(values), _BLOCK):
+        import pyarrow as pa
+
+        encoded = (pa.array(values) if isinstance(values, np.ndarray) else values.combine_chunks()).dictionary_encode()
+        return _sorted(encoded.indices.to_numpy(), encoded.dictionary.to_numpy().astype(canonical), "labels", rows)
+    codes = np.empty(len(values), dtype=np.min_scalar_type(high - low))
+    for place, block in _blocks(values):
+        codes[place] = block.astype(canonical, copy=False) - canonical(low)
+    classes = np.arange(high - low + 1, dtype=canonical) + canonical(low)
+    return _narrowed(codes, classes.astype(np.bool_) if is_bool else classes, rows)
+
+
+def _range(values: NDArray[Any] | pa.ChunkedArray) -> tuple[int, int, bool]:
+    """Return the lowest and the highest of integers or booleans, and whether they are booleans."""
+    if isinstance(values, np.ndarray):
+        return int(values.min()), int(values.max()), values.dtype.kind == "b"
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ends = pc.min_max(values).as_py()
+    return int(ends["min"]), int(ends["max"]), pa.types.is_boolean(values.type)
+
+
+def _sorted(
+    codes: NDArray[Any], found: list[str] | NDArray[Any], name: str, rows: pa.ChunkedArray | None
+) -> LabelColumn:
+    """Turn codes that follow the order of appearance into codes that follow the sorted classes."""
+    classes = np.array(found)
+    if isinstance(found, list) and classes.tolist() != found:
+        raise ValueError(f"{name} holds a string that ends in a NUL character, which NumPy drops; strip it first")
+    order = np.argsort(classes, kind="stable")
+    rank = np.empty(len(order), dtype=np.min_scalar_type(len(order) - 1))
+    rank[order] = np.arange(len(order))
+    return _narrowed(rank[codes], classes[order], rows)
+
+
+def _narrowed(codes: Codes, classes: Classes, rows: pa.ChunkedArray | None) -> LabelColumn:
+    """Return the codes of some rows, and of the classes those that these rows have."""
+    if rows is not None:
+        chosen = np.empty(len(rows), dtype=codes.dtype)
+        for place, block in _blocks(rows):
+            # No index is out of range, and mode="clip" writes straight into its place.
+            np.take(codes, block.view(np.int64), out=chosen[place], mode="clip")
+        codes = chosen
+    sizes = _count(codes, len(classes))
+    found = np.flatnonzero(sizes)
+    if len(found) < len(classes):
+        rank = np.zeros(len(classes), dtype=np.min_scalar_type(len(found) - 1))
+        rank[found] = np.arange(len(found))
+        codes, classes, sizes = rank[codes], _canonical(classes[found]), sizes[found]
+    return LabelColumn(codes, classes, None, sizes)
+
+
+def _canonical(classes: Classes) -> Classes:
+    """Return integers as int64 where that holds them, so that equal classes are of one type."""
+    if classes.dtype == np.uint64 and int(classes[-1]) <= np.iinfo(np.int64).max:
+        return classes.astype(np.int64)
+    return classes
+
+
+def _count(codes: Codes, num_classes: int) -> Sizes:
+    """(num_classes,) how often each code is there."""
+    sizes = np.zeros(num_classes, dtype=np.int64)
+    # Block by block, for bincount makes a copy of eight bytes a row.
+    step = max(_BLOCK, num_classes)
+    for start in range(0, len(codes), step):
+        sizes += np.bincount(codes[start : start + step], minlength=num_classes)
+    return sizes
