@@ -133,9 +133,10 @@ def test_a_counter_that_was_averaged_is_rounded_and_not_cut() -> None:
     assert int(model.num_batches_tracked) == 7
 
 
-def test_read_only_and_fortran_ordered_arrays_can_be_set() -> None:
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_read_only_arrays_of_either_order_can_be_set(order: str) -> None:
     model = nn.Linear(3, 2, bias=False)
-    array = np.asfortranarray(np.arange(6, dtype=np.float32).reshape(2, 3))
+    array = np.array(np.arange(6).reshape(2, 3), np.float32, order=order)
     array.setflags(write=False)
     set_parameters(model, [array])
     assert model.weight.tolist() == [[0, 1, 2], [3, 4, 5]]
