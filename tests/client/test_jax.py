@@ -264,12 +264,31 @@ def test_a_numpy_anchor_is_copied() -> None:
 
 def test_trees_unlike_the_anchor_are_refused() -> None:
     term = ProximalTerm(MU, {"w": jnp.zeros((2, 3))})
-    with pytest.raises(ValueError, match=r"parameters must be shaped like the anchor, \{'w': \(2, 3\)\}, got"):
+    with pytest.raises(ValueError, match=r"parameters must be shaped like the anchor, .* of shapes \[\(2, 3\)\], got"):
         term.loss({"w": jnp.zeros(3)})  # would broadcast
     with pytest.raises(ValueError, match="gradients must be shaped like the anchor"):
         term.add_gradient({"w": jnp.zeros((2, 3))}, {"w": jnp.zeros(3)})
     with pytest.raises(ValueError, match="parameters must be shaped like the anchor"):
         term.step({"v": jnp.zeros((2, 3))}, 0.1)
+
+
+def test_a_pytree_of_a_class_of_ones_own_will_do() -> None:
+    @jax.tree_util.register_pytree_node_class
+    class Layer:
+        """Compares by identity, as classes do."""
+
+        def __init__(self, w: jax.Array) -> None:
+            self.w = w
+
+        def tree_flatten(self) -> tuple[tuple[jax.Array], None]:
+            return (self.w,), None
+
+        @classmethod
+        def tree_unflatten(cls, _: None, children: tuple[jax.Array]) -> Layer:
+            return cls(*children)
+
+    term = ProximalTerm(MU, Layer(jnp.zeros(2)))
+    assert_close(term.add_gradient(Layer(jnp.ones(2)), Layer(jnp.ones(2))).w, jnp.full(2, 1 + MU), 1e-6)
 
 
 def test_flax_linen_parameters_and_train_states_are_pytrees_like_any() -> None:

@@ -84,6 +84,12 @@ def test_perceptrons_start_at_scikit_learns_own_weights_of_their_seed(solver: st
     assert_equal(get_parameters(prepared(lambda: make(None))), get_parameters(prepared(lambda: make(0))))
 
 
+def test_a_prepared_perceptron_has_counted_no_rows_and_no_losses() -> None:
+    """Or its learning rate would fall too early."""
+    model = prepared(MODELS["MLPClassifier sgd"])
+    assert (model.t_, model.n_iter_, model.loss_curve_, model.best_loss_) == (0, 0, [], np.inf)
+
+
 def test_preparing_leaves_the_global_generator_where_it_is() -> None:
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     for make in (SGDClassifier, LogisticRegression, MLPClassifier, SGDRegressor, MLPRegressor):

@@ -21,9 +21,12 @@ X, Y = torch.randn(12, 5, generator=torch.Generator().manual_seed(0)).double(), 
 
 
 def network(seed: int = 1) -> nn.Sequential:
-    """Linear, BatchNorm, Linear in float64, with weights of its own generator."""
+    """Linear, BatchNorm, Linear in float64, with weights of its own generator.
+
+    Before the BatchNorm is no bias: its gradient would be rounding alone, which Adam and its like blow up to a step.
+    """
     model = nn.Sequential(
-        OrderedDict(hidden=nn.Linear(5, 4), norm=nn.BatchNorm1d(4), act=nn.Tanh(), out=nn.Linear(4, 3))
+        OrderedDict(hidden=nn.Linear(5, 4, bias=False), norm=nn.BatchNorm1d(4), act=nn.Tanh(), out=nn.Linear(4, 3))
     ).double()
     rng = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -57,7 +60,7 @@ def test_arrays_come_in_the_order_of_the_state_dict_with_buffers_and_counters() 
     model = network()
     model(X)
     arrays = get_parameters(model)
-    assert len(arrays) == len(model.state_dict()) == 9
+    assert len(arrays) == len(model.state_dict()) == 8
     for array, (name, tensor) in zip(arrays, model.state_dict().items(), strict=True):
         np.testing.assert_array_equal(array, tensor.numpy(), err_msg=name, strict=True)
     counter = arrays[list(model.state_dict()).index("norm.num_batches_tracked")]
@@ -130,9 +133,10 @@ def test_a_counter_that_was_averaged_is_rounded_and_not_cut() -> None:
     assert int(model.num_batches_tracked) == 7
 
 
-def test_read_only_and_fortran_ordered_arrays_can_be_set() -> None:
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_read_only_arrays_of_either_order_can_be_set(order: str) -> None:
     model = nn.Linear(3, 2, bias=False)
-    array = np.asfortranarray(np.arange(6, dtype=np.float32).reshape(2, 3))
+    array = np.array(np.arange(6).reshape(2, 3), np.float32, order=order)
     array.setflags(write=False)
     set_parameters(model, [array])
     assert model.weight.tolist() == [[0, 1, 2], [3, 4, 5]]

@@ -190,15 +190,21 @@ class ProximalTerm(BaseProximalTerm[PyTree]):
         return term
 
     def _mapped(self, function: Callable[..., PyTree], parameters: PyTree, *others: PyTree) -> PyTree:
-        want = _shapes(self._anchor)
+        want = _layout(self._anchor)
         for name, tree in zip(("parameters", "anchor", "gradients"), (parameters, *others), strict=False):
-            if _shapes(tree) != want:
-                raise ValueError(f"{name} must be shaped like the anchor, {want}, got {_shapes(tree)}")
+            if _layout(tree) != want:
+                raise ValueError(f"{name} must be shaped like the anchor, {_shown(want)}, got {_shown(_layout(tree))}")
         return jax.tree_util.tree_map(function, parameters, *others)
 
 
-def _shapes(tree: PyTree) -> PyTree:
-    return jax.tree_util.tree_map(np.shape, tree)
+def _layout(tree: PyTree) -> tuple[jax.tree_util.PyTreeDef, list[tuple[int, ...]]]:
+    leaves, structure = jax.tree_util.tree_flatten(tree)
+    return structure, [np.shape(leaf) for leaf in leaves]
+
+
+def _shown(layout: tuple[jax.tree_util.PyTreeDef, list[tuple[int, ...]]]) -> str:
+    structure, shapes = layout
+    return f"{structure} of shapes {shapes}"
 
 
 def _is_weight(leaf: jax.Array) -> bool:

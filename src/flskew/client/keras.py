@@ -177,7 +177,7 @@ class ProximalTerm(BaseProximalTerm[keras.Model]):
         self, grads: Sequence[keras.KerasTensor], trainable_variables: Sequence[keras.Variable] | None = None
     ) -> None:
         optimizer = self._optimizer
-        variables = optimizer._trainable_variables if trainable_variables is None else list(trainable_variables)
+        variables = self._model.trainable_weights if trainable_variables is None else list(trainable_variables)
         scale = getattr(optimizer, "loss_scale_factor", None) or 1.0
         type(optimizer).apply(optimizer, self._added(grads, variables, scale), trainable_variables)
 

@@ -126,9 +126,7 @@ def set_parameters(model: BaseEstimator, parameters: Sequence[NDArray[Any]]) -> 
     if hasattr(model, "coefs_"):
         model.coefs_[:], model.intercepts_[:] = arrays[::2], arrays[1::2]
     else:
-        model.coef_ = arrays[0]
-        # An intercept without dimensions is a number to scikit-learn.
-        model.intercept_ = arrays[1] if arrays[1].ndim else arrays[1][()]
+        model.coef_, model.intercept_ = arrays
 
 
 def complete_classes(
