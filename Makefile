@@ -1,6 +1,6 @@
 # Every target makes the environment it needs when there is none, and leaves it alone when it is up to date.
-#   .venv         demo, test, lint, types, docs, wheel, bench: no torch, no Ray
-#   .venv-all     test-all: every extra
+#   .venv         demo, test, lint, types, docs, wheel: no torch, TensorFlow, JAX or Ray
+#   .venv-all     test-all, bench: every extra
 #   .venv-oldest  test-oldest: the oldest versions that pyproject.toml claims
 
 PYTHON ?= python3
@@ -12,6 +12,7 @@ SHELL := bash
 
 EXAMPLE := examples/three-hospitals
 INPUTS := pyproject.toml src/flskew/_version.py
+LIGHT := not torch and not tensorflow and not jax and not ray and not mnist
 PIP := -m pip --disable-pip-version-check -qq install
 
 # Flower phones home, looks for updates and installs an app's dependencies unless told not to.
@@ -29,9 +30,9 @@ demo: .venv/installed-demo  ## three hospitals: train, print the table, write th
 	@echo "demo: three hospitals, alone and together"
 	@.venv/bin/python $(EXAMPLE)/run.py
 
-test: .venv/installed-dev  ## the tests that need neither torch, Ray nor MNIST
-	@echo "test: everything but the tests marked torch, ray and mnist"
-	@.venv/bin/python -m pytest -m "not torch and not ray and not mnist"
+test: .venv/installed-dev  ## the tests that need neither torch, TensorFlow, JAX, Ray nor MNIST
+	@echo "test: everything but the tests marked torch, tensorflow, jax, ray and mnist"
+	@.venv/bin/python -m pytest -m "$(LIGHT)"
 
 test-all: .venv-all/installed  ## every test with every extra; a skip is a failure (MNIST: FLSKEW_MNIST=folder)
 	@echo "test-all: every test, every extra; MNIST from $${FLSKEW_MNIST:-nowhere: its tests are left out}"
@@ -39,7 +40,7 @@ test-all: .venv-all/installed  ## every test with every extra; a skip is a failu
 
 test-oldest: .venv-oldest/installed  ## the tests of `make test` on the oldest versions the package claims
 	@echo "test-oldest: the tests of make test on the versions of requirements/oldest.txt"
-	@.venv-oldest/bin/python -m pytest -m "not torch and not ray and not mnist"
+	@.venv-oldest/bin/python -m pytest -m "$(LIGHT)"
 
 lint: .venv/installed-dev  ## ruff: style and format
 	@echo "lint: ruff"
@@ -59,9 +60,9 @@ wheel: .venv/installed-dev  ## build wheel and sdist, check them, and use the wh
 	@echo "wheel: build, contents, twine check, install, README"
 	@.venv/bin/python scripts/check_wheel.py
 
-bench: .venv/installed-dev  ## every benchmark, each against its peer in one run
+bench: .venv-all/installed  ## every benchmark, each against its peer in one run
 	@echo "bench: each figure is a ratio within one run"
-	@for script in benchmarks/*.py; do echo "== $$script"; .venv/bin/python "$$script"; done
+	@for script in benchmarks/*.py; do echo "== $$script"; .venv-all/bin/python "$$script"; done
 
 clean:  ## remove build outputs and caches; the environments stay
 	@echo "clean: build outputs and caches"
@@ -91,9 +92,10 @@ clean:  ## remove build outputs and caches; the environments stay
 	@.venv/bin/python $(PIP) -c requirements/constraints.txt -e '.[docs]'
 	@touch $@
 
-.venv-all/installed: $(INPUTS) requirements/constraints.txt | .venv-all/bin/python
+.venv-all/installed: $(INPUTS) requirements/constraints.txt requirements/frameworks.txt | .venv-all/bin/python
 	@echo "installing every extra into .venv-all"
-	@.venv-all/bin/python $(PIP) -c requirements/constraints.txt -e '.[dev,docs,plot,simulation,sklearn,torch]'
+	@.venv-all/bin/python $(PIP) -c requirements/constraints.txt -r requirements/frameworks.txt \
+	  -e '.[dev,docs,jax,keras,plot,simulation,sklearn,torch]'
 	@touch $@
 
 .venv-oldest/installed: $(INPUTS) requirements/oldest.txt | .venv-oldest/bin/python

@@ -21,12 +21,25 @@ os.environ.update(
     HF_HUB_OFFLINE="1",
     HF_DATASETS_OFFLINE="1",
     MPLBACKEND="agg",
+    KERAS_BACKEND="tensorflow",
+    TF_CPP_MIN_LOG_LEVEL="2",
+    JAX_PLATFORMS="cpu",
 )
 # The examples read it too: only a test that asks for MNIST may see it.
 MNIST_DIR = os.environ.pop("FLSKEW_MNIST", None)
 
 # `make test-all` has everything, so there a test that is passed over is a test that is missing.
 NO_SKIPS = bool(os.environ.get("FLSKEW_TEST_ALL"))
+
+# What each marker needs to be imported, and the extra that brings it.
+EXTRAS = {"ray": "simulation", "torch": "torch", "tensorflow": "keras", "jax": "jax"}
+
+# These import their framework at the top.
+collect_ignore = [
+    f"client/test_{module}.py"
+    for module, package in (("torch", "torch"), ("keras", "tensorflow"), ("jax", "jax"))
+    if not NO_SKIPS and importlib.util.find_spec(package) is None
+]
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
@@ -41,7 +54,7 @@ hypothesis.settings.load_profile("flskew")
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose extra is not installed."""
-    for marker, extra in (("ray", "simulation"), ("torch", "torch")):
+    for marker, extra in EXTRAS.items():
         if item.get_closest_marker(marker) and importlib.util.find_spec(marker) is None:
             pytest.skip(f"needs {marker}: pip install 'flskew[{extra}]'")
 

@@ -29,6 +29,8 @@ PAGES = [
     *sorted(ROOT.glob("examples/*/README.md")),
 ]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+# Pages whose blocks need what only `make test-all` installs.
+NEEDS = {"docs/frameworks.md": [pytest.mark.torch, pytest.mark.tensorflow, pytest.mark.jax]}
 FENCE = re.compile(r"^ *```(\w+)", re.MULTILINE)
 
 
@@ -87,7 +89,14 @@ EVALUATORS: dict[str, Callable[[Example], None]] = {
 BLOCKS = Sybil([CodeBlockParser(language, evaluator) for language, evaluator in EVALUATORS.items()])
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=name, marks=NEEDS.get(name, ()))
+        for page in PAGES
+        for name in [page.relative_to(ROOT).as_posix()]
+    ],
+)
 def test_every_code_block_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages are run from top to bottom in an empty folder, as a reader would."""
     monkeypatch.chdir(tmp_path)

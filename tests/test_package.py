@@ -26,6 +26,16 @@ MODULES = sorted(
     module.name for module in pkgutil.walk_packages(flskew.__path__, "flskew.") if not module.name.endswith(".__main__")
 )
 
+# The modules about frameworks, with the marker of what each needs. Their names stay in their modules, since each calls
+# its term ProximalTerm.
+FRAMEWORKS = {
+    "flskew.client.jax": [pytest.mark.jax],
+    "flskew.client.keras": [pytest.mark.tensorflow],
+    "flskew.client.sklearn": [],
+    "flskew.client.torch": [pytest.mark.torch],
+}
+MODULE = pytest.mark.parametrize("name", [pytest.param(name, marks=FRAMEWORKS.get(name, ())) for name in MODULES])
+
 # From top to bottom, as docs/contributing.md draws the house: a room imports from its own level or below.
 ROOMS = [
     {"simulation"},
@@ -45,6 +55,18 @@ def test_every_public_name_is_documented_and_nothing_else_is() -> None:
     page = (ROOT / "docs" / "reference.md").read_text("utf-8")
     documented = re.findall(r"^::: flskew\.(\w+)$", page, re.MULTILINE)
     assert sorted(documented) == PUBLIC
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks) for name, marks in FRAMEWORKS.items()])
+def test_every_name_of_a_module_about_a_framework_is_documented_with_an_example(name: str) -> None:
+    module = importlib.import_module(name)
+    page = (ROOT / "docs" / "reference.md").read_text("utf-8")
+    documented = re.findall(rf"^::: {re.escape(name)}\.(\w+)$", page, re.MULTILINE)
+    assert sorted(documented) == sorted(module.__all__)
+    assert {"get_parameters", "set_parameters", "ProximalTerm"} <= set(documented)
+    for exported in documented:
+        examples = docstring_examples(getattr(module, exported), f"{name}.{exported}", {})
+        assert any(example.name == f"{name}.{exported}" for example in examples), f"{exported} shows no example"
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -67,7 +89,7 @@ def test_the_example_of_a_public_name_runs_after_importing_the_public_names(name
     check(examples)
 
 
-@pytest.mark.parametrize("name", MODULES)
+@MODULE
 def test_the_examples_of_a_module_run(name: str) -> None:
     module = importlib.import_module(name)
     check(docstring_examples(module, name, vars(module)))
@@ -87,7 +109,7 @@ def check(examples: Iterator[doctest.DocTest] | list[doctest.DocTest]) -> None:
     assert runner.failures == 0, "".join(report)
 
 
-@pytest.mark.parametrize("name", MODULES)
+@MODULE
 def test_a_public_signature_says_what_it_takes(name: str) -> None:
     """Array types may have Any inside, but no parameter and no result of a public function is just Any."""
     module = importlib.import_module(name)
@@ -105,13 +127,26 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     """What it costs in time is measured by benchmarks/import_time.py."""
     code = "import sys, flskew; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     heavy = {"datasets", "flwr", "flwr_datasets", "matplotlib", "numpy", "pandas", "pyarrow", "ray", "sklearn", "torch"}
+    heavy |= {"jax", "keras", "tensorflow"}
     assert heavy & loaded_by(code) == set()
 
 
 def test_training_loads_no_data_set_library() -> None:
     code = "import sys, flskew; flskew.FedAvg, flskew.client_app, flskew.simulate, flskew.ProximalTerm; "
     code += "print(*sorted({name.split('.')[0] for name in sys.modules}))"
-    assert {"datasets", "flwr_datasets", "matplotlib", "pandas", "ray", "sklearn", "torch"} & loaded_by(code) == set()
+    heavy = {
+        "datasets",
+        "flwr_datasets",
+        "jax",
+        "keras",
+        "matplotlib",
+        "pandas",
+        "ray",
+        "sklearn",
+        "tensorflow",
+        "torch",
+    }
+    assert heavy & loaded_by(code) == set()
 
 
 def loaded_by(code: str) -> set[str]:
@@ -168,6 +203,8 @@ def test_the_oldest_versions_under_test_are_the_ones_claimed() -> None:
     [
         "matplotlib",
         "sklearn",
+        pytest.param("jax", marks=pytest.mark.jax),
+        pytest.param("keras", marks=pytest.mark.tensorflow),
         pytest.param("ray", marks=pytest.mark.ray),
         pytest.param("torch", marks=pytest.mark.torch),
     ],

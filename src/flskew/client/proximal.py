@@ -1,4 +1,4 @@
-"""FedProx's proximal term for NumPy parameters.
+"""FedProx's proximal term: what those of all frameworks share, and the one for NumPy parameters.
 
 Tian Li, Anit Kumar Sahu, Manzil Zaheer, Maziar Sanjabi, Ameet Talwalkar and Virginia Smith. Federated Optimization in
 Heterogeneous Networks. Proceedings of Machine Learning and Systems 2 (MLSys 2020), pages 429 to 450. arXiv 1812.06127.
@@ -10,18 +10,63 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ProximalTerm"]
+__all__ = ["BaseProximalTerm", "ProximalTerm", "checked_learning_rate"]
 
 # Flower's strategy sends the first; it was spelt the second way in its earlier releases.
 _KEYS = ("proximal-mu", "proximal_mu")
 
+Anchor = TypeVar("Anchor")
 
-class ProximalTerm:
+
+class BaseProximalTerm(Generic[Anchor]):
+    """What the proximal terms of all frameworks share: mu, and how the server's config gives it.
+
+    Args:
+        mu: The strength, finite and >= 0.
+        anchor: w_t, as the framework holds parameters.
+
+    Raises:
+        TypeError: mu is not a real number.
+        ValueError: mu is negative or not finite.
+    """
+
+    def __init__(self, mu: float, anchor: Anchor) -> None:
+        self._mu = _checked_mu("mu", mu)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, object], anchor: Anchor) -> Self:
+        """Return the term the server asked for: its config's "proximal-mu" or "proximal_mu", else mu = 0.
+
+        Args:
+            config: What `fit` was given.
+            anchor: What `fit` was given, or the model that was set to it.
+
+        Raises:
+            TypeError: mu is not a real number.
+            ValueError: Both spellings are there and differ, or mu is negative or not finite.
+
+        Example:
+            >>> from flskew import ProximalTerm
+            >>> ProximalTerm.from_config({"proximal-mu": 0.1}, []).mu
+            0.1
+        """
+        found = {key: _checked_mu(f"config[{key!r}]", config[key]) for key in _KEYS if key in config}
+        if len(set(found.values())) > 1:
+            raise ValueError(f"config gives mu twice and differently, {found}; keep {_KEYS[0]!r}")
+        return cls(next(iter(found.values()), 0.0), anchor)
+
+    @property
+    def mu(self) -> float:
+        """The strength."""
+        return self._mu
+
+
+class ProximalTerm(BaseProximalTerm[Sequence[NDArray[Any]]]):
     """FedProx's (mu/2)·||w - w_t||², which holds a client near the parameters it was sent.
 
     Make one at the start of `fit`, before the parameters change. Then, in each step, either add its gradient to the
@@ -54,35 +99,9 @@ class ProximalTerm:
     """
 
     def __init__(self, mu: float, anchor: Sequence[NDArray[Any]]) -> None:
-        self._mu = _checked_mu("mu", mu)
+        super().__init__(mu, anchor)
         self._anchor = [np.array(array) for array in anchor] if self._mu else []
         self._weights = [index for index, array in enumerate(self._anchor) if array.dtype.kind in "fc"]
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, object], anchor: Sequence[NDArray[Any]]) -> ProximalTerm:
-        """Return the term the server asked for: its config's "proximal-mu" or "proximal_mu", else mu = 0.
-
-        Args:
-            config: What `fit` was given.
-            anchor: The parameters `fit` was given.
-
-        Raises:
-            TypeError: mu is not a real number.
-            ValueError: Both spellings are there and differ, or mu is negative or not finite.
-
-        Example:
-            >>> ProximalTerm.from_config({"proximal-mu": 0.1}, []).mu
-            0.1
-        """
-        found = {key: _checked_mu(f"config[{key!r}]", config[key]) for key in _KEYS if key in config}
-        if len(set(found.values())) > 1:
-            raise ValueError(f"config gives mu twice and differently, {found}; keep {_KEYS[0]!r}")
-        return cls(next(iter(found.values()), 0.0), anchor)
-
-    @property
-    def mu(self) -> float:
-        """The strength."""
-        return self._mu
 
     def loss(self, parameters: Sequence[NDArray[Any]]) -> float:
         """Return (mu/2)·||w - w_t||², summed in float64.
@@ -125,13 +144,11 @@ class ProximalTerm:
             TypeError: A parameter is a scalar.
             ValueError: The parameters are not shaped like the anchor, or the learning rate is negative or not finite.
         """
-        if not (isinstance(learning_rate, numbers.Real) and math.isfinite(learning_rate) and learning_rate >= 0):
-            raise ValueError(f"learning_rate must be finite and >= 0, got {learning_rate!r}")
+        strength = checked_learning_rate(learning_rate) * self._mu
         if not self._mu:
             return
         self._check("parameters", parameters)
         _refuse_scalars("parameters", parameters)
-        strength = float(learning_rate) * self._mu
         for i in self._weights:
             w, w_t = parameters[i], self._anchor[i]
             # From the anchor outwards, so that w = w_t stays exactly where it is.
@@ -142,6 +159,18 @@ class ProximalTerm:
         want = [array.shape for array in self._anchor]
         if have != want:
             raise ValueError(f"{name} must be shaped like the anchor, {want}, got {have}")
+
+
+def checked_learning_rate(value: object) -> float:
+    """Return a learning rate as a float.
+
+    Raises:
+        ValueError: It is no number, negative or not finite.
+    """
+    rate = float(value) if isinstance(value, numbers.Real) else math.nan
+    if not (math.isfinite(rate) and rate >= 0):
+        raise ValueError(f"learning_rate must be finite and >= 0, got {value!r}")
+    return rate
 
 
 def _refuse_scalars(name: str, arrays: Sequence[object]) -> None:

@@ -1,0 +1,136 @@
+"""What the proximal term costs in a PyTorch training step, against autograd's form of it, all in one run.
+
+    python benchmarks/proximal.py              # half a minute; needs torch: pip install 'flskew[torch]'
+
+One step is forward, backward and SGD on a batch of 64 for a perceptron of 784-128-10. Steps without the term, with it,
+and with (mu/2)·||w - w_t||² as part of the loss are timed in turn, so the ratios hold on a noisy machine. After a turn
+the last two must be at the same weights. Writes a JSON file into --output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+LAYERS = (784, 128, 10)
+BATCH = 64
+MU = 0.1
+LEARNING_RATE = 0.01
+MOMENTUM = 0.9
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=60, help="how often the three forms take turns")
+    parser.add_argument("--steps", type=int, default=100, help="training steps in one turn")
+    parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    arguments = parser.parse_args()
+    if find_spec("torch") is None:
+        sys.exit("needs torch: pip install 'flskew[torch]'")
+
+    record = measure(arguments.rounds, arguments.steps, arguments.threads)
+    for name, value in record.items():
+        print(f"{name}: {value:.3g}" if isinstance(value, float) else f"{name}: {value}")
+    about = {"python": platform.python_version(), "machine": platform.machine()}
+    about |= {name: version(name) for name in ("flskew", "torch", "numpy")}
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    path = arguments.output / "proximal.json"
+    path.write_text(json.dumps({"about": about, "records": [record]}, indent=1) + "\n")
+    print(f"written: {path}")
+
+
+def measure(rounds: int, steps: int, threads: int) -> dict[str, object]:
+    """Time the three forms in turn; medians over the rounds, with the quartiles of each ratio."""
+    import torch
+
+    torch.set_num_threads(threads)
+    forms = {"plain": make_step("plain"), "term": make_step("term"), "autograd": make_step("autograd")}
+    seconds: dict[str, list[float]] = {name: [] for name in forms}
+    for turn in range(rounds + 1):
+        names = list(forms) if turn % 2 else list(forms)[::-1]
+        for name in names:
+            step, _ = forms[name]
+            start = time.perf_counter()
+            for _ in range(steps):
+                step()
+            if turn:  # the first turn warms up
+                seconds[name].append((time.perf_counter() - start) / steps)
+        if not turn:
+            apart = largest_difference(forms["term"][1], forms["autograd"][1])
+            if apart > 1e-5:
+                sys.exit(f"after {steps} steps the term and autograd are {apart} apart")
+    plain, term, autograd = (seconds[name] for name in ("plain", "term", "autograd"))
+    adds = [t / p - 1 for p, t in zip(plain, term, strict=True)]
+    autograd_adds = [a / p - 1 for p, a in zip(plain, autograd, strict=True)]
+    shares = [ours / theirs for ours, theirs in zip(adds, autograd_adds, strict=True)]
+    return {
+        "layers": LAYERS, "batch": BATCH, "threads": threads, "rounds": rounds, "steps": steps,
+        "plain_us": statistics.median(plain) * 1e6,
+        "term_adds": statistics.median(adds), "term_adds_quartiles": quartiles(adds),
+        "autograd_adds": statistics.median(autograd_adds), "autograd_adds_quartiles": quartiles(autograd_adds),
+        "term_over_autograd": statistics.median(shares), "term_over_autograd_quartiles": quartiles(shares),
+        "largest_difference": apart,
+    }  # fmt: skip
+
+
+def largest_difference(ours: nn.Module, theirs: nn.Module) -> float:
+    """The largest distance between two weights in the same place."""
+    return max((a - b).abs().max().item() for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+
+
+def quartiles(values: list[float]) -> tuple[float, float]:
+    """The first and the third."""
+    first, _, third = statistics.quantiles(values, n=4)
+    return round(first, 3), round(third, 3)
+
+
+def make_step(form: str) -> tuple[Callable[[], None], nn.Module]:
+    """A training step of one form, and its model; all forms start from the same weights and take the same batch."""
+    import torch
+    from torch import nn
+
+    from flskew.client.torch import ProximalTerm
+
+    rng = torch.Generator().manual_seed(0)
+    model = nn.Sequential(nn.Linear(*LAYERS[:2]), nn.ReLU(), nn.Linear(*LAYERS[1:]))
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(0.05 * torch.randn(weight.shape, generator=rng))
+    images, labels = torch.rand(BATCH, LAYERS[0], generator=rng), torch.randint(LAYERS[-1], (BATCH,), generator=rng)
+    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
+    if form == "term":
+        ProximalTerm(MU, model).attach(optimizer)
+    anchor = [weight.detach().clone() for weight in model.parameters()]
+
+    def loss() -> torch.Tensor:
+        entropy = nn.functional.cross_entropy(model(images), labels)
+        if form != "autograd":
+            return entropy
+        distance = sum(((w - w_t) ** 2).sum() for w, w_t in zip(model.parameters(), anchor, strict=True))
+        return entropy + MU / 2 * distance
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+
+    return step, model
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+"""JAX: the leaves of any pytree as arrays, and FedProx's proximal term as pure functions.
+
+Parameters of flax (linen's dictionaries, the state of an nnx module), Haiku, Equinox or your own are all pytrees, so
+nothing but JAX is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from flskew.client.arrays import Slot, fit_into, private_copy
+from flskew.client.proximal import BaseProximalTerm, checked_learning_rate
+from flskew.parameters import Parameters
+
+__all__ = ["ProximalTerm", "get_parameters", "set_parameters"]
+
+PyTree: TypeAlias = Any
+"""Arrays in any nesting that JAX knows."""
+
+
+def get_parameters(tree: PyTree) -> Parameters:
+    """Return the leaves of a pytree in JAX's order, as arrays of their own.
+
+    bfloat16 and float8 go as float32, which holds them exactly; `set_parameters` turns them back.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flskew.client.jax import get_parameters
+        >>> get_parameters({"w": jnp.ones(2), "b": jnp.zeros(())})
+        [array(0., dtype=float32), array([1., 1.], dtype=float32)]
+    """
+    return [private_copy(np.asarray(leaf)) for leaf in jax.tree_util.tree_leaves(tree)]
+
+
+def set_parameters(tree: PyTree, parameters: Sequence[NDArray[Any]]) -> PyTree:
+    """Return a pytree like `tree` with other arrays in it, in the same order; dtypes and devices stay as they are.
+
+    Args:
+        tree: Gives the structure; it is not changed.
+        parameters: As many as the tree has leaves, with the same shapes.
+
+    Raises:
+        ParametersError: Too many or too few, or one has another shape or a dtype that does not fit; it names the leaf.
+
+    Example:
+        >>> import jax.numpy as jnp, numpy as np
+        >>> from flskew.client.jax import set_parameters
+        >>> set_parameters({"w": jnp.ones(2), "b": jnp.zeros(())}, [np.array(3.0), np.array([1.0, 2.0])])
+        {'b': Array(3., dtype=float32), 'w': Array([1., 2.], dtype=float32)}
+    """
+    paths, structure = jax.tree_util.tree_flatten_with_path(tree)
+    leaves = [leaf for _, leaf in paths]
+    slots = [Slot(jax.tree_util.keystr(path), np.shape(leaf), _numpy_dtype(leaf)) for path, leaf in paths]
+    made = [_like(leaf, array) for leaf, array in zip(leaves, fit_into(slots, parameters), strict=True)]
+    return jax.tree_util.tree_unflatten(structure, made)
+
+
+class Transformation(Protocol):
+    """What `ProximalTerm.attach` wraps: any gradient transformation of Optax, or one made like it."""
+
+    init: Callable[..., PyTree]
+    update: Callable[..., tuple[PyTree, PyTree]]
+
+
+class GradientTransformation(NamedTuple):
+    """A pair of functions as Optax defines them; it goes wherever an Optax optimizer does."""
+
+    init: Callable[[PyTree], PyTree]
+    update: Callable[..., tuple[PyTree, PyTree]]
+
+
+@jax.tree_util.register_pytree_node_class
+class ProximalTerm(BaseProximalTerm[PyTree]):
+    """FedProx's (mu/2)·||w - w_t||² on a pytree of parameters, as pure functions.
+
+    Either attach it to an Optax optimizer, or add `loss` to the loss, or pass the gradient through `add_gradient`. All
+    of it can be compiled. The term is itself a pytree of its anchor, with mu as part of the structure: handed to a
+    compiled step as an argument, the next round's anchor needs no new compilation, and mu = 0, which is FedAvg, leaves
+    nothing to compile. Leaves that are no floats, such as counters or keys, take no part.
+
+    Args:
+        mu: The strength, finite and >= 0.
+        anchor: w_t, the parameters as they came; copied, so their memory may be donated.
+
+    Raises:
+        TypeError: mu is not a real number.
+        ValueError: mu is negative or not finite.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from flskew.client.jax import ProximalTerm
+        >>> term = ProximalTerm(mu=0.5, anchor={"w": jnp.zeros(2)})
+        >>> w = {"w": jnp.array([1.0, 2.0])}
+        >>> term.loss(w)  # 0.5 / 2 * (1**2 + 2**2)
+        Array(1.25, dtype=float32)
+        >>> jax.jit(lambda term, w, g: term.add_gradient(w, g))(term, w, {"w": jnp.ones(2)})
+        {'w': Array([1.5, 2. ], dtype=float32)}
+    """
+
+    def __init__(self, mu: float, anchor: PyTree) -> None:
+        super().__init__(mu, anchor)
+        self._anchor = jax.tree_util.tree_map(_copy_of_weight, anchor) if self._mu else None
+
+    def loss(self, parameters: PyTree) -> jax.Array:
+        """Return (mu/2)·||w - w_t||², a scalar that JAX can differentiate.
+
+        Raises:
+            ValueError: The parameters are not shaped like the anchor.
+        """
+        if not self._mu:
+            return jnp.zeros(())
+        pulls = jax.tree_util.tree_leaves(self._mapped(_squares, parameters, self._anchor))
+        return self._mu / 2 * sum(pulls, jnp.zeros(()))
+
+    def add_gradient(self, parameters: PyTree, gradients: PyTree) -> PyTree:
+        """Return the gradients plus mu·(w - w_t).
+
+        Raises:
+            ValueError: Parameters or gradients are not shaped like the anchor.
+        """
+        if not self._mu:
+            return gradients
+        return self._mapped(
+            lambda w, w_t, g: g + self._mu * (w - w_t) if _is_weight(w) else g, parameters, self._anchor, gradients
+        )
+
+    def step(self, parameters: PyTree, learning_rate: float) -> PyTree:
+        """Return the parameters after one exact proximal step, (w + lr·mu·w_t) / (1 + lr·mu).
+
+        Args:
+            parameters: w.
+            learning_rate: That of the update before, finite and >= 0.
+
+        Raises:
+            ValueError: The learning rate is negative or not finite, or the parameters are not shaped like the anchor.
+        """
+        strength = checked_learning_rate(learning_rate) * self._mu
+        if not self._mu:
+            return parameters
+        return self._mapped(
+            lambda w, w_t: w_t + (w - w_t) / (1 + strength) if _is_weight(w) else w, parameters, self._anchor
+        )
+
+    def attach(self, optimizer: Transformation) -> GradientTransformation:
+        """Return an optimizer that adds the term to the gradients before `optimizer` sees them.
+
+        The anchor travels in the optimizer's state, from `init` on, so a compiled step takes it from there. `update`
+        needs the parameters as its third argument.
+
+        Example:
+            >>> import jax.numpy as jnp, optax
+            >>> from flskew.client.jax import ProximalTerm
+            >>> w = {"w": jnp.array([2.0])}
+            >>> optimizer = ProximalTerm(mu=0.5, anchor={"w": jnp.zeros(1)}).attach(optax.sgd(0.1))
+            >>> updates, state = optimizer.update({"w": jnp.ones(1)}, optimizer.init(w), w)
+            >>> optax.apply_updates(w, updates)  # 2 - 0.1 * (1 + 0.5 * 2)
+            {'w': Array([1.8], dtype=float32)}
+        """
+
+        def init(parameters: PyTree) -> PyTree:
+            return self, optimizer.init(parameters)
+
+        def update(
+            gradients: PyTree, state: PyTree, parameters: PyTree = None, **extra: PyTree
+        ) -> tuple[PyTree, PyTree]:
+            term, inner = state
+            if parameters is None:
+                raise ValueError("the term needs the parameters: call update(gradients, state, parameters)")
+            updates, inner = optimizer.update(term.add_gradient(parameters, gradients), inner, parameters, **extra)
+            return updates, (term, inner)
+
+        return GradientTransformation(init, update)
+
+    def tree_flatten(self) -> tuple[tuple[PyTree], float]:
+        """Return the anchor and mu, as JAX asks of a pytree."""
+        return (self._anchor,), self._mu
+
+    @classmethod
+    def tree_unflatten(cls, mu: float, children: tuple[PyTree]) -> ProximalTerm:
+        """Return the term of an anchor, which may be whatever JAX puts in the place of arrays."""
+        term = object.__new__(cls)
+        term._mu = mu
+        (term._anchor,) = children
+        return term
+
+    def _mapped(self, function: Callable[..., PyTree], parameters: PyTree, *others: PyTree) -> PyTree:
+        want = _shapes(self._anchor)
+        for name, tree in zip(("parameters", "anchor", "gradients"), (parameters, *others), strict=False):
+            if _shapes(tree) != want:
+                raise ValueError(f"{name} must be shaped like the anchor, {want}, got {_shapes(tree)}")
+        return jax.tree_util.tree_map(function, parameters, *others)
+
+
+def _shapes(tree: PyTree) -> PyTree:
+    return jax.tree_util.tree_map(np.shape, tree)
+
+
+def _is_weight(leaf: jax.Array) -> bool:
+    return bool(jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.inexact))
+
+
+def _copy_of_weight(leaf: jax.Array) -> jax.Array:
+    return jnp.array(leaf) if _is_weight(leaf) else leaf
+
+
+def _squares(w: jax.Array, w_t: jax.Array) -> jax.Array:
+    return jnp.sum(jnp.square(jnp.abs(w - w_t))) if _is_weight(w) else jnp.zeros(())
+
+
+def _numpy_dtype(leaf: jax.Array) -> np.dtype[Any]:
+    dtype = np.dtype(jnp.asarray(leaf).dtype)
+    return np.dtype(np.float32) if dtype.kind == "V" else dtype
+
+
+def _like(leaf: jax.Array, array: NDArray[Any]) -> jax.Array:
+    made: jax.Array = jnp.array(array, dtype=jnp.asarray(leaf).dtype)
+    if isinstance(leaf, jax.Array):
+        made = jax.device_put(made, leaf.sharding)
+    return made

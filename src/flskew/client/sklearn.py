@@ -1,0 +1,258 @@
+"""scikit-learn's linear models and perceptrons as arrays, before their first fit too, and FedProx's proximal step.
+
+Tested with SGDClassifier, SGDRegressor, LogisticRegression, LinearRegression, MLPClassifier and MLPRegressor; what has
+`coef_` and `intercept_`, or `coefs_` and `intercepts_`, works alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+from sklearn.base import BaseEstimator, clone, is_classifier
+
+from flskew.client import proximal
+from flskew.client.arrays import Slot, fit_into, private_copy
+from flskew.parameters import Parameters
+
+__all__ = ["ProximalTerm", "complete_classes", "get_parameters", "prepare", "set_parameters"]
+
+Class: TypeAlias = int | str | np.generic
+
+# Fits a perceptron and leaves its random weights where they are: no weight feels a step of this size.
+_STANDSTILL = {"solver": "sgd", "learning_rate_init": 1e-300, "early_stopping": False}
+
+
+def prepare(
+    model: BaseEstimator,
+    num_features: int,
+    *,
+    classes: Iterable[Class] | None = None,
+    num_outputs: int = 1,
+    dtype: DTypeLike = np.float64,
+) -> None:
+    """Give a model that has seen no data its shapes, its classes and weights to start from.
+
+    Linear models start at zero. Perceptrons start at scikit-learn's random weights, drawn with the model's
+    `random_state`, or with 0 where that is None: the global generator is let be. A model prepared so can be set, read,
+    asked to predict, and trained with `partial_fit` on rows of only some of the classes.
+
+    Args:
+        model: Changed in place; its hyper-parameters stay.
+        num_features: Columns of the rows to come, >= 1.
+        classes: For a classifier, every class there is on any client, two or more.
+        num_outputs: For a regressor, columns of the targets.
+        dtype: That of the rows to come; some models refuse rows of another.
+
+    Raises:
+        TypeError: The model has no weights that `get_parameters` knows.
+        ValueError: A classifier without two classes, a regressor with some, or averaged weights.
+
+    Example:
+        >>> import numpy as np
+        >>> from sklearn.linear_model import SGDClassifier
+        >>> from flskew.client.sklearn import prepare
+        >>> model = SGDClassifier(loss="log_loss", random_state=0)
+        >>> prepare(model, num_features=4, classes=range(10))
+        >>> model.partial_fit(np.eye(4), [3, 5, 3, 5]).coef_.shape  # two of the ten
+        (10, 4)
+    """
+    labels = np.unique(np.array([] if classes is None else list(classes)))
+    if is_classifier(model) and labels.size < 2:
+        raise ValueError(
+            f"classes must name every class on any client, two or more, got {labels.tolist()}; e.g. classes=range(10)"
+        )
+    if not is_classifier(model) and classes is not None:
+        raise ValueError(f"{type(model).__name__} is no classifier; leave classes out")
+    _refuse_averages(model)
+    targets = labels if classes is not None else np.zeros((2, num_outputs) if num_outputs > 1 else 2)
+    rows = np.zeros((len(targets), num_features), dtype)
+    scratch = _fitted_copy(model, rows, targets, labels)
+    own = model.get_params(deep=False).keys()
+    for name, value in vars(scratch).items():
+        # The optimizer is made anew when there are rows to train on.
+        if name not in own and name != "_optimizer":
+            setattr(model, name, value)
+
+
+def get_parameters(model: BaseEstimator) -> Parameters:
+    """Return a model's weights as arrays of their own.
+
+    `coef_` and `intercept_`, or, layer by layer, `coefs_[i]` and `intercepts_[i]`.
+
+    Raises:
+        TypeError: The model has no such weights, or has them only after `prepare` or a fit.
+        ValueError: A model with averaged weights.
+
+    Example:
+        >>> from sklearn.neural_network import MLPClassifier
+        >>> from flskew.client.sklearn import get_parameters, prepare
+        >>> model = MLPClassifier(hidden_layer_sizes=(8,), random_state=0)
+        >>> prepare(model, num_features=4, classes=["cat", "dog", "fox"])
+        >>> [array.shape for array in get_parameters(model)]
+        [(4, 8), (8,), (8, 3), (3,)]
+    """
+    return [private_copy(array) for _, array in _arrays(model)]
+
+
+def set_parameters(model: BaseEstimator, parameters: Sequence[NDArray[Any]]) -> None:
+    """Put arrays in the place of a model's weights, in the order of `get_parameters`; its dtypes stay as they are.
+
+    Args:
+        model: Prepared or fitted; changed only if every array fits.
+        parameters: As many as `get_parameters` returns, with the same shapes.
+
+    Raises:
+        ParametersError: Too many or too few, or one has another shape or a dtype that does not fit; it names the array.
+        TypeError: The model has no such weights, or has them only after `prepare` or a fit.
+        ValueError: A model with averaged weights.
+
+    Example:
+        >>> import numpy as np
+        >>> from sklearn.linear_model import LinearRegression
+        >>> from flskew.client.sklearn import prepare, set_parameters
+        >>> model = LinearRegression()
+        >>> prepare(model, num_features=2)
+        >>> set_parameters(model, [np.array([1.0, 2.0]), np.array(3.0)])
+        >>> model.predict([[1.0, 1.0]])
+        array([6.])
+    """
+    named = _arrays(model)
+    fitting = fit_into([Slot(name, array.shape, array.dtype) for name, array in named], parameters)
+    # scikit-learn trains in place, and the caller's arrays are the caller's.
+    arrays = [private_copy(array) for array in fitting]
+    if hasattr(model, "coefs_"):
+        model.coefs_[:], model.intercepts_[:] = arrays[::2], arrays[1::2]
+    else:
+        model.coef_ = arrays[0]
+        # An intercept without dimensions is a number to scikit-learn.
+        model.intercept_ = arrays[1] if arrays[1].ndim else arrays[1][()]
+
+
+def complete_classes(
+    model: BaseEstimator, rows: ArrayLike, labels: ArrayLike
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]:
+    """Return rows, labels and sample weights for `fit`, with a row of weight 0 for each class that is missing.
+
+    `LogisticRegression.fit` takes its classes from the labels, so a client that lacks one would end with fewer weights
+    than the others. A row without weight keeps the class and changes no loss. `partial_fit` needs nothing of the kind.
+
+    Args:
+        model: Prepared or fitted with every class.
+        rows: (n, num_features).
+        labels: (n,), of the model's classes.
+
+    Example:
+        >>> import numpy as np
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from flskew.client.sklearn import complete_classes, prepare
+        >>> model = LogisticRegression(warm_start=True)
+        >>> prepare(model, num_features=2, classes=[0, 1, 2])
+        >>> model.fit(*complete_classes(model, np.eye(2), [0, 2])).coef_.shape
+        (3, 2)
+    """
+    rows, labels = np.asarray(rows), np.asarray(labels)
+    missing = np.setdiff1d(model.classes_, labels)
+    weights = np.concatenate([np.ones(len(labels)), np.zeros(len(missing))])
+    return (
+        np.concatenate([rows, np.zeros((len(missing), *rows.shape[1:]), rows.dtype)]),
+        np.concatenate([labels, missing]),
+        weights,
+    )
+
+
+class ProximalTerm(proximal.BaseProximalTerm[BaseEstimator]):
+    """FedProx's (mu/2)·||w - w_t||² for learners that show no gradients: an exact proximal step after each update.
+
+    Make one in `fit`, when the server's parameters are set; call `step` after every `partial_fit`. mu = 0 is FedAvg and
+    costs nothing.
+
+    Args:
+        mu: The strength, finite and >= 0.
+        anchor: The model, holding w_t, the parameters as they came; they are copied.
+
+    Raises:
+        TypeError: mu is not a real number.
+        ValueError: mu is negative or not finite.
+
+    Example:
+        >>> import numpy as np
+        >>> from sklearn.linear_model import SGDRegressor
+        >>> from flskew.client.sklearn import ProximalTerm, prepare
+        >>> model = SGDRegressor(learning_rate="constant", eta0=0.1, alpha=0.0, fit_intercept=False, random_state=0)
+        >>> prepare(model, num_features=1)
+        >>> term = ProximalTerm(mu=2.5, anchor=model)
+        >>> model.partial_fit(np.ones((1, 1)), [1.0]).coef_  # 0 - 0.1 * (0 - 1)
+        array([0.1])
+        >>> term.step(learning_rate=0.1)
+        >>> model.coef_  # 0.1 / (1 + 0.1 * 2.5)
+        array([0.08])
+    """
+
+    def __init__(self, mu: float, anchor: BaseEstimator) -> None:
+        super().__init__(mu, anchor)
+        self._model = anchor
+        self._term = proximal.ProximalTerm(mu, get_parameters(anchor) if self._mu else [])
+
+    def loss(self) -> float:
+        """Return (mu/2)·||w - w_t||², summed in float64."""
+        return self._term.loss(get_parameters(self._model)) if self._mu else 0.0
+
+    def step(self, learning_rate: float) -> None:
+        """Take one exact proximal step: w becomes (w + lr·mu·w_t) / (1 + lr·mu).
+
+        Args:
+            learning_rate: The sum of those of the updates since the last step: for a perceptron one for each batch,
+                for `SGDClassifier` and `SGDRegressor` one for each row; finite and >= 0.
+
+        Raises:
+            ValueError: It is negative or not finite.
+        """
+        parameters = get_parameters(self._model) if self._mu else []
+        self._term.step(parameters, learning_rate)
+        if self._mu:
+            set_parameters(self._model, parameters)
+
+
+def _fitted_copy(
+    model: BaseEstimator, rows: NDArray[Any], targets: NDArray[Any], labels: NDArray[Any]
+) -> BaseEstimator:
+    """Fit a copy to nothing, so that scikit-learn itself sets up what this version of it wants, and undo the fit."""
+    scratch = clone(model)
+    settings = scratch.get_params(deep=False)
+    is_perceptron = "hidden_layer_sizes" in settings
+    changes: dict[str, object] = dict(_STANDSTILL) if is_perceptron else {}
+    if settings.get("random_state", 0) is None:
+        changes["random_state"] = 0
+    scratch.set_params(**changes)
+    if hasattr(scratch, "partial_fit"):
+        scratch.partial_fit(rows, targets, **({"classes": labels} if labels.size else {}))
+    else:
+        scratch.fit(rows, targets)
+    if is_perceptron:
+        scratch.t_, scratch.n_iter_, scratch.loss_curve_, scratch.best_loss_ = 0, 0, [], np.inf
+        return scratch
+    for _, array in _arrays(scratch):
+        array[...] = 0
+    if hasattr(scratch, "t_"):
+        scratch.t_ = 1.0
+    return scratch
+
+
+def _arrays(model: BaseEstimator) -> list[tuple[str, NDArray[Any]]]:
+    _refuse_averages(model)
+    if hasattr(model, "coefs_"):
+        layers = enumerate(zip(model.coefs_, model.intercepts_, strict=True))
+        return [pair for i, (w, b) in layers for pair in ((f"coefs_[{i}]", w), (f"intercepts_[{i}]", b))]
+    if not hasattr(model, "coef_"):
+        raise TypeError(f"{type(model).__name__} has neither coef_ nor coefs_; call prepare, unless it never has them")
+    return [("coef_", model.coef_), ("intercept_", np.asarray(model.intercept_))]
+
+
+def _refuse_averages(model: BaseEstimator) -> None:
+    if getattr(model, "average", False):
+        raise ValueError(
+            f"average={model.average!r}: scikit-learn trains weights that it does not show; use average=False"
+        )

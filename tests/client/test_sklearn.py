@@ -1,0 +1,286 @@
+"""scikit-learn: models that have seen no data, arrays in and out of them, and the proximal step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier, SGDRegressor
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+from flskew import ProximalTerm as NumPyTerm
+from flskew.client.sklearn import ProximalTerm, complete_classes, get_parameters, prepare, set_parameters
+from flskew.parameters import ParametersError
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.standard_normal((60, 4)), np.arange(60) % 5
+
+MODELS: dict[str, Callable[[], BaseEstimator]] = {
+    "SGDClassifier": lambda: SGDClassifier(loss="log_loss", random_state=3),
+    "LogisticRegression": lambda: LogisticRegression(warm_start=True, max_iter=200),
+    "MLPClassifier": lambda: MLPClassifier(hidden_layer_sizes=(6, 3), random_state=3),
+    "MLPClassifier sgd": lambda: MLPClassifier(hidden_layer_sizes=6, solver="sgd", random_state=3),
+    "MLPClassifier lbfgs": lambda: MLPClassifier(hidden_layer_sizes=6, solver="lbfgs", random_state=3),
+    "SGDRegressor": lambda: SGDRegressor(random_state=3),
+    "LinearRegression": LinearRegression,
+    "MLPRegressor": lambda: MLPRegressor(hidden_layer_sizes=(6,), random_state=3),
+}
+ALL = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+
+
+def prepared(make: Callable[[], BaseEstimator], classes: object = range(5)) -> BaseEstimator:
+    model = make()
+    prepare(model, 4, **({"classes": classes} if is_classifier(model) else {}))
+    return model
+
+
+def ones_more(model: BaseEstimator) -> list[np.ndarray]:
+    return [array + 1 for array in get_parameters(model)]
+
+
+def assert_equal(ours: list[np.ndarray], theirs: list[np.ndarray]) -> None:
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a, b, strict=True)
+
+
+@ALL
+def test_a_model_that_has_seen_no_data_has_the_shapes_that_a_fit_gives_it(make: Callable[[], BaseEstimator]) -> None:
+    model, fitted = prepared(make), make()
+    fitted.set_params(**({"max_iter": 2000} if "max_iter" in fitted.get_params() else {}))
+    fitted.fit(X, Y)
+    ours, theirs = get_parameters(model), get_parameters(fitted)
+    assert [(a.shape, a.dtype) for a in ours] == [(a.shape, a.dtype) for a in theirs]
+
+
+@ALL
+def test_a_prepared_model_can_be_set_and_predicts_with_what_was_set(make: Callable[[], BaseEstimator]) -> None:
+    model, other = prepared(make), prepared(make)
+    set_parameters(other, ones_more(model))
+    assert_equal(get_parameters(other), ones_more(model))
+    assert other.predict(X).shape == (60,)
+    set_parameters(model, get_parameters(other))
+    np.testing.assert_array_equal(model.predict(X), other.predict(X))
+
+
+@pytest.mark.parametrize("name", ["SGDClassifier", "LogisticRegression", "SGDRegressor", "LinearRegression"])
+def test_linear_models_start_at_zero(name: str) -> None:
+    assert all(not array.any() for array in get_parameters(prepared(MODELS[name])))
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+def test_perceptrons_start_at_scikit_learns_own_weights_of_their_seed(solver: str) -> None:
+    def make(seed: int | None) -> MLPClassifier:
+        return MLPClassifier(hidden_layer_sizes=(6,), solver=solver, random_state=seed)
+
+    # A fit whose steps are too small to be felt shows the weights it began with.
+    begun = MLPClassifier(hidden_layer_sizes=(6,), solver="sgd", learning_rate_init=1e-300, random_state=3)
+    begun.partial_fit(X, Y, classes=range(5))
+    assert_equal(get_parameters(prepared(lambda: make(3))), get_parameters(begun))
+    first, second = (get_parameters(prepared(lambda seed=seed: make(seed))) for seed in (3, 4))
+    assert np.abs(first[0] - second[0]).max() > 0.1
+    assert_equal(get_parameters(prepared(lambda: make(None))), get_parameters(prepared(lambda: make(0))))
+
+
+def test_preparing_leaves_the_global_generator_where_it_is() -> None:
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    for make in (SGDClassifier, LogisticRegression, MLPClassifier, SGDRegressor, MLPRegressor):
+        prepared(make)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+@ALL
+def test_preparing_keeps_the_hyper_parameters(make: Callable[[], BaseEstimator]) -> None:
+    assert prepared(make).get_params() == make().get_params()
+
+
+@pytest.mark.parametrize("name", ["SGDClassifier", "MLPClassifier", "MLPClassifier sgd"])
+def test_a_prepared_classifier_trains_on_rows_of_one_class_and_keeps_the_shapes(name: str) -> None:
+    model = prepared(MODELS[name])
+    shapes = [array.shape for array in get_parameters(model)]
+    before = get_parameters(model)
+    model.partial_fit(X[Y == 2], Y[Y == 2])
+    assert [array.shape for array in get_parameters(model)] == shapes
+    assert any((a != b).any() for a, b in zip(get_parameters(model), before, strict=True))
+    assert set(model.predict(X)) <= set(range(5))
+
+
+def test_a_prepared_sgd_classifier_trains_as_one_that_was_told_its_classes() -> None:
+    ours, theirs = prepared(MODELS["SGDClassifier"]), MODELS["SGDClassifier"]()
+    ours.partial_fit(X, Y)
+    theirs.partial_fit(X, Y, classes=range(5))
+    assert_equal(get_parameters(ours), get_parameters(theirs))
+
+
+def test_classes_may_be_text_and_come_in_any_order() -> None:
+    model = prepared(MODELS["SGDClassifier"], ["dog", "cat", "fox"])
+    assert model.classes_.tolist() == ["cat", "dog", "fox"]
+    assert model.partial_fit(X[:2], ["fox", "cat"]).predict(X).shape == (60,)
+
+
+@pytest.mark.parametrize("name", ["SGDClassifier", "LogisticRegression", "MLPClassifier"])
+def test_two_classes_are_one_row_of_weights(name: str) -> None:
+    model = prepared(MODELS[name], [0, 1])
+    assert get_parameters(model)[-1].shape == (1,)
+    set_parameters(model, ones_more(model))
+    assert set(model.predict(X)) <= {0, 1}
+
+
+@pytest.mark.parametrize("make", [LinearRegression, lambda: MLPRegressor(hidden_layer_sizes=6, random_state=0)])
+def test_a_regressor_may_have_several_outputs(make: Callable[[], BaseEstimator]) -> None:
+    model = make()
+    prepare(model, 4, num_outputs=3)
+    set_parameters(model, ones_more(model))
+    assert model.predict(X).shape == (60, 3)
+
+
+def test_rows_of_float32_are_taken_by_a_model_prepared_for_them() -> None:
+    model = SGDClassifier(random_state=0)
+    prepare(model, 4, classes=range(5), dtype=np.float32)
+    assert {a.dtype.name for a in get_parameters(model.partial_fit(X.astype(np.float32), Y))} == {"float32"}
+
+
+@ALL
+def test_training_does_not_change_arrays_that_were_taken_out_or_put_in(make: Callable[[], BaseEstimator]) -> None:
+    model = prepared(make)
+    given = ones_more(model)
+    set_parameters(model, given)
+    taken = get_parameters(model)
+    copies = [array.copy() for array in taken]
+    getattr(model, "partial_fit", model.fit)(X, Y)
+    assert_equal(taken, copies)
+    assert_equal(given, copies)
+
+
+def test_an_array_that_does_not_fit_is_named_and_nothing_is_changed() -> None:
+    model = prepared(MODELS["MLPClassifier"])
+    before, arrays = get_parameters(model), ones_more(model)
+    with pytest.raises(ParametersError, match=r"the model has 6 arrays, coefs_\[0\], intercepts_\[0\], .*; got 5"):
+        set_parameters(model, arrays[:-1])
+    arrays[3] = np.zeros(1)  # would broadcast
+    with pytest.raises(ParametersError, match=r"array 'intercepts_\[1\]': the model has shape \(3,\), got \(1,\)"):
+        set_parameters(model, arrays)
+    assert_equal(get_parameters(model), before)
+
+
+@ALL
+def test_a_model_that_has_seen_no_data_and_was_not_prepared_is_refused(make: Callable[[], BaseEstimator]) -> None:
+    with pytest.raises(TypeError, match="has neither coef_ nor coefs_; call prepare"):
+        get_parameters(make())
+
+
+def test_a_model_without_weights_is_refused() -> None:
+    with pytest.raises(TypeError, match="RandomForestClassifier has neither coef_ nor coefs_"):
+        prepare(RandomForestClassifier(n_estimators=1), 4, classes=[0, 1])
+
+
+@pytest.mark.parametrize("classes", [None, [], [3], [3, 3]])
+def test_a_classifier_without_two_classes_is_refused(classes: list[int] | None) -> None:
+    with pytest.raises(ValueError, match="classes must name every class on any client, two or more, got"):
+        prepare(SGDClassifier(), 4, classes=classes)
+
+
+def test_classes_for_a_regressor_are_refused() -> None:
+    with pytest.raises(ValueError, match="LinearRegression is no classifier; leave classes out"):
+        prepare(LinearRegression(), 4, classes=[0, 1])
+
+
+def test_averaged_weights_are_refused() -> None:
+    with pytest.raises(ValueError, match="average=True: scikit-learn trains weights that it does not show"):
+        prepare(SGDClassifier(average=True), 4, classes=[0, 1])
+    with pytest.raises(ValueError, match="average=5"):
+        get_parameters(SGDClassifier(average=5).fit(X, Y))
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+def test_rows_without_weight_keep_the_missing_classes_and_change_no_loss(solver: str) -> None:
+    def make() -> LogisticRegression:
+        # Without an intercept the optimum of a class that is missing is finite.
+        model = LogisticRegression(solver=solver, warm_start=True, fit_intercept=False, tol=1e-10, max_iter=5000)
+        prepare(model, 4, classes=range(5))
+        return model
+
+    here = Y < 3
+    model = make().fit(*complete_classes(make(), X[here], Y[here]))
+    assert model.classes_.tolist() == [0, 1, 2, 3, 4]
+    w = model.coef_.ravel()
+
+    def objective(w: np.ndarray) -> float:
+        """What LogisticRegression minimises, C = 1, over the rows that are there and all five classes."""
+        logits = X[here] @ w.reshape(5, 4).T
+        chosen = logits[np.arange(here.sum()), Y[here]]
+        return float((np.log(np.exp(logits).sum(1)) - chosen).sum() + (w**2).sum() / 2)
+
+    slopes = [(objective(w + s) - objective(w - s)) / 2e-5 for s in np.eye(20) * 1e-5]
+    np.testing.assert_allclose(slopes, 0, atol=1e-3)
+
+
+def test_a_client_with_one_class_can_fit_a_logistic_regression() -> None:
+    model = prepared(MODELS["LogisticRegression"])
+    rows, labels, weights = complete_classes(model, X[Y == 2], Y[Y == 2])
+    assert (rows.shape, weights.sum()) == ((16, 4), 12)
+    assert model.fit(rows, labels, weights).coef_.shape == (5, 4)
+
+
+@ALL
+def test_a_step_is_that_of_the_numpy_term_on_the_models_arrays(make: Callable[[], BaseEstimator]) -> None:
+    model = prepared(make)
+    anchor = get_parameters(model)
+    term = ProximalTerm(0.5, model)
+    set_parameters(model, ones_more(model))
+    expected, reference = [np.array(array) for array in get_parameters(model)], NumPyTerm(0.5, anchor)
+    assert term.loss() == pytest.approx(0.5 / 2 * sum(array.size for array in anchor))
+    reference.step(expected, 0.3)
+    term.step(0.3)
+    assert_equal(get_parameters(model), expected)
+
+
+def test_partial_fit_with_steps_goes_where_proximal_gradient_descent_goes() -> None:
+    mu, rate = 0.8, 0.1
+    model = SGDRegressor(learning_rate="constant", eta0=rate, alpha=0.0, shuffle=False, random_state=0)
+    prepare(model, 4)
+    set_parameters(model, [np.full(4, 0.5), np.zeros(1)])
+    term = ProximalTerm(mu, model)
+    w, b, w_t = np.full(4, 0.5), 0.0, np.full(4, 0.5)
+    for x, y in zip(X[:20], Y[:20], strict=True):
+        model.partial_fit([x], [y])
+        term.step(rate)
+        error = w @ x + b - y
+        w, b = w - rate * error * x, b - rate * error
+        w, b = (w + rate * mu * w_t) / (1 + rate * mu), b / (1 + rate * mu)
+    np.testing.assert_allclose(model.coef_, w, rtol=1e-9)
+    np.testing.assert_allclose(model.intercept_, b, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["SGDClassifier", "MLPClassifier sgd"])
+def test_the_distance_to_the_anchor_falls_as_mu_grows(name: str) -> None:
+    distances = []
+    for mu in (0.0, 0.1, 1.0, 10.0):
+        model = prepared(MODELS[name])
+        model.set_params(**({"eta0": 1e-3, "learning_rate": "constant"} if name == "SGDClassifier" else {}))
+        term, anchor = ProximalTerm(mu, model), get_parameters(model)
+        for _ in range(20):
+            model.partial_fit(X, Y)
+            term.step(1e-3 * (60 if name == "SGDClassifier" else 1))
+        distances.append(NumPyTerm(2.0, anchor).loss(get_parameters(model)) ** 0.5)
+    assert distances == sorted(distances, reverse=True)
+    assert distances[-1] < distances[0]
+
+
+def test_mu_zero_gives_the_weights_of_training_without_a_term_bit_for_bit() -> None:
+    plain, proximal = prepared(MODELS["MLPClassifier"]), prepared(MODELS["MLPClassifier"])
+    term = ProximalTerm.from_config({"proximal_mu": 0}, proximal)
+    for _ in range(5):
+        plain.partial_fit(X, Y)
+        proximal.partial_fit(X, Y)
+        term.step(0.001)
+    assert_equal(get_parameters(plain), get_parameters(proximal))
+    assert term.loss() == 0
+
+
+def test_a_learning_rate_that_makes_no_step_is_refused_whatever_mu() -> None:
+    for mu in (0, 0.1):
+        with pytest.raises(ValueError, match="learning_rate must be finite and >= 0, got -1"):
+            ProximalTerm(mu, prepared(MODELS["SGDClassifier"])).step(-1)
