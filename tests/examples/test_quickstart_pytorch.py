@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import random
 import struct
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +20,6 @@ EXCLUDED = ((1, 3, 7), (2, 5, 8), (4, 6, 9))
 SHORT = {"num_server_rounds": 1, "local_epochs": 1}
 
 pytestmark = pytest.mark.torch
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Mini-batches are too small to share: on busy cores, two threads take many times as long as one."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def held(**settings: object) -> list[list[int]]:
@@ -51,13 +38,6 @@ def train_alone(hospital: int, **settings: Any) -> float:
     return task.test(client.net, task.load_centralized_dataset(settings.get("data_dir", "")))[1]
 
 
-def test_together_the_hospitals_read_all_digits() -> None:
-    accuracy = APP.run(3).accuracy
-    assert list(accuracy) == [0, 1, 2, 3, 4, 5]
-    assert accuracy[0] <= 0.3
-    assert accuracy[5] >= 0.94
-
-
 def test_alone_a_hospital_reads_two_thirds_of_them() -> None:
     assert 0.6 <= train_alone(0, num_server_rounds=2) <= 0.72
 
@@ -65,6 +45,11 @@ def test_alone_a_hospital_reads_two_thirds_of_them() -> None:
 def test_no_hospital_is_given_a_digit_it_has_never_seen() -> None:
     for counts, excluded in zip(held(), EXCLUDED, strict=True):
         assert [digit for digit, count in enumerate(counts) if count == 0] == list(excluded)
+
+
+def test_images_that_came_to_a_hospital_that_must_not_hold_them_are_dropped() -> None:
+    # Three of ten digits in each hospital: about 1198 * 3/10 = 359 of the images.
+    assert 300 < 1198 - np.sum(held()) < 420
 
 
 def test_one_setting_makes_it_a_dirichlet_split() -> None:
@@ -88,36 +73,12 @@ def test_a_client_is_tested_on_its_share_of_the_test_images() -> None:
         assert not np.isin(client.valloader.dataset.tensors[1], excluded).any()
 
 
-def test_the_larger_mu_the_nearer_a_round_ends_to_its_start() -> None:
-    # A learning rate of 0.02 and momentum of 0.9 make steps of up to 0.2: well below 1 / mu.
-    start = APP.run(3, **SHORT, learning_rate=1e-12)
-    distances = [APP.run(3, **SHORT, proximal_mu=mu).distance(start) for mu in (0.0, 0.3, 1.0)]
-    assert distances[0] > 1.05 * distances[1] > 1.05**2 * distances[2] > 0
-
-
-def test_two_runs_are_alike_and_another_seed_makes_another() -> None:
-    first, second, other = (APP.run(3, **SHORT, seed=seed) for seed in (1, 1, 2))
-    assert first.distance(second) == 0
-    assert first.distance(other) > 0
-
-
 def test_each_round_has_an_order_of_its_own() -> None:
     client = APP.client(0, 3, local_epochs=1)
     start = [tensor.numpy().copy() for tensor in client.net.state_dict().values()]
     once, again, later = (client.fit(start, {"server-round": number})[0][0] for number in (1, 1, 2))
     assert np.array_equal(once, again)
     assert not np.array_equal(once, later)
-
-
-def test_a_run_neither_reads_nor_seeds_the_global_generators() -> None:
-    import torch
-
-    def states() -> list[Any]:
-        return [repr(random.getstate()), repr(np.random.get_state(legacy=False)), torch.get_rng_state().tolist()]  # noqa: NPY002
-
-    before = states()
-    APP.run(3, **SHORT)
-    assert states() == before
 
 
 def test_the_last_model_is_saved_for_pytorch(tmp_path: Path) -> None:
