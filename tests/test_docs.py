@@ -12,6 +12,7 @@ import contextlib
 import io
 import re
 import shlex
+import shutil
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -30,8 +31,17 @@ PAGES = [
 ]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 # Pages whose blocks need what only `make test-all` installs.
-NEEDS = {"docs/frameworks.md": [pytest.mark.torch, pytest.mark.tensorflow, pytest.mark.jax]}
+NEEDS = {
+    "docs/frameworks.md": [pytest.mark.torch, pytest.mark.tensorflow, pytest.mark.jax],
+    "examples/quickstart-jax/README.md": [pytest.mark.jax],
+    "examples/quickstart-pytorch/README.md": [pytest.mark.torch],
+    "examples/quickstart-tensorflow/README.md": [pytest.mark.tensorflow],
+}
 FENCE = re.compile(r"^ *```(\w+)", re.MULTILINE)
+
+
+def is_of_an_example(page: Path) -> bool:
+    return page.relative_to(ROOT).parts[0] == "examples"
 
 
 def run_python(example: Example) -> None:
@@ -63,10 +73,12 @@ def look_up_commands(example: Example) -> None:
 
 def command_exists(words: list[str], page: str) -> bool:
     """Whether a command names things that are there; an example's page is read in the example's folder."""
-    here = Path(page).parent if "examples" in Path(page).parts else ROOT
+    here = Path(page).parent if is_of_an_example(Path(page)) else ROOT
     match words:
         case ["make", target, *_]:
             return re.search(rf"^{target}:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE) is not None
+        case ["pip", "install", "-e", project]:
+            return (here / project / "pyproject.toml").is_file()
         case ["pip", "install", requirement]:
             found = re.fullmatch(r"flskew(?:\[([\w,]+)\])?", requirement)
             extras = set(found[1].split(",")) if found and found[1] else set()
@@ -98,7 +110,10 @@ BLOCKS = Sybil([CodeBlockParser(language, evaluator) for language, evaluator in 
     ],
 )
 def test_every_code_block_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages are run from top to bottom in an empty folder, as a reader would."""
+    """Pages are run from top to bottom in an empty folder, as a reader would; an example's in a copy of its own."""
+    if is_of_an_example(page):
+        shutil.copytree(page.parent, tmp_path, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+        monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     examples = list(BLOCKS.parse(page).examples())
     fences = FENCE.findall(page.read_text("utf-8"))

@@ -1,0 +1,33 @@
+"""The ServerApp: FedProx, or FedAvg where mu is 0."""
+
+from __future__ import annotations
+
+from flwr.app import ArrayRecord, Context, MetricRecord
+from flwr.serverapp import Grid, ServerApp
+
+from flskew import FedProx
+from flskew.client.jax import get_parameters
+from jaxexample.task import create_params
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run the rounds; leave the accuracy after each, and the last model, in `context.state`."""
+    config = context.run_config
+
+    strategy = FedProx(
+        fraction_train=float(config["fraction-train"]),
+        min_available_nodes=int(config["min-available-nodes"]),
+        proximal_mu=float(config["proximal-mu"]),
+    )
+    result = strategy.start(
+        grid=grid,
+        initial_arrays=ArrayRecord(get_parameters(create_params(seed=int(config["seed"])))),
+        num_rounds=int(config["num-server-rounds"]),
+    )
+
+    scores = result.evaluate_metrics_clientapp
+    context.state["accuracy"] = MetricRecord({f"round-{number}": scores[number]["accuracy"] for number in scores})
+    context.state["arrays"] = result.arrays

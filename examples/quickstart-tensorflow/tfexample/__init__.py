@@ -1,0 +1,1 @@
+"""Flower's TensorFlow quickstart, on a Dirichlet split."""

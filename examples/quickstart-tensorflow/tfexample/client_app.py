@@ -1,0 +1,36 @@
+"""The ClientApp: Keras, in the three methods of a NumPy client."""
+
+from __future__ import annotations
+
+from flwr.app import Context
+
+from flskew import client_app
+from flskew.client import Config
+from flskew.client.keras import ProximalTerm, get_parameters, set_parameters
+from flskew.parameters import Parameters
+from tfexample.task import client_model, load_data, train
+
+
+class FlowerClient:
+    """A client with images of its own."""
+
+    def __init__(self, context: Context) -> None:
+        self.config = context.run_config
+        self.x_train, self.y_train, self.x_test, self.y_test = load_data(context)
+        self.model = client_model(float(self.config["learning-rate"]))
+
+    def fit(self, parameters: Parameters, config: Config) -> tuple[Parameters, int, dict[str, float]]:
+        """Train the server's model on this client's images."""
+        set_parameters(self.model, parameters)
+        ProximalTerm.from_config(config, self.model).attach()
+        loss = train(self.model, self.x_train, self.y_train, self.config, config["server-round"])
+        return get_parameters(self.model), len(self.x_train), {"train-loss": loss}
+
+    def evaluate(self, parameters: Parameters, config: Config) -> tuple[float, int, dict[str, float]]:
+        """Test the server's model on this client's share of the test images."""
+        set_parameters(self.model, parameters)
+        loss, accuracy = self.model.evaluate(self.x_test, self.y_test, verbose=0)
+        return loss, len(self.x_test), {"accuracy": accuracy}
+
+
+app = client_app(FlowerClient)
