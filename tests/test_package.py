@@ -43,7 +43,7 @@ ROOMS = [
     {"allocation", "dealing"},
     {"weighted_mean"},
     {"parameters", "labels", "streams", "archive", "wrapping"},
-    {"_checks"},
+    {"_checks", "bfloat16"},
     {"typing", "_version"},
 ]
 

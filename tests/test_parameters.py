@@ -131,7 +131,7 @@ def _pickled() -> Array:
 
 
 GOOD = Array(np.arange(6.0).reshape(2, 3))
-RAW_BFLOAT16 = Array(np.zeros(3, "V2"))
+RAW = Array(np.zeros(3, "V2"))
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,10 @@ RAW_BFLOAT16 = Array(np.zeros(3, "V2"))
         ),
         (Array("nonsense", GOOD.shape, GOOD.stype, GOOD.data), "said to be nonsense"),
         (Array(GOOD.dtype, (3, 2), GOOD.stype, GOOD.data), r"said to be float64 \(3, 2\) but .* float64 \(2, 3\)"),
-        (Array("bfloat16", (3,), "numpy.ndarray", RAW_BFLOAT16.data), "convert it, bfloat16 to float32"),
+        (Array("|V2", (3,), "numpy.ndarray", RAW.data), r"NumPy has no arithmetic for \|V2; convert it, float8 to flo"),
+        (Array("float16", (3,), "numpy.ndarray", RAW.data), "NumPy has no arithmetic for"),
+        (Array("bfloat16", (2,), "numpy.ndarray", RAW.data), r"said to be bfloat16 \(2,\) but .* hold \|V2 \(3,\)"),
+        (Array("bfloat16", GOOD.shape, GOOD.stype, GOOD.data), "said to be bfloat16 .* but its bytes hold float64"),
     ],
 )
 def test_what_cannot_be_trusted_is_refused_by_name(array: Array, message: str) -> None:

@@ -16,16 +16,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from flskew.parameters import ParametersError
-from flskew.weighted_mean import WeightedMean
+from flskew.weighted_mean import NotFiniteError, weighted_mean
 
 WEIGHTS = st.lists(st.integers(1, 10**6), min_size=1, max_size=6)
 
 
 def mean_of(models: list[list[NDArray[Any]]], weights: list[int]) -> list[NDArray[Any]]:
-    mean = WeightedMean(sum(weights))
-    for model, weight in zip(models, weights, strict=True):
-        mean.add(model, weight)
-    return list(mean.result())
+    return list(weighted_mean(models, weights))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -125,45 +122,109 @@ def test_the_clients_arrays_are_not_changed() -> None:
 
 @pytest.mark.parametrize("other", [[np.zeros(1)], [np.zeros(3, np.float32)], [], [np.zeros(3), np.zeros(3)]])
 def test_models_that_differ_in_kind_have_no_mean(other: list[NDArray[Any]]) -> None:
-    mean = WeightedMean(2)
-    mean.add([np.zeros(3)], 1)
     with pytest.raises(ParametersError, match="the arrays must be like the first ones"):
-        mean.add(other, 1)
+        weighted_mean([[np.zeros(3)], other], [1, 1])
 
 
 def test_text_has_no_mean() -> None:
     with pytest.raises(ParametersError, match="array 1: <U1 has no mean; send numbers only"):
-        WeightedMean(1).add([np.zeros(1), np.array(["a"])], 1)
+        weighted_mean([[np.zeros(1), np.array(["a"])]], [1])
 
 
-@pytest.mark.parametrize("total", [0, -1, float("nan"), float("inf")])
-def test_the_weights_must_have_a_finite_positive_sum(total: float) -> None:
-    with pytest.raises(ValueError, match="total_weight must be finite and > 0"):
-        WeightedMean(total)
+@pytest.mark.parametrize("weights", [[0, 1], [-1, 3], [float("nan"), 1], [float("inf"), 1], [1e308, 1e308]])
+def test_weights_that_are_none_are_refused(weights: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"weights must be > 0 and their sum finite, got \["):
+        weighted_mean([[np.zeros(1)], [np.zeros(1)]], weights)
 
 
-def test_a_mean_that_lacks_a_model_is_not_handed_out() -> None:
-    mean = WeightedMean(3)
-    mean.add([np.zeros(1)], 1)
-    with pytest.raises(RuntimeError, match=r"weights of 1.0 were added of the 3 announced"):
-        mean.result()
+@pytest.mark.parametrize("weights", [[], [1], [1, 1, 1]])
+def test_there_is_a_weight_for_each_model(weights: list[float]) -> None:
+    with pytest.raises(ValueError, match="weights must be as many as the models"):
+        weighted_mean([[np.zeros(1)], [np.zeros(1)]], weights)
+    with pytest.raises(ValueError, match="weights must be as many as the models and at least one, got 0 of 0"):
+        weighted_mean([], [])
 
 
-def test_a_mean_is_handed_out_once() -> None:
-    mean = WeightedMean(1)
-    mean.add([np.zeros(1)], 1)
-    list(mean.result())
-    with pytest.raises(RuntimeError):
-        mean.result()
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4", "c8", "c16"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 2**16 - 1, 2**16, 2**16 + 1])
+def test_one_number_that_is_not_finite_is_never_lost_in_the_mean(dtype: str, bad: float, place: int) -> None:
+    models = [[np.ones(2**16 + 2, dtype)] for _ in range(3)]
+    models[1][0][place] = bad
+    models[2][0][place] = -bad
+    with pytest.raises(NotFiniteError):
+        mean_of(models, [10**6, 1, 1])
 
 
-def test_its_memory_is_one_model_however_many_are_added() -> None:
-    model = [np.ones(2**16, np.float32) for _ in range(16)]
+def test_finite_numbers_that_are_too_large_for_a_mean_are_said_to_be() -> None:
+    largest = np.array([np.finfo(np.float32).max])
+    with pytest.raises(NotFiniteError):
+        mean_of([[largest.astype(np.float32)]] * 10, [1] * 10)  # a tenth is rounded up
+
+
+def oracle(numbers: NDArray[Any], weights: NDArray[np.int64]) -> list[Any]:
+    """Return the exact mean of each column, by Python's fractions."""
+    exact = [[Fraction(n.item()) for n in row] for row in numbers]
+    total = int(weights.sum())
+    return [
+        sum(n * int(w) for n, w in zip(column, weights, strict=True)) / total for column in zip(*exact, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("clients", [1, 2, 10, 100, 1000])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4"])
+def test_the_mean_of_floats_is_as_near_to_the_exact_one_as_their_dtype_allows(dtype: str, clients: int) -> None:
+    rng = np.random.default_rng(clients)
+    numbers = rng.standard_normal((clients, 20)).astype(dtype)
+    weights = rng.integers(1, 10_000, clients)
+    (ours,) = mean_of([[row] for row in numbers], weights.tolist())
+    working = np.finfo(np.float32 if dtype == "f2" else np.dtype(dtype).newbyteorder("="))
+    for index, exact in enumerate(oracle(numbers, weights)):
+        # Each of n products and n - 1 sums of numbers below 5 is off by half a unit at most, and so is the last cast.
+        allowed = (2 * clients * 5 * float(working.eps) + float(np.spacing(np.abs(ours[index])))) / 2
+        assert abs(Fraction(float(ours[index])) - exact) <= allowed
+
+
+@pytest.mark.parametrize("clients", [1, 2, 10, 100, 1000])
+@pytest.mark.parametrize("dtype", ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", ">i8"])
+def test_the_mean_of_integers_of_any_size_is_the_exact_one_rounded(dtype: str, clients: int) -> None:
+    rng = np.random.default_rng(clients)
+    size = np.dtype(dtype).itemsize * 20 * clients
+    numbers = np.frombuffer(rng.bytes(size), np.uint8).copy()
+    numbers = (numbers % 2).astype(bool) if dtype == "?" else numbers.view(dtype)
+    numbers = numbers.reshape(clients, 20)
+    weights = rng.integers(1, 1000, clients)
+    (ours,) = mean_of([[row] for row in numbers], weights.tolist())
+    assert ours.dtype == np.dtype(dtype)
+    for index, exact in enumerate(oracle(numbers, weights)):
+        assert int(ours[index]) == (exact + Fraction(1, 2)).__floor__()
+
+
+@pytest.mark.parametrize("dtype", ["i8", "u8"])
+def test_the_mean_of_the_smallest_and_the_largest_integer_lies_between_them(dtype: str) -> None:
+    limits = np.iinfo(dtype)
+    models = [[np.array([limits.min], dtype)], [np.array([limits.max], dtype)]]
+    for weights in ([1, 1], [1, 2**40], [2**40, 1]):
+        (ours,) = mean_of(models, weights)
+        exact = Fraction(int(limits.min) * weights[0] + int(limits.max) * weights[1], sum(weights))
+        assert int(ours[0]) == (exact + Fraction(1, 2)).__floor__()
+
+
+@pytest.mark.parametrize("weights", [[0.3, 0.1, 0.7], [1e-300, 1e-310, 1e-300], [2.0**52, 2.0**53, 3.0]])
+def test_equal_integers_stay_equal_under_any_weights(weights: list[float]) -> None:
+    for number in (7, -(2**63), 2**62 + 12345):
+        (ours,) = list(weighted_mean([[np.array([number])]] * 3, weights))
+        assert int(ours[0]) == number
+
+
+@pytest.mark.parametrize("clients", [10, 100])
+def test_its_memory_is_one_array_and_a_block_however_many_are_averaged(clients: int) -> None:
+    model = [np.ones(2**18, np.float32), np.ones((2**9, 2**9), np.float32, order="F"), np.ones(2**18, np.int8)]
+    models = [[model[0], model[1] if index else np.ascontiguousarray(model[1]), model[2]] for index in range(clients)]
     tracemalloc.start()
-    mean = WeightedMean(50)
-    for _ in range(50):
-        mean.add(model, 1)
+    for _ in weighted_mean(models, [1] * clients):
+        pass
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    # One sum for each array, and one block of 2^16 floats of four bytes.
-    assert peak < sum(array.nbytes for array in model) + 4 * 2**16 + 2**16
+    # An array of 2^20 bytes and the one before it, and for a block of 2^16 at most twelve of float64.
+    assert peak < 2 * 2**20 + 12 * 8 * 2**16

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import assert_type
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from datasets import Dataset
-from flwr.app import ArrayRecord, Context
+from flwr.app import ArrayRecord, Context, Message
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import Result, Strategy
@@ -28,6 +28,8 @@ from flskew import (
     PartitionIdError,
     ProximalTerm,
     client_app,
+    partition,
+    partition_id,
     simulate,
     skew,
 )
@@ -118,7 +120,26 @@ def client_fn(context: Context) -> Client:
     return Client()
 
 
+class OnlyFits:
+    """Does not evaluate, and says how it was split."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self.assignment = assignment
+
+    def fit(self, parameters: Arrays, config: dict[str, object]) -> tuple[Arrays, np.int64, dict[str, np.float32]]:
+        """Train."""
+        return parameters, np.int64(10), {"local-epochs": np.float32(1.5)}
+
+
+def keep(message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
+    """Do nothing, as a mod."""
+    assert_type(partition(context), tuple[int, int])
+    assert_type(partition_id(context), int)
+    return call_next(message, context)
+
+
 app = client_app(client_fn)
+client_app(lambda context: OnlyFits(assignment), mods=[keep])
 assert_type(app, ClientApp)
 client_app(lambda context: FlowersClient())
 

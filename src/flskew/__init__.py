@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from flskew.client import ProximalTerm as ProximalTerm
     from flskew.client import client_app as client_app
     from flskew.client import partition_id as partition_id
+    from flskew.client.node_config import partition as partition
     from flskew.partitioners import DirichletPartitioner as DirichletPartitioner
     from flskew.partitioners import DistributionPartitioner as DistributionPartitioner
     from flskew.partitioners import ExtendedDirichletPartitioner as ExtendedDirichletPartitioner
@@ -35,21 +36,29 @@ if TYPE_CHECKING:
     from flskew.simulation import LocalGrid as LocalGrid
     from flskew.simulation import read_app_config as read_app_config
     from flskew.simulation import simulate as simulate
+    from flskew.strategies import Checked as Checked
+    from flskew.strategies import Failure as Failure
     from flskew.strategies import FedAvg as FedAvg
     from flskew.strategies import FedProx as FedProx
+    from flskew.strategies import History as History
+    from flskew.strategies import Reply as Reply
+    from flskew.strategies import Round as Round
     from flskew.strategies import RoundError as RoundError
 
 # Each public name and the module it lives in, which is imported when the name is first used: who only splits data waits
 # for no Flower, and who only trains waits for no Flower Datasets.
 _HOMES = {
     "Assignment": "flskew.assignment",
+    "Checked": "flskew.strategies",
     "ClientError": "flskew.client",
     "DirichletPartitioner": "flskew.partitioners",
     "DistributionPartitioner": "flskew.partitioners",
     "ExtendedDirichletPartitioner": "flskew.partitioners",
+    "Failure": "flskew.strategies",
     "FedAvg": "flskew.strategies",
     "FedProx": "flskew.strategies",
     "GroupedNaturalIdPartitioner": "flskew.partitioners",
+    "History": "flskew.strategies",
     "IidPartitioner": "flskew.partitioners",
     "InnerDirichletPartitioner": "flskew.partitioners",
     "LabelExclusionPartitioner": "flskew.partitioners",
@@ -60,9 +69,12 @@ _HOMES = {
     "PathologicalPartitioner": "flskew.partitioners",
     "ProximalTerm": "flskew.client",
     "QuantityPartitioner": "flskew.partitioners",
+    "Reply": "flskew.strategies",
+    "Round": "flskew.strategies",
     "RoundError": "flskew.strategies",
     "ShardPartitioner": "flskew.partitioners",
     "client_app": "flskew.client",
+    "partition": "flskew.client",
     "partition_id": "flskew.client",
     "read_app_config": "flskew.simulation",
     "simulate": "flskew.simulation",

@@ -1,7 +1,8 @@
 """Lists of arrays to and from Flower's records, and whether they are finite.
 
 A Flower `Array` holds the bytes of a `.npy` file. Reading one here is a view on those bytes, and writing one is a
-single copy, so that a model of a gigabyte costs a gigabyte and not three.
+single copy, so that a model of a gigabyte costs a gigabyte and not three. bfloat16 travels as Flower writes the arrays
+of ml_dtypes: an `Array` whose dtype says bfloat16 around a `.npy` file of two raw bytes a number.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import numpy as np
 from flwr.app import Array, ArrayRecord
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+
+from flskew.bfloat16 import BFLOAT16, BFLOAT16_NAME, bits, is_bfloat16
 
 __all__ = [
     "Parameters",
@@ -40,15 +43,15 @@ class ParametersError(ValueError):
 
 
 def numpy_from_array(array: Array, name: str = "array") -> NDArray[Any]:
-    """Return a read-only view on the bytes of a Flower `Array`, without a copy.
+    """Return a read-only view on the bytes of a Flower `Array`, without a copy; of bfloat16, a view of `BFLOAT16`.
 
     Args:
         array: Serialized by NumPy, as `Array(ndarray)` and `ArrayRecord(list_of_ndarrays)` do.
         name: What errors call it.
 
     Raises:
-        ParametersError: Another serialization, Python objects (they would have to be unpickled), a void type such as
-            a bfloat16 that was written as raw bytes, or bytes that disagree with the dtype and shape `array` claims.
+        ParametersError: Another serialization, Python objects (they would have to be unpickled), another void type
+            than bfloat16, or bytes that disagree with the dtype and shape `array` claims.
 
     Example:
         >>> import numpy as np
@@ -69,8 +72,10 @@ def numpy_from_array(array: Array, name: str = "array") -> NDArray[Any]:
             raise ValueError(f"format version {version} is for structured arrays")
     except Exception as error:  # the header parser raises whatever Python's own parser raises
         raise ParametersError(f"{name}: its bytes are not a .npy array ({error})") from error
-    _refuse_unreadable_dtype(dtype, name)
-    if not _same_dtype(array.dtype, dtype) or tuple(array.shape) != shape:
+    is_told = array.dtype == BFLOAT16_NAME and dtype == BFLOAT16
+    if not is_told:
+        _refuse_unreadable_dtype(dtype, name)
+    if not (is_told or _same_dtype(array.dtype, dtype)) or tuple(array.shape) != shape:
         raise ParametersError(
             f"{name}: said to be {array.dtype} {tuple(array.shape)} but its bytes hold {dtype} {shape}; "
             "make it with Array(ndarray)"
@@ -92,6 +97,8 @@ def numpy_from_array(array: Array, name: str = "array") -> NDArray[Any]:
 def array_from_numpy(array: NDArray[Any] | np.generic, name: str = "array") -> Array:
     """Return a Flower `Array` with the same bytes as `Array(array)`, in one copy instead of two.
 
+    bfloat16 is taken as `BFLOAT16` or as ml_dtypes has it.
+
     Raises:
         ParametersError: `array` is not a NumPy array, or holds Python objects, structured rows or a mask.
 
@@ -101,17 +108,23 @@ def array_from_numpy(array: NDArray[Any] | np.generic, name: str = "array") -> A
         (2, 3)
     """
     if not isinstance(array, np.ndarray | np.generic):  # arithmetic on a 0-d array gives a NumPy scalar
-        raise ParametersError(f"{name}: a NumPy array is needed, got {type(array).__name__}; use numpy.asarray")
+        remedy = "tensor.detach().cpu().numpy()" if hasattr(array, "detach") else "numpy.asarray"
+        raise ParametersError(f"{name}: a NumPy array is needed, got {type(array).__name__}; use {remedy}")
     if isinstance(array, np.ma.MaskedArray):
         raise ParametersError(f"{name}: a mask cannot be sent; use numpy.ma.filled")
-    _refuse_unreadable_dtype(array.dtype, name)
     plain = np.asarray(array)
-    fields = npy.header_data_from_array_1_0(plain)
+    is_bits = is_bfloat16(plain.dtype)
+    if is_bits:
+        fields = npy.header_data_from_array_1_0(bits(plain)) | {"descr": "<V2"}
+    else:
+        _refuse_unreadable_dtype(plain.dtype, name)
+        fields = npy.header_data_from_array_1_0(plain)
     header = io.BytesIO()
     npy.write_array_header_1_0(header, fields)
     ordered = plain.T if fields["fortran_order"] else plain
     body = np.ascontiguousarray(ordered).reshape(-1).view(np.uint8).data if plain.nbytes else b""
-    return Array(str(plain.dtype), tuple(plain.shape), _NUMPY_STYPE, b"".join((header.getvalue(), body)))
+    dtype = BFLOAT16_NAME if is_bits else str(plain.dtype)
+    return Array(dtype, tuple(plain.shape), _NUMPY_STYPE, b"".join((header.getvalue(), body)))
 
 
 def parameters_from_record(record: ArrayRecord) -> Parameters:
@@ -155,13 +168,16 @@ def all_finite(array: NDArray[Any]) -> bool:
         >>> all_finite(np.array([1.0, np.nan]))
         False
     """
-    if array.dtype.kind not in "fc":
+    is_bits = is_bfloat16(array.dtype)
+    if array.dtype.kind not in "fc" and not is_bits:
         return True
-    flat = array.ravel(order="K")
+    flat = (bits(array) if is_bits else array).ravel(order="K")
     marks = np.empty(min(_BLOCK, flat.size), np.bool_)
     for start in range(0, flat.size, _BLOCK):
-        block = flat[start : start + _BLOCK]
-        if not np.isfinite(block, out=marks[: block.size]).all():
+        block, out = flat[start : start + _BLOCK], marks[: flat.size - start]
+        # Of a bfloat16 that is infinite or NaN, all eight bits of the exponent are set.
+        is_finite = np.not_equal(block & 0x7F80, 0x7F80, out=out) if is_bits else np.isfinite(block, out=out)
+        if not is_finite.all():
             return False
     return True
 
@@ -177,4 +193,4 @@ def _refuse_unreadable_dtype(dtype: np.dtype[Any], name: str) -> None:
     if dtype.hasobject:
         raise ParametersError(f"{name}: Python objects would have to be unpickled; convert it to a numeric dtype")
     if dtype.kind == "V":
-        raise ParametersError(f"{name}: NumPy has no arithmetic for {dtype}; convert it, bfloat16 to float32")
+        raise ParametersError(f"{name}: NumPy has no arithmetic for {dtype}; convert it, float8 to float32")

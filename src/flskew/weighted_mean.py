@@ -1,146 +1,136 @@
-"""The weighted mean of models that arrive one at a time, in the memory of one."""
+"""The weighted mean of models, block by block, in the memory of one."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flskew.parameters import ParametersError
 
-__all__ = ["WeightedMean"]
+__all__ = ["NotFiniteError", "weighted_mean"]
 
-# Sums run over blocks that fit a processor's second-level cache: no temporary is ever as large as the model.
+# Elements averaged together: the block of every model in turn is added to sums that stay in a processor's second-level
+# cache, so each model is read once and no temporary is ever as large as one.
 _BLOCK = 1 << 16
-_Order = Literal["C", "F"]
 
 
-class WeightedMean:
-    """The weighted mean of lists of arrays that are added one at a time; its memory is one model.
+class NotFiniteError(ParametersError):
+    """A mean is NaN or infinite, since one of the arrays is, or since they are too large to be summed."""
 
-    Each array keeps its dtype. Floats are summed in their own dtype with weights that already sum to one, in the
-    order of `add`, which for float32 and float64 is bit for bit what Flower's FedAvg computes; float16 is summed in
-    float32. Integers are summed in float64 as differences from the first array, so that equal values stay equal at
-    any size, and the mean is rounded to the nearest, halves up. The mean of booleans is their weighted majority, and
-    a tie is True.
+
+def weighted_mean(models: Sequence[Sequence[NDArray[Any]]], weights: Sequence[float]) -> Iterator[NDArray[Any]]:
+    """Return the weighted mean of models, array by array, each made when it is asked for.
+
+    Each array keeps its dtype and its layout in memory. Floats are summed in their own dtype with weights that already
+    sum to one, in the order of `models`, which for float32 and float64 is bit for bit what Flower's FedAvg computes;
+    float16 is summed in float32. Integers are summed in float64 as differences from the first model, so that equal
+    values stay equal at any size, and the mean is rounded to the nearest, halves up. The mean of booleans is their
+    weighted majority, and a tie is True.
 
     Args:
-        total_weight: The sum of all the weights that will be added, finite and > 0.
+        models: One list of arrays each, alike in count, shapes and dtypes.
+        weights: One for each model, > 0, with a finite sum.
 
     Raises:
-        ValueError: `total_weight` is not finite and positive.
+        ParametersError: The models are not alike, or a dtype has no mean.
+        NotFiniteError: On asking for an array whose mean is not finite: one of the models holds NaN or infinity there.
+        ValueError: There is no model, a weight is not positive, or their sum not finite.
 
     Example:
         >>> import numpy as np
-        >>> mean = WeightedMean(total_weight=4)
-        >>> mean.add([np.array([0.0, 4.0])], weight=3)
-        >>> mean.add([np.array([8.0, 4.0])], weight=1)
-        >>> list(mean.result())
+        >>> list(weighted_mean([[np.array([0.0, 4.0])], [np.array([8.0, 4.0])]], weights=[3, 1]))
         [array([2., 4.])]
     """
-
-    def __init__(self, total_weight: float) -> None:
-        if not (math.isfinite(total_weight) and total_weight > 0):
-            raise ValueError(f"total_weight must be finite and > 0, got {total_weight!r}")
-        self._total = total_weight
-        self._added = 0.0
-        self._sums: list[_FloatSum | _IntegerSum] | None = None
-
-    def add(self, parameters: Sequence[NDArray[Any]], weight: float) -> None:
-        """Add one list of arrays, all finite; the first is kept by reference until `result`.
-
-        Raises:
-            ParametersError: Count, shapes or dtypes differ from the first list's, or a dtype has no mean.
-        """
-        if self._sums is None:
-            self._sums = [_sum_for(array, index) for index, array in enumerate(parameters)]
-        have = [(array.dtype, array.shape) for array in parameters]
-        want = [(total.dtype, total.shape) for total in self._sums]
+    if not models or len(models) != len(weights):
+        raise ValueError(f"weights must be as many as the models and at least one, got {len(weights)} of {len(models)}")
+    if not (math.isfinite(sum(weights)) and min(weights) > 0):
+        raise ValueError(f"weights must be > 0 and their sum finite, got {list(weights)}")
+    want = [(array.dtype, array.shape) for array in models[0]]
+    for model in models[1:]:
+        have = [(array.dtype, array.shape) for array in model]
         if have != want:
             raise ParametersError(f"the arrays must be like the first ones, {want}, got {have}")
-        for total, array in zip(self._sums, parameters, strict=True):
-            total.add(array, weight, self._total)
-        self._added += weight
-
-    def result(self) -> Iterator[NDArray[Any]]:
-        """Return the arrays of the mean, each let go of as it is taken, so it can be asked for once.
-
-        Raises:
-            RuntimeError: The weights added do not sum to `total_weight`, or the result was already taken.
-        """
-        if self._sums is None or not math.isclose(self._added, self._total, rel_tol=1e-6):
-            raise RuntimeError(f"weights of {self._added} were added of the {self._total} announced")
-        sums, self._sums = self._sums[::-1], None
-        return (sums.pop().result(self._total) for _ in range(len(sums)))
+    for index, (dtype, _) in enumerate(want):
+        if dtype.kind not in "fciub":
+            raise ParametersError(f"array {index}: {dtype} has no mean; send numbers only")
+    return (_mean([model[index] for model in models], weights) for index in range(len(want)))
 
 
-class _FloatSum:
-    def __init__(self, first: NDArray[Any]) -> None:
-        self.dtype, self.shape = first.dtype, first.shape
-        self._order = _order(first)
-        working = np.dtype(np.float32) if first.dtype == np.float16 else first.dtype.newbyteorder("=")
-        # -0.0 is the only number that changes no other, itself included, when added.
-        self._sum: NDArray[Any] = np.full(first.size, -np.zeros((), working))
-
-    def add(self, array: NDArray[Any], weight: float, total: float) -> None:
-        factor = weight / total
-        flat = _flat(array, self._order)
-        products: NDArray[Any] = np.empty(min(_BLOCK, flat.size), self._sum.dtype)
-        for start in range(0, flat.size, _BLOCK):
-            part = self._sum[start : start + _BLOCK]
-            product = products[: part.size]
-            np.multiply(flat[start : start + _BLOCK], factor, out=product, dtype=product.dtype)
-            part += product
-
-    def result(self, total: float) -> NDArray[Any]:
-        return self._sum.astype(self.dtype, copy=False).reshape(self.shape, order=self._order)
+def _mean(arrays: list[NDArray[Any]], weights: Sequence[float]) -> NDArray[Any]:
+    mean: NDArray[Any] = np.empty_like(arrays[0])
+    out, *views = _flat([mean, *arrays])
+    if mean.dtype.kind in "fc":
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused
+            _average_floats(out, views, weights)
+    else:
+        _average_integers(out, views, weights)
+    return mean
 
 
-class _IntegerSum:
-    def __init__(self, first: NDArray[Any]) -> None:
-        self.dtype, self.shape = first.dtype, first.shape
-        self._order = _order(first)
-        self._first = _integers(first, self._order)
-        self._sum = np.zeros(first.size, np.float64)
-
-    def add(self, array: NDArray[Any], weight: float, total: float) -> None:
-        flat = _integers(array, self._order)
-        for start in range(0, flat.size, _BLOCK):
-            stop = start + _BLOCK
-            # Modulo 2^64, so that the difference of two large unsigned numbers is right as well.
-            difference = np.subtract(flat[start:stop], self._first[start:stop], dtype=np.int64, casting="unsafe")
-            part = self._sum[start:stop]
-            part += difference * weight
-
-    def result(self, total: float) -> NDArray[Any]:
-        mean = np.empty(self._sum.size, self.dtype)
-        for start in range(0, mean.size, _BLOCK):
-            stop = start + _BLOCK
-            shift = np.floor(self._sum[start:stop] / total + 0.5).astype(np.int64)
-            block = np.add(self._first[start:stop], shift, dtype=np.int64, casting="unsafe")
-            mean[start:stop] = block.astype(self.dtype, casting="unsafe")
-        return mean.reshape(self.shape, order=self._order)
+def _flat(arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Return one-dimensional views where all arrays are laid out alike, and else the arrays themselves."""
+    if all(array.flags.c_contiguous for array in arrays):
+        return [array.reshape(-1) for array in arrays]
+    if all(array.flags.f_contiguous for array in arrays):
+        return [array.T.reshape(-1) for array in arrays]
+    return arrays
 
 
-def _sum_for(array: NDArray[Any], index: int) -> _FloatSum | _IntegerSum:
-    if array.dtype.kind in "fc":
-        return _FloatSum(array)
-    if array.dtype.kind in "iub":
-        return _IntegerSum(array)
-    raise ParametersError(f"array {index}: {array.dtype} has no mean; send numbers only")
+def _blocks(out: NDArray[Any]) -> Iterator[slice]:
+    """Cut along the first axis."""
+    step = max(1, _BLOCK // max(1, math.prod(out.shape[1:])))
+    return (slice(start, start + step) for start in range(0, len(out), step))
 
 
-def _order(array: NDArray[Any]) -> _Order:
-    return "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+def _average_floats(out: NDArray[Any], arrays: list[NDArray[Any]], weights: Sequence[float]) -> None:
+    working = np.dtype(np.float32) if out.dtype == np.float16 else out.dtype.newbyteorder("=")
+    total_weight = sum(weights)
+    factors = [weight / total_weight for weight in weights]
+    product: NDArray[Any] = np.empty(0, working)
+    for block in _blocks(out):
+        mean = out[block]
+        if product.shape != mean.shape:
+            product = np.empty(mean.shape, working)
+            is_finite = np.empty(mean.shape, np.bool_)
+        total = mean if mean.dtype == working else np.empty(mean.shape, working)
+        np.multiply(arrays[0][block], factors[0], out=total, dtype=working)
+        for array, factor in zip(arrays[1:], factors[1:], strict=True):
+            np.multiply(array[block], factor, out=product, dtype=working)
+            np.add(total, product, out=total)
+        # NaN and infinity outlive every sum: a finite mean shows that all the summands are.
+        if not np.isfinite(total, out=is_finite).all():
+            raise NotFiniteError("the mean is not finite")
+        if total is not mean:
+            mean[...] = total
 
 
-def _flat(array: NDArray[Any], order: _Order) -> NDArray[Any]:
-    return array.reshape(-1, order=order)
+def _average_integers(out: NDArray[Any], arrays: list[NDArray[Any]], weights: Sequence[float]) -> None:
+    if out.dtype.kind == "b":
+        out, arrays = out.view(np.uint8), [array.view(np.uint8) for array in arrays]
+    total_weight = sum(weights)
+    for block in _blocks(out):
+        high, low = _halves(arrays[0][block])
+        high_sum, low_sum = np.zeros_like(high), np.zeros_like(low)
+        for array, weight in zip(arrays[1:], weights[1:], strict=True):
+            other_high, other_low = _halves(array[block])
+            high_sum += (other_high - high) * weight
+            low_sum += (other_low - low) * weight
+        # What a mean of the high halves leaves over belongs to the low ones.
+        high_shift = np.floor(high_sum / total_weight)
+        rest = (high_sum - high_shift * total_weight) * 2.0**32 + low_sum
+        low_shift = np.floor(rest / total_weight + 0.5)
+        # Modulo 2^64, in which a mean of integers of 64 bits lies again.
+        shift = (high_shift.astype(np.int64) << 32) + low_shift.astype(np.int64)
+        mean = np.add(arrays[0][block], shift, dtype=np.int64, casting="unsafe")
+        out[block] = mean.astype(out.dtype, casting="unsafe")
 
 
-def _integers(array: NDArray[Any], order: _Order) -> NDArray[Any]:
-    flat = _flat(array, order)
-    return flat.view(np.uint8) if flat.dtype.kind == "b" else flat
+def _halves(integers: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the upper and the lower 32 bits; differences of 64 bits would not fit a float64 exactly."""
+    if integers.dtype.itemsize < 8:
+        return np.zeros(integers.shape), integers.astype(np.float64)
+    return (integers >> 32).astype(np.float64), (integers & 0xFFFFFFFF).astype(np.float64)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import flwr.client
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 from flwr.client import NumPyClient
 from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
-from flskew.client import ClientError, client_app
+from flskew.client import ClientError, client_app, does_not_evaluate
 from flskew.simulation import LocalGrid
 
 Fit = Callable[[list[NDArray[Any]], dict[str, Any]], Any]
@@ -44,11 +45,15 @@ def context() -> Context:
     return Context(run_id=1, node_id=1000, node_config={}, state=RecordDict(), run_config={})
 
 
-def ask(client: object, kind: str = "train", records: Mapping[str, Any] | None = None) -> RecordDict:
-    """Return what the client's app replies; an exception is raised as it is."""
+def answer(client: object, kind: str = "train", records: Mapping[str, Any] | None = None) -> Message:
+    """Return the message that the client's app replies; an exception is raised as it is."""
     content = RecordDict({"arrays": ARRAYS, "config": ConfigRecord({"lr": 0.5})} if records is None else {**records})
-    message = Message(content, 1000, kind)
-    return client_app(lambda context: client)(message, context()).content  # type: ignore[arg-type, return-value]
+    return client_app(lambda context: client)(Message(content, 1000, kind), context())  # type: ignore[arg-type, return-value]
+
+
+def ask(client: object, kind: str = "train", records: Mapping[str, Any] | None = None) -> RecordDict:
+    """Return what it holds."""
+    return answer(client, kind, records).content
 
 
 def test_names_shapes_dtypes_and_values_travel_with_the_servers_record() -> None:
@@ -160,7 +165,7 @@ def test_flowers_other_kind_of_client_is_told_what_to_become() -> None:
         ask(Other())
 
 
-@pytest.mark.parametrize("count", [3, 3.0, np.int32(3), np.array(3)])
+@pytest.mark.parametrize("count", [3, 3.0, np.int32(3), np.float32(3), np.array(3), np.array(3.0)])
 def test_the_number_of_examples_is_any_whole_number(count: Any) -> None:
     reply = ask(Client(lambda parameters, config: (parameters, count, {})))
     assert reply["metrics"]["num-examples"] == 3
@@ -181,9 +186,20 @@ class OnlyFits(NumPyClient):
 
 
 @pytest.mark.parametrize("client", [Client(echo), OnlyFits()], ids=["no method", "Flower's own"])
-def test_a_client_without_evaluate_says_what_to_do(client: object) -> None:
-    with pytest.raises(ClientError, match=r"has no method evaluate.*give it one, or set fraction_evaluate=0\.0"):
-        ask(client, "evaluate")
+def test_a_client_without_evaluate_says_that_it_has_none_and_what_to_do(client: object) -> None:
+    reply = answer(client, "evaluate")
+    assert does_not_evaluate(reply)
+    assert reply.error.reason == (
+        f"{type(client).__name__} does not evaluate; give it evaluate(parameters, config), or set "
+        "fraction_evaluate=0.0 on the strategy so that it is not asked"
+    )
+
+
+def test_no_other_reply_says_that_a_client_does_not_evaluate() -> None:
+    assert not does_not_evaluate(answer(Client(echo)))
+    request = Message(RecordDict(), 1000, "evaluate")
+    for code in range(20):  # Flower's own, with some to come
+        assert not does_not_evaluate(Message(Error(code, "does not evaluate"), reply_to=request))
 
 
 @pytest.mark.parametrize("client", [object(), NumPyClient()], ids=["no method", "Flower's own"])  # type: ignore[abstract]
@@ -192,32 +208,72 @@ def test_a_client_without_fit_says_so(client: object) -> None:
         ask(client)
 
 
+class Detachable:
+    """What tells a tensor of PyTorch from other arrays."""
+
+    def detach(self) -> None: ...
+
+
 WEIGHT, STEPS = (array.numpy() for array in ARRAYS.values())
 
 
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        (None, r"Client.fit must return \(parameters, num_examples, metrics\), got NoneType"),
-        (([WEIGHT, STEPS], 3), "got 2 values"),
-        ((WEIGHT, 3, {}), "fit must return a list of arrays, got ndarray"),
-        (([WEIGHT], 3, {}), "fit was given 2 arrays and returned 1; return them all, in order"),
-        (([WEIGHT.T, STEPS], 3, {}), r"array 'conv.weight': came with shape \(2, 3\), returned with \(3, 2\)"),
-        (([WEIGHT.astype(float), STEPS], 3, {}), r"'conv.weight': came as float32, returned as float64; use .astype"),
-        (([WEIGHT, [7]], 3, {}), "array 'steps': a NumPy array is needed, got list"),
-        (([WEIGHT, STEPS], 2.5, {}), "num_examples must be an integer, got 2.5 of type float"),
-        (([WEIGHT, STEPS], None, {}), "num_examples must be an integer, got None"),
-        (([WEIGHT, STEPS], True, {}), "num_examples must be an integer, got True"),
+        (None, r"Client.fit must return \(parameters, num_examples, metrics\), got NoneType$"),
+        (([WEIGHT, STEPS], 3), r"metrics\), got tuple of 2: \(list, int\)"),
+        ([WEIGHT, STEPS, STEPS], r"got list of 3: \(ndarray, ndarray, ndarray\)"),
+        ((WEIGHT, 3, {}), r"a list of arrays, got one array of shape \(2, 3\); return a list of 2, in the order"),
+        (({"w": WEIGHT}, 3, {}), "fit must return a list of arrays, got dict; return them in the order they came"),
+        ((iter([WEIGHT]), 3, {}), "fit must return a list of arrays, got list_iterator"),
+        (("ab", 3, {}), "fit must return a list of arrays, got str"),
+        (([WEIGHT], 3, {}), "fit was given 2 arrays and returned 1; return each that came, .*: array 'steps' is miss"),
+        (([STEPS], 3, {}), r"returned 1; .*: number 0 should be 'conv.weight' of shape \(2, 3\), but has shape \(\)"),
+        (([WEIGHT, STEPS, WEIGHT], 3, {}), r"2 arrays and returned 3; .*: number 2, of shape \(2, 3\), did not come"),
+        (([None], 3, {}), r"number 0 should be 'conv.weight' of shape \(2, 3\), but has shape None"),
+        (([WEIGHT.T, STEPS], 3, {}), r"array 'conv.weight': came with shape \(2, 3\), returned with \(3, 2\); return"),
+        (
+            ([WEIGHT.astype(float), STEPS], 3, {}),
+            r"'conv.weight': came as float32, returned as float64, which NumPy makes where no dtype is given; "
+            r"use .astype\('float32'\), or update it in place",
+        ),
+        (
+            ([WEIGHT.astype(np.float16), STEPS], 3, {}),
+            r"came as float32, returned as float16; use .astype\('float32'\)",
+        ),
+        (([WEIGHT, STEPS.astype(np.int32)], 3, {}), r"'steps': came as int64, returned as int32; use .astype"),
+        (([WEIGHT, [7]], 3, {}), "array 'steps': a NumPy array is needed, got list; use numpy.asarray"),
+        (([WEIGHT, 7], 3, {}), "array 'steps': a NumPy array is needed, got int"),
+        (([WEIGHT, Detachable()], 3, {}), r"'steps': .* got Detachable; use tensor.detach\(\).cpu\(\).numpy\(\)"),
+        (
+            ([WEIGHT, STEPS], 2.5, {}),
+            r"num_examples, the second value that fit returns, .* got 2.5 of type float; return",
+        ),
+        (([WEIGHT, STEPS], None, {}), r"must be a whole number, got None of type NoneType; .* e.g. len\(dataset\)"),
+        (([WEIGHT, STEPS], True, {}), "must be a whole number, got True of type bool"),
+        (([WEIGHT, STEPS], {}, 3), "must be a whole number, got dict of length 0"),
+        (([WEIGHT, STEPS], "3", {}), "must be a whole number, got '3' of type str"),
+        (([WEIGHT, STEPS], float("nan"), {}), "must be a whole number, got nan"),
+        (([WEIGHT, STEPS], 2**70, {}), "num_examples = .* does not fit 64 bits"),
         (([WEIGHT, STEPS], 3, None), "metrics must be a dictionary, got NoneType; return {} when there are none"),
         (([WEIGHT, STEPS], 3, {"phase": "warm"}), r"metrics\['phase'\] must be a number .* got 'warm' of type str"),
         (([WEIGHT, STEPS], 3, {"auc": None}), r"metrics\['auc'\] must be a number .* got None"),
         (([WEIGHT, STEPS], 3, {"f1": {"a": 1}}), r"metrics\['f1'\] must be a number .* one key per entry"),
         (([WEIGHT, STEPS], 3, {"z": 1j}), r"metrics\['z'\] must be a number"),
+        (
+            ([WEIGHT, STEPS], 3, {"local-epochs": -1}),
+            r"metrics\['local-epochs'\] must be one finite number >= 0, got -1",
+        ),
+        (
+            ([WEIGHT, STEPS], 3, {"local-epochs": [1, 2]}),
+            "one finite number >= 0, got list of length 2; report how many",
+        ),
+        (([WEIGHT, STEPS], 3, {"local-epochs": float("nan")}), "one finite number >= 0, got nan"),
         (([WEIGHT, STEPS], 3, {"l": [1, "a"]}), r"metrics\['l'\] must be a number or a list of numbers, got 'a'"),
         (([WEIGHT, STEPS], 3, {"m": np.eye(2)}), r"metrics\['m'\] must be a number or a list of numbers"),
         (([WEIGHT, STEPS], 3, {"big": 2**63}), r"metrics\['big'\] = 9223372036854775808 does not fit 64 bits"),
         (([WEIGHT, STEPS], 3, {1: 2}), "metrics: the keys must be text, got 1"),
-        (([WEIGHT, STEPS], 3, {"num-examples": 4}), r"metrics\['num-examples'\] = 4 contradicts .* 3; rename it"),
+        (([WEIGHT, STEPS], 3, {"num-examples": 4}), r"metrics\['num-examples'\], 4 of type int, contradicts .* 3; ren"),
     ],
 )
 def test_what_fit_must_not_return_is_named_with_its_remedy(returned: object, message: str) -> None:
@@ -228,10 +284,24 @@ def test_what_fit_must_not_return_is_named_with_its_remedy(returned: object, mes
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        (([1.0, 2.0], 3, {}), "the loss must be one number, got a list of 2; return its mean"),
-        (("low", 3, {}), r"metrics\['loss'\] must be a number"),
-        ((0.5, 3, {"loss": 0.25}), r"metrics\['loss'\] = 0.25 contradicts the loss returned beside it, 0.5"),
-        ((0.5, {}), r"must return \(loss, num_examples, metrics\), got 2 values"),
+        (
+            ([1.0, 2.0], 3, {}),
+            r"the loss, the first value that evaluate returns, must be one number, got list of length 2; return its",
+        ),
+        (
+            ("low", 3, {}),
+            "the loss, .*, must be one number, got 'low' of type str; return its mean over the rows, then",
+        ),
+        ((None, 3, {}), "the loss, .* got None"),
+        (
+            (0.5, {}, 3),
+            "num_examples, the second value that evaluate returns, must be a whole number, got dict of length 0",
+        ),
+        (
+            (0.5, 3, {"loss": 0.25}),
+            r"metrics\['loss'\], 0.25 of type float, contradicts the loss returned beside it, 0.5",
+        ),
+        ((0.5, {}), r"must return \(loss, num_examples, metrics\), got tuple of 2: \(float, dict\)"),
     ],
 )
 def test_what_evaluate_must_not_return_is_named_with_its_remedy(returned: object, message: str) -> None:
@@ -257,6 +327,12 @@ def test_a_message_without_arrays_or_with_two_records_is_refused() -> None:
         ask(Client(echo), records={"a": ARRAYS, "b": ARRAYS})
 
 
+@pytest.mark.parametrize("key", ["metrics", "flskew"])
+def test_arrays_under_a_name_that_the_reply_needs_are_refused_rather_than_overwritten(key: str) -> None:
+    with pytest.raises(ClientError, match=f"the ArrayRecord is called '{key}', .* call it 'arrays'"):
+        ask(Client(echo), records={key: ARRAYS})
+
+
 def test_metrics_the_server_sends_are_let_be() -> None:
     assert "arrays" in ask(Client(echo), records={"arrays": ARRAYS, "extra": MetricRecord({"x": 1})})
 
@@ -276,16 +352,56 @@ def test_the_context_is_that_of_the_node_and_its_state_is_the_clients() -> None:
     assert [reply["metrics"]["rounds"] for reply in replies] == [1, 2, 3]
 
 
-def test_mods_wrap_the_client() -> None:
-    calls = []
+@pytest.mark.parametrize("kind", ["train", "evaluate"])
+def test_mods_wrap_the_client_the_first_one_outermost(kind: str) -> None:
+    calls: list[str] = []
 
-    def mod(message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
-        calls.append(message.metadata.message_type)
-        return call_next(message, context)
+    def named(name: str) -> Any:
+        def mod(message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
+            calls.append(f"{name} {message.metadata.message_type}")
+            reply = call_next(message, context)
+            calls.append(f"{name} reply")
+            return reply
 
-    app = client_app(lambda context: Client(echo), mods=[mod])  # type: ignore[arg-type]
-    app(Message(RecordDict({"arrays": ARRAYS}), 1000, "train"), context())
-    assert calls == ["train"]
+        return mod
+
+    client = Client(echo, lambda parameters, config: (0.5, 1, {}))
+    app = client_app(lambda context: client, mods=[named("outer"), named("inner")])  # type: ignore[arg-type, return-value]
+    app(Message(RecordDict({"arrays": ARRAYS}), 1000, kind), context())
+    assert calls == [f"outer {kind}", f"inner {kind}", "inner reply", "outer reply"]
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (None, "client_fn returned None; end it with `return client`"),
+        (Client, "client_fn returned the class Client; return an object of it"),
+    ],
+)
+def test_a_function_that_returns_no_client_says_what_is_wrong_with_it(made: object, message: str) -> None:
+    for kind in ("train", "evaluate"):
+        with pytest.raises(ClientError, match=message):
+            ask(made, kind)
+
+
+@pytest.mark.parametrize("client_fn", [lambda: Client(echo), Existing, lambda context, cid: Client(echo)])
+def test_a_function_that_does_not_take_the_context_is_refused_at_once(client_fn: object) -> None:
+    with pytest.raises(TypeError, match=r"client_fn must take one argument, the context, got \("):
+        client_app(client_fn)  # type: ignore[arg-type]
+
+
+def test_flowers_old_form_of_the_function_is_told_the_new_one() -> None:
+    with pytest.raises(TypeError, match=r"make it client_fn\(context\), and cid = flskew.partition_id\(context\)"):
+        client_app(lambda cid: Client(echo))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "client_fn",
+    [Client, functools.partial(lambda data, context: Client(echo), None), lambda *args: Client(echo), max],
+    ids=["class", "partial", "any arguments", "one without a signature"],
+)
+def test_whatever_takes_the_context_alone_will_do(client_fn: object) -> None:
+    assert isinstance(client_app(client_fn), ClientApp)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("client_fn", [None, Client(echo), ClientApp()])

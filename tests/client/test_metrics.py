@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
 import pytest
 from flwr.app import MetricRecord
+from numpy.typing import NDArray
 
-from flskew.client.metrics import metric_value
+from flskew.client import ClientError
+from flskew.client.metrics import loss_value, metric_value, num_examples
 
 
 @pytest.mark.parametrize(
@@ -44,13 +47,63 @@ def test_every_kind_of_number_becomes_one_that_flower_sends(value: object, expec
     MetricRecord({"key": number})
 
 
-def test_scalars_of_a_framework_are_taken_out_of_their_tensor() -> None:
-    class Tensor:
-        """What torch, JAX and TensorFlow scalars have in common."""
+class WithToList:
+    """What tensors of PyTorch and JAX have in common."""
 
-        shape = ()
+    shape = ()
 
-        def item(self) -> float:
-            return 0.5
+    def __init__(self, value: object) -> None:
+        self.value = value
 
-    assert metric_value("loss", Tensor()) == 0.5
+    def tolist(self) -> object:
+        return self.value
+
+
+class WithArray:
+    """What tensors of TensorFlow have instead."""
+
+    shape = ()
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __array__(self, dtype: object = None, copy: object = None) -> NDArray[np.float32]:
+        return np.array(self.value, np.float32)
+
+
+@pytest.mark.parametrize("wrap", [WithToList, WithArray])
+def test_numbers_are_taken_out_of_a_frameworks_tensor(wrap: Callable[[object], object]) -> None:
+    assert metric_value("loss", wrap(0.5)) == 0.5
+    assert metric_value("losses", wrap([0.5, 2.0])) == [0.5, 2.0]
+    assert metric_value("losses", [wrap(0.5), 2]) == [0.5, 2.0]
+    assert loss_value(wrap(0.5)) == 0.5
+    assert num_examples(wrap(3), "fit") == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (np.full((2, 3), 0.123), "ndarray of shape (2, 3)"),
+        ([[0.123], [0.123]], "list of length 2"),
+        ({"row": 0.123}, "dict of length 1"),
+        ({0.123}, "set of length 1"),
+        (b"0.123", "bytes of length 5"),
+        ("0.123".join(["text" * 100] * 2), "'texttext"),
+    ],
+)
+def test_an_error_which_travels_to_the_server_does_not_quote_what_may_be_rows(value: object, shown: str) -> None:
+    for ask in (lambda: metric_value("rows", value), lambda: loss_value(value), lambda: num_examples(value, "fit")):
+        with pytest.raises(ClientError) as caught:
+            ask()
+        assert "0.123" not in str(caught.value)
+    assert f"must be a whole number, got {shown}" in str(caught.value)
+
+
+@pytest.mark.torch
+def test_tensors_of_pytorch_are_numbers_whatever_their_dtype_and_graph() -> None:
+    import torch
+
+    loss = torch.tensor([0.25, 0.75], dtype=torch.bfloat16, requires_grad=True)
+    assert metric_value("losses", loss) == [0.25, 0.75]
+    assert loss_value(loss.mean()) == 0.5
+    assert num_examples(torch.tensor(3), "fit") == 3

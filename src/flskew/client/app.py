@@ -2,56 +2,61 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
-from typing import TypeAlias, TypeVar
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.app import Context, Message, RecordDict
 from flwr.client import Client, NumPyClient
 from flwr.clientapp import ClientApp
 
-from flskew.client.metrics import LOSS_KEY, NUM_EXAMPLES_KEY, metric_record, metric_value, num_examples
-from flskew.client.protocols import (
-    ClientError,
-    Config,
-    ReturnedParameters,
-    SupportsEvaluate,
-    SupportsFit,
-    WrapsNumPyClient,
+from flskew.client.metrics import (
+    LOSS_KEY,
+    NUM_EXAMPLES_KEY,
+    check_local_epochs,
+    loss_value,
+    metric_record,
+    num_examples,
 )
-from flskew.parameters import Parameters, array_from_numpy, parameters_from_record
+from flskew.client.model import private_parameters, read_request, record_like
+from flskew.client.protocols import ClientError, SupportsEvaluate, SupportsFit, WrapsNumPyClient
+from flskew.client.replies import FLSKEW_KEY, METRICS_KEY, DoesNotEvaluateError, add_fingerprint
 
 __all__ = ["ClientFn", "client_app"]
 
 ClientFn: TypeAlias = Callable[[Context], SupportsFit | Client]
 """Makes the client of one node for one message; what must last longer goes into `context.state`."""
 
-Mod: TypeAlias = Callable[[Message, Context, Callable[[Message, Context], Message]], Message]
+Answer: TypeAlias = Callable[[Message, Context], Message]
+Mod: TypeAlias = Callable[[Message, Context, Answer], Message]
 """One of Flower's modifiers: it gets the message, the context and what to call next."""
-
-Record = TypeVar("Record", ArrayRecord, ConfigRecord)
-
-_METRICS_KEY = "metrics"
 
 
 def client_app(client_fn: ClientFn, *, mods: Sequence[Mod] | None = None) -> ClientApp:
     """Return a Flower `ClientApp` that answers train and evaluate messages with a NumPy client.
 
     `client_fn(context)` is called for each message and returns any object with
-    `fit(parameters, config) -> (parameters, num_examples, metrics)` and, unless the strategy's fraction_evaluate is 0,
+    `fit(parameters, config) -> (parameters, num_examples, metrics)` and, if it can,
     `evaluate(parameters, config) -> (loss, num_examples, metrics)`. A `flwr.client.NumPyClient` is such an object, and
-    so is the result of its `to_client()`.
+    so is the result of its `to_client()`. A client without `evaluate` says so once: the strategies of this package
+    do not ask it again, and Flower's pass over its answer.
 
     The client owns the parameters it is given: writable arrays, private to it. Those it returns go back under the names
-    and the key of the server's record, after a check that their count, shapes and dtypes are as they came. The metrics
-    go into the record "metrics" beside "num-examples", and the loss of `evaluate` under "loss".
+    and the key of the server's record, after a check that their count, shapes and dtypes are as they came; bfloat16
+    comes as float32 and is rounded on its way back. The metrics go into the record "metrics" beside "num-examples", and
+    the loss of `evaluate` under "loss".
+
+    If the client has an attribute `assignment`, an `Assignment`, each reply carries its fingerprint, by which the
+    strategies find out that two clients were split differently and train on each other's rows.
 
     Args:
-        client_fn: Makes the client; `flskew.client.partition(context)` tells it which data are its own.
+        client_fn: Makes the client; `flskew.partition(context)` tells it which data are its own.
         mods: Flower's modifiers, the first one outermost.
 
     Raises:
-        TypeError: `client_fn` cannot be called.
+        TypeError: `client_fn` cannot be called with the context alone, or is of Flower's old form, client_fn(cid).
 
     Example:
         >>> import numpy as np
@@ -62,54 +67,72 @@ def client_app(client_fn: ClientFn, *, mods: Sequence[Mod] | None = None) -> Cli
         >>> type(app).__name__
         'ClientApp'
     """
-    if isinstance(client_fn, ClientApp) or not callable(client_fn):
-        raise TypeError(
-            f"client_fn must be a function of the context that returns a client, got {type(client_fn).__name__}; "
-            "e.g. client_app(lambda context: MyClient())"
-        )
-    app = ClientApp(mods=list(mods) if mods is not None else None)
+    _check_client_fn(client_fn)
+    app = ClientApp()
 
-    @app.train()
     def train(message: Message, context: Context) -> Message:
         return _train(_make_client(client_fn, context), message)
 
-    @app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:
         return _evaluate(_make_client(client_fn, context), message)
 
+    evaluate_with_mods = _with_mods(evaluate, mods)
+
+    def evaluate_or_say_that_it_does_not(message: Message, context: Context) -> Message:
+        # Around the mods, since some of Flower's own cannot take a reply without content.
+        try:
+            return evaluate_with_mods(message, context)
+        except DoesNotEvaluateError as refusal:
+            return refusal.reply(message)
+
+    app.train()(_with_mods(train, mods))
+    app.evaluate()(evaluate_or_say_that_it_does_not)
     return app
+
+
+def _with_mods(answer: Answer, mods: Sequence[Mod] | None) -> Answer:
+    for mod in reversed(mods or ()):
+        answer = partial(_call, mod, answer)
+    return answer
+
+
+def _call(mod: Mod, call_next: Answer, message: Message, context: Context) -> Message:
+    return mod(message, context, call_next)
 
 
 def _train(client: object, message: Message) -> Message:
     if not isinstance(client, SupportsFit) or _is_inherited(client.fit, NumPyClient.fit):
         raise ClientError(f"{type(client).__name__} has no method fit(parameters, config)")
-    key, arrays, config = _request(message)
-    returned = client.fit(_private_copies(arrays), config)
+    key, arrays, config = read_request(message)
+    if key in (METRICS_KEY, FLSKEW_KEY):
+        raise ClientError(f"the ArrayRecord is called {key!r}, like another record of the reply; call it 'arrays'")
+    returned = client.fit(private_parameters(arrays), config)
     parameters, count, metrics = _three(returned, client, "fit", "(parameters, num_examples, metrics)")
-    reply = RecordDict()
-    reply[key] = _checked_record(parameters, arrays)
-    reply[_METRICS_KEY] = metric_record(metrics, {NUM_EXAMPLES_KEY: num_examples(count)})  # type: ignore[arg-type]
+    record = metric_record(metrics, {NUM_EXAMPLES_KEY: num_examples(count, "fit")})
+    check_local_epochs(record)
+    reply = RecordDict({key: record_like(arrays, parameters), METRICS_KEY: record})
+    add_fingerprint(reply, client)
     return Message(reply, reply_to=message)
 
 
 def _evaluate(client: object, message: Message) -> Message:
     if not isinstance(client, SupportsEvaluate) or _is_inherited(client.evaluate, NumPyClient.evaluate):
-        raise ClientError(
-            f"{type(client).__name__} has no method evaluate(parameters, config); give it one, or set "
-            "fraction_evaluate=0.0 on the strategy"
-        )
-    _, arrays, config = _request(message)
-    returned = client.evaluate(_private_copies(arrays), config)
+        raise DoesNotEvaluateError(client)
+    _, arrays, config = read_request(message)
+    returned = client.evaluate(private_parameters(arrays), config)
     loss, count, metrics = _three(returned, client, "evaluate", "(loss, num_examples, metrics)")
-    number = metric_value(LOSS_KEY, loss)
-    if isinstance(number, list):
-        raise ClientError(f"the loss must be one number, got a list of {len(number)}; return its mean")
-    reserved = {LOSS_KEY: number, NUM_EXAMPLES_KEY: num_examples(count)}
-    return Message(RecordDict({_METRICS_KEY: metric_record(metrics, reserved)}), reply_to=message)  # type: ignore[arg-type]
+    reserved = {LOSS_KEY: loss_value(loss), NUM_EXAMPLES_KEY: num_examples(count, "evaluate")}
+    reply = RecordDict({METRICS_KEY: metric_record(metrics, reserved)})
+    add_fingerprint(reply, client)
+    return Message(reply, reply_to=message)
 
 
 def _make_client(client_fn: ClientFn, context: Context) -> object:
-    client = client_fn(context)
+    client: object = client_fn(context)
+    if client is None:
+        raise ClientError("client_fn returned None; end it with `return client`")
+    if isinstance(client, type):
+        raise ClientError(f"client_fn returned the class {client.__name__}; return an object of it")
     if isinstance(client, WrapsNumPyClient):
         return client.numpy_client
     if isinstance(client, Client):
@@ -117,55 +140,37 @@ def _make_client(client_fn: ClientFn, context: Context) -> object:
     return client
 
 
-def _request(message: Message) -> tuple[str, ArrayRecord, Config]:
-    """Return the key of the server's ArrayRecord, the record, and the config as a plain dictionary."""
-    key, arrays = _only(message, ArrayRecord)
-    if arrays is None:
-        raise ClientError("the message carries no ArrayRecord; the strategy sends one under 'arrays'")
-    _, config = _only(message, ConfigRecord)
-    return key, arrays, {} if config is None else dict(config)
-
-
-def _only(message: Message, kind: type[Record]) -> tuple[str, Record | None]:
-    found = [(key, record) for key, record in message.content.items() if isinstance(record, kind)]
-    if len(found) > 1:
-        raise ClientError(
-            f"the message carries {len(found)} records of type {kind.__name__}, {[key for key, _ in found]}; "
-            "a NumPy client takes one"
+def _check_client_fn(client_fn: object) -> None:
+    if isinstance(client_fn, ClientApp) or not callable(client_fn):
+        raise TypeError(
+            f"client_fn must be a function of the context that returns a client, got {type(client_fn).__name__}; "
+            "e.g. client_app(lambda context: MyClient())"
         )
-    return found[0] if found else ("", None)
-
-
-def _private_copies(arrays: ArrayRecord) -> Parameters:
-    return [view.copy(order="K") for view in parameters_from_record(arrays)]
+    try:
+        signature = inspect.signature(client_fn)
+    except (TypeError, ValueError):  # callables written in C may have none
+        return
+    try:
+        (name,) = signature.bind(None).arguments
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"client_fn must take one argument, the context, got {signature}; e.g. lambda context: MyClient()"
+        ) from None
+    if name == "cid":
+        raise TypeError(
+            "client_fn(cid) is Flower's old form; make it client_fn(context), and cid = flskew.partition_id(context)"
+        )
 
 
 def _three(returned: object, client: object, method: str, shape: str) -> tuple[object, object, object]:
-    if not isinstance(returned, tuple | list) or len(returned) != 3:
-        got = f"{len(returned)} values" if isinstance(returned, tuple | list) else type(returned).__name__
+    is_arrays = isinstance(returned, list) and all(isinstance(value, np.ndarray) for value in returned)
+    if is_arrays or not isinstance(returned, tuple | list) or len(returned) != 3:
+        got = type(returned).__name__
+        if isinstance(returned, tuple | list):
+            got += f" of {len(returned)}: ({', '.join(type(value).__name__ for value in returned[:5])})"
         raise ClientError(f"{type(client).__name__}.{method} must return {shape}, got {got}")
     first, second, third = returned
     return first, second, third
-
-
-def _checked_record(parameters: object, sent: ArrayRecord) -> ArrayRecord:
-    if not isinstance(parameters, Sequence) or isinstance(parameters, str | bytes):
-        raise ClientError(f"fit must return a list of arrays, got {type(parameters).__name__}")
-    returned: ReturnedParameters = parameters
-    if len(returned) != len(sent):
-        raise ClientError(f"fit was given {len(sent)} arrays and returned {len(returned)}; return them all, in order")
-    record = ArrayRecord()
-    for array, (name, origin) in zip(returned, sent.items(), strict=True):
-        made = array_from_numpy(array, f"array {name!r}")
-        if tuple(made.shape) != tuple(origin.shape):
-            raise ClientError(f"array {name!r}: came with shape {tuple(origin.shape)}, returned with {made.shape}")
-        if np.dtype(made.dtype) != np.dtype(origin.dtype):
-            raise ClientError(
-                f"array {name!r}: came as {origin.dtype}, returned as {made.dtype}; "
-                f"use .astype({origin.dtype!r}), or update it in place"
-            )
-        record[name] = made
-    return record
 
 
 def _is_inherited(method: object, flowers: object) -> bool:

@@ -1,7 +1,9 @@
-"""Server side: FedAvg and FedProx that check every reply before it counts."""
+"""Server side: strategies that check every reply before it counts."""
 
+from flskew.strategies.checked import Checked
+from flskew.strategies.errors import RoundError
 from flskew.strategies.fedavg import FedAvg
 from flskew.strategies.fedprox import FedProx
-from flskew.strategies.history import Failure, Reply, Round, RoundError
+from flskew.strategies.history import Failure, History, Reply, Round
 
-__all__ = ["Failure", "FedAvg", "FedProx", "Reply", "Round", "RoundError"]
+__all__ = ["Checked", "Failure", "FedAvg", "FedProx", "History", "Reply", "Round", "RoundError"]

@@ -7,7 +7,7 @@ import numbers
 
 from flwr.app import ArrayRecord
 
-from flskew.strategies.checks import BadReplyError, check_arrays
+from flskew.strategies.checks import BadReplyError, check_arrays, check_finite
 
 __all__ = ["fraction", "initial", "mu", "seconds"]
 
@@ -46,7 +46,7 @@ def initial(arrays: object) -> ArrayRecord:
     if not arrays:
         raise ValueError("initial_arrays is empty; put the model's parameters into it")
     try:
-        check_arrays(arrays, arrays)
+        check_finite(check_arrays(arrays, arrays), arrays, "start from finite numbers")
     except BadReplyError as error:
         raise ValueError(f"initial_arrays: {error}") from error
     return arrays

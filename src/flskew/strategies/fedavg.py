@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Callable, Iterable
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
@@ -19,11 +18,13 @@ from flwr.serverapp.strategy import Result
 from flskew import _checks
 from flskew.parameters import record_from_parameters
 from flskew.strategies import arguments
-from flskew.strategies.history import Phase, Round, RoundError
-from flskew.strategies.judgement import Judgement, Sent, judge
+from flskew.strategies.history import History, Phase
+from flskew.strategies.judgement import Judgement
+from flskew.strategies.ledger import Ledger, round_error
 from flskew.strategies.metrics import aggregate_metrics
+from flskew.strategies.running import ServerEvaluation, run_rounds
 from flskew.strategies.sampling import available_nodes, sample
-from flskew.weighted_mean import WeightedMean
+from flskew.weighted_mean import NotFiniteError, weighted_mean
 
 __all__ = ["FedAvg", "MetricsAggregator"]
 
@@ -39,28 +40,30 @@ class FedAvg(FlowerFedAvg):
     The mean of the clients' models, weighted by their numbers of examples. Beyond Flower's:
 
     - A reply counts if its arrays have the names, shapes and dtypes that were sent and are finite, and if its weight is
-      finite and positive. One that does not, an error, and a node that stays silent are dropped with a reason, and the
-      round goes on without them. With fewer than `min_replies` left the run ends in a `RoundError` that lists the
-      reasons, so the result is never an empty or silently unchanged model.
+      positive. One that does not, an error, and a node that stays silent are dropped with a reason, and the round goes
+      on without them. With fewer than `min_replies` left the run ends in a `RoundError` that lists the reasons, so the
+      model is never empty or silently unchanged. An evaluation that fails does not end the run.
+    - Clients that say which split they use, and differ, are not mixed: that is a `RoundError` too.
     - Arrays keep their dtype; integers are rounded to the nearest. Averaging takes the memory of one model. Where all
       replies are good and float32 or float64 it is bit for bit Flower's.
     - Nodes are sampled by `seed`, whatever the order in which they are listed, and the global generator is not touched.
     - Metrics that only some clients report are averaged over those.
-    - The configs given to `start` are not changed.
-    - `history` keeps what every client replied.
+    - The records given to `start` are not changed.
+    - `history` keeps what every client replied, and `result` what was reached, however the run ends.
 
     Args:
         fraction_train: Fraction of the nodes that train in a round, 0 ... 1.
         fraction_evaluate: Fraction of the nodes that evaluate in a round, 0 ... 1.
         min_train_nodes: At least so many train.
         min_evaluate_nodes: At least so many evaluate.
-        min_available_nodes: A round begins when so many nodes are connected.
+        min_available_nodes: A round begins when so many nodes are connected, or as many as train or evaluate.
         weighted_by_key: The name of the weight in a reply's metrics.
         arrayrecord_key: The name of the arrays in a message.
         configrecord_key: The name of the config in a message.
         train_metrics_aggr_fn: Aggregates training metrics; None is the weighted mean.
         evaluate_metrics_aggr_fn: Aggregates evaluation metrics; None is the weighted mean.
-        min_replies: So many training replies must count, >= 1. Of an evaluation at least one must.
+        min_replies: So many training replies must count, >= 1.
+        min_evaluate_replies: So many replies of an evaluation must count, >= 0.
         seed: Any integer; decides which nodes take part in which round.
         node_patience: Seconds to wait for nodes to connect before a round, > 0.
 
@@ -98,6 +101,7 @@ class FedAvg(FlowerFedAvg):
         evaluate_metrics_aggr_fn: MetricsAggregator | None = None,
         *,
         min_replies: int = 1,
+        min_evaluate_replies: int = 0,
         seed: int = 42,
         node_patience: float = 3600.0,
     ) -> None:
@@ -115,16 +119,20 @@ class FedAvg(FlowerFedAvg):
             train_metrics_aggr_fn=train_metrics_aggr_fn or aggregate_metrics,
             evaluate_metrics_aggr_fn=evaluate_metrics_aggr_fn or aggregate_metrics,
         )
-        self.min_replies = _checks.integer("min_replies", min_replies, minimum=1)
         self.seed = _checks.seed(seed)
         self.node_patience = arguments.seconds("node_patience", node_patience)
-        self.history: list[Round] = []
+        self.result = Result()
+        """What the last `start` has reached so far: the latest model, and the metrics."""
+        self._ledger = Ledger(weighted_by_key, arrayrecord_key, min_replies, min_evaluate_replies)
+
+    @property
+    def history(self) -> History:
         """What happened since the last `start`: a training and, unless it is off, an evaluation for every round."""
-        self._sent: dict[Phase, Sent] = {}
+        return self._ledger.history
 
     def summary(self) -> None:
         """Log the configuration."""
-        _logger.info("\t├──> Replies needed: %d", self.min_replies)
+        self._ledger.summary()
         _logger.info("\t├──> Seed of the sampling: %d", self.seed)
         super().summary()
 
@@ -136,9 +144,11 @@ class FedAvg(FlowerFedAvg):
         timeout: float = 3600,
         train_config: ConfigRecord | None = None,
         evaluate_config: ConfigRecord | None = None,
-        evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
+        evaluate_fn: ServerEvaluation | None = None,
     ) -> Result:
         """Run Flower's own loop and return its `Result`; with nothing to train, its arrays are the initial ones.
+
+        Whatever ends the run before its time, `result` has the latest model and the metrics so far.
 
         Args:
             grid: Reaches the nodes.
@@ -153,16 +163,14 @@ class FedAvg(FlowerFedAvg):
             TypeError: `initial_arrays` is not an ArrayRecord, or a number is of the wrong type.
             ValueError: `initial_arrays` is empty or cannot be averaged, or a number is out of its range.
             TimeoutError: Too few nodes connected.
-            RoundError: Too few replies counted.
+            RoundError: Too few replies counted, or clients use different splits.
         """
-        arguments.initial(initial_arrays)
-        rounds = _checks.integer("num_rounds", num_rounds, minimum=0)
-        seconds = arguments.seconds("timeout", timeout)
-        self.history = []
-        result = super().start(grid, initial_arrays, rounds, seconds, train_config, evaluate_config, evaluate_fn)
-        if not result.arrays:
-            result.arrays = initial_arrays
-        return result
+        self.result = Result()
+        run_rounds(
+            self, self.result, self._ledger,
+            grid, initial_arrays, num_rounds, timeout, train_config, evaluate_config, evaluate_fn,
+        )  # fmt: skip
+        return self.result
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -180,70 +188,58 @@ class FedAvg(FlowerFedAvg):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Return the mean of the replies that count, and of their metrics."""
-        judgement = self._judge("train", server_round, replies)
-        if judgement is None or judgement.like is None:
+        judgement = self._ledger.judge("train", server_round, replies)
+        if judgement is None:
             return None, None
-        mean = WeightedMean(sum(reply.weight for reply in judgement.counted))
-        for reply in judgement.counted:
-            mean.add(reply.parameters, reply.weight)
-        arrays = record_from_parameters(mean.result(), judgement.like)
-        contents = [reply.content for reply in judgement.counted]
-        return arrays, self.train_metrics_aggr_fn(contents, self.weighted_by_key)
+        arrays = _mean(judgement)
+        if arrays is None:
+            # Only now is each reply searched for NaN: where all are good, nobody waits for it.
+            judgement = judgement.without_infinite()
+        self._ledger.close(judgement)
+        arrays = arrays or _mean(judgement)
+        if arrays is None:
+            raise round_error(judgement, "the mean of finite arrays is not finite; they are too large for their dtype")
+        return arrays, self.train_metrics_aggr_fn(judgement.contents(), self.weighted_by_key)
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """Return the mean of the metrics of the replies that count."""
-        judgement = self._judge("evaluate", server_round, replies)
+        """Return the mean of the metrics of the replies that count; None if none does."""
+        judgement = self._ledger.judge("evaluate", server_round, replies)
         if judgement is None:
             return None
-        return self.evaluate_metrics_aggr_fn([reply.content for reply in judgement.counted], self.weighted_by_key)
+        self._ledger.close(judgement)
+        if not judgement.counted:
+            return None
+        return self.evaluate_metrics_aggr_fn(judgement.contents(), self.weighted_by_key)
 
     def _configure(
         self, phase: Phase, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> list[Message]:
         is_train = phase == "train"
         fraction = self.fraction_train if is_train else self.fraction_evaluate
-        minimum = self.min_train_nodes if is_train else self.min_evaluate_nodes
-        self._sent.pop(phase, None)
         if fraction == 0.0:
             return []
-        node_ids = available_nodes(grid, max(self.min_available_nodes, minimum, 1), self.node_patience)
+        # Both halves of a round, so that it does not fail in the second one; Flower's minimum of a half left out is 0.
+        needed = max(self.min_available_nodes, self.min_train_nodes, self.min_evaluate_nodes, 1)
+        node_ids = available_nodes(grid, needed, self.node_patience)
         # The small number undoes the rounding of, say, 100 * 0.29 = 28.999999999999996.
-        size = max(math.floor(len(node_ids) * fraction + 1e-9), minimum, 1)
-        chosen = sample(node_ids, size, seed=self.seed, server_round=server_round, phase=phase)
-        if is_train and len(chosen) < self.min_replies:
-            raise ValueError(
-                f"min_replies={self.min_replies}, but only {len(chosen)} of {len(node_ids)} nodes train; "
-                "lower it, or raise fraction_train or min_train_nodes"
-            )
+        size = math.floor(len(node_ids) * fraction + 1e-9)
+        minimum = self.min_train_nodes if is_train else self.min_evaluate_nodes
+        chosen = sample(node_ids, max(size, minimum, 1), seed=self.seed, server_round=server_round, phase=phase)
         _logger.info("configure_%s: Sampled %d nodes (out of %d)", phase, len(chosen), len(node_ids))
         copied = ConfigRecord({**config, "server-round": server_round})
         record = RecordDict({self.arrayrecord_key: arrays, self.configrecord_key: copied})
         message_type = MessageType.TRAIN if is_train else MessageType.EVALUATE
         messages = [Message(record, node_id, message_type) for node_id in chosen]
-        self._sent[phase] = Sent(server_round, phase, tuple(messages), arrays, time.monotonic())
-        return messages
+        return self._ledger.note_sent(phase, server_round, messages, arrays)
 
-    def _judge(self, phase: Phase, server_round: int, replies: Iterable[Message]) -> Judgement | None:
-        """Return what counts, after noting it in the history; None if nobody was asked."""
-        received = list(replies)
-        sent = self._sent.pop(phase, None)
-        if sent is None and not received:
-            return None
-        if sent is None or sent.server_round != server_round:
-            sent = Sent(server_round, phase, (), None, time.monotonic())
-        judgement = judge(received, sent, self.weighted_by_key, self.arrayrecord_key)
-        self.history.append(judgement.round)
-        failures = judgement.round.failures
-        _logger.info("aggregate_%s: Received %d results and %d failures", phase, len(judgement.counted), len(failures))
-        for failure in failures:
-            _logger.warning("\t> Dropped %s", failure)
-        needed = self.min_replies if phase == "train" else 1
-        if len(judgement.counted) < needed:
-            raise RoundError(
-                f"round {server_round}: {len(judgement.counted)} of {len(judgement.counted) + len(failures)} "
-                f"{phase} replies count, at least {needed} must:",
-                server_round,
-                phase,
-                failures,
-            )
-        return judgement
+
+def _mean(judgement: Judgement) -> ArrayRecord | None:
+    """Return the mean of the replies that count; None if there is none, or if it is not finite."""
+    counted = judgement.in_order()
+    if not counted:
+        return None
+    mean = weighted_mean([reply.parameters for reply in counted], [reply.weight for reply in counted])
+    try:
+        return record_from_parameters(mean, judgement.like)
+    except NotFiniteError:
+        return None

@@ -44,6 +44,7 @@ class FedProx(FedAvg, FlowerFedProx):
         evaluate_metrics_aggr_fn: See `FedAvg`.
         proximal_mu: Finite and >= 0; 0 is FedAvg, larger holds the clients closer.
         min_replies: See `FedAvg`.
+        min_evaluate_replies: See `FedAvg`.
         seed: See `FedAvg`.
         node_patience: See `FedAvg`.
 
@@ -71,6 +72,7 @@ class FedProx(FedAvg, FlowerFedProx):
         proximal_mu: float = 0.0,
         *,
         min_replies: int = 1,
+        min_evaluate_replies: int = 0,
         seed: int = 42,
         node_patience: float = 3600.0,
     ) -> None:
@@ -87,6 +89,7 @@ class FedProx(FedAvg, FlowerFedProx):
             train_metrics_aggr_fn,
             evaluate_metrics_aggr_fn,
             min_replies=min_replies,
+            min_evaluate_replies=min_evaluate_replies,
             seed=seed,
             node_patience=node_patience,
         )

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-__all__ = ["Failure", "MetricValue", "Phase", "Reply", "Round", "RoundError"]
+from flwr.app import ArrayRecord, ConfigRecord, MetricRecord
+
+from flskew.strategies.reasons import grouped
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Failure", "History", "MetricValue", "Phase", "Record", "Reply", "Round"]
 
 MetricValue: TypeAlias = int | float | list[int] | list[float]
 """What Flower's `MetricRecord` holds."""
 
+Record: TypeAlias = ArrayRecord | MetricRecord | ConfigRecord
+"""What a reply carries under a key."""
+
 Phase: TypeAlias = Literal["train", "evaluate"]
 """The half of a round."""
 
-_HEAD, _TAIL = 120, 280
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_COLUMNS = (
+    "server_round", "phase", "node_id", "counted", "num_examples", "seconds", "round_seconds", "assignment", "reason",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,12 +44,22 @@ class Reply:
         metrics: All it reported, the weight included.
         seconds: From the making of the server's message to that of the reply, by the clocks of the two machines; at
             least 0, and NaN where the message is not known.
+        assignment: The fingerprint of the split that the client used, where it says so.
+        records: What it carried beyond its model and its metrics, by key.
+
+    Example:
+        >>> from flskew import Reply
+        >>> reply = Reply(node_id=1000, num_examples=20.0, metrics={"num-examples": 20, "loss": 0.5}, seconds=1.5)
+        >>> reply.metrics["loss"]
+        0.5
     """
 
     node_id: int
     num_examples: float
     metrics: Mapping[str, MetricValue]
     seconds: float
+    assignment: str | None = None
+    records: Mapping[str, Record] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,17 +68,21 @@ class Failure:
 
     Attributes:
         node_id: The node, or 1, the server, where the message it lost is not known.
-        reason: Why, in full; of an exception, with its traceback where the engine sends one.
+        reason: Why, in one line.
+        traceback: All that the engine sent where that is more: of an exception, its traceback.
+
+    Example:
+        >>> from flskew import Failure
+        >>> print(Failure(node_id=1000, reason="ValueError: no data"))
+        node 1000: ValueError: no data
     """
 
     node_id: int
     reason: str
+    traceback: str = ""
 
     def __str__(self) -> str:
-        words = " ".join(_COLOUR.sub("", self.reason).partition("\nTraceback ")[0].split())
-        if len(words) > _HEAD + _TAIL:  # the engines put what matters last
-            words = f"{words[:_HEAD]} … {words[-_TAIL:]}"
-        return f"node {self.node_id}: {words}"
+        return grouped([(self.node_id, self.reason)])[0]
 
 
 @dataclass(frozen=True)
@@ -63,9 +92,15 @@ class Round:
     Attributes:
         server_round: 1, 2, ...
         phase: "train" or "evaluate".
-        replies: Those that counted, in the order in which the messages were sent.
+        replies: Those that counted, in the order of their nodes.
         failures: Those that did not.
-        seconds: How long the server waited for them and looked at them.
+        seconds: From the making of the messages until all that came back was looked at.
+
+    Example:
+        >>> from flskew import Failure, Reply, Round
+        >>> entry = Round(1, "train", (Reply(1000, 20.0, {}, 1.5),), (Failure(1001, "Node Unavailable"),), 2.0)
+        >>> len(entry.replies), len(entry.failures)
+        (1, 1)
     """
 
     server_round: int
@@ -75,32 +110,80 @@ class Round:
     seconds: float
 
 
-class RoundError(RuntimeError):
-    """A round has too few replies that count; the message lists the reason of every one that does not.
+class History(list[Round]):
+    """The rounds of one run: a training and, unless it is off, an evaluation for each.
 
     Example:
-        >>> import numpy as np
-        >>> from flwr.app import ArrayRecord
-        >>> from flskew import FedAvg, LocalGrid, client_app
-        >>> class Diverges:
-        ...     def fit(self, parameters, config):
-        ...         return [parameters[0] * np.nan], 10, {}
-        >>> grid = LocalGrid(client_app(lambda context: Diverges()), 2)
-        >>> try:
-        ...     FedAvg(fraction_evaluate=0.0).start(grid, ArrayRecord([np.zeros(2)]))
-        ... except RoundError as error:
-        ...     error.server_round, [failure.node_id for failure in error.failures]
-        (1, [1000, 1001])
-
-    Attributes:
-        server_round: The round.
-        phase: "train" or "evaluate".
-        failures: The nodes whose reply did not count.
+        >>> from flskew import Failure, History, Reply, Round
+        >>> reply = Reply(1000, 20.0, {"num-examples": 20, "loss": 0.5}, 1.5)
+        >>> history = History([Round(1, "train", (reply,), (Failure(1001, "Node Unavailable"),), 2.0)])
+        >>> history.to_frame()[["node_id", "counted", "metrics.loss"]]
+           node_id  counted  metrics.loss
+        0     1000     True           0.5
+        1     1001    False           NaN
     """
 
-    def __init__(self, message: str, server_round: int, phase: Phase, failures: Sequence[Failure] = ()) -> None:
-        lines = [message, *(f"  {failure}" for failure in failures)]
-        super().__init__("\n".join(lines))
-        self.server_round = server_round
-        self.phase = phase
-        self.failures = tuple(failures)
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row for each node that was asked, in each half of each round.
+
+        Columns: server_round, phase, node_id, counted, num_examples, seconds (the reply's), round_seconds, assignment,
+        reason, and "metrics.<key>" for each metric that any reply has.
+        """
+        import pandas as pd
+
+        rows = [{**row, **{f"metrics.{key}": value for key, value in metrics.items()}} for row, metrics in self._rows()]
+        metrics = dict.fromkeys(key for row in rows for key in row if key not in _COLUMNS)
+        return pd.DataFrame(rows, columns=[*_COLUMNS, *metrics])
+
+    def to_jsonl(self, path: str | PathLike[str]) -> None:
+        """Write the rows of `to_frame` into a file, each a JSON object on a line of its own, its metrics an object.
+
+        JSON has neither NaN nor infinity: both are written as null.
+
+        Args:
+            path: The file; one that is there is replaced.
+        """
+        lines = (
+            json.dumps(_strict({**row, "metrics": dict(metrics)}), allow_nan=False) for row, metrics in self._rows()
+        )
+        Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+    def dropped(self) -> list[str]:
+        """Return a line for the nodes whose replies did not always count: how many of them, and the latest reason."""
+        asked: Counter[tuple[Phase, int]] = Counter()
+        failures: dict[tuple[Phase, int], list[Failure]] = {}
+        for entry in self:
+            asked.update((entry.phase, reply.node_id) for reply in entry.replies)
+            asked.update((entry.phase, failure.node_id) for failure in entry.failures)
+            for failure in entry.failures:
+                failures.setdefault((entry.phase, failure.node_id), []).append(failure)
+        return grouped(
+            (node_id, f"{len(dropped)} of {asked[phase, node_id]} {phase} replies dropped; {dropped[-1].reason}")
+            for (phase, node_id), dropped in failures.items()
+        )
+
+    def _rows(self) -> Iterator[tuple[dict[str, object], Mapping[str, MetricValue]]]:
+        for entry in self:
+            nodes: list[Reply | Failure] = [*entry.replies, *entry.failures]
+            for node in nodes:
+                reply = node if isinstance(node, Reply) else None
+                row: dict[str, object] = {
+                    "server_round": entry.server_round,
+                    "phase": entry.phase,
+                    "node_id": node.node_id,
+                    "counted": reply is not None,
+                    "num_examples": reply.num_examples if reply else math.nan,
+                    "seconds": reply.seconds if reply else math.nan,
+                    "round_seconds": entry.seconds,
+                    "assignment": reply.assignment if reply else None,
+                    "reason": node.reason if isinstance(node, Failure) else None,
+                }
+                yield row, reply.metrics if reply else {}
+
+
+def _strict(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _strict(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_strict(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
-from flwr.app import ArrayRecord, Message
+from flwr.app import ArrayRecord, Message, RecordDict
 
-from flskew.strategies.checks import BadReplyError, CheckedReply, check_reply
+from flskew.strategies.checks import BadReplyError, CheckedReply, check_finite, check_reply
 from flskew.strategies.history import Failure, Phase, Reply, Round
 
 __all__ = ["Judgement", "Sent", "judge"]
@@ -24,79 +24,111 @@ class Sent:
     Attributes:
         server_round: 1, 2, ...
         phase: "train" or "evaluate".
-        messages: One per node; the grid gives each its id when it is pushed.
-        arrays: The model they carry.
-        started: When they were made, on the monotonic clock.
+        messages: One per node, in the order of the nodes; the grid gives each its id when it is pushed.
+        model: The model of the server; a strategy may send its clients something else.
+        started: When the messages were made, on the monotonic clock.
     """
 
     server_round: int
     phase: Phase
     messages: tuple[Message, ...]
-    arrays: ArrayRecord | None
+    model: ArrayRecord
     started: float
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """The replies that count, in the order of their messages, the arrays they are like, and all for the history."""
+    """The replies that count and the failures, by the places of their messages.
 
-    counted: tuple[CheckedReply, ...]
-    like: ArrayRecord | None
-    round: Round
+    Attributes:
+        sent: What was sent.
+        like: The arrays that a reply must be like; empty where it needs none.
+        counted: The replies that count.
+        failures: Those that do not, and the nodes that sent none.
+    """
+
+    sent: Sent
+    like: ArrayRecord
+    counted: Mapping[int, CheckedReply]
+    failures: Mapping[int, Failure]
+
+    def without_infinite(self) -> Judgement:
+        """Return a judgement that has dropped the replies whose arrays hold NaN or infinity."""
+        counted, failures = dict(self.counted), dict(self.failures)
+        for place, reply in self.counted.items():
+            try:
+                check_finite(reply.parameters, self.like, "the client has diverged, lower its learning rate")
+            except BadReplyError as error:
+                del counted[place]
+                failures[place] = Failure(self.node_id(place), error.reason)
+        return replace(self, counted=counted, failures=failures)
+
+    def in_order(self) -> list[CheckedReply]:
+        """Return the replies that count in the order of their nodes."""
+        return [self.counted[place] for place in sorted(self.counted)]
+
+    def contents(self) -> list[RecordDict]:
+        """Return the contents of the replies that count in the same order."""
+        return [reply.message.content for reply in self.in_order()]
+
+    def round(self) -> Round:
+        """Return all of it for the history."""
+        return Round(
+            server_round=self.sent.server_round,
+            phase=self.sent.phase,
+            replies=tuple(self._reply(place) for place in sorted(self.counted)),
+            failures=tuple(self.failures[place] for place in sorted(self.failures)),
+            seconds=time.monotonic() - self.sent.started,
+        )
+
+    def node_id(self, place: int) -> int:
+        """Return the node of a reply that counts."""
+        if place < len(self.sent.messages):
+            return self.sent.messages[place].metadata.dst_node_id
+        return self.counted[place].message.metadata.src_node_id
+
+    def _reply(self, place: int) -> Reply:
+        reply = self.counted[place]
+        seconds = math.nan
+        if place < len(self.sent.messages):
+            # Two machines' clocks may disagree by more than the time between.
+            asked_at = self.sent.messages[place].metadata.created_at
+            seconds = max(0.0, reply.message.metadata.created_at - asked_at)
+        return Reply(self.node_id(place), reply.weight, dict(reply.metrics), seconds, reply.assignment, reply.records)
 
 
 def judge(replies: Iterable[Message], sent: Sent, weighted_by_key: str, arrayrecord_key: str) -> Judgement:
-    """Check every reply and name every node whose reply does not count, those that sent none included.
+    """Check every reply, but not yet whether its arrays are finite, and name every node that sent none.
 
     An error that the server makes for a node it has lost comes from the server's own id; the node is found through the
-    message that the error replies to. Where the messages are not known, since a subclass made its own, the arrays of
-    the first reply stand for those that were sent.
+    message that the error replies to. A reply must be like the arrays that its message carried; where the messages are
+    not known, since a subclass made its own, the arrays of the first reply stand for them.
     """
     received = list(replies)
-    like = None
-    if sent.phase == "train":
-        like = sent.arrays if sent.arrays is not None else _first_arrays(received)
+    like = _first_model([*sent.messages, *received], arrayrecord_key) if sent.phase == "train" else None
     by_id = {message.metadata.message_id: place for place, message in enumerate(sent.messages)}
     by_node = {message.metadata.dst_node_id: place for place, message in enumerate(sent.messages)}
-    counted: dict[int, tuple[CheckedReply, Reply]] = {}
+    counted: dict[int, CheckedReply] = {}
     failures: dict[int, Failure] = {}
     for arrival, message in enumerate(received):
-        place = by_id.get(message.metadata.reply_to_message_id, by_node.get(message.metadata.src_node_id))
-        request = sent.messages[place] if place is not None else None
-        node_id = request.metadata.dst_node_id if request is not None else message.metadata.src_node_id
-        order = place if place is not None else len(sent.messages) + arrival
-        if order in counted or order in failures:
+        answered, sender = message.metadata.reply_to_message_id, message.metadata.src_node_id
+        place = by_id.get(answered, by_node.get(sender, len(sent.messages) + arrival))
+        if place in counted or place in failures:
             continue  # a message that was delivered twice
         try:
-            reply = check_reply(message, weighted_by_key, like, arrayrecord_key)
+            counted[place] = check_reply(message, weighted_by_key, like, arrayrecord_key)
         except BadReplyError as error:
-            failures[order] = Failure(node_id, str(error))
-            continue
-        counted[order] = reply, Reply(node_id, reply.weight, dict(reply.metrics), _seconds(request, message))
-    for order, request in enumerate(sent.messages):
-        if order not in counted and order not in failures:
-            failures[order] = Failure(request.metadata.dst_node_id, _SILENCE)
-    in_order = [counted[order] for order in sorted(counted)]
-    return Judgement(
-        counted=tuple(reply for reply, _ in in_order),
-        like=like,
-        round=Round(
-            server_round=sent.server_round,
-            phase=sent.phase,
-            replies=tuple(reply for _, reply in in_order),
-            failures=tuple(failures[order] for order in sorted(failures)),
-            seconds=time.monotonic() - sent.started,
-        ),
-    )
+            node_id = sent.messages[place].metadata.dst_node_id if place < len(sent.messages) else sender
+            failures[place] = Failure(node_id, error.reason, error.traceback)
+    for place, request in enumerate(sent.messages):
+        if place not in counted and place not in failures:
+            failures[place] = Failure(request.metadata.dst_node_id, _SILENCE)
+    return Judgement(sent, like or ArrayRecord(), counted, failures)
 
 
-def _seconds(request: Message | None, reply: Message) -> float:
-    if request is None:
-        return math.nan
-    # Two machines' clocks may disagree by more than the time between.
-    return max(0.0, reply.metadata.created_at - request.metadata.created_at)
-
-
-def _first_arrays(replies: list[Message]) -> ArrayRecord | None:
-    records = (record for reply in replies if reply.has_content() for record in reply.content.values())
-    return next((record for record in records if isinstance(record, ArrayRecord)), None)
+def _first_model(messages: Iterable[Message], key: str) -> ArrayRecord:
+    for message in messages:
+        records = message.content.array_records if message.has_content() else {}
+        if records:
+            return records.get(key) or next(iter(records.values()))
+    return ArrayRecord()

@@ -9,18 +9,22 @@ from flwr.app import MetricRecord, RecordDict
 
 from flskew.strategies.history import MetricValue
 
-__all__ = ["aggregate_metrics", "weight_record"]
+__all__ = ["aggregate_metrics", "shared_keys", "weight_key"]
 
 _logger = logging.getLogger("flwr")
 
 
-def weight_record(content: RecordDict, weighted_by_key: str) -> MetricRecord | None:
-    """Return the record that holds a reply's weight: the one named "metrics" if it does, else the first that does."""
-    records = {key: record for key, record in content.items() if isinstance(record, MetricRecord)}
-    holders = [key for key, record in records.items() if weighted_by_key in record]
-    if not holders:
-        return None
-    return records["metrics" if "metrics" in holders else holders[0]]
+def weight_key(content: RecordDict, weighted_by_key: str) -> str | None:
+    """Return the name of the MetricRecord with a reply's weight: "metrics" if it has it, else the first that does."""
+    holders = [key for key, record in content.metric_records.items() if weighted_by_key in record]
+    return "metrics" if "metrics" in holders else next(iter(holders), None)
+
+
+def shared_keys(records: Sequence[MetricRecord]) -> list[str]:
+    """Return the metrics that all records have and that can be averaged: numbers, or lists of one length."""
+    first, *others = records
+    shared = [key for key in first if all(key in record for record in others)]
+    return [key for key in shared if len({_length(record[key]) for record in records}) == 1]
 
 
 def aggregate_metrics(contents: list[RecordDict], weighted_by_key: str) -> MetricRecord:
@@ -41,30 +45,32 @@ def aggregate_metrics(contents: list[RecordDict], weighted_by_key: str) -> Metri
         >>> aggregate_metrics([first, second], "num-examples")  # (3*1 + 1*5) / 4
         {'loss': 2.0}
     """
-    records = [record for content in contents if (record := weight_record(content, weighted_by_key)) is not None]
+    holders = [(content, weight_key(content, weighted_by_key)) for content in contents]
+    records = [content.metric_records[key] for content, key in holders if key is not None]
     keys = dict.fromkeys(key for record in records for key in record if key != weighted_by_key)
     aggregated = MetricRecord()
     for key in keys:
         having = [record for record in records if key in record]
         if len(having) < len(records):
             _logger.warning("Metric %r is averaged over %d of %d replies", key, len(having), len(records))
-        weights = [float(record[weighted_by_key]) for record in having]  # type: ignore[arg-type]
-        mean = _mean([record[key] for record in having], weights)
-        if mean is None:
-            _logger.warning("Metric %r is left out: the replies have lists of different lengths", key)
+        if key in shared_keys(having):
+            weights = [float(record[weighted_by_key]) for record in having]  # type: ignore[arg-type]
+            aggregated[key] = _mean([record[key] for record in having], weights)
         else:
-            aggregated[key] = mean
+            _logger.warning("Metric %r is left out: the replies have lists of different lengths", key)
     return aggregated
 
 
-def _mean(values: Sequence[MetricValue], weights: Sequence[float]) -> MetricValue | None:
+def _mean(values: Sequence[MetricValue], weights: Sequence[float]) -> MetricValue:
     total = sum(weights)
     factors = [weight / total for weight in weights]
     columns = [value if isinstance(value, list) else [value] for value in values]
-    if len({(isinstance(value, list), len(column)) for value, column in zip(values, columns, strict=True)}) > 1:
-        return None
     means: list[float] = [
         sum(number * factor for number, factor in zip(numbers, factors, strict=True))
         for numbers in zip(*columns, strict=True)
     ]
     return means if isinstance(values[0], list) else means[0]
+
+
+def _length(value: MetricValue) -> int | None:
+    return len(value) if isinstance(value, list) else None

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from flwr.serverapp import Grid
 
 from flskew.strategies.history import Phase
+from flskew.strategies.reasons import named
 from flskew.streams import Streams
 
 __all__ = ["available_nodes", "sample"]
@@ -26,13 +27,14 @@ def available_nodes(grid: Grid, minimum: int, patience: float) -> list[int]:
         patience: Seconds to wait for them.
 
     Raises:
-        TimeoutError: There are still fewer; the message has the numbers.
+        TimeoutError: There are still fewer; the message has the numbers, and who is there.
     """
     deadline = time.monotonic() + patience
     while len(node_ids := sorted(grid.get_node_ids())) < minimum:
         if getattr(grid, "nodes_are_fixed", False) or time.monotonic() >= deadline:
+            present = f", {named(node_ids)}" if node_ids else ""
             raise TimeoutError(
-                f"{minimum} nodes are needed, {len(node_ids)} are connected; start more nodes or lower "
+                f"{minimum} nodes are needed, {len(node_ids)} are connected{present}; start more nodes or lower "
                 "min_available_nodes, min_train_nodes and min_evaluate_nodes"
             )
         _logger.info("Waiting for nodes to connect: %d connected, %d needed", len(node_ids), minimum)

@@ -1,0 +1,163 @@
+"""Averaging replies: flskew's FedAvg against Flower's, both in one run.
+
+    python benchmarks/aggregation.py           # 10 clients of 10 million float32, under a minute
+
+Each ratio is of two times taken in turn in this run, so it holds on a noisy machine; it is given with its range.
+Flower's time is that of `aggregate_arrayrecords` alone, and ours that of all of `FedAvg.aggregate_train`: every check,
+the mean, and the metrics. Memory is the peak above the replies, each in a process of its own.
+Writes a JSON file into --output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp.strategy.strategy_utils import aggregate_arrayrecords
+
+from flskew import FedAvg, LocalGrid
+
+REPEATS = 9
+NUMBERS = 10**7
+# A large matrix or two and some small arrays, as models have them.
+SHARES = (0.4, 0.2, 0.1, 0.1, 0.05, 0.05, 0.04, 0.03, 0.02, 0.009, 0.001)
+
+
+def replies(clients: int, dtype: str, like_one: bool = False) -> list[Message]:
+    """Replies of 10 million numbers each; `like_one` shares the bytes of the first, where only memory counts."""
+    rng = np.random.default_rng(0)
+    messages = []
+    for index in range(clients):
+        if not (index and like_one):
+            arrays = {
+                str(place): Array((rng.standard_normal(round(NUMBERS * share), np.float32) * 100).astype(dtype))
+                for place, share in enumerate(SHARES)
+            }
+        content = RecordDict(
+            {"arrays": ArrayRecord(dict(arrays)), "metrics": MetricRecord({"num-examples": 100 + index, "loss": 0.5})}
+        )
+        request = Message(RecordDict(), 1000 + index, "train")
+        request.metadata.__dict__["_message_id"] = str(index)
+        messages.append(Message(content, reply_to=request))
+    return messages
+
+
+def ours(messages: list[Message]) -> ArrayRecord:
+    """All that our strategy does with replies."""
+    arrays, _ = FedAvg().aggregate_train(1, messages)
+    assert arrays is not None
+    return arrays
+
+
+def theirs(messages: list[Message]) -> ArrayRecord:
+    """The averaging of arrays in Flower's strategy."""
+    return aggregate_arrayrecords([message.content for message in messages], "num-examples")
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """Wall-clock time of one call."""
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def against_flower(dtype: str, clients: int) -> dict[str, object]:
+    """Time both in turn."""
+    messages = replies(clients, dtype)
+    mine, peer = [], []
+    for _ in range(REPEATS):
+        mine.append(seconds(lambda: ours(messages)))
+        peer.append(seconds(lambda: theirs(messages)))
+    ratios = sorted(their / our for our, their in zip(mine, peer, strict=True))
+    same = [a.data == b.data for a, b in zip(ours(messages).values(), theirs(messages).values(), strict=True)]
+    return {
+        "what": "time", "dtype": dtype, "clients": clients, "ours_s": statistics.median(mine),
+        "peer_s": statistics.median(peer), "ratio": statistics.median(ratios), "ratio_from": ratios[0],
+        "ratio_to": ratios[-1], "same_bytes": all(same),
+    }  # fmt: skip
+
+
+def with_nan(clients: int) -> dict[str, object]:
+    """Time of a round in which the last reply holds NaN, over that of a round of good replies."""
+    good = replies(clients, "f4")
+    bad = replies(clients, "f4")
+    last = list(bad[-1].content["arrays"])[-1]
+    broken = bad[-1].content["arrays"][last].numpy().copy()
+    broken[-1] = np.nan
+    bad[-1].content["arrays"][last] = Array(broken)
+    ratios = sorted(seconds(lambda: ours(bad)) / seconds(lambda: ours(good)) for _ in range(REPEATS))
+    return {
+        "what": "time with one NaN over time without", "clients": clients, "ratio": statistics.median(ratios),
+        "ratio_from": ratios[0], "ratio_to": ratios[-1],
+    }  # fmt: skip
+
+
+def peak_memory(function: str, clients: int) -> dict[str, object]:
+    """Peak memory above the replies, in models, in a process of its own."""
+    program = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import aggregation\n"
+        f"print(aggregation.models_above_replies(aggregation.{function}, {clients}))\n"
+    )
+    output = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    return {"what": "peak memory", "function": function, "clients": clients, "models": float(output.split()[-1])}
+
+
+def models_above_replies(function: Callable[[list[Message]], ArrayRecord], clients: int) -> float:
+    """Peak memory of one call over that of a model; Linux only."""
+    logging.getLogger("flwr").setLevel(logging.ERROR)
+    with LocalGrid(ClientApp(), 1):
+        function(replies(2, "f4")[:1])  # whatever is loaded late is loaded now
+        messages = replies(clients, "f4", like_one=True)
+        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+        before = int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0])
+        function(messages)
+        peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+    return (peak - before) * 1024 / (4 * NUMBERS)
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    arguments = parser.parse_args()
+    logging.getLogger("flwr").setLevel(logging.ERROR)
+
+    records: list[dict[str, object]] = []
+
+    def note(record: dict[str, object]) -> None:
+        records.append(record)
+        print("  ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in record.items()), flush=True)
+
+    with LocalGrid(ClientApp(), 1):
+        print("Ratios: how many times as fast as Flower's aggregate_arrayrecords")
+        for dtype, clients in (("f4", 10), ("f8", 10), ("f2", 10), ("i8", 10), ("f4", 30)):
+            note(against_flower(dtype, clients))
+        note(with_nan(10))
+    print("Peak memory above the replies, in models")
+    for function in ("ours", "theirs"):
+        for clients in (10, 100):
+            note(peak_memory(function, clients))
+
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    about = {"python": platform.python_version(), "machine": platform.machine()}
+    about |= {name: version(name) for name in ("flskew", "flwr", "numpy")}
+    (arguments.output / "aggregation.json").write_text(
+        json.dumps({"about": about, "records": records}, indent=1) + "\n"
+    )
+    print(f"written: {arguments.output / 'aggregation.json'}")
+
+
+if __name__ == "__main__":
+    main()

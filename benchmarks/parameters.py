@@ -1,0 +1,105 @@
+"""From a message to NumPy and back, against Flower's own `to_numpy_ndarrays` and `ArrayRecord(list)`, in one run.
+
+    python benchmarks/parameters.py             # ten million parameters in eleven arrays
+    python benchmarks/parameters.py --size 1e6
+
+Each figure is a ratio of two times taken in turn in this run, the order alternating, so it holds on a noisy machine.
+Writes a JSON file into --output; ends with exit code 1 when reading is less than 20 times as fast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from flwr.app import ArrayRecord
+
+from flskew.client.model import private_parameters
+from flskew.parameters import Parameters, parameters_from_record, record_from_parameters
+
+REPEATS = 31
+LIMIT = 20
+
+
+def model(size: int) -> Parameters:
+    """Eleven float32 arrays, most of the parameters in the larger ones, as networks have them."""
+    rng = np.random.default_rng(0)
+    shares = np.array([32, 16, 16, 12, 8, 8, 4, 2, 1, 0.5, 0.5]) / 100
+    counts = np.maximum(1, np.round(shares * size)).astype(int)
+    return [rng.random((count // 100, 100) if count >= 100 else count, np.float32) for count in counts]
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """Wall-clock time of one call, its result let go of outside."""
+    start = time.perf_counter()
+    result = action()
+    taken = time.perf_counter() - start
+    del result
+    return taken
+
+
+def in_pairs(what: str, ours: Callable[[], object], theirs: Callable[[], object]) -> dict[str, object]:
+    """Time both in turn: the medians, and the median of the pairs' ratios with its quartiles."""
+    for action in (ours, theirs):
+        seconds(action)
+    mine, peer = [], []
+    for repeat in range(REPEATS):
+        order = ((mine, ours), (peer, theirs))
+        for times, action in order if repeat % 2 else order[::-1]:
+            times.append(seconds(action))
+    lower, middle, upper = statistics.quantiles((b / a for a, b in zip(mine, peer, strict=True)), n=4)
+    return {
+        "what": what, "ours_ms": statistics.median(mine) * 1e3, "flwr_ms": statistics.median(peer) * 1e3,
+        "times_as_fast": middle, "lower_quartile": lower, "upper_quartile": upper,
+    }  # fmt: skip
+
+
+def main() -> int:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=float, default=1e7, help="parameters, about; 1e7 by default")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    arguments = parser.parse_args()
+    parameters = model(int(arguments.size))
+    record = ArrayRecord(parameters)
+    total = sum(array.size for array in parameters)
+    print(f"{total} parameters in {len(parameters)} arrays, float32; medians of {REPEATS} pairs")
+    gc.collect()
+    gc.disable()
+    records = [
+        in_pairs(
+            "read: message to NumPy, as views",
+            lambda: parameters_from_record(record),
+            lambda: record.to_numpy_ndarrays(),
+        ),
+        in_pairs(
+            "read: message to what a client may change",
+            lambda: private_parameters(record),
+            lambda: record.to_numpy_ndarrays(),
+        ),
+        in_pairs(
+            "write: NumPy to message", lambda: record_from_parameters(parameters), lambda: ArrayRecord(parameters)
+        ),
+    ]
+    for found in records:
+        print("  ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in found.items()), flush=True)
+    about = {"python": platform.python_version(), "machine": platform.machine(), "parameters": total}
+    about |= {name: version(name) for name in ("flskew", "flwr", "numpy")}
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    file = arguments.output / "parameters.json"
+    file.write_text(json.dumps({"about": about, "records": records}, indent=1) + "\n")
+    print(f"written: {file}; limit of the first ratio: {LIMIT}")
+    return int(float(str(records[0]["times_as_fast"])) < LIMIT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

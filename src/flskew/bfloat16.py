@@ -1,0 +1,76 @@
+"""bfloat16 in plain NumPy, which has no such dtype: two bytes of an array, widened to float32 and rounded from it.
+
+A bfloat16 is the upper half of a float32: widening is exact, and rounding is to the nearest, halves to even, which is
+what PyTorch, JAX and ml_dtypes do. On its way an array of them is `BFLOAT16`, two bytes without arithmetic, so that
+nobody takes its bits for numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["BFLOAT16", "BFLOAT16_NAME", "bfloat16_from_float32", "bits", "float32_from_bfloat16", "is_bfloat16"]
+
+BFLOAT16 = np.dtype("V2")
+"""The dtype of bfloat16 bits as they are; little-endian."""
+
+BFLOAT16_NAME = "bfloat16"
+"""What a Flower `Array` calls its dtype, and ml_dtypes its own."""
+
+
+def is_bfloat16(dtype: np.dtype[Any]) -> bool:
+    """Return whether a dtype is `BFLOAT16` or the one of ml_dtypes, which JAX and TensorFlow bring with them.
+
+    Example:
+        >>> is_bfloat16(BFLOAT16), is_bfloat16(np.dtype(np.float16))
+        (True, False)
+    """
+    return dtype == BFLOAT16 or dtype.name == BFLOAT16_NAME
+
+
+def bits(array: NDArray[Any]) -> NDArray[np.uint16]:
+    """Return a view on the bits of a bfloat16 array, `BFLOAT16` or ml_dtypes'."""
+    return array.view("<u2")
+
+
+def float32_from_bfloat16(array: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the numbers of a bfloat16 array as a new float32 array, exactly.
+
+    Args:
+        array: `BFLOAT16` or ml_dtypes' bfloat16, of any shape and order.
+
+    Example:
+        >>> float32_from_bfloat16(bfloat16_from_float32(np.array([1.5, -2.0])))
+        array([ 1.5, -2. ], dtype=float32)
+    """
+    wide = np.atleast_1d(bits(array).astype(np.uint32))  # arithmetic makes a scalar of an array without dimensions
+    wide <<= 16
+    return wide.view(np.float32).reshape(array.shape)
+
+
+def bfloat16_from_float32(array: NDArray[np.floating[Any]]) -> NDArray[np.void]:
+    """Return numbers rounded to bfloat16, to the nearest and halves to even, as a new `BFLOAT16` array.
+
+    Args:
+        array: float32, or what float32 holds exactly; of any shape and order. What lies beyond the largest bfloat16,
+            3.39e38, becomes infinite; NaN stays NaN.
+
+    Example:
+        >>> float32_from_bfloat16(bfloat16_from_float32(np.array([1.001, 1.004])))  # neighbours: 1 and 1.0078125
+        array([1.       , 1.0078125], dtype=float32)
+    """
+    numbers = np.atleast_1d(np.asarray(array, np.float32))
+    rounded = np.array(numbers.view(np.uint32))
+    high = rounded >> 16
+    # Half a step, less one where the upper half is even: the carry rounds up exactly what lies above the middle.
+    rounded += 0x7FFF
+    rounded += high & 1
+    rounded >>= 16
+    is_nan = np.isnan(numbers)
+    if is_nan.any():
+        # A NaN keeps its bits, and one whose marks are all in the lower half gets one in the upper.
+        rounded = np.where(is_nan, np.where(high & 0x7F, high, high | 0x40), rounded)
+    return rounded.astype("<u2").view(BFLOAT16).reshape(array.shape)

@@ -1,0 +1,91 @@
+"""Models in dtypes that every strategy can calculate with, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from flwr.app import Array, ArrayRecord
+from numpy.typing import NDArray
+
+from flskew.parameters import ParametersError, all_finite, array_from_numpy, numpy_from_array
+
+__all__ = ["narrowed", "widened"]
+
+
+def widened(arrays: ArrayRecord, like: ArrayRecord) -> ArrayRecord:
+    """Return a record of its own with float16 as float32, and integers and booleans as float64; the rest is shared.
+
+    An array without dimensions becomes one with a single number: arithmetic makes scalars of the former, which some
+    releases of Flower cannot put into a record.
+
+    Args:
+        arrays: The record.
+        like: Has the same names, in the order of the result.
+
+    Example:
+        >>> import numpy as np
+        >>> arrays = ArrayRecord([np.ones(2, np.float16), np.array([True])])
+        >>> widened(arrays, like=arrays).to_numpy_ndarrays()
+        [array([1., 1.], dtype=float32), array([1.])]
+    """
+    return ArrayRecord({name: _widened(arrays[name]) for name in like})
+
+
+def narrowed(arrays: ArrayRecord, like: ArrayRecord) -> ArrayRecord:
+    """Return a record of its own with the dtypes of `like`, in its order.
+
+    Integers are rounded to the nearest, halves up, and held within the limits of their dtype; a boolean is True from
+    one half on.
+
+    Raises:
+        ParametersError: Names or shapes are not those of `like`, or a number is not finite.
+
+    Example:
+        >>> import numpy as np
+        >>> like = ArrayRecord([np.zeros(2, np.int8)])
+        >>> narrowed(ArrayRecord([np.array([2.5, 300.0])]), like).to_numpy_ndarrays()
+        [array([  3, 127], dtype=int8)]
+    """
+    if set(arrays) != set(like):
+        raise ParametersError(f"the arrays are {list(arrays)} in place of {list(like)}")
+    return ArrayRecord({name: _narrowed(name, arrays[name], wanted) for name, wanted in like.items()})
+
+
+def _widened(array: Array) -> Array:
+    view = numpy_from_array(array)
+    dtype = view.dtype
+    if dtype.kind in "iub":
+        dtype = np.dtype(np.float64)
+    elif dtype == np.float16:
+        dtype = np.dtype(np.float32)
+    if dtype == view.dtype and view.ndim:
+        return array
+    return array_from_numpy(np.atleast_1d(view.astype(dtype)))
+
+
+def _narrowed(name: str, array: Array, like: Array) -> Array:
+    view, dtype, shape = numpy_from_array(array, f"array {name!r}"), np.dtype(like.dtype), tuple(like.shape)
+    if view.dtype.kind not in "biuf" and view.dtype != dtype:
+        raise ParametersError(f"array {name!r} is {view.dtype} in place of {dtype}")
+    if view.shape not in (shape, shape or (1,)):
+        raise ParametersError(f"array {name!r} has shape {view.shape} in place of {shape}")
+    if (view.dtype, view.shape) != (dtype, shape):
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+            array = array_from_numpy(_cast(view, dtype).reshape(shape))
+    if not all_finite(numpy_from_array(array)):
+        raise ParametersError(f"array {name!r} holds NaN or infinity")
+    return array
+
+
+def _cast(view: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    if dtype.kind not in "iub" or dtype == view.dtype:
+        return view.astype(dtype)
+    if not all_finite(view):
+        return view
+    if dtype.kind == "b":
+        return view >= 0.5
+    limits = np.iinfo(dtype)
+    # The largest float64 that is cut down to a number within the limits.
+    highest = np.nextafter(float(limits.max) + 1.0, 0.0)
+    return np.clip(np.floor(view + 0.5), float(limits.min), highest).astype(dtype)

@@ -1,0 +1,120 @@
+"""What leaves a client: parameters and scalars, never its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord
+from numpy.typing import NDArray
+
+from flskew import FedProx, IidPartitioner, LocalGrid, client_app, partition_id
+
+NUM_ROWS, NUM_FEATURES, NUM_NODES = 60, 4, 3
+MODEL = {"weight": np.zeros(NUM_FEATURES, np.float32), "bias": np.zeros((), np.float32)}
+# What no calculation here can yield: large, distinct, and the same in all dtypes that hold it.
+FEATURES = np.arange(1, NUM_ROWS * NUM_FEATURES + 1, dtype=np.float32).reshape(NUM_ROWS, -1) * 1021 + 2**20
+ASSIGNMENT = IidPartitioner(NUM_NODES).assign(range(NUM_ROWS))
+SCALES = np.float32(2.0**-30)
+
+
+class Client:
+    """Holds rows, keeps some of them in its state, and says how it was split."""
+
+    assignment = ASSIGNMENT
+
+    def __init__(self, context: Context) -> None:
+        self.features = FEATURES[ASSIGNMENT[partition_id(context)]]
+        context.state["rows"] = ArrayRecord([self.features])
+
+    def fit(self, parameters: list[NDArray[Any]], config: dict[str, Any]) -> Any:
+        weight, bias = parameters
+        weight += self.features.mean(axis=0) * SCALES
+        return [weight, bias], len(self.features), {"loss": 0.5, "by-epoch": [0.75, 0.5]}
+
+    def evaluate(self, parameters: list[NDArray[Any]], config: dict[str, Any]) -> Any:
+        return 0.5, len(self.features), {"accuracy": np.float32(0.25)}
+
+
+class Careless(Client):
+    """Tries to send its rows where numbers belong, which is an error, whose text travels as well."""
+
+    def fit(self, parameters: list[NDArray[Any]], config: dict[str, Any]) -> Any:
+        rows = self.features
+        wrong = [
+            ([rows, parameters[1]], 1, {}),
+            (rows, 1, {}),
+            (parameters, rows, {}),
+            (parameters, 1, rows),
+            (parameters, 1, {"rows": rows}),
+            (parameters, 1, {"rows": rows.tolist()}),
+            (parameters, 1, {"rows": {"first": rows[0].tolist()}}),
+            rows,
+            rows.tolist(),
+        ]
+        return wrong[config["server-round"] - 1]
+
+    def evaluate(self, parameters: list[NDArray[Any]], config: dict[str, Any]) -> Any:
+        return self.features[0], 1, {}
+
+
+class Listening(LocalGrid):
+    """Keeps a list of all that passes between the server and the nodes."""
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
+        sent = list(messages)
+        received = super().send_and_receive(sent, timeout=timeout)
+        self.heard = [*getattr(self, "heard", []), *sent, *received]
+        return received
+
+
+def numbers(message: Message) -> Iterator[float]:
+    """Every number in a message, whatever record it is in."""
+    for record in message.content.values():
+        for value in record.values():
+            if isinstance(record, ArrayRecord):
+                yield from value.numpy().ravel().tolist()  # type: ignore[union-attr]
+            elif not isinstance(value, str):
+                yield from value if isinstance(value, list) else [value]  # type: ignore[misc]
+
+
+def test_every_message_of_a_run_holds_parameters_and_scalars_and_nothing_else() -> None:
+    record = ArrayRecord([*MODEL.values()])
+    with Listening(client_app(Client), NUM_NODES) as grid:
+        FedProx(proximal_mu=0.1).start(grid, record, num_rounds=2)
+    assert len(grid.heard) == 2 * 2 * 2 * NUM_NODES
+    rows = {float(value) for value in FEATURES.ravel()}
+    for message in grid.heard:
+        for kept in message.content.values():
+            assert isinstance(kept, ArrayRecord | ConfigRecord | MetricRecord)
+            if isinstance(kept, ArrayRecord):
+                like = [(name, array.dtype, tuple(array.shape)) for name, array in kept.items()]
+                assert like == [("0", "float32", (NUM_FEATURES,)), ("1", "float32", ())]
+            if isinstance(kept, MetricRecord):
+                assert set(kept) <= {"num-examples", "loss", "by-epoch", "accuracy"}
+        configs = {key: dict(value) for key, value in message.content.items() if isinstance(value, ConfigRecord)}
+        if message.metadata.reply_to_message_id:
+            assert configs == {"flskew": {"assignment": ASSIGNMENT.fingerprint}}
+        else:
+            assert set(configs) == {"config"}
+            assert set(configs["config"]) <= {"server-round", "proximal-mu"}
+        assert rows.isdisjoint(numbers(message))
+
+
+@pytest.mark.parametrize("kind", ["train", "evaluate"])
+def test_an_error_that_goes_to_the_server_quotes_no_row(kind: str) -> None:
+    texts = {format(value, spec) for value in FEATURES.ravel().tolist() for spec in ("", ".0f", ".8e", ".6e", ".7g")}
+    app = client_app(Careless)
+    with LocalGrid(app, 1) as grid:
+        from flwr.app import RecordDict
+
+        for server_round in range(1, 10):
+            content = RecordDict(
+                {"arrays": ArrayRecord([*MODEL.values()]), "config": ConfigRecord({"server-round": server_round})}
+            )
+            (reply,) = grid.send_and_receive([Message(content, 1000, kind)])
+            assert reply.has_error(), server_round
+            words = set(str(reply.error.reason).replace(",", " ").replace("[", " ").replace("]", " ").split())
+            assert words.isdisjoint(texts), reply.error.reason

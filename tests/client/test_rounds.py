@@ -1,0 +1,363 @@
+"""Clients over rounds, as servers ask them: what they are told, what they keep, what they send."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import flwr.serverapp.strategy as flower
+import numpy as np
+import pytest
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.client import NumPyClient
+from flwr.clientapp.mod import LocalDpMod, arrays_size_mod, message_size_mod
+from numpy.typing import NDArray
+
+from flskew import Assignment, ClientError, IidPartitioner, LocalGrid, client_app, partition
+from flskew.bfloat16 import bfloat16_from_float32, bits, float32_from_bfloat16
+from flskew.client import does_not_evaluate
+from flskew.parameters import numpy_from_array, record_from_parameters
+
+Arrays = list[NDArray[Any]]
+NODES = [1000, 1001, 1002]
+
+
+class Adds:
+    """Adds one to every parameter, and counts as ten rows."""
+
+    def fit(self, parameters: Arrays, config: dict[str, Any]) -> Any:
+        return [array + array.dtype.type(1) for array in parameters], 10, {}
+
+    def evaluate(self, parameters: Arrays, config: dict[str, Any]) -> Any:
+        return float(parameters[0].sum()), 10, {}
+
+
+def ask(grid: LocalGrid, kind: str = "train", **config: Any) -> list[RecordDict]:
+    """Send all nodes the same records, as strategies do, and return what they reply."""
+    content = RecordDict({"arrays": ArrayRecord([np.zeros(2)]), "config": ConfigRecord(config)})
+    replies = list(grid.send_and_receive([Message(content, node, kind) for node in grid.get_node_ids()]))
+    for reply in replies:
+        assert not reply.has_error(), reply.error.reason
+    return [reply.content for reply in replies]
+
+
+def test_each_node_keeps_a_state_of_its_own_from_round_to_round_and_from_training_to_evaluation() -> None:
+    class Remembers(Adds):
+        def __init__(self, context: Context) -> None:
+            self.context = context
+
+        def fit(self, parameters: Arrays, config: dict[str, Any]) -> Any:
+            memory = self.context.state.setdefault("memory", MetricRecord({"sum": 0}))
+            memory["sum"] += 10 ** self.context.node_config["partition-id"]
+            return parameters, 1, {"sum": memory["sum"]}
+
+        def evaluate(self, parameters: Arrays, config: dict[str, Any]) -> Any:
+            return 0.0, 1, {"sum": self.context.state["memory"]["sum"]}
+
+    with LocalGrid(client_app(Remembers), 3) as grid:
+        seen = [[reply["metrics"]["sum"] for reply in ask(grid)] for _ in range(3)]
+        seen += [[reply["metrics"]["sum"] for reply in ask(grid, "evaluate")]]
+    assert seen == [[1, 10, 100], [2, 20, 200], [3, 30, 300], [3, 30, 300]]
+
+
+def test_a_model_may_be_kept_in_the_state_and_found_again_unchanged() -> None:
+    class KeepsHead(Adds):
+        def __init__(self, context: Context) -> None:
+            self.state = context.state
+
+        def fit(self, parameters: Arrays, config: dict[str, Any]) -> Any:
+            kept = self.state.get("head")
+            head = np.zeros(2, np.float32) if kept is None else kept.to_numpy_ndarrays()[0]
+            self.state["head"] = ArrayRecord([head + np.float32(0.5)])
+            return parameters, 1, {"head": head.tolist()}
+
+    with LocalGrid(client_app(KeepsHead), 1) as grid:
+        heads = [ask(grid)[0]["metrics"]["head"] for _ in range(3)]
+    assert heads == [[0.0, 0.0], [0.5, 0.5], [1.0, 1.0]]
+
+
+def test_the_configs_of_the_run_the_node_and_the_round_reach_the_client() -> None:
+    class Tells(Adds):
+        def __init__(self, context: Context) -> None:
+            self.number, self.count = partition(context)
+            self.rate = context.run_config["learning-rate"]
+
+        def fit(self, parameters: Arrays, config: dict[str, Any]) -> Any:
+            return parameters, 1, {"told": [self.number, self.count, self.rate, config["server-round"]]}
+
+    with LocalGrid(client_app(Tells), 3, {"learning-rate": 0.1}) as grid:
+        told = [reply["metrics"]["told"] for reply in ask(grid, **{"server-round": 7})]
+    assert told == [[0, 3, 0.1, 7], [1, 3, 0.1, 7], [2, 3, 0.1, 7]]
+
+
+def test_what_a_client_does_to_all_that_it_gets_is_seen_by_nobody_else() -> None:
+    class Vandal(Adds):
+        def __init__(self, context: Context) -> None:
+            self.context = context
+
+        def fit(self, parameters: Arrays, config: dict[str, Any]) -> Any:
+            seen = [float(parameters[0].sum()), len(config["layers"]), len(config), len(self.context.run_config)]
+            parameters[0][...] = np.nan
+            config["layers"].append(1)
+            config["new"] = 1
+            self.context.run_config["new"] = 1
+            return parameters, 1, {"seen": seen}
+
+    with LocalGrid(client_app(Vandal), 3, {"learning-rate": 0.1}) as grid:
+        layers = [1, 2]
+        first, second = ([reply["metrics"]["seen"] for reply in ask(grid, layers=layers)] for _ in range(2))
+    assert first == [[0.0, 2, 1, 1]] * 3
+    assert second == [[0.0, 2, 1, 2]] * 3  # The context, run config included, is the node's own from round to round.
+    assert layers == [1, 2]
+
+
+def test_two_clients_of_one_message_share_nothing_even_without_a_grid_between_them() -> None:
+    """As where a mod answers for several clients, or another engine hands the same message to each."""
+
+    def fit(parameters: Arrays, config: dict[str, Any]) -> Any:
+        seen = [float(parameters[0].sum()), len(config["layers"])]
+        parameters[0] += 1
+        config["layers"].append(1)
+        return parameters, 1, {"seen": seen}
+
+    class Client:
+        pass
+
+    client = Client()
+    client.fit = fit  # type: ignore[attr-defined]
+    app = client_app(lambda context: client)  # type: ignore[arg-type, return-value]
+    context = Context(run_id=1, node_id=1000, node_config={}, state=RecordDict(), run_config={})
+    with LocalGrid(app, 1):
+        message = Message(
+            RecordDict({"arrays": ArrayRecord([np.zeros(2)]), "config": ConfigRecord({"layers": [1, 2]})}),
+            1000,
+            "train",
+        )
+        seen = [app(message, context).content["metrics"]["seen"] for _ in range(2)]
+    assert seen == [[0.0, 2.0]] * 2
+
+
+@pytest.mark.parametrize("mod", [arrays_size_mod, message_size_mod, LocalDpMod(1e9, 1.0, 1e9, 0.1)])
+def test_flowers_mods_work_around_the_client(mod: Any) -> None:
+    with LocalGrid(client_app(lambda context: Adds(), mods=[mod]), 2) as grid:
+        for reply in ask(grid):
+            np.testing.assert_allclose(reply["arrays"].to_numpy_ndarrays()[0], [1.0, 1.0], atol=1e-3)
+
+
+def test_flowers_mods_see_clients_that_do_not_evaluate() -> None:
+    class OnlyFits:
+        fit = Adds.fit
+
+    with LocalGrid(client_app(lambda context: OnlyFits(), mods=[message_size_mod, arrays_size_mod]), 1) as grid:
+        (reply,) = grid.send_and_receive([Message(RecordDict({"arrays": ArrayRecord()}), 1000, "evaluate")])
+    assert does_not_evaluate(reply)
+
+
+class OnlyFits(NumPyClient):
+    """A NumPyClient whose evaluate is Flower's own, which measures nothing and says so with zeros."""
+
+    def fit(self, parameters: Any, config: Any) -> Any:
+        return [parameters[0] + 1], 10, {}
+
+
+FLOWERS: dict[str, Callable[[], flower.Strategy]] = {
+    "FedAvg": flower.FedAvg,
+    "FedProx": lambda: flower.FedProx(proximal_mu=0.1),
+    "FedMedian": flower.FedMedian,
+    "FedTrimmedAvg": flower.FedTrimmedAvg,
+    "FedAvgM": flower.FedAvgM,
+    "FedAdam": flower.FedAdam,
+    "Krum": flower.Krum,
+}
+
+
+@pytest.mark.parametrize("name", FLOWERS)
+def test_flowers_strategies_pass_over_clients_that_do_not_evaluate(name: str, caplog: Any) -> None:
+    with LocalGrid(client_app(lambda context: OnlyFits()), 3) as grid, caplog.at_level(logging.INFO, "flwr"):
+        result = FLOWERS[name]().start(grid, ArrayRecord([np.zeros(2)]), num_rounds=2)
+    assert list(result.train_metrics_clientapp) == [1, 2]
+    assert not any(result.evaluate_metrics_clientapp.values())
+    assert np.isfinite(result.arrays.to_numpy_ndarrays()[0]).all()
+    assert "set fraction_evaluate=0.0 on the strategy so that it is not asked" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+class Split(Adds):
+    """A client that says how it was split."""
+
+    def __init__(self, assignment: object) -> None:
+        self.assignment = assignment
+
+
+ASSIGNMENT = IidPartitioner(3).assign(range(30))
+
+
+@pytest.mark.parametrize("kind", ["train", "evaluate"])
+def test_a_client_with_an_assignment_sends_its_fingerprint(kind: str) -> None:
+    with LocalGrid(client_app(lambda context: Split(ASSIGNMENT)), 3) as grid:
+        for reply in ask(grid, kind):
+            assert dict(reply["flskew"]) == {"assignment": ASSIGNMENT.fingerprint}
+            assert isinstance(reply["flskew"], ConfigRecord)
+
+
+@pytest.mark.parametrize("kind", ["train", "evaluate"])
+@pytest.mark.parametrize("client", [Adds(), Split(None)], ids=["no attribute", "None"])
+def test_a_client_without_one_sends_none(client: Any, kind: str) -> None:
+    with LocalGrid(client_app(lambda context: client), 1) as grid:
+        assert "flskew" not in ask(grid, kind)[0]
+
+
+@pytest.mark.parametrize("assignment", [IidPartitioner(3), ASSIGNMENT[0], ASSIGNMENT.fingerprint, Assignment])
+def test_an_assignment_that_is_none_is_an_error_rather_than_no_protection(assignment: object) -> None:
+    app = client_app(lambda context: Split(assignment))
+    with LocalGrid(app, 1) as grid:
+        message = Message(RecordDict({"arrays": ArrayRecord([np.zeros(2)])}), 1000, "train")
+        context = Context(run_id=1, node_id=1000, node_config={}, state=RecordDict(), run_config={})
+        with pytest.raises(ClientError, match=r"Split.assignment must be a flskew.Assignment, got .* another name"):
+            app(message, context)
+        assert len(list(grid.get_node_ids())) == 1
+
+
+@pytest.mark.parametrize("name", FLOWERS)
+def test_flowers_strategies_pass_over_the_fingerprint(name: str) -> None:
+    results = []
+    for client in (Adds(), Split(ASSIGNMENT)):
+        with LocalGrid(client_app(lambda context, client=client: client), 3) as grid:  # type: ignore[misc]
+            result = FLOWERS[name]().start(grid, ArrayRecord([np.zeros(2)]), num_rounds=2)
+        results.append((result.arrays.to_numpy_ndarrays()[0].tolist(), dict(result.evaluate_metrics_clientapp)))
+    assert results[0] == results[1]
+
+
+class TellsEach(flower.FedAvg):
+    """Plans another number of local epochs for every node."""
+
+    def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Any) -> Any:
+        for message in super().configure_train(server_round, arrays, config, grid):
+            node = message.metadata.dst_node_id
+            settings = ConfigRecord({**message.content["config"], "local-epochs": PLAN[server_round][node]})
+            yield Message(RecordDict({"arrays": arrays, "config": settings}), node, "train")
+
+
+PLAN = {1: dict(zip(NODES, (1, 2, 4), strict=True)), 2: dict(zip(NODES, (4, 1, 1), strict=True))}
+
+
+def test_a_client_does_as_many_epochs_as_it_is_told_or_fewer_reports_them_and_counts_by_its_rows() -> None:
+    class Works:
+        """Adds one in each epoch, and is out of time after three."""
+
+        def __init__(self, context: Context) -> None:
+            self.rows = 10 * (1 + partition(context)[0])
+
+        def fit(self, parameters: Arrays, config: dict[str, Any]) -> Any:
+            done = min(config["local-epochs"], 3)
+            for _ in range(done):
+                parameters[0] += 1
+            return parameters, self.rows, {"local-epochs": done}
+
+    with LocalGrid(client_app(Works), 3) as grid:
+        result = TellsEach(fraction_evaluate=0.0).start(grid, ArrayRecord([np.zeros(1)]), num_rounds=2)
+    # Round 1: (10*1 + 20*2 + 30*3) / 60 = 7/3; round 2: (10*3 + 20*1 + 30*1) / 60 = 4/3.
+    reported = [result.train_metrics_clientapp[number]["local-epochs"] for number in (1, 2)]
+    np.testing.assert_allclose(reported, [7 / 3, 4 / 3])
+    np.testing.assert_allclose(result.arrays.to_numpy_ndarrays()[0], [7 / 3 + 4 / 3])
+
+
+@pytest.mark.parametrize("done", [0, 2, 1.5, np.float32(0.25)])
+def test_work_is_reported_in_whole_epochs_or_parts(done: Any) -> None:
+    class Works:
+        def fit(self, parameters: Arrays, config: dict[str, Any]) -> Any:
+            return parameters, 1, {"local-epochs": done}
+
+    with LocalGrid(client_app(lambda context: Works()), 1) as grid:
+        assert ask(grid)[0]["metrics"]["local-epochs"] == done
+
+
+DTYPES = ["float16", "float32", "float64", "int8", "int32", "int64", "uint8", "uint64", "bool", ">f4", "complex64"]
+
+
+def test_names_shapes_and_dtypes_come_back_from_a_client_that_works_in_place() -> None:
+    names = [f"block.{dtype}{shape}" for dtype in DTYPES for shape in ((), (3,), (2, 0), (2, 3))]
+    sent = [np.ones(shape, dtype) for dtype in DTYPES for shape in ((), (3,), (2, 0), (2, 3))]
+
+    class Client:
+        def fit(self, parameters: Arrays, config: dict[str, Any]) -> Any:
+            for array, original in zip(parameters, sent, strict=True):
+                np.testing.assert_array_equal(array, original, strict=True)
+                array[...] = 0
+            return parameters, 1, {}
+
+    content = RecordDict({"model": record_from_parameters(sent, names)})
+    with LocalGrid(client_app(lambda context: Client()), 1) as grid:
+        (reply,) = grid.send_and_receive([Message(content, 1000, "train")])
+    assert not reply.has_error(), reply.error.reason
+    assert list(reply.content["model"]) == names
+    for array, original in zip(reply.content["model"].to_numpy_ndarrays(), sent, strict=True):
+        np.testing.assert_array_equal(array, np.zeros_like(original), strict=True)
+
+
+@pytest.fixture
+def bfloat16_message() -> Iterator[Message]:
+    """A message with a model of one bfloat16 array, [1, 1.0078125], and one float32 array."""
+    weight = bfloat16_from_float32(np.array([1.0, 1.0078125], np.float32))
+    with LocalGrid(client_app(lambda context: Adds()), 1):
+        record = record_from_parameters([weight, np.ones(1, np.float32)], ["weight", "bias"])
+        yield Message(RecordDict({"arrays": record}), 1000, "train")
+
+
+def returned_for(message: Message, change: Callable[[Arrays], Iterable[Any]]) -> ArrayRecord:
+    class Client:
+        def fit(self, parameters: Arrays, config: dict[str, Any]) -> Any:
+            return list(change(parameters)), 1, {}
+
+    context = Context(run_id=1, node_id=1000, node_config={}, state=RecordDict(), run_config={})
+    return client_app(lambda context: Client())(message, context).content["arrays"]  # type: ignore[return-value]
+
+
+def test_bfloat16_is_float32_to_the_client_and_bfloat16_again_on_the_wire(bfloat16_message: Message) -> None:
+    def change(parameters: Arrays) -> Arrays:
+        weight, bias = parameters
+        np.testing.assert_array_equal(weight, np.array([1.0, 1.0078125], np.float32), strict=True)
+        weight += np.float32(0.005)  # 1.005 is nearer to 1.0078125 than to 1, and 1.0128125 nearer to 1.015625
+        return [weight, bias]
+
+    reply = returned_for(bfloat16_message, change)
+    assert [array.dtype for array in reply.values()] == ["bfloat16", "float32"]
+    weight = float32_from_bfloat16(numpy_from_array(reply["weight"]))
+    np.testing.assert_array_equal(weight, np.array([1.0078125, 1.015625], np.float32))
+
+
+def test_bfloat16_that_nobody_changes_comes_back_bit_for_bit(bfloat16_message: Message) -> None:
+    before = bfloat16_message.content["arrays"]["weight"]
+    for change in (lambda p: p, lambda p: [bfloat16_from_float32(p[0]), p[1]]):
+        after = returned_for(bfloat16_message, change)["weight"]
+        assert (after.dtype, after.shape, after.data) == (before.dtype, before.shape, before.data)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: [p[0].astype(float), p[1]], r"'weight': came as bfloat16, .* float64, .* use .astype\('float32'\)"),
+        (lambda p: [p[0].astype(np.float16), p[1]], "'weight': came as bfloat16, returned as float16; use"),
+        (lambda p: [p[0], bfloat16_from_float32(p[1])], "'bias': came as float32, returned as bfloat16; use"),
+        (lambda p: [bits(bfloat16_from_float32(p[0])), p[1]], "'weight': came as bfloat16, returned as uint16"),
+        (lambda p: [np.ma.masked_array(p[0], [True, False]), p[1]], "'weight': a mask cannot be sent"),
+        (lambda p: [p[0][:1], p[1]], r"'weight': came with shape \(2,\), returned with \(1,\)"),
+    ],
+)
+def test_what_is_not_like_the_bfloat16_that_came_is_named(bfloat16_message: Message, change: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        returned_for(bfloat16_message, change)
+
+
+@pytest.mark.torch
+def test_a_bfloat16_model_of_pytorch_is_trained_in_float32_and_rounded_as_pytorch_rounds() -> None:
+    import torch
+
+    state = {"weight": torch.randn(4, 3, dtype=torch.bfloat16), "bias": torch.tensor(0.5, dtype=torch.bfloat16)}
+    sent = record_from_parameters([bfloat16_from_float32(t.float().numpy()) for t in state.values()], state)
+    with LocalGrid(client_app(lambda context: Adds()), 1):
+        reply = returned_for(Message(RecordDict({"arrays": sent}), 1000, "train"), lambda p: [a / 3 for a in p])
+    for name, tensor in state.items():
+        patterns = torch.from_numpy(bits(numpy_from_array(reply[name])).view(np.int16).copy()).reshape(tensor.shape)
+        assert torch.equal(patterns.view(torch.bfloat16), (tensor.float() / 3).bfloat16())

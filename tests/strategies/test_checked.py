@@ -1,0 +1,354 @@
+"""The checks around every strategy of Flower's that averages arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.serverapp import strategy as flower
+from numpy.typing import NDArray
+
+from flskew.simulation import LocalGrid
+from flskew.strategies import Checked, FedAvg, FedProx, RoundError
+from flskew.strategies.casting import narrowed
+
+if TYPE_CHECKING:
+    from tests.strategies.conftest import Answer, MakesFederation
+
+GOOD = 7
+EVERY_STRATEGY: dict[str, Callable[[], flower.Strategy]] = {
+    "FedAvg": flower.FedAvg,
+    "FedProx": lambda: flower.FedProx(proximal_mu=0.1),
+    "FedAvgM": lambda: flower.FedAvgM(server_learning_rate=0.5, server_momentum=0.9),
+    "FedAdagrad": flower.FedAdagrad,
+    "FedAdam": flower.FedAdam,
+    "FedYogi": flower.FedYogi,
+    "FedMedian": flower.FedMedian,
+    "FedTrimmedAvg": lambda: flower.FedTrimmedAvg(beta=0.2),
+    "QFedAvg": lambda: flower.QFedAvg(client_learning_rate=0.1, train_loss_key="loss"),
+    "Krum": lambda: flower.Krum(num_malicious_nodes=1),
+    "MultiKrum": lambda: flower.MultiKrum(num_malicious_nodes=1, num_nodes_to_select=3),
+    "Bulyan": lambda: flower.Bulyan(num_malicious_nodes=1),
+    "server-side fixed clipping": lambda: flower.DifferentialPrivacyServerSideFixedClipping(
+        flower.FedAvg(), noise_multiplier=0.0, clipping_norm=1.0, num_sampled_clients=GOOD
+    ),
+    "client-side fixed clipping": lambda: flower.DifferentialPrivacyClientSideFixedClipping(
+        flower.FedAdam(), noise_multiplier=0.0, clipping_norm=1.0, num_sampled_clients=GOOD
+    ),
+    "server-side adaptive clipping": lambda: flower.DifferentialPrivacyServerSideAdaptiveClipping(
+        flower.FedAvg(), noise_multiplier=0.0, num_sampled_clients=GOOD
+    ),
+    "client-side adaptive clipping": lambda: flower.DifferentialPrivacyClientSideAdaptiveClipping(
+        flower.FedMedian(), noise_multiplier=0.0, num_sampled_clients=GOOD
+    ),
+}
+NOT_TESTED = {"FedXgbBagging", "FedXgbCyclic", "Result", "Strategy"}
+
+over_every_strategy = pytest.mark.parametrize("make", EVERY_STRATEGY.values(), ids=EVERY_STRATEGY)
+
+
+def metrics(index: int, **others: Any) -> MetricRecord:
+    # The client-side clipping wants a "norm_bit".
+    return MetricRecord({"num-examples": index + 1, "loss": 0.1 * index, "norm_bit": index % 2, **others})
+
+
+def good(index: int, message: Message) -> dict[str, Any]:
+    """Move each array by a step of its own."""
+    sent = message.content["arrays"].to_numpy_ndarrays()
+    # Squares, since Krum decides by distances, and ties would be broken by the order of the replies.
+    step = 0.125 * (index + 1) ** 2
+    arrays = [np.asarray(array + step * (place + 1)).astype(array.dtype) for place, array in enumerate(sent)]
+    return {"arrays": ArrayRecord(arrays), "metrics": metrics(index)}
+
+
+def with_bad_ones(index: int, message: Message) -> dict[str, Any]:
+    """Answer well from the first nodes; the others fail in a way of their own."""
+    if index < GOOD:
+        return good(index, message)
+    reply = good(index, message)
+    names = list(reply["arrays"])
+    if index == GOOD:
+        raise OSError("the disk is full")
+    if index == GOOD + 1:
+        reply["arrays"][names[0]] = Array(np.full(3, np.nan))
+    if index == GOOD + 2:
+        reply["arrays"][names[0]] = Array(np.zeros((1,)))
+    if index == GOOD + 3:
+        reply["metrics"] = metrics(index, **{"num-examples": -1})
+    if index == GOOD + 4:
+        del reply["metrics"]
+    return reply
+
+
+def models(strategy: flower.Strategy, train: Answer, nodes: int, federation: MakesFederation) -> list[NDArray[Any]]:
+    """Return the model after two rounds."""
+    sent = ArrayRecord([np.full(3, 0.5), np.arange(6.0).reshape(2, 3)])
+    result = strategy.start(federation(train=train, evaluate=evaluates, nodes=nodes), sent, num_rounds=2)
+    return result.arrays.to_numpy_ndarrays()
+
+
+def evaluates(index: int, message: Message) -> dict[str, Any]:
+    return {"metrics": MetricRecord({"num-examples": 1, "loss": float(index)})}
+
+
+def test_no_strategy_of_flowers_is_left_out() -> None:
+    tested = {type(make()).__name__ for make in EVERY_STRATEGY.values()}
+    assert tested | NOT_TESTED == set(flower.__all__)
+
+
+@over_every_strategy
+def test_good_replies_give_the_model_of_the_strategy_by_itself(
+    make: Callable[[], flower.Strategy], federation: MakesFederation
+) -> None:
+    checked = models(Checked(make()), good, GOOD, federation)
+    plain = models(make(), good, GOOD, federation)
+    for ours, theirs in zip(checked, plain, strict=True):
+        # The strategy by itself adds the replies up in an order that it draws.
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+@over_every_strategy
+def test_bad_replies_among_the_good_ones_change_nothing_and_are_named(
+    make: Callable[[], flower.Strategy], federation: MakesFederation
+) -> None:
+    strategy = Checked(make())
+    mixed = models(strategy, with_bad_ones, GOOD + 5, federation)
+    for ours, theirs in zip(mixed, models(make(), good, GOOD, federation), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+    assert [failure.node_id for failure in strategy.history[0].failures] == list(range(1000 + GOOD, 1005 + GOOD))
+    assert [reply.node_id for reply in strategy.history[0].replies] == list(range(1000, 1000 + GOOD))
+
+
+@over_every_strategy
+def test_clients_and_result_keep_the_dtypes_and_shapes_of_the_initial_model(
+    make: Callable[[], flower.Strategy], federation: MakesFederation
+) -> None:
+    # Flower: integers and booleans come back as float64, QFedAvg and the clipping raise on them.
+    initial = [
+        np.ones((2, 3), np.float32), np.ones(4, np.float16), np.ones(4), np.array(7), np.ones(2, np.uint8),
+        np.array([True, False]),
+    ]  # fmt: skip
+    want = [(array.dtype, array.shape) for array in initial]
+    seen = []
+
+    def train(index: int, message: Message) -> dict[str, Any]:
+        seen.append([(array.dtype, array.shape) for array in message.content["arrays"].to_numpy_ndarrays()])
+        return good(index, message)
+
+    result = Checked(make()).start(
+        federation(train=train, evaluate=evaluates, nodes=GOOD), ArrayRecord(initial), num_rounds=2
+    )
+    assert [(array.dtype, array.shape) for array in result.arrays.to_numpy_ndarrays()] == want
+    assert seen == [want] * (2 * GOOD)
+
+
+@pytest.mark.parametrize("name", ["FedAvg", "FedMedian", "FedTrimmedAvg", "Krum", "Bulyan"])
+def test_a_count_that_all_clients_agree_on_stays_as_it_is(name: str, federation: MakesFederation) -> None:
+    def train(index: int, message: Message) -> dict[str, Any]:
+        return {"arrays": ArrayRecord([np.array(7), np.full(2, float(index))]), "metrics": metrics(index)}
+
+    sent = ArrayRecord([np.array(0), np.zeros(2)])
+    result = Checked(EVERY_STRATEGY[name]()).start(federation(train=train, nodes=GOOD), sent, num_rounds=1)
+    np.testing.assert_array_equal(result.arrays["0"].numpy(), np.array(7), strict=True)
+
+
+def test_half_precision_is_summed_in_single(federation: MakesFederation) -> None:
+    # In float16, 1000 * 0.1 summed ten times is 1000.5 or less than 999.5.
+    def train(index: int, message: Message) -> dict[str, Any]:
+        return {"arrays": ArrayRecord([np.array([1000], np.float16)]), "metrics": MetricRecord({"num-examples": 1})}
+
+    sent = ArrayRecord([np.zeros(1, np.float16)])
+    result = Checked(flower.FedAvg()).start(federation(train=train, nodes=10), sent, num_rounds=1)
+    assert result.arrays["0"].numpy()[0] == 1000
+
+
+def test_integers_are_rounded_and_held_within_their_limits() -> None:
+    like = ArrayRecord([np.zeros(4, np.int8), np.zeros(3, np.uint64), np.zeros(2, np.int64), np.zeros(3, np.bool_)])
+    made = ArrayRecord([
+        np.array([2.5, -2.5, 300.0, -300.0]), np.array([-1.0, 2.0**64, 5.4]), np.array([2.0**63, -(2.0**63)]),
+        np.array([0.5, 0.4, 9.0]),
+    ])  # fmt: skip
+    int8, uint64, int64, booleans = narrowed(made, like).to_numpy_ndarrays()
+    np.testing.assert_array_equal(int8, np.array([3, -2, 127, -128], np.int8), strict=True)
+    # The largest float64 below 2^64 is 2^64 - 2^11, and below 2^63 it is 2^63 - 2^10.
+    np.testing.assert_array_equal(uint64, np.array([0, 2**64 - 2**11, 5], np.uint64), strict=True)
+    np.testing.assert_array_equal(int64, np.array([2**63 - 2**10, -(2**63)]), strict=True)
+    np.testing.assert_array_equal(booleans, np.array([True, False, True]), strict=True)
+
+
+def test_metrics_that_only_some_clients_report_are_averaged_over_those(federation: MakesFederation) -> None:
+    # Flower: says "skipping" and ends the run.
+    def train(index: int, message: Message) -> dict[str, Any]:
+        own: dict[str, Any] = {"accuracy": 0.25 * index} if index else {}
+        own["sizes"] = [1.0] * (index + 1)
+        return {"arrays": message.content["arrays"], "metrics": MetricRecord({"num-examples": index + 1, **own})}
+
+    strategy = Checked(flower.FedAvg())
+    result = strategy.start(federation(train=train), ArrayRecord([np.zeros(1)]), num_rounds=1)
+    # (2*0.25 + 3*0.5) / 5 = 0.4
+    assert result.train_metrics_clientapp[1] == {"accuracy": 0.4}
+    assert [reply.metrics["sizes"] for reply in strategy.history[0].replies] == [[1.0], [1.0] * 2, [1.0] * 3]
+
+
+def test_further_records_and_other_names_of_records_are_no_obstacle(federation: MakesFederation) -> None:
+    # Flower: says "skipping" and ends the run.
+    def train(index: int, message: Message) -> dict[str, Any]:
+        records = {"model": message.content["arrays"], "m": MetricRecord({"num-examples": 1, "loss": 2.0})}
+        if index == 0:
+            return {
+                **records,
+                "gradients": ArrayRecord({"g": Array(np.zeros(9))}),
+                "timing": MetricRecord({"seconds": 1.0}),
+            }
+        return records if index == 1 else {"arrays": records["model"], "metrics": records["m"]}
+
+    strategy = Checked(flower.FedAvg())
+    result = strategy.start(federation(train=train), ArrayRecord([np.zeros(1)]), num_rounds=1)
+    assert result.train_metrics_clientapp[1] == {"loss": 2.0}
+    assert [list(reply.records) for reply in strategy.history[0].replies] == [["gradients", "timing"], [], []]
+
+
+def test_the_names_of_weight_and_arrays_are_those_of_the_strategy_within(federation: MakesFederation) -> None:
+    def train(index: int, message: Message) -> dict[str, Any]:
+        return {"model": ArrayRecord([np.full(1, 4.0 * index)]), "metrics": MetricRecord({"rows": 1 + 2 * index})}
+
+    inner = flower.FedAvg(fraction_evaluate=0.0, weighted_by_key="rows", arrayrecord_key="model")
+    wrapped = flower.DifferentialPrivacyClientSideFixedClipping(inner, 0.0, 1.0, 2)
+    result = Checked(wrapped).start(federation(train=train, nodes=2), ArrayRecord([np.zeros(1)]), num_rounds=1)
+    # (1*0 + 3*4) / 4 = 3
+    np.testing.assert_array_equal(result.arrays["0"].numpy(), [3.0])
+
+
+@over_every_strategy
+def test_every_client_failing_ends_the_run(make: Callable[[], flower.Strategy], federation: MakesFederation) -> None:
+    # Flower: start() returns normally, with no arrays.
+    def train(index: int, message: Message) -> dict[str, Any]:
+        raise OSError("the disk is full")
+
+    with pytest.raises(RoundError, match="0 of 3 train replies count, at least 1 must:\n  nodes 1000, 1001, 1002: OS"):
+        Checked(make()).start(federation(train=train), ArrayRecord([np.zeros(1)]))
+
+
+def test_a_silent_node_is_named(federation: MakesFederation) -> None:
+    class Deaf(LocalGrid):
+        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
+            return [r for r in super().send_and_receive(messages) if r.metadata.src_node_id != 1001]
+
+    grid = federation(train=good)
+    grid.__class__ = Deaf
+    strategy = Checked(flower.FedMedian(fraction_evaluate=0.0))
+    strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
+    (failure,) = strategy.history[0].failures
+    assert (failure.node_id, failure.reason) == (
+        1001,
+        "no reply before the timeout, or its message could not be delivered",
+    )
+
+
+def test_fewer_replies_than_asked_for_end_the_run(federation: MakesFederation) -> None:
+    sent = ArrayRecord([np.full(3, 0.5), np.ones(2)])
+    grid = federation(train=with_bad_ones, nodes=GOOD + 2)
+    with pytest.raises(RoundError, match=f"{GOOD} of {GOOD + 2} train replies count, at least {GOOD + 1} must"):
+        Checked(flower.FedMedian(), min_replies=GOOD + 1).start(grid, sent)
+    with pytest.raises(ValueError, match="min_replies=99, but only 9 nodes are asked to train"):
+        Checked(flower.FedMedian(), min_replies=99).start(grid, sent)
+
+
+class Makes(flower.FedAvg):
+    """Makes the same of any replies."""
+
+    def __init__(self, made: ArrayRecord | None) -> None:
+        super().__init__()
+        self.made = made
+
+    def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        return self.made, None
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (None, "Makes made no model of 3 replies; the log may say why"),
+        (ArrayRecord(), "Makes made no model of 3 replies"),
+        (ArrayRecord([np.array([np.nan])]), "Makes made an unusable model of 3 replies: array '0' holds NaN or inf"),
+        (ArrayRecord([np.array([1e39])]), "unusable model of 3 replies: array '0' holds NaN or infinity"),
+        (ArrayRecord([np.zeros(2, np.float32)]), r"unusable .*: array '0' has shape \(2,\) in place of \(1,\)"),
+        (ArrayRecord({"w": Array(np.zeros(1))}), r"the arrays are \['w'\] in place of \['0'\]"),
+        (ArrayRecord([np.array(["a"])]), "array '0' is <U1 in place of float32"),
+    ],
+)
+def test_a_strategy_that_makes_no_usable_model_ends_the_run(
+    made: ArrayRecord | None, message: str, federation: MakesFederation
+) -> None:
+    # Flower: goes on with NaN, with another shape, or with the model as it was.
+    with pytest.raises(RoundError, match=message) as caught:
+        Checked(Makes(made)).start(federation(train=good), ArrayRecord([np.zeros(1, np.float32)]))
+    np.testing.assert_array_equal(caught.value.result.arrays["0"].numpy(), np.zeros(1, np.float32))
+
+
+def test_a_diverged_loss_that_a_strategy_weighs_by_is_an_error_and_no_model_of_nan(federation: MakesFederation) -> None:
+    def train(index: int, message: Message) -> dict[str, Any]:
+        return {**good(index, message), "metrics": metrics(index, loss=np.nan if index else 1.0)}
+
+    with pytest.raises(RoundError, match="QFedAvg made an unusable model of 3 replies"):
+        Checked(EVERY_STRATEGY["QFedAvg"]()).start(federation(train=train), ArrayRecord([np.zeros(1)]))
+
+
+def test_one_of_flowers_wrappers_may_be_put_around_it(federation: MakesFederation) -> None:
+    strategy = Checked(flower.FedAvg())
+    private = flower.DifferentialPrivacyClientSideFixedClipping(strategy, 0.0, 1.0, 3)
+    result = private.start(federation(train=good), ArrayRecord([np.full(3, 0.5)]), num_rounds=2)
+    assert len(strategy.history) == 4
+    assert np.isfinite(result.arrays["0"].numpy()).all()
+
+
+def test_a_strategy_of_ones_own_may_send_and_make_something_else_than_the_model(federation: MakesFederation) -> None:
+    class Adapters(flower.FedAvg):
+        """Trains the second array only, and puts it back into the model."""
+
+        def configure_train(self, server_round: int, arrays: ArrayRecord, config: Any, grid: Any) -> Any:
+            self.base = arrays
+            part = RecordDict({"arrays": ArrayRecord({"1": arrays["1"]})})
+            return [Message(part, node, "train") for node in grid.get_node_ids()]
+
+        def aggregate_train(self, server_round: int, replies: Any) -> Any:
+            made, metrics = super().aggregate_train(server_round, replies)
+            return ArrayRecord({"0": self.base["0"], "1": made["1"]}), metrics
+
+    def train(index: int, message: Message) -> Mapping[str, Any]:
+        assert list(message.content["arrays"]) == ["1"]
+        return {"arrays": ArrayRecord({"1": Array(np.full(2, float(index)))}), "metrics": metrics(0)}
+
+    sent = ArrayRecord([np.ones(5), np.zeros(2)])
+    result = Checked(Adapters()).start(federation(train=train), sent, num_rounds=2)
+    np.testing.assert_array_equal(result.arrays["0"].numpy(), np.ones(5))
+    np.testing.assert_array_equal(result.arrays["1"].numpy(), [1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        (None, "strategy must be a flwr.serverapp.strategy.Strategy, got NoneType"),
+        (flower.FedAvg, "strategy must be a flwr.serverapp.strategy.Strategy, got ABCMeta"),
+        (FedAvg(), "FedAvg checks its replies already; use it as it is"),
+        (FedProx(proximal_mu=1.0), "FedProx checks its replies already"),
+        (Checked(flower.FedAvg()), "Checked checks its replies already"),
+        (flower.FedXgbBagging(), "FedXgbBagging grows trees, and a model must keep its size; use it unchecked"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused(strategy: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        Checked(strategy)
+
+
+def test_nobody_asked_is_not_an_error() -> None:
+    strategy = Checked(flower.FedAvg(fraction_train=0.0, fraction_evaluate=0.0))
+    from flwr.clientapp import ClientApp
+
+    with LocalGrid(ClientApp(), 2) as grid:
+        result = strategy.start(grid, ArrayRecord([np.ones(2)]), num_rounds=2)
+    np.testing.assert_array_equal(result.arrays["0"].numpy(), [1.0, 1.0])
+    assert strategy.history == []

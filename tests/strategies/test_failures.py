@@ -1,0 +1,225 @@
+"""What becomes of a run that fails: its model is kept, and its reasons can be read."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.serverapp import strategy as flower
+
+from flskew import Assignment
+from flskew.client import client_app, partition_id
+from flskew.simulation import LocalGrid
+from flskew.strategies import Checked, FedAvg, RoundError
+from flskew.strategies.reasons import grouped, read_reason
+
+if TYPE_CHECKING:
+    from tests.strategies.conftest import MakesFederation
+
+ZERO = ArrayRecord([np.zeros(1)])
+STRATEGIES = [FedAvg, lambda **arguments: Checked(flower.FedAvg(), **arguments)]
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    monkeypatch.setattr(logging.getLogger("flwr"), "propagate", True)
+    return caplog
+
+
+def grows(index: int, message: Message) -> dict[str, Any]:
+    """Add one to the model, and from round 3 on fail."""
+    if message.content["config"]["server-round"] == 3:
+        raise OSError("the disk is full")
+    (array,) = message.content["arrays"].to_numpy_ndarrays()
+    return {"arrays": ArrayRecord([array + 1]), "metrics": MetricRecord({"num-examples": 1, "loss": 2.0})}
+
+
+def fails(index: int, message: Message) -> dict[str, Any]:
+    raise RuntimeError("no test rows")
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_run_that_ends_early_keeps_its_latest_model_and_its_metrics(
+    strategy: Any, federation: MakesFederation
+) -> None:
+    running = strategy()
+    with pytest.raises(RoundError) as caught:
+        running.start(
+            federation(train=grows), ZERO, num_rounds=5,
+            evaluate_fn=lambda server_round, arrays: MetricRecord({"sum": float(arrays["0"].numpy()[0])}),
+        )  # fmt: skip
+    result = caught.value.result
+    np.testing.assert_array_equal(result.arrays["0"].numpy(), [2.0])
+    assert result.train_metrics_clientapp == {1: {"loss": 2.0}, 2: {"loss": 2.0}}
+    assert result.evaluate_metrics_clientapp == {1: {"loss": 1.0}, 2: {"loss": 1.0}}
+    assert result.evaluate_metrics_serverapp == {0: {"sum": 0.0}, 1: {"sum": 1.0}, 2: {"sum": 2.0}}
+    assert result is running.result
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_run_that_ends_in_its_first_round_keeps_the_initial_model(strategy: Any, federation: MakesFederation) -> None:
+    with pytest.raises(RoundError) as caught:
+        strategy().start(federation(train=fails), ZERO)
+    assert caught.value.result.arrays == ZERO
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_an_error_of_the_users_own_leaves_the_model_on_the_strategy(strategy: Any, federation: MakesFederation) -> None:
+    def evaluate(server_round: int, arrays: ArrayRecord) -> None:
+        arrays.clear()  # and a function that empties its record harms nobody
+        if server_round == 2:
+            raise KeyboardInterrupt
+
+    running = strategy()
+    with pytest.raises(KeyboardInterrupt):
+        running.start(federation(train=grows), ZERO, evaluate_fn=evaluate)
+    np.testing.assert_array_equal(running.result.arrays["0"].numpy(), [2.0])
+
+
+def test_a_round_that_fails_under_one_of_flowers_wrappers_still_has_the_model(federation: MakesFederation) -> None:
+    wrapped = flower.DifferentialPrivacyClientSideFixedClipping(FedAvg(), 0.0, 1.0, 3)
+
+    def train(index: int, message: Message) -> dict[str, Any]:
+        nan = np.nan if message.content["config"]["server-round"] == 2 else 4.0
+        return {"arrays": ArrayRecord([np.full(1, nan)]), "metrics": MetricRecord({"num-examples": 1})}
+
+    with pytest.raises(RoundError) as caught:
+        wrapped.start(federation(train=train), ZERO)
+    np.testing.assert_array_equal(caught.value.result.arrays["0"].numpy(), [4.0])
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_an_evaluation_that_fails_everywhere_does_not_end_the_training(
+    strategy: Any, federation: MakesFederation, log: pytest.LogCaptureFixture
+) -> None:
+    running = strategy()
+    result = running.start(federation(train=grows, evaluate=fails), ZERO, num_rounds=2)
+    np.testing.assert_array_equal(result.arrays["0"].numpy(), [2.0])
+    assert result.evaluate_metrics_clientapp == {}
+    assert [len(entry.failures) for entry in running.history] == [0, 3, 0, 3]
+    assert "nodes 1000, 1001, 1002: RuntimeError: no test rows" in log.text
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_an_evaluation_with_fewer_replies_than_asked_for_ends_the_run_with_the_model_of_the_round(
+    strategy: Any, federation: MakesFederation
+) -> None:
+    with pytest.raises(RoundError, match="round 1: 0 of 3 evaluate replies count, at least 1 must") as caught:
+        strategy(min_evaluate_replies=1).start(federation(train=grows, evaluate=fails), ZERO)
+    np.testing.assert_array_equal(caught.value.result.arrays["0"].numpy(), [1.0])
+    assert caught.value.phase == "evaluate"
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_start_changes_none_of_the_callers_records(strategy: Any, federation: MakesFederation) -> None:
+    arrays, configs = ArrayRecord([np.zeros(1)]), [ConfigRecord({"lr": 0.5}), ConfigRecord({"batch": 8})]
+    strategy().start(
+        federation(train=grows), arrays, 2, train_config=configs[0], evaluate_config=configs[1],
+        evaluate_fn=lambda server_round, arrays: arrays.clear(),
+    )  # fmt: skip
+    assert arrays == ZERO
+    assert configs == [{"lr": 0.5}, {"batch": 8}]
+
+
+def test_a_strategy_that_changes_its_config_from_round_to_round_finds_its_changes(federation: MakesFederation) -> None:
+    seen = []
+
+    class Decays(FedAvg):
+        """Halves the learning rate, as Flower's documentation shows."""
+
+        def configure_train(self, server_round: int, arrays: Any, config: Any, grid: Any) -> Any:
+            config["lr"] *= 0.5
+            return super().configure_train(server_round, arrays, config, grid)
+
+    def train(index: int, message: Message) -> dict[str, Any]:
+        seen.append(message.content["config"]["lr"])
+        return {"arrays": ZERO, "metrics": MetricRecord({"num-examples": 1})}
+
+    Decays(fraction_evaluate=0.0).start(federation(train=train), ZERO, 2, train_config=ConfigRecord({"lr": 1.0}))
+    assert seen == [0.5] * 3 + [0.25] * 3
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_node_that_never_counts_is_named_at_the_end_of_the_run(strategy: Any, log: pytest.LogCaptureFixture) -> None:
+    # Four nodes and three partitions: without a word at the end, one dropped reply a round is easy to miss.
+    assignment = Assignment.from_partitions([[0], [1], [2]])
+
+    class Client:
+        def __init__(self, context: Any) -> None:
+            self.rows = assignment[partition_id(context)]
+
+        def fit(self, parameters: Any, config: Any) -> Any:
+            return parameters, len(self.rows), {}
+
+        def evaluate(self, parameters: Any, config: Any) -> Any:
+            return 0.0, len(self.rows), {}
+
+    with LocalGrid(client_app(Client), 4) as grid:
+        strategy().start(grid, ZERO, num_rounds=3)
+    reason = (
+        "there are more nodes than partitions, start as many as there are partitions: "
+        "PartitionIdError: partition_id=3 is out of range: there are 3 partitions, 0 to 2"
+    )
+    assert [record.getMessage() for record in log.records if "In all" in record.getMessage()] == [
+        f"In all, node 1003: 3 of 3 train replies dropped; {reason}",
+        f"In all, node 1003: 3 of 3 evaluate replies dropped; {reason}",
+    ]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_what_was_dropped_is_told_when_a_run_ends_early_too(
+    strategy: Any, federation: MakesFederation, log: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(RoundError):
+        strategy().start(federation(train=grows), ZERO)
+    assert "In all, nodes 1000, 1001, 1002: 1 of 3 train replies dropped; OSError: the disk is full" in log.text
+
+
+RAY = (
+    "<class 'ray.exceptions.RayTaskError(ClientAppException)'>:<'\x1b[36mray::Actor.run()\x1b[39m (pid=1)\n"
+    "           ^^^^^^\n"
+    '  File "app.py", line 161, in __call__\n    return function(message, context)\n           ^^^^^^\n'
+    '  File "client.py", line 12, in fit\n    raise ValueError("no data on 1")\n'
+    "ValueError: no data on 1\nsecond line\n\n"
+    "The above exception was the direct cause of the following exception:\n\n\x1b[36mray::Actor.run()\x1b[39m (pid=1)\n"
+    '  File "actor.py", line 65, in run\n    raise ClientAppException(str(ex)) from ex\n'
+    "flwr.ClientAppException: \nException ClientAppException occurred. Message: no data on 1\nsecond line'>"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "has_traceback"),
+    [
+        ("Node Unavailable", "Node Unavailable", False),
+        ("<class 'ValueError'>:<'no data'>", "ValueError: no data", False),
+        ("<class 'flskew.client.ClientError'>:<'no data\nat all'>", "ClientError: no data", True),
+        ("ValueError: no data\nat all\nTraceback (most recent call last):\n  File x\n", "ValueError: no data", True),
+        (RAY, "ValueError: no data on 1", True),
+        ("\x1b[31mbroken\x1b[0m\n", "broken", False),
+        ("", "", False),
+    ],
+)
+def test_a_reason_is_one_line_whatever_engine_reports_it(text: str, reason: str, has_traceback: bool) -> None:
+    line, traceback = read_reason(text)
+    assert line == reason
+    assert bool(traceback) is has_traceback
+    assert "\x1b" not in traceback
+
+
+def test_a_thousand_nodes_and_a_hundred_reasons_stay_readable() -> None:
+    assert grouped((node, "no data") for node in range(1000)) == [
+        "nodes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 990 more: no data"
+    ]
+    lines = grouped((node, f"reason {node}") for node in range(100))
+    assert len(lines) == 21
+    assert lines[-1] == "and 80 other reasons"
+
+
+def test_a_reason_that_is_too_long_keeps_both_its_ends() -> None:
+    (line,) = grouped([(1, "first" + "x" * 10_000 + "last")])
+    assert line.startswith("node 1: first")
+    assert line.endswith("last")
+    assert len(line) < 450

@@ -1,0 +1,90 @@
+"""What is kept of a run, and how it leaves Python."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from flskew.strategies import Failure, History, Reply, Round
+
+HISTORY = History(
+    [
+        Round(
+            1,
+            "train",
+            (
+                Reply(1000, 20.0, {"num-examples": 20, "loss": 0.5}, 1.5, "a" * 64),
+                Reply(1001, 4.0, {"num-examples": 4, "loss": math.nan, "by-class": [0.25, math.inf]}, math.nan),
+            ),
+            (Failure(1002, "ValueError: no data", "Traceback ..."),),
+            2.5,
+        ),
+        Round(1, "evaluate", (Reply(1000, 5.0, {"num-examples": 5, "reason": 3}, 0.5),), (), 0.75),
+    ]
+)
+
+
+def test_a_frame_has_a_row_for_each_node_in_each_half_of_a_round() -> None:
+    frame = HISTORY.to_frame()
+    assert frame[["server_round", "phase", "node_id", "counted", "round_seconds"]].to_numpy().tolist() == [
+        [1, "train", 1000, True, 2.5],
+        [1, "train", 1001, True, 2.5],
+        [1, "train", 1002, False, 2.5],
+        [1, "evaluate", 1000, True, 0.75],
+    ]
+    assert frame["reason"].dropna().tolist() == ["ValueError: no data"]
+    assert frame["assignment"].dropna().tolist() == ["a" * 64]
+    assert frame["seconds"].dropna().tolist() == [1.5, 0.5]
+
+
+def test_a_metric_has_a_column_of_its_own_that_no_other_column_can_be_mistaken_for() -> None:
+    frame = HISTORY.to_frame()
+    assert [name for name in frame if name.startswith("metrics.")] == [
+        "metrics.num-examples", "metrics.loss", "metrics.by-class", "metrics.reason",
+    ]  # fmt: skip
+    assert frame["metrics.loss"].dropna().tolist() == [0.5]
+    assert frame["metrics.by-class"][1] == [0.25, math.inf]
+    assert frame["metrics.reason"].dropna().tolist() == [3]
+
+
+def test_a_frame_of_nothing_has_its_columns() -> None:
+    frame = History().to_frame()
+    assert frame.shape == (0, 9)
+    assert list(frame) == [name for name in HISTORY.to_frame() if not name.startswith("metrics.")]
+
+
+def test_lines_of_json_hold_what_the_frame_holds(tmp_path: Path) -> None:
+    HISTORY.to_jsonl(tmp_path / "history.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text("utf-8").splitlines()]
+    assert lines[2] == {
+        "server_round": 1, "phase": "train", "node_id": 1002, "counted": False, "num_examples": None, "seconds": None,
+        "round_seconds": 2.5, "assignment": None, "reason": "ValueError: no data", "metrics": {},
+    }  # fmt: skip
+    assert lines[0]["metrics"] == {"num-examples": 20, "loss": 0.5}
+    frame, read = HISTORY.to_frame(), pd.json_normalize(lines)
+    assert list(read) == list(frame)
+    pd.testing.assert_series_equal(read["metrics.loss"], frame["metrics.loss"])
+
+
+def test_lines_of_json_are_strict_json(tmp_path: Path) -> None:
+    HISTORY.to_jsonl(str(tmp_path / "history.jsonl"))
+    text = (tmp_path / "history.jsonl").read_text("utf-8")
+
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} is not JSON")
+
+    lines = [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
+    assert lines[1]["metrics"] == {"num-examples": 4, "loss": None, "by-class": [0.25, None]}
+
+
+def test_who_was_dropped_is_counted_by_node_and_phase() -> None:
+    failed = Round(2, "train", (), (Failure(1000, "early"), Failure(1001, "early"), Failure(1002, "late")), 1.0)
+    assert History([*HISTORY, failed]).dropped() == [
+        "node 1002: 2 of 2 train replies dropped; late",
+        "nodes 1000, 1001: 1 of 2 train replies dropped; early",
+    ]
+    assert History().dropped() == []
