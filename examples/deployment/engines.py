@@ -55,7 +55,7 @@ class Deployment:
         self.simulation = simulation
         self.patience = patience
         self.supernodes: dict[int, subprocess.Popen[bytes]] = {}
-        self._address = f"127.0.0.1:{_free_port()}"
+        self._address = f"127.0.0.1:{free_port()}"
         self._started: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Deployment:
@@ -82,7 +82,7 @@ class Deployment:
         """Start the SuperNode of a partition, for the first time or once more; it connects as soon as it can."""
         self.supernodes[partition_id] = self._start(
             f"supernode-{partition_id}",
-            *("flower-supernode", "--insecure", "--superlink", self._address, "--port", str(_free_port())),
+            *("flower-supernode", "--insecure", "--superlink", self._address, "--port", str(free_port())),
             *("--node-config", f"partition-id={partition_id} num-partitions={self.num_supernodes}"),
         )
 
@@ -209,6 +209,7 @@ def _program(name: str) -> str:
     return str(Path(sysconfig.get_path("scripts")) / name)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody uses at the moment."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])

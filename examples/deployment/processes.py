@@ -19,11 +19,14 @@ class Process:
 
 
 def family(pids: Iterable[int]) -> set[Process]:
-    """Return the running ones of these processes, and of all that they have started, directly or not."""
+    """Return the running ones of these processes, and of all that they have started, directly or not.
+
+    Who has lost its parent is known by its group, where that is the group of one of these.
+    """
     members, found = set(pids), set[Process]()
     table = list(_table())
     while True:
-        found |= {process for process, parent in table if process.pid in members or parent in members}
+        found |= {process for process, parent in table if members & {process.pid, process.group, parent}}
         if members >= {process.pid for process in found}:
             return found
         members |= {process.pid for process in found}
