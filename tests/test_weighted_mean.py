@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from flskew.bfloat16 import BFLOAT16, bfloat16_from_float32, float32_from_bfloat16
 from flskew.parameters import ParametersError
 from flskew.weighted_mean import NotFiniteError, weighted_mean
 
@@ -154,6 +155,9 @@ def test_one_number_that_is_not_finite_is_never_lost_in_the_mean(dtype: str, bad
     models[2][0][place] = -bad
     with pytest.raises(NotFiniteError):
         mean_of(models, [10**6, 1, 1])
+    if dtype == "f4":
+        with pytest.raises(NotFiniteError):
+            mean_of([[bfloat16_from_float32(array)] for (array,) in models], [10**6, 1, 1])
 
 
 def test_finite_numbers_that_are_too_large_for_a_mean_are_said_to_be() -> None:
@@ -183,6 +187,28 @@ def test_the_mean_of_floats_is_as_near_to_the_exact_one_as_their_dtype_allows(dt
         # Each of n products and n - 1 sums of numbers below 5 is off by half a unit at most, and so is the last cast.
         allowed = (2 * clients * 5 * float(working.eps) + float(np.spacing(np.abs(ours[index])))) / 2
         assert abs(Fraction(float(ours[index])) - exact) <= allowed
+
+
+@pytest.mark.parametrize("clients", [1, 2, 10, 100, 1000])
+def test_the_mean_of_bfloat16_is_the_exact_one_rounded(clients: int) -> None:
+    rng = np.random.default_rng(clients)
+    numbers = bfloat16_from_float32(rng.standard_normal((clients, 20)).astype(np.float32))
+    weights = rng.integers(1, 10_000, clients)
+    (ours,) = mean_of([[row] for row in numbers], weights.tolist())
+    assert ours.dtype == BFLOAT16
+    for mean, exact in zip(float32_from_bfloat16(ours), oracle(float32_from_bfloat16(numbers), weights), strict=True):
+        # Eight bits: half a unit is 2^-8 of the power of two below; and the errors of the sum in float32.
+        half = Fraction(float(np.spacing(np.abs(mean)))) * 2**15
+        assert abs(Fraction(float(mean)) - exact) <= half + Fraction(clients * 5 * 2.0**-23)
+
+
+def test_a_large_mean_of_bfloat16_is_that_of_float32_rounded() -> None:
+    rng = np.random.default_rng(0)
+    numbers = [bfloat16_from_float32(rng.standard_normal((300, 700))) for _ in range(3)]
+    numbers[1] = np.asfortranarray(numbers[1])  # one client's array is laid out otherwise
+    (ours,) = mean_of([[array] for array in numbers], [1, 20, 300])
+    (wide,) = mean_of([[float32_from_bfloat16(array)] for array in numbers], [1, 20, 300])
+    assert ours.tobytes() == bfloat16_from_float32(wide).tobytes()
 
 
 @pytest.mark.parametrize("clients", [1, 2, 10, 100, 1000])

@@ -14,19 +14,22 @@ from datasets import Dataset
 from flwr.app import ArrayRecord, Context, Message
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
-from flwr.serverapp.strategy import Result, Strategy
+from flwr.serverapp.strategy import FedAdam, Result, Strategy
 from numpy.typing import NDArray
 
 from flskew import (
     Assignment,
+    Checked,
     DirichletPartitioner,
     FedAvg,
     FedProx,
+    History,
     IidPartitioner,
     LabelExclusionPartitioner,
     LocalGrid,
     PartitionIdError,
     ProximalTerm,
+    RoundError,
     client_app,
     partition,
     partition_id,
@@ -149,4 +152,17 @@ prox: Strategy = FedProx(proximal_mu=0.1)
 grid: Grid = LocalGrid(app, 3)
 arrays = ArrayRecord([np.zeros(3)])
 assert_type(FedAvg().start(grid, arrays, num_rounds=3), Result)
+
+# What happened comes as values, as a frame and as a file.
+checked = Checked(FedAdam(), min_replies=3)
+try:
+    assert_type(checked.start(grid, arrays, num_rounds=3), Result)
+except RoundError as round_error:
+    assert_type(round_error.result, Result)
+assert_type(checked.result.arrays, ArrayRecord)
+assert_type(checked.history, History)
+assert_type(checked.history[0].replies[0].assignment, str | None)
+assert_type(checked.history[0].failures[0].reason, str)
+assert_type(checked.history.to_frame(), pd.DataFrame)
+checked.history.to_jsonl(Path("history.jsonl"))
 assert_type(simulate(ServerApp(), app, num_supernodes=3, run_config={"learning-rate": 0.1}), Context)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flskew.bfloat16 import bfloat16_from_float32, float32_from_bfloat16, is_bfloat16
 from flskew.parameters import ParametersError
 
 __all__ = ["NotFiniteError", "weighted_mean"]
@@ -27,9 +28,9 @@ def weighted_mean(models: Sequence[Sequence[NDArray[Any]]], weights: Sequence[fl
 
     Each array keeps its dtype and its layout in memory. Floats are summed in their own dtype with weights that already
     sum to one, in the order of `models`, which for float32 and float64 is bit for bit what Flower's FedAvg computes;
-    float16 is summed in float32. Integers are summed in float64 as differences from the first model, so that equal
-    values stay equal at any size, and the mean is rounded to the nearest, halves up. The mean of booleans is their
-    weighted majority, and a tie is True.
+    float16 and bfloat16 are summed in float32. Integers are summed in float64 as differences from the first model, so
+    that equal values stay equal at any size, and the mean is rounded to the nearest, halves up. The mean of booleans is
+    their weighted majority, and a tie is True.
 
     Args:
         models: One list of arrays each, alike in count, shapes and dtypes.
@@ -55,7 +56,7 @@ def weighted_mean(models: Sequence[Sequence[NDArray[Any]]], weights: Sequence[fl
         if have != want:
             raise ParametersError(f"the arrays must be like the first ones, {want}, got {have}")
     for index, (dtype, _) in enumerate(want):
-        if dtype.kind not in "fciub":
+        if dtype.kind not in "fciub" and not is_bfloat16(dtype):
             raise ParametersError(f"array {index}: {dtype} has no mean; send numbers only")
     return (_mean([model[index] for model in models], weights) for index in range(len(want)))
 
@@ -63,7 +64,7 @@ def weighted_mean(models: Sequence[Sequence[NDArray[Any]]], weights: Sequence[fl
 def _mean(arrays: list[NDArray[Any]], weights: Sequence[float]) -> NDArray[Any]:
     mean: NDArray[Any] = np.empty_like(arrays[0])
     out, *views = _flat([mean, *arrays])
-    if mean.dtype.kind in "fc":
+    if mean.dtype.kind not in "iub":
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused
             _average_floats(out, views, weights)
     else:
@@ -87,7 +88,8 @@ def _blocks(out: NDArray[Any]) -> Iterator[slice]:
 
 
 def _average_floats(out: NDArray[Any], arrays: list[NDArray[Any]], weights: Sequence[float]) -> None:
-    working = np.dtype(np.float32) if out.dtype == np.float16 else out.dtype.newbyteorder("=")
+    is_brain_float = is_bfloat16(out.dtype)
+    working = np.dtype(np.float32) if out.dtype.itemsize == 2 else out.dtype.newbyteorder("=")
     total_weight = sum(weights)
     factors = [weight / total_weight for weight in weights]
     product: NDArray[Any] = np.empty(0, working)
@@ -97,15 +99,16 @@ def _average_floats(out: NDArray[Any], arrays: list[NDArray[Any]], weights: Sequ
             product = np.empty(mean.shape, working)
             is_finite = np.empty(mean.shape, np.bool_)
         total = mean if mean.dtype == working else np.empty(mean.shape, working)
-        np.multiply(arrays[0][block], factors[0], out=total, dtype=working)
-        for array, factor in zip(arrays[1:], factors[1:], strict=True):
-            np.multiply(array[block], factor, out=product, dtype=working)
-            np.add(total, product, out=total)
+        for index, (array, factor) in enumerate(zip(arrays, factors, strict=True)):
+            numbers = float32_from_bfloat16(array[block]) if is_brain_float else array[block]
+            np.multiply(numbers, factor, out=product if index else total, dtype=working)
+            if index:
+                np.add(total, product, out=total)
         # NaN and infinity outlive every sum: a finite mean shows that all the summands are.
         if not np.isfinite(total, out=is_finite).all():
             raise NotFiniteError("the mean is not finite")
         if total is not mean:
-            mean[...] = total
+            mean[...] = bfloat16_from_float32(total) if is_brain_float else total
 
 
 def _average_integers(out: NDArray[Any], arrays: list[NDArray[Any]], weights: Sequence[float]) -> None:

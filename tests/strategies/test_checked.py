@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
 from flwr.serverapp import strategy as flower
 from numpy.typing import NDArray
 
+from flskew.bfloat16 import bfloat16_from_float32, float32_from_bfloat16
+from flskew.parameters import numpy_from_array, record_from_parameters
 from flskew.simulation import LocalGrid
 from flskew.strategies import Checked, FedAvg, FedProx, RoundError
 from flskew.strategies.casting import narrowed
@@ -163,6 +166,20 @@ def test_half_precision_is_summed_in_single(federation: MakesFederation) -> None
     sent = ArrayRecord([np.zeros(1, np.float16)])
     result = Checked(flower.FedAvg()).start(federation(train=train, nodes=10), sent, num_rounds=1)
     assert result.arrays["0"].numpy()[0] == 1000
+
+
+def test_bfloat16_is_shown_as_single_precision_and_comes_back(federation: MakesFederation) -> None:
+    # Flower: TypeError in NumPy.
+    def record(number: float) -> ArrayRecord:
+        return record_from_parameters([bfloat16_from_float32(np.full(2, number, np.float32)), np.zeros(2, np.int8)])
+
+    def train(index: int, message: Message) -> dict[str, Any]:
+        assert message.content["arrays"]["0"].dtype == "bfloat16"
+        return {"arrays": record(float(index)), "metrics": metrics(index)}
+
+    result = Checked(flower.FedMedian()).start(federation(train=train, nodes=4), record(0.0), num_rounds=2)
+    assert [array.dtype for array in result.arrays.values()] == ["bfloat16", "int8"]
+    np.testing.assert_array_equal(float32_from_bfloat16(numpy_from_array(result.arrays["0"])), [1.5, 1.5])
 
 
 def test_integers_are_rounded_and_held_within_their_limits() -> None:
@@ -346,8 +363,6 @@ def test_what_cannot_be_checked_is_refused(strategy: Any, message: str) -> None:
 
 def test_nobody_asked_is_not_an_error() -> None:
     strategy = Checked(flower.FedAvg(fraction_train=0.0, fraction_evaluate=0.0))
-    from flwr.clientapp import ClientApp
-
     with LocalGrid(ClientApp(), 2) as grid:
         result = strategy.start(grid, ArrayRecord([np.ones(2)]), num_rounds=2)
     np.testing.assert_array_equal(result.arrays["0"].numpy(), [1.0, 1.0])

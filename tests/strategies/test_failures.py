@@ -114,6 +114,46 @@ def test_an_evaluation_with_fewer_replies_than_asked_for_ends_the_run_with_the_m
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_client_that_only_trains_is_no_failure_and_is_asked_to_evaluate_once(strategy: Any) -> None:
+    asked = []
+
+    class Trains:
+        def fit(self, parameters: Any, config: Any) -> Any:
+            return parameters, 1, {}
+
+    class Evaluates(Trains):
+        def evaluate(self, parameters: Any, config: Any) -> Any:
+            return 2.0, 1, {}
+
+    def client_fn(context: Any) -> Any:
+        asked.append(partition_id(context))
+        return Evaluates() if partition_id(context) == 2 else Trains()
+
+    running = strategy()
+    with LocalGrid(client_app(client_fn), 3) as grid:
+        result = running.start(grid, ZERO, num_rounds=3)
+    assert result.evaluate_metrics_clientapp == {1: {"loss": 2.0}, 2: {"loss": 2.0}, 3: {"loss": 2.0}}
+    assert [(len(entry.replies), len(entry.failures)) for entry in running.history] == [(3, 0), (1, 0)] * 3
+    # Three trainings each, one evaluation of the first two, three of the last.
+    assert [asked.count(partition) for partition in range(3)] == [4, 4, 6]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_where_no_client_evaluates_nobody_is_asked_again(strategy: Any, log: pytest.LogCaptureFixture) -> None:
+    class Trains:
+        def fit(self, parameters: Any, config: Any) -> Any:
+            return parameters, 1, {}
+
+    running = strategy()
+    with LocalGrid(client_app(lambda context: Trains()), 3) as grid:
+        running.start(grid, ZERO, num_rounds=3)
+        assert [entry.phase for entry in running.history] == ["train", "evaluate", "train", "train"]
+        assert "WARNING" not in {record.levelname for record in log.records}
+        with pytest.raises(RoundError, match=r"at least 1 must \(nodes 1000, 1001, 1002 only train\)"):
+            strategy(min_evaluate_replies=1).start(grid, ZERO, num_rounds=3)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_start_changes_none_of_the_callers_records(strategy: Any, federation: MakesFederation) -> None:
     arrays, configs = ArrayRecord([np.zeros(1)]), [ConfigRecord({"lr": 0.5}), ConfigRecord({"batch": 8})]
     strategy().start(

@@ -14,7 +14,9 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRec
 from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
 from numpy.typing import NDArray
 
+from flskew.bfloat16 import bfloat16_from_float32, float32_from_bfloat16
 from flskew.client import client_app
+from flskew.parameters import numpy_from_array, record_from_parameters
 from flskew.simulation import LocalGrid
 from flskew.strategies import FedAvg, RoundError
 
@@ -118,11 +120,22 @@ def test_another_dtype_than_was_sent_is_refused(federation: MakesFederation) -> 
     assert reasons(strategy) == {1001: "array '0' is float64, float32 was sent"}
 
 
-def test_a_bfloat16_model_is_refused_at_the_start_with_its_remedy(federation: MakesFederation) -> None:
+def test_a_bfloat16_model_is_averaged_in_single_precision_and_stays_one(federation: MakesFederation) -> None:
     # Flower: TypeError in NumPy.
-    arrays = ArrayRecord({"w": Array("bfloat16", (3,), "numpy.ndarray", Array(np.zeros(3, "V2")).data)})
-    with pytest.raises(ValueError, match=r"initial_arrays: array 'w': .* convert it, bfloat16 to float32"):
-        FedAvg().start(federation(), arrays)
+    def brain(*numbers: float) -> dict[str, Any]:
+        arrays = record_from_parameters([bfloat16_from_float32(np.array(numbers, np.float32))])
+        return {"arrays": arrays, "metrics": MetricRecord({"num-examples": 1})}
+
+    grid = federation(brain(1.0, 256.0), brain(2.0, 258.0), brain(np.nan, 0.0), reply(np.zeros(2, np.float32)))
+    strategy = FedAvg(fraction_evaluate=0.0)
+    result = strategy.start(grid, brain(0.0, 0.0)["arrays"], num_rounds=1)
+    assert result.arrays["0"].dtype == "bfloat16"
+    # (256 + 258) / 2 = 257 lies between 256 and 258, and 256 is the even one.
+    np.testing.assert_array_equal(float32_from_bfloat16(numpy_from_array(result.arrays["0"])), [1.5, 256.0])
+    assert reasons(strategy) == {
+        1002: "array '0' holds NaN or infinity; the client has diverged, lower its learning rate",
+        1003: "array '0' is float32, bfloat16 was sent",
+    }
 
 
 def test_metrics_that_only_some_clients_report_are_averaged_over_those(
@@ -313,6 +326,22 @@ def test_a_node_that_the_server_has_lost_is_found_through_its_message(federation
     assert reasons(strategy) == {1001: "Node Unavailable"}
     # In the order of the messages, whoever answers first.
     assert [entry.node_id for entry in strategy.history[0].replies] == [1000, 1002]
+
+
+def test_on_a_grid_that_numbers_no_messages_replies_are_known_by_their_nodes(federation: MakesFederation) -> None:
+    class Unnumbered(LocalGrid):
+        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
+            sent = list(messages)
+            replies = super().send_and_receive(sent, timeout=timeout)
+            for message in (*sent, *replies):
+                message.metadata.__dict__.update(_message_id="", _reply_to_message_id="")
+            return replies
+
+    grid = federation(reply([1.0]), reply([np.nan]), reply([3.0]))
+    grid.__class__ = Unnumbered
+    (model,), strategy = trained(grid, [0.0])
+    np.testing.assert_array_equal(model, [2.0])
+    assert set(reasons(strategy)) == {1001}
 
 
 def test_an_error_without_a_reason_still_has_its_code(federation: MakesFederation) -> None:

@@ -8,13 +8,14 @@ import numpy as np
 from flwr.app import Array, ArrayRecord
 from numpy.typing import NDArray
 
+from flskew.bfloat16 import bfloat16_from_float32, float32_from_bfloat16, is_bfloat16
 from flskew.parameters import ParametersError, all_finite, array_from_numpy, numpy_from_array
 
 __all__ = ["narrowed", "widened"]
 
 
 def widened(arrays: ArrayRecord, like: ArrayRecord) -> ArrayRecord:
-    """Return a record of its own with float16 as float32, and integers and booleans as float64; the rest is shared.
+    """Return a record of its own with half precision as float32, integers and booleans as float64; the rest is shared.
 
     An array without dimensions becomes one with a single number: arithmetic makes scalars of the former, which some
     releases of Flower cannot put into a record.
@@ -54,35 +55,40 @@ def narrowed(arrays: ArrayRecord, like: ArrayRecord) -> ArrayRecord:
 
 def _widened(array: Array) -> Array:
     view = numpy_from_array(array)
-    dtype = view.dtype
-    if dtype.kind in "iub":
-        dtype = np.dtype(np.float64)
-    elif dtype == np.float16:
-        dtype = np.dtype(np.float32)
-    if dtype == view.dtype and view.ndim:
-        return array
-    return array_from_numpy(np.atleast_1d(view.astype(dtype)))
+    if is_bfloat16(view.dtype):
+        wide: NDArray[Any] = float32_from_bfloat16(view)
+    elif view.dtype.kind in "iub":
+        wide = view.astype(np.float64)
+    elif view.dtype == np.float16:
+        wide = view.astype(np.float32)
+    else:
+        wide = view
+    return array if wide is view and view.ndim else array_from_numpy(np.atleast_1d(wide))
 
 
 def _narrowed(name: str, array: Array, like: Array) -> Array:
-    view, dtype, shape = numpy_from_array(array, f"array {name!r}"), np.dtype(like.dtype), tuple(like.shape)
-    if view.dtype.kind not in "biuf" and view.dtype != dtype:
-        raise ParametersError(f"array {name!r} is {view.dtype} in place of {dtype}")
-    if view.shape not in (shape, shape or (1,)):
-        raise ParametersError(f"array {name!r} has shape {view.shape} in place of {shape}")
-    if (view.dtype, view.shape) != (dtype, shape):
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
-            array = array_from_numpy(_cast(view, dtype).reshape(shape))
+    view, wanted = numpy_from_array(array, f"array {name!r}"), numpy_from_array(like)
+    if view.dtype != wanted.dtype and view.dtype.kind not in "biuf":
+        raise ParametersError(f"array {name!r} is {view.dtype} in place of {wanted.dtype}")
+    if view.shape not in (wanted.shape, wanted.shape or (1,)):
+        raise ParametersError(f"array {name!r} has shape {view.shape} in place of {wanted.shape}")
+    if (view.dtype, view.shape) != (wanted.dtype, wanted.shape):
+        with np.errstate(over="ignore"):  # what becomes infinite is refused below
+            array = array_from_numpy(_cast(view, wanted.dtype, name).reshape(wanted.shape))
     if not all_finite(numpy_from_array(array)):
         raise ParametersError(f"array {name!r} holds NaN or infinity")
     return array
 
 
-def _cast(view: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    if dtype.kind not in "iub" or dtype == view.dtype:
+def _cast(view: NDArray[Any], dtype: np.dtype[Any], name: str) -> NDArray[Any]:
+    if view.dtype == dtype:
+        return view
+    if is_bfloat16(dtype):
+        return bfloat16_from_float32(view)
+    if dtype.kind not in "iub":
         return view.astype(dtype)
     if not all_finite(view):
-        return view
+        raise ParametersError(f"array {name!r} holds NaN or infinity")
     if dtype.kind == "b":
         return view >= 0.5
     limits = np.iinfo(dtype)

@@ -32,9 +32,9 @@ class Checked(Strategy):
     nodes are asked, is up to the strategy: Flower's own draw nodes from Python's global generator, and wait without
     end for as many as they need. Beyond that:
 
-    - The strategy calculates with floats: it is shown float16 as float32, integers and booleans as float64, and an
-      array without dimensions as one of a single number. The clients get, and the result has, the dtypes and shapes of
-      the initial model; integers are rounded to the nearest.
+    - The strategy calculates with floats: it is shown float16 and bfloat16 as float32, integers and booleans as
+      float64, and an array without dimensions as one of a single number. The clients get, and the result has, the
+      dtypes and shapes of the initial model; integers are rounded to the nearest.
     - The strategy sees one ArrayRecord, one MetricRecord and the ConfigRecords of a reply, and of the metrics those
       that all replies have. The others are averaged over the replies that have them, and added to what it makes.
     - A model that it makes must have the names and shapes of the one before, and be finite. None at all, or another,
@@ -128,9 +128,10 @@ class Checked(Strategy):
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Return the strategy's messages."""
+        """Return the strategy's messages, without those to nodes that do not evaluate."""
         messages = self.strategy.configure_evaluate(server_round, arrays, config, grid)
-        return self._ledger.note_sent("evaluate", server_round, messages, arrays)
+        asked = [message for message in messages if self._ledger.evaluates(message.metadata.dst_node_id)]
+        return self._ledger.note_sent("evaluate", server_round, asked, arrays)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
+from flskew.bfloat16 import is_bfloat16
+from flskew.client.replies import ASSIGNMENT_KEY, FLSKEW_KEY
 from flskew.parameters import Parameters, ParametersError, all_finite, numpy_from_array
 from flskew.strategies.history import MetricValue, Record
 from flskew.strategies.metrics import weight_key
@@ -14,7 +16,6 @@ from flskew.strategies.reasons import read_reason
 
 __all__ = ["BadReplyError", "CheckedReply", "check_arrays", "check_finite", "check_reply"]
 
-_OUR_KEY, _ASSIGNMENT_KEY = "flskew", "assignment"
 # More rows than there are, and few enough that no sum of weights is infinite.
 _LARGEST_WEIGHT = 2**53
 _INT64 = range(-(2**63), 2**63)
@@ -135,12 +136,12 @@ def _check_metrics(metrics: MetricRecord) -> None:
 
 
 def _assignment(content: RecordDict) -> str | None:
-    record = content.get(_OUR_KEY)
-    if not isinstance(record, ConfigRecord) or _ASSIGNMENT_KEY not in record:
+    record = content.get(FLSKEW_KEY)
+    if not isinstance(record, ConfigRecord) or ASSIGNMENT_KEY not in record:
         return None
-    fingerprint = record[_ASSIGNMENT_KEY]
+    fingerprint = record[ASSIGNMENT_KEY]
     if not isinstance(fingerprint, str) or not fingerprint:
-        raise BadReplyError(f"{_OUR_KEY}.{_ASSIGNMENT_KEY} = {fingerprint!r}; it must be an assignment's fingerprint")
+        raise BadReplyError(f"{FLSKEW_KEY}.{ASSIGNMENT_KEY} = {fingerprint!r}; it must be an assignment's fingerprint")
     return fingerprint
 
 
@@ -153,7 +154,7 @@ def _check_array(name: str, array: Array, like: Array) -> np.ndarray[tuple[int, 
         view = numpy_from_array(array, f"array {name!r}")
     except ParametersError as error:
         raise BadReplyError(str(error)) from error
-    if view.dtype.kind not in "biufc":
+    if view.dtype.kind not in "biufc" and not is_bfloat16(view.dtype):
         raise BadReplyError(f"array {name!r} is {view.dtype}, which has no mean; send numbers only")
     return view
 

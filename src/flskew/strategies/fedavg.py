@@ -221,6 +221,10 @@ class FedAvg(FlowerFedAvg):
         # Both halves of a round, so that it does not fail in the second one; Flower's minimum of a half left out is 0.
         needed = max(self.min_available_nodes, self.min_train_nodes, self.min_evaluate_nodes, 1)
         node_ids = available_nodes(grid, needed, self.node_patience)
+        if not is_train:
+            node_ids = [node_id for node_id in node_ids if self._ledger.evaluates(node_id)]
+            if not node_ids:
+                return []
         # The small number undoes the rounding of, say, 100 * 0.29 = 28.999999999999996.
         size = math.floor(len(node_ids) * fraction + 1e-9)
         minimum = self.min_train_nodes if is_train else self.min_evaluate_nodes

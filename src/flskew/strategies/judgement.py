@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from flwr.app import ArrayRecord, Message, RecordDict
 
+from flskew.client.replies import does_not_evaluate
 from flskew.strategies.checks import BadReplyError, CheckedReply, check_finite, check_reply
 from flskew.strategies.history import Failure, Phase, Reply, Round
 
@@ -45,12 +46,14 @@ class Judgement:
         like: The arrays that a reply must be like; empty where it needs none.
         counted: The replies that count.
         failures: Those that do not, and the nodes that sent none.
+        abstained: The nodes that say that they do not evaluate, which is no failure.
     """
 
     sent: Sent
     like: ArrayRecord
     counted: Mapping[int, CheckedReply]
     failures: Mapping[int, Failure]
+    abstained: frozenset[int]
 
     def without_infinite(self) -> Judgement:
         """Return a judgement that has dropped the replies whose arrays hold NaN or infinity."""
@@ -106,24 +109,28 @@ def judge(replies: Iterable[Message], sent: Sent, weighted_by_key: str, arrayrec
     """
     received = list(replies)
     like = _first_model([*sent.messages, *received], arrayrecord_key) if sent.phase == "train" else None
-    by_id = {message.metadata.message_id: place for place, message in enumerate(sent.messages)}
+    by_id = {m.metadata.message_id: place for place, m in enumerate(sent.messages) if m.metadata.message_id}
     by_node = {message.metadata.dst_node_id: place for place, message in enumerate(sent.messages)}
     counted: dict[int, CheckedReply] = {}
     failures: dict[int, Failure] = {}
+    abstained: dict[int, int] = {}
     for arrival, message in enumerate(received):
         answered, sender = message.metadata.reply_to_message_id, message.metadata.src_node_id
         place = by_id.get(answered, by_node.get(sender, len(sent.messages) + arrival))
-        if place in counted or place in failures:
+        if place in counted or place in failures or place in abstained:
             continue  # a message that was delivered twice
+        node_id = sent.messages[place].metadata.dst_node_id if place < len(sent.messages) else sender
+        if sent.phase == "evaluate" and does_not_evaluate(message):
+            abstained[place] = node_id
+            continue
         try:
             counted[place] = check_reply(message, weighted_by_key, like, arrayrecord_key)
         except BadReplyError as error:
-            node_id = sent.messages[place].metadata.dst_node_id if place < len(sent.messages) else sender
             failures[place] = Failure(node_id, error.reason, error.traceback)
     for place, request in enumerate(sent.messages):
-        if place not in counted and place not in failures:
+        if place not in counted and place not in failures and place not in abstained:
             failures[place] = Failure(request.metadata.dst_node_id, _SILENCE)
-    return Judgement(sent, like or ArrayRecord(), counted, failures)
+    return Judgement(sent, like or ArrayRecord(), counted, failures, frozenset(abstained.values()))
 
 
 def _first_model(messages: Iterable[Message], key: str) -> ArrayRecord:

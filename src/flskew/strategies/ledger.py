@@ -52,7 +52,12 @@ class Ledger:
         """Begin a run."""
         self.history = History()
         self._sent: dict[Phase, Sent] = {}
-        self._splits: dict[str, list[int]] = {}
+        self._splits: dict[str, dict[int, None]] = {}
+        self._only_train: set[int] = set()
+
+    def evaluates(self, node_id: int) -> bool:
+        """Return whether a node may be asked to evaluate: it has not said that it only trains."""
+        return node_id not in self._only_train
 
     def note_sent(
         self, phase: Phase, server_round: int, messages: Iterable[Message], model: ArrayRecord
@@ -93,19 +98,23 @@ class Ledger:
         self.history.append(entry)
         _log(entry)
         self._refuse_mixed_splits(judgement, entry)
+        if judgement.abstained:
+            self._only_train |= judgement.abstained
+            _logger.info("\t> Only training, and not asked to evaluate again: %s", named(sorted(judgement.abstained)))
         needed = self._needed[entry.phase]
-        counted, asked = len(entry.replies), len(entry.replies) + len(entry.failures)
+        counted = len(entry.replies)
+        asked = counted + len(entry.failures) + len(judgement.abstained)
         if counted < needed:
-            raise round_error(judgement, f"{counted} of {asked} {entry.phase} replies count, at least {needed} must:")
+            others = f" ({named(sorted(judgement.abstained))} only train)" if judgement.abstained else ""
+            message = f"{counted} of {asked} {entry.phase} replies count, at least {needed} must{others}:"
+            raise round_error(judgement, message)
 
     def _refuse_mixed_splits(self, judgement: Judgement, entry: Round) -> None:
         for reply in entry.replies:
             if reply.assignment is not None:
-                nodes = self._splits.setdefault(reply.assignment, [])
-                if reply.node_id not in nodes:
-                    nodes.append(reply.node_id)
+                self._splits.setdefault(reply.assignment, {})[reply.node_id] = None
         if len(self._splits) > 1:
-            splits = "; ".join(f"{split[:12]} by {named(nodes)}" for split, nodes in self._splits.items())
+            splits = "; ".join(f"{split[:12]} by {named(list(nodes))}" for split, nodes in self._splits.items())
             raise round_error(
                 judgement,
                 f"the clients use {len(self._splits)} different splits, {splits}; give all of them the same "
