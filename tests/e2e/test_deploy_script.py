@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import deploy
@@ -15,11 +18,12 @@ import pytest
 from engines import Deployment, EngineError
 from processes import Process, family, kill, running
 
-# Starts another process, says so, and waits.
+# Starts two processes, the second in a group of its own, says which, and waits.
 PARENT = """
 import subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-print(child.pid, flush=True)
+for own_group in (False, True):
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    print(subprocess.Popen(command, start_new_session=own_group).pid, flush=True)
 time.sleep(600)
 """
 
@@ -34,45 +38,58 @@ def _handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+@dataclass
+class Family:
+    """A process in a group of its own, and the ids of two that it has started: of its group, and of another."""
+
+    parent: subprocess.Popen[str]
+    near: int
+    far: int
+
+
 @pytest.fixture
-def parent() -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A process in a session of its own, and the id of one that it has started."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert process.stdout is not None
-    child = int(process.stdout.readline())
-    yield process, child
-    kill(family([process.pid]))
-    process.wait()
-    process.stdout.close()
+def started() -> Iterator[Family]:
+    command = [sys.executable, "-c", PARENT]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as parent:
+        assert parent.stdout is not None
+        near, far = int(parent.stdout.readline()), int(parent.stdout.readline())
+        yield Family(parent, near, far)
+        for pid in (near, far, parent.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def pids(processes: set[Process]) -> set[int]:
     return {process.pid for process in processes}
 
 
-def test_a_family_is_a_process_and_those_that_it_has_started(parent: tuple[subprocess.Popen[str], int]) -> None:
-    assert pids(family([parent[0].pid])) == {parent[0].pid, parent[1]}
+def test_a_family_is_a_process_and_those_that_it_has_started(started: Family) -> None:
+    assert pids(family([started.parent.pid])) == {started.parent.pid, started.near, started.far}
 
 
-def test_a_family_includes_an_orphan(parent: tuple[subprocess.Popen[str], int]) -> None:
-    parent[0].kill()
-    parent[0].wait()
-    assert pids(family([parent[0].pid])) == {parent[1]}
+def test_a_family_includes_an_orphan_of_the_group(started: Family) -> None:
+    started.parent.kill()
+    started.parent.wait()
+    assert pids(family([started.parent.pid])) == {started.near}
 
 
-def test_a_process_that_was_killed_runs_no_more(parent: tuple[subprocess.Popen[str], int]) -> None:
-    everybody = family([parent[0].pid])
+def test_a_family_that_was_killed_runs_no_more(started: Family) -> None:
+    everybody = family([started.parent.pid])
     assert running(everybody) == everybody
     kill(everybody)
-    parent[0].wait()
+    started.parent.wait()
+    deadline = time.monotonic() + 60
+    while running(everybody) and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert running(everybody) == set()
 
 
-def test_a_process_that_has_another_group_is_not_killed(parent: tuple[subprocess.Popen[str], int]) -> None:
-    kill([Process(parent[1], group=parent[0].pid + 1)])
-    assert pids(family([parent[0].pid])) == {parent[0].pid, parent[1]}
+def test_an_id_that_was_given_anew_is_not_killed(started: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: killed.append(pid))
+    kill([Process(started.near, group=started.far), Process(started.far, group=started.far)])
+    monkeypatch.undo()
+    assert killed == [started.far]
 
 
 def test_a_flower_that_is_too_old_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,6 +117,7 @@ def test_only_a_run_that_completed_is_a_success(
     monkeypatch.setattr(deploy, "deploy", lambda *arguments, **options: "finished:completed")
     deploy.main([str(held_app), "--folder", str(tmp_path)])
     assert "deploy.py: finished:completed" in capsys.readouterr().out
+    assert tmp_path.is_dir()
 
 
 def test_a_temporary_folder_is_removed_after_a_success_and_kept_after_a_failure(
