@@ -1,6 +1,6 @@
 # Every target makes the environment it needs when there is none, and leaves it alone when it is up to date.
 #   .venv         demo, test, lint, types, docs, wheel: no torch, TensorFlow, JAX or Ray
-#   .venv-all     test-all, bench: every extra
+#   .venv-all     test-all, e2e, bench: every extra
 #   .venv-oldest  test-oldest: the oldest versions that pyproject.toml claims
 
 PYTHON ?= python3
@@ -12,7 +12,7 @@ SHELL := bash
 
 EXAMPLE := examples/three-hospitals
 INPUTS := pyproject.toml src/flskew/_version.py
-LIGHT := not torch and not tensorflow and not jax and not ray and not mnist
+LIGHT := not torch and not tensorflow and not jax and not ray and not mnist and not e2e
 PIP := -m pip --disable-pip-version-check -qq install
 
 # Flower phones home, looks for updates and installs an app's dependencies unless told not to.
@@ -20,27 +20,31 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo test test-all test-oldest lint types docs gallery wheel bench clean
+.PHONY: help demo test test-all test-oldest e2e lint types docs gallery wheel bench clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' \
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' \
 	  | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 demo: .venv/installed-demo  ## three hospitals: train, print the table, write the pictures
 	@echo "demo: three hospitals, alone and together"
 	@.venv/bin/python $(EXAMPLE)/run.py
 
-test: .venv/installed-dev  ## the tests that need neither torch, TensorFlow, JAX, Ray nor MNIST
-	@echo "test: everything but the tests marked torch, tensorflow, jax, ray and mnist"
+test: .venv/installed-dev  ## the tests that need neither torch, TensorFlow, JAX, Ray, MNIST nor a SuperLink
+	@echo "test: everything but the tests marked torch, tensorflow, jax, ray, mnist and e2e"
 	@.venv/bin/python -m pytest -m "$(LIGHT)"
 
 test-all: .venv-all/installed  ## every test with every extra; a skip is a failure (MNIST: FLSKEW_MNIST=folder)
-	@echo "test-all: every test, every extra; MNIST from $${FLSKEW_MNIST:-nowhere: its tests are left out}"
-	@FLSKEW_TEST_ALL=1 .venv-all/bin/python -m pytest $(if $(FLSKEW_MNIST),,-m "not mnist")
+	@echo "test-all: every test but those of make e2e; MNIST from $${FLSKEW_MNIST:-nowhere: its tests are left out}"
+	@FLSKEW_TEST_ALL=1 .venv-all/bin/python -m pytest -m "not e2e$(if $(FLSKEW_MNIST),, and not mnist)"
 
 test-oldest: .venv-oldest/installed  ## the tests of `make test` on the oldest versions the package claims
 	@echo "test-oldest: the tests of make test on the versions of requirements/oldest.txt"
 	@.venv-oldest/bin/python -m pytest -m "$(LIGHT)"
+
+e2e: .venv-all/installed  ## three hospitals on a SuperLink, SuperNodes and Ray; what is killed is named (minutes)
+	@echo "e2e: Flower's engines on this machine, faults included"
+	@FLSKEW_TEST_ALL=1 .venv-all/bin/python -m pytest -m e2e tests/e2e --durations=10
 
 lint: .venv/installed-dev  ## ruff: style and format
 	@echo "lint: ruff"

@@ -13,6 +13,7 @@ import io
 import re
 import shlex
 import shutil
+import sysconfig
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -85,7 +86,11 @@ def command_exists(words: list[str], page: str) -> bool:
             return found is not None and extras <= PROJECT["optional-dependencies"].keys()
         case ["flwr", "run", app, *_]:
             return "app" in tomllib.loads((here / app / "pyproject.toml").read_text("utf-8"))["tool"]["flwr"]
-        case ["flwr", "ls"]:
+        case ["flwr", "ls" | "log", *_] | ["flwr", "supernode", "list" | "register", *_]:
+            return True
+        case ["flower-superlink" | "flower-supernode" as program, *_]:
+            return (Path(sysconfig.get_path("scripts")) / program).is_file()  # `make e2e` looks at the options
+        case ["openssl", "req" | "x509", *_] | ["ssh-keygen", *_] | ["echo", *_]:
             return True
         case ["python", script, *_]:
             return (here / script).is_file()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from flwr.app import ArrayRecord, Context, MetricRecord
 from flwr.serverapp import Grid, ServerApp
 
@@ -40,6 +41,8 @@ def main(grid: Grid, context: Context) -> None:
     if settings.results_file:
         by_round = [dict(scores[server_round]) for server_round in sorted(scores)]
         Path(settings.results_file).write_text(json.dumps({"rounds": by_round}, indent=2), encoding="utf-8")
+    if settings.model_file:
+        np.savez(settings.model_file, *result.arrays.to_numpy_ndarrays())
 
 
 def strategy(settings: Settings) -> FedAvg:

@@ -27,6 +27,7 @@ class Settings:
     seed: int
     data_dir: str
     results_file: str
+    model_file: str
 
     def __post_init__(self) -> None:
         """Refuse what would only fail in the middle of a run."""

@@ -1,0 +1,1 @@
+"""Clients that a test can hold in the middle of their training."""
