@@ -20,10 +20,19 @@ PerPartition: TypeAlias = NDArray[np.float64]
 PerClass: TypeAlias = NDArray[np.float64]
 """(num_classes,) one number for each."""
 
+Cells: TypeAlias = NDArray[np.float64]
+"""One number for each partition and class of a block."""
+
+Function: TypeAlias = Callable[[Cells], Cells]
+
 Result = TypeVar("Result")
 
 # Cells looked at together: enough to leave the interpreter behind, few enough for the cache.
 _BLOCK = 1 << 17
+# Up to here a table of a function's values stays in the cache, and looking one up is faster than computing it.
+_MOST_LOOKED_UP = 1 << 16
+
+_BITS_SET = np.array([number.bit_count() for number in range(256)], dtype=np.uint16)
 
 
 class Summary(NamedTuple):
@@ -54,30 +63,37 @@ def summarise(counts: LabelCounts) -> Summary:
     sizes = counts.sum(axis=1)
     totals = counts.sum(axis=0)
     overall = totals / totals.sum()
-    divisors = np.maximum(sizes, 1).astype(np.float64)
+    scales = 1.0 / np.maximum(sizes, 1)
     held = np.empty(num_partitions, dtype=np.int64)
     entropy = np.empty(num_partitions)
     distance = np.empty(num_partitions)
-
-    def look(block: slice) -> tuple[PerClass, PerClass]:
-        shares = counts[block].astype(np.float64)
-        scratch = np.minimum(shares, 1.0)
-        held[block] = scratch.sum(axis=1)
-        # H(p) = log n - (sum of c·log c) / n, with 0·log 0 = 0.
-        np.maximum(shares, 1.0, out=scratch)
-        np.log2(scratch, out=scratch)
-        scratch *= shares
-        entropy[block] = np.log2(divisors[block]) - scratch.sum(axis=1) / divisors[block]
-        shares /= divisors[block, None]
-        np.subtract(shares, overall, out=scratch)
-        np.abs(scratch, out=scratch)
-        distance[block] = scratch.sum(axis=1) / 2
-        sums = shares.sum(axis=0)
-        return sums, np.sqrt(shares, out=shares).sum(axis=0)
+    largest = int(min(sizes.max(), totals.max()))
+    weigh, root = _looked_up(_times_logarithm, largest), _looked_up(np.sqrt, largest)
 
     height = max(_BLOCK // num_classes, 1)
-    blocks = [slice(start, start + height) for start in range(0, num_partitions, height)]
-    looks = _in_order(look, blocks)
+
+    def look(strip: range) -> list[tuple[PerClass, PerClass]]:
+        # Made once, for asking the system for memory takes longer than what is done with it.
+        rows, scratch = np.empty((2, height, num_classes))
+        return [look_at(slice(start, start + height), rows, scratch) for start in strip]
+
+    def look_at(block: slice, rows: Cells, scratch: Cells) -> tuple[PerClass, PerClass]:
+        own, scale = counts[block], scales[block]
+        rows, scratch = rows[: len(own)], scratch[: len(own)]
+        # Eight truth values a byte, for NumPy adds them up as if they were 64-bit numbers.
+        held[block] = _BITS_SET[np.packbits(own != 0, axis=1)].sum(axis=1)
+        # H(p) = log n - (sum of c·log c) / n.
+        entropy[block] = -np.log2(scale) - weigh(own, scratch).sum(axis=1) * scale
+        # ||p - q|| = ||c - n·q|| / n, the outer product by the fastest way there is.
+        np.copyto(rows, own)
+        np.dot(sizes[block, None].astype(np.float64), overall[None], out=scratch)
+        scratch -= rows
+        np.abs(scratch, out=scratch)
+        distance[block] = scratch.sum(axis=1) * scale / 2
+        sums = scale @ rows
+        return sums, np.sqrt(scale) @ root(own, scratch)
+
+    looks = _in_strips(look, range(0, num_partitions, height))
     empty = sizes == 0
     distance[empty] = 0.0
     mean_shares = np.sum([sums for sums, _ in looks], axis=0) / np.count_nonzero(~empty)
@@ -85,10 +101,27 @@ def summarise(counts: LabelCounts) -> Summary:
     return Summary(sizes, totals, held, np.maximum(entropy, 0.0), distance, mean_shares, root_shares)
 
 
-def _in_order(look: Callable[[slice], Result], blocks: list[slice]) -> list[Result]:
-    """Look at the blocks on all processors; the results are in the order of the blocks, whichever is done first."""
-    threads = min(os.cpu_count() or 1, len(blocks))
+def _looked_up(function: Function, largest: int) -> Callable[[LabelCounts, Cells], Cells]:
+    """Return the function of counts from 0 to `largest`; where these are few, its values are looked up in a table."""
+    if largest >= _MOST_LOOKED_UP:
+        return lambda counts, out: function(counts.astype(np.float64))
+    table = function(np.arange(largest + 1, dtype=np.float64))
+    # No count is out of range, and mode="clip" writes straight into its place.
+    return lambda counts, out: np.take(table, counts, out=out, mode="clip")
+
+
+def _times_logarithm(numbers: Cells) -> Cells:
+    """Return c·log2(c), and 0 for 0."""
+    weighed: Cells = numbers * np.log2(np.maximum(numbers, 1.0))
+    return weighed
+
+
+def _in_strips(look: Callable[[range], list[Result]], starts: range) -> list[Result]:
+    """Look at the blocks on all processors, in one strip each; the results are in the order of the blocks."""
+    threads = min(os.cpu_count() or 1, len(starts))
     if threads == 1:  # Starting a thread takes as long as a small block does.
-        return list(map(look, blocks))
+        return look(starts)
+    length = -(-len(starts) // threads)
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(look, blocks))
+        strips = pool.map(look, (starts[first : first + length] for first in range(0, len(starts), length)))
+        return [result for strip in strips for result in strip]
