@@ -209,7 +209,7 @@ def hellinger(split: Split) -> float:
     Example:
         >>> import numpy as np
         >>> from flskew import skew
-        >>> skew.hellinger(np.array([[8, 0], [0, 2]]))
+        >>> round(skew.hellinger(np.array([[8, 0], [0, 2]])), 6)
         1.0
     """
     summary = tally(split).summary
