@@ -183,6 +183,13 @@ def test_counts_of_many_blocks_are_measured_like_a_few() -> None:
     assert skew.hellinger(counts) ** 2 == pytest.approx(1 - pairs.mean())
 
 
+def test_counts_too_large_for_a_table_are_measured_like_small_ones() -> None:
+    """A million times as many rows: no measure of shares changes."""
+    few = np.array([[3, 1, 0, 2], [0, 5, 5, 1], [0, 0, 0, 0], [7, 0, 0, 1]])
+    for measure in skew.MEASURES.values():
+        assert measure(few * 1_000_000) == pytest.approx(measure(few), abs=1e-7)
+
+
 def test_measuring_takes_less_memory_than_the_counts_do() -> None:
     """And far less than an array of clients by clients, a hundred times the counts here."""
     counts = np.random.default_rng(0).poisson(1.0, (20_000, 200))

@@ -94,9 +94,7 @@ def summarise(counts: LabelCounts) -> Summary:
         return sums, np.sqrt(scale) @ root(own, scratch)
 
     looks = _in_strips(look, range(0, num_partitions, height))
-    empty = sizes == 0
-    distance[empty] = 0.0
-    mean_shares = np.sum([sums for sums, _ in looks], axis=0) / np.count_nonzero(~empty)
+    mean_shares = np.sum([sums for sums, _ in looks], axis=0) / np.count_nonzero(sizes)
     root_shares = np.sum([roots for _, roots in looks], axis=0)
     return Summary(sizes, totals, held, np.maximum(entropy, 0.0), distance, mean_shares, root_shares)
 
