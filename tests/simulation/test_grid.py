@@ -305,7 +305,8 @@ def test_one_node_gets_its_messages_in_order_whatever_the_number_of_threads() ->
     def handler(message: Message, context: Context) -> RecordDict:
         seen = context.state.metric_records.get("seen") or MetricRecord({"numbers": [0]})
         number = message.content.metric_records["metrics"]["x"]
-        time.sleep(0.001)
+        assert isinstance(number, int)
+        time.sleep(0.02 / number)  # the first takes longest, so one that overtook it would be done before
         context.state["seen"] = MetricRecord({"numbers": [*seen["numbers"], number]})  # type: ignore[misc,list-item]
         return context.state
 
@@ -317,6 +318,18 @@ def test_one_node_gets_its_messages_in_order_whatever_the_number_of_threads() ->
         ]
         last = grid.send_and_receive(sent)[-3:]
     assert [reply.content.metric_records["seen"]["numbers"] for reply in last] == [[0, 1, 2, 3, 4]] * 3
+
+
+def test_one_after_the_other_messages_to_several_nodes_keep_their_order_too() -> None:
+    order = []
+
+    def handler(message: Message, context: Context) -> RecordDict:
+        order.append(context.node_id)
+        return content()
+
+    with LocalGrid(app_of(handler), 2) as grid:
+        grid.send_and_receive([Message(content(), node, "train") for node in (1001, 1000, 1001)])
+    assert order == [1001, 1000, 1001]
 
 
 def test_a_client_that_raises_in_a_thread_is_an_error_reply_like_any_other() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,17 @@ def test_an_app_of_flowers_earlier_kind_runs_as_well() -> None:
     server = flwr.server.ServerApp(server_fn=server_fn)
     simulate(server, flwr.client.ClientApp(client_fn=lambda context: Adds().to_client()), 2)
     assert seen == [[1, 1], [1, 1], [2, 2], [2, 2]]
+
+
+def test_a_whole_app_runs_so_many_clients_at_the_same_time() -> None:
+    barrier = threading.Barrier(3, timeout=10)
+
+    class Waits(Softmax):
+        def fit(self, parameters: Any, config: Any) -> Any:
+            barrier.wait()  # for two others, which have to be there
+            return super().fit(parameters, config)
+
+    simulate(server_app(), client_app(Waits), 3, {"num-server-rounds": 1}, max_workers=3)
 
 
 @pytest.mark.parametrize("max_workers", [2, 5])
