@@ -16,7 +16,7 @@ from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
 from flwr.serverapp.strategy import Result
 
 from flskew import _checks
-from flskew.parameters import record_from_parameters
+from flskew.parameters import Draft
 from flskew.strategies import arguments
 from flskew.strategies.history import History, Phase
 from flskew.strategies.judgement import Judgement
@@ -242,8 +242,13 @@ def _mean(judgement: Judgement) -> ArrayRecord | None:
     counted = judgement.in_order()
     if not counted:
         return None
-    mean = weighted_mean([reply.parameters for reply in counted], [reply.weight for reply in counted])
+    drafts = {name: Draft(array) for name, array in zip(judgement.like, counted[0].parameters, strict=True)}
     try:
-        return record_from_parameters(mean, judgement.like)
+        weighted_mean(
+            [reply.parameters for reply in counted],
+            [reply.weight for reply in counted],
+            out=[draft.numbers for draft in drafts.values()],
+        )
     except NotFiniteError:
         return None
+    return ArrayRecord({name: draft.finish() for name, draft in drafts.items()})
