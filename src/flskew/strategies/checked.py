@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 from collections.abc import Iterable
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -102,12 +103,16 @@ class Checked(Strategy):
         train_config: ConfigRecord | None = None,
         evaluate_config: ConfigRecord | None = None,
         evaluate_fn: ServerEvaluation | None = None,
+        *,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        resume: bool = False,
     ) -> Result:
         """Run Flower's own loop and return its `Result`; as `FedAvg.start`."""
         self.result = Result()
         run_rounds(
             self, self.result, self._ledger,
             grid, initial_arrays, num_rounds, timeout, train_config, evaluate_config, evaluate_fn,
+            checkpoint_dir, resume,
         )  # fmt: skip
         return self.result
 

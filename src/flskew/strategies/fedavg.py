@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Callable, Iterable
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
@@ -145,6 +146,9 @@ class FedAvg(FlowerFedAvg):
         train_config: ConfigRecord | None = None,
         evaluate_config: ConfigRecord | None = None,
         evaluate_fn: ServerEvaluation | None = None,
+        *,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        resume: bool = False,
     ) -> Result:
         """Run Flower's own loop and return its `Result`; with nothing to train, its arrays are the initial ones.
 
@@ -158,10 +162,16 @@ class FedAvg(FlowerFedAvg):
             train_config: Sent to the clients that train, with "server-round" added to a copy of it.
             evaluate_config: The same for evaluation.
             evaluate_fn: Evaluates the model at the server, before the first round and after each.
+            checkpoint_dir: A folder that takes what is reached after every round, for `resume` and `Checkpoint.load`;
+                None writes nothing.
+            resume: Go on from the last whole round in `checkpoint_dir`, if there is one; only the rounds up to
+                `num_rounds` that are missing are run.
 
         Raises:
             TypeError: `initial_arrays` is not an ArrayRecord, or a number is of the wrong type.
-            ValueError: `initial_arrays` is empty or cannot be averaged, or a number is out of its range.
+            ValueError: `initial_arrays` is empty or cannot be averaged, a number is out of its range, or what is in
+                `checkpoint_dir` is damaged or of another model or strategy.
+            FileExistsError: There is a run in `checkpoint_dir`, and `resume` is false.
             TimeoutError: Too few nodes connected.
             RoundError: Too few replies counted, or clients use different splits.
         """
@@ -169,6 +179,7 @@ class FedAvg(FlowerFedAvg):
         run_rounds(
             self, self.result, self._ledger,
             grid, initial_arrays, num_rounds, timeout, train_config, evaluate_config, evaluate_fn,
+            checkpoint_dir, resume,
         )  # fmt: skip
         return self.result
 
