@@ -208,6 +208,25 @@ def test_fed_prox_goes_on_and_may_have_another_mu(tmp_path: Path) -> None:
     assert strategy.proximal_mu == 0.7
 
 
+def test_an_adaptive_mu_goes_on_from_where_it_was(tmp_path: Path) -> None:
+    gets_worse = ClientApp()
+
+    @gets_worse.train()
+    def _(message: Message, context: Context) -> Message:
+        reply = train_plain(message, context)
+        reply.content["metrics"]["loss"] = float(message.content["config"]["server-round"])
+        return reply
+
+    def start(rounds: int, **options: Any) -> dict[int, float]:
+        strategy = FedProx(fraction_evaluate=0.0, adaptive_mu="train")
+        with LocalGrid(gets_worse, NODES) as grid:
+            strategy.start(grid, ArrayRecord({"w": Array(np.zeros(3))}), rounds, **options)
+        return strategy.mu_by_round
+
+    start(3, checkpoint_dir=tmp_path)
+    assert start(5, checkpoint_dir=tmp_path, resume=True) == start(5) == {1: 0.0, 2: 0.0, 3: 0.1, 4: 0.2, 5: 0.3}
+
+
 def test_what_a_strategy_of_your_own_remembers_is_kept(tmp_path: Path) -> None:
     @dataclass
     class Memory:

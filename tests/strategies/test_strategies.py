@@ -108,7 +108,7 @@ def test_a_mu_that_is_negative_or_not_finite_is_refused(mu: float) -> None:
         ({"min_train_nodes": -1}, ValueError, "min_train_nodes must be at least 0, got -1"),
         ({"min_evaluate_nodes": 1.5}, TypeError, "min_evaluate_nodes must be an integer, got 1.5"),
         ({"min_available_nodes": None}, TypeError, "min_available_nodes must be an integer, got None"),
-        ({"min_replies": 0}, ValueError, "min_replies must be at least 1, got 0"),
+        ({"min_replies": -1}, ValueError, "min_replies must be at least 0, got -1"),
         ({"min_evaluate_replies": -1}, ValueError, "min_evaluate_replies must be at least 0, got -1"),
         ({"seed": None}, TypeError, "seed must be an integer, got None"),
         ({"node_patience": 0}, ValueError, "node_patience must be > 0 seconds, got 0"),

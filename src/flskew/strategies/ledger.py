@@ -28,7 +28,7 @@ class Ledger:
     Args:
         weighted_by_key: The name of the weight in a reply's metrics.
         arrayrecord_key: The name of the arrays in a message.
-        min_replies: So many training replies must count, >= 1.
+        min_replies: So many training replies must count, >= 0.
         min_evaluate_replies: So many replies of an evaluation must count, >= 0.
 
     Raises:
@@ -40,7 +40,7 @@ class Ledger:
         self._weighted_by_key = weighted_by_key
         self._arrayrecord_key = arrayrecord_key
         self._needed: dict[Phase, int] = {
-            "train": _checks.integer("min_replies", min_replies, minimum=1),
+            "train": _checks.integer("min_replies", min_replies, minimum=0),
             "evaluate": _checks.integer("min_evaluate_replies", min_evaluate_replies, minimum=0),
         }
         self.open()
