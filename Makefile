@@ -60,8 +60,8 @@ docs: .venv/installed-docs  ## build the site into site/, any warning an error
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 	@echo "docs: site/index.html"
 
-gallery: .venv/installed-dev  ## draw the pictures of docs/pictures.md anew, by its own code
-	@echo "gallery: the code of docs/pictures.md"
+gallery: .venv/installed-dev  ## draw the pictures of the site anew, by the code of their pages
+	@echo "gallery: the code of docs/pictures.md and docs/which-partitioner.md"
 	@.venv/bin/python scripts/gallery.py
 
 wheel: .venv/installed-dev  ## build wheel and sdist, check them, and use the wheel in an empty environment
