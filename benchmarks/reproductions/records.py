@@ -13,8 +13,8 @@ from pathlib import Path
 RESULTS = Path(__file__).resolve().parent / "results"
 
 # The examples are apps, not packages of an environment; a person who runs one has its folder on the path as well.
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-sys.path.append(str(EXAMPLES / "three-hospitals"))
+# First, since a script here may have the name of an example.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples" / "three-hospitals"))
 
 
 def about(*packages: str) -> dict[str, str]:
