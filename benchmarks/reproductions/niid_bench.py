@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import records
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, Context
 from numpy.typing import NDArray
@@ -49,6 +48,13 @@ from flskew.client.torch import ProximalTerm, get_parameters, set_parameters
 from flskew.parameters import Parameters
 from flskew.partitioners import LabelPartitioner
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples" / "three-hospitals"))
+
+import records
+from three_hospitals import mnist
+
+HERE = Path(__file__).resolve().parent
 CLIENTS = 10
 SETTINGS = {
     "clients": CLIENTS, "local_epochs": 10, "batch_size": 64, "learning_rate": 0.01, "momentum": 0.9,
@@ -106,8 +112,6 @@ class Data:
 
 def load(data_dir: str) -> tuple[Data, Data, NDArray[np.int64]]:
     """Return the training and the test set, and the training labels once more as NumPy has them."""
-    from three_hospitals import mnist
-
     pixels, labels, test_pixels, test_labels = mnist.load(data_dir)
     return _data(pixels, labels), _data(test_pixels, test_labels), labels
 
@@ -231,8 +235,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", default=os.environ.get("FLSKEW_MNIST", ""), help="the four MNIST files")
     parser.add_argument("--rounds", type=int, nargs="+", default=STAGES, help="stages; %(default)s")
-    parser.add_argument("--output", type=Path, default=records.RESULTS / "niid_bench.json")
-    parser.add_argument("--work", type=Path, default=records.RESULTS.parents[1] / "results" / "niid_bench")
+    parser.add_argument("--output", type=Path, default=HERE / "results" / "niid_bench.json")
+    parser.add_argument("--work", type=Path, default=records.RESULTS / "niid_bench")
     arguments = parser.parse_args()
     logging.getLogger("flwr").setLevel(logging.ERROR)
     torch.set_num_threads(1)
@@ -249,7 +253,7 @@ def main() -> None:
             for score in train(run, rounds, data, test):
                 print(f"{run.strategy}, {run.split}: round {len(run.accuracy) - 1}: {score:.4f}", flush=True)
                 content = {
-                    "about": records.about("torch"),
+                    "about": records.about("flwr", "numpy", "torch"),
                     "settings": {**SETTINGS, "threads": torch.get_num_threads()},
                     "runs": [each.record() for each in runs],
                 }

@@ -15,6 +15,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+# First, since this script has the name of the example's package.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples" / "three-hospitals"))
+
 import records
 import run as example
 from three_hospitals import client_app, server_app
@@ -22,6 +27,7 @@ from three_hospitals.task import EXCLUDED
 
 from flskew import simulate
 
+HERE = Path(__file__).resolve().parent
 SEEDS = (1, 2, 3)
 STRENGTHS = (0.01, 0.1)
 
@@ -54,7 +60,7 @@ def main() -> None:
     parser.add_argument("--data-dir", default=os.environ.get("FLSKEW_MNIST", ""), help="the four MNIST files")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--strengths", type=float, nargs="*", default=STRENGTHS, help="mu of FedProx; %(default)s")
-    parser.add_argument("--output", type=Path, default=records.RESULTS / "three_hospitals.json")
+    parser.add_argument("--output", type=Path, default=HERE / "results" / "three_hospitals.json")
     arguments = parser.parse_args()
     if not arguments.data_dir:
         sys.exit("give the folder with the four MNIST files: --data-dir FOLDER, or FLSKEW_MNIST")
@@ -62,7 +68,7 @@ def main() -> None:
     settings = example.run_config(arguments.data_dir)
     for name in ("data-dir", "results-file", "model-file", "seed", "proximal-mu"):
         del settings[name]
-    content: dict[str, object] = {"about": records.about("scikit-learn"), "settings": settings}
+    content: dict[str, object] = {"about": records.about("flwr", "numpy", "scikit-learn"), "settings": settings}
     content["fedavg"] = averages = []
     content["fedprox"] = proximal = []
     for seed in arguments.seeds:
