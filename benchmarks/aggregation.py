@@ -11,22 +11,20 @@ Writes a JSON file into --output.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-import platform
 import statistics
 import subprocess
 import sys
 import time
 import tracemalloc
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy.strategy_utils import aggregate_arrayrecords
+from records import RESULTS, about, write
 
 from flskew import FedAvg, LocalGrid
 
@@ -129,7 +127,7 @@ def models_above_replies(function: Callable[[list[Message]], ArrayRecord], clien
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     logging.getLogger("flwr").setLevel(logging.ERROR)
 
@@ -149,13 +147,7 @@ def main() -> None:
         for clients in (10, 100):
             note(peak_memory(function, clients))
 
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    about = {"python": platform.python_version(), "machine": platform.machine()}
-    about |= {name: version(name) for name in ("flskew", "flwr", "numpy")}
-    (arguments.output / "aggregation.json").write_text(
-        json.dumps({"about": about, "records": records}, indent=1) + "\n"
-    )
-    print(f"written: {arguments.output / 'aggregation.json'}")
+    write(arguments.output / "aggregation.json", {"about": about("flwr", "numpy"), "records": records})
 
 
 if __name__ == "__main__":

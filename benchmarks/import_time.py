@@ -7,9 +7,13 @@ exit code 1 when the median ratio is above the limit.
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import subprocess
 import sys
+from pathlib import Path
+
+from records import RESULTS, about, write
 
 PAIRS = 21
 LIMIT = 1.5
@@ -17,6 +21,9 @@ LIMIT = 1.5
 
 def main() -> int:
     """Time the pairs, print the figures, and compare with the limit."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
     for module in ("numpy", "flskew"):
         milliseconds(module)  # The first run of a module also reads it from disk, and compiles it.
     numpy, flskew = [], []
@@ -24,10 +31,15 @@ def main() -> int:
         order = ((numpy, "numpy"), (flskew, "flskew"))
         for times, module in order if pair % 2 else reversed(order):
             times.append(milliseconds(module))
-    ratio = statistics.median(ours / theirs for ours, theirs in zip(flskew, numpy, strict=True))
+    lower, ratio, upper = statistics.quantiles((ours / theirs for ours, theirs in zip(flskew, numpy, strict=True)), n=4)
     print(f"import numpy   {statistics.median(numpy):7.1f} ms (median of {PAIRS})")
     print(f"import flskew  {statistics.median(flskew):7.1f} ms")
     print(f"ratio          {ratio:7.2f}    (median of the pairs; limit {LIMIT})")
+    record = {
+        "numpy_ms": statistics.median(numpy), "flskew_ms": statistics.median(flskew),
+        "ratio": ratio, "lower_quartile": lower, "upper_quartile": upper,
+    }  # fmt: skip
+    write(arguments.output / "import_time.json", {"about": about("numpy"), "records": [record]})
     return int(ratio > LIMIT)
 
 

@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from flwr.app import ArrayRecord
+from records import RESULTS, about, write
 
 from flskew.client.model import private_parameters
 from flskew.parameters import Parameters, parameters_from_record, record_from_parameters
@@ -67,7 +65,7 @@ def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=float, default=1e7, help="parameters, about; 1e7 by default")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     parameters = model(int(arguments.size))
     record = ArrayRecord(parameters)
@@ -92,12 +90,9 @@ def main() -> int:
     ]
     for found in records:
         print("  ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in found.items()), flush=True)
-    about = {"python": platform.python_version(), "machine": platform.machine(), "parameters": total}
-    about |= {name: version(name) for name in ("flskew", "flwr", "numpy")}
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    file = arguments.output / "parameters.json"
-    file.write_text(json.dumps({"about": about, "records": records}, indent=1) + "\n")
-    print(f"written: {file}; limit of the first ratio: {LIMIT}")
+    content = {"about": about("flwr", "numpy"), "parameters": total, "records": records}
+    write(arguments.output / "parameters.json", content)
+    print(f"limit of the first ratio: {LIMIT}")
     return int(float(str(records[0]["times_as_fast"])) < LIMIT)
 
 

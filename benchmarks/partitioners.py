@@ -10,16 +10,13 @@ Writes a JSON file and a picture of time over rows into --output.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 # Its natural partitioners show a progress bar unless this is set before they are imported.
@@ -28,6 +25,7 @@ os.environ["TQDM_DISABLE"] = "1"
 import flwr_datasets.partitioner as flower
 import numpy as np
 from datasets import Dataset, disable_progress_bars, load_dataset
+from records import RESULTS, about, write
 
 import flskew.partitioners as ours
 from flskew.partitioners import DirichletPartitioner
@@ -196,7 +194,7 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="every scheme at a million rows, and up to 10^8 rows")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     # Flower Datasets warns each time it draws again.
     warnings.simplefilter("ignore")
@@ -226,13 +224,9 @@ def main() -> None:
     if arguments.full:
         note(peak_memory(10**8, 100, 10_000))
 
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    about = {"python": platform.python_version(), "machine": platform.machine()}
-    about |= {name: version(name) for name in ("flskew", "flwr-datasets", "datasets", "numpy")}
-    report = {"about": about, "records": records}
-    (arguments.output / "partitioners.json").write_text(json.dumps(report, indent=1) + "\n")
+    content = {"about": about("flwr-datasets", "datasets", "numpy"), "records": records}
+    write(arguments.output / "partitioners.json", content)
     draw(records, arguments.output / "partitioners.png")
-    print(f"written: {arguments.output / 'partitioners.json'} and .png")
 
 
 if __name__ == "__main__":

@@ -10,16 +10,15 @@ the last two must be at the same weights. Writes a JSON file into --output.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from records import RESULTS, about, write
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +37,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=60, help="how often the three forms take turns")
     parser.add_argument("--steps", type=int, default=100, help="training steps in one turn")
     parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     if find_spec("torch") is None:
         sys.exit("needs torch: pip install 'flskew[torch]'")
@@ -46,12 +45,7 @@ def main() -> None:
     record = measure(arguments.rounds, arguments.steps, arguments.threads)
     for name, value in record.items():
         print(f"{name}: {value:.3g}" if isinstance(value, float) else f"{name}: {value}")
-    about = {"python": platform.python_version(), "machine": platform.machine()}
-    about |= {name: version(name) for name in ("flskew", "torch", "numpy")}
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    path = arguments.output / "proximal.json"
-    path.write_text(json.dumps({"about": about, "records": [record]}, indent=1) + "\n")
-    print(f"written: {path}")
+    write(arguments.output / "proximal.json", {"about": about("torch", "numpy"), "records": [record]})
 
 
 def measure(rounds: int, steps: int, threads: int) -> dict[str, object]:

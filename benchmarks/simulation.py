@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import logging
 import os
-import platform
 import statistics
 import time
 import warnings
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 os.environ.update(RAY_USAGE_STATS_ENABLED="0", FLWR_TELEMETRY_ENABLED="0", FLWR_DISABLE_UPDATE_CHECK="1")
@@ -26,6 +23,7 @@ os.environ.update(RAY_USAGE_STATS_ENABLED="0", FLWR_TELEMETRY_ENABLED="0", FLWR_
 import numpy as np
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid, ServerApp
+from records import RESULTS, about, write
 
 from flskew import FedAvg, LocalGrid, client_app, simulate
 
@@ -95,7 +93,7 @@ def per_message() -> float:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     logging.getLogger("flwr").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
@@ -118,15 +116,7 @@ def main() -> None:
     records["ms_per_message"] = 1000 * per_message()
     print(f"a message to a client and its reply: {records['ms_per_message']:.2f} ms")
 
-    about = {"python": platform.python_version(), "machine": platform.machine(), "cpus": os.cpu_count()}
-    for name in ("flskew", "flwr", "ray", "numpy"):
-        try:
-            about[name] = version(name)
-        except PackageNotFoundError:
-            about[name] = None
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "simulation.json").write_text(json.dumps({"about": about, "records": records}, indent=1) + "\n")
-    print(f"written: {arguments.output / 'simulation.json'}")
+    write(arguments.output / "simulation.json", {"about": about("flwr", "ray", "numpy"), "records": records})
 
 
 if __name__ == "__main__":

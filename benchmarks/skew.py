@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from records import RESULTS, about, write
 
 from flskew import (
     Assignment,
@@ -131,15 +129,9 @@ def markdown(records: list[dict[str, object]]) -> str:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    report: dict[str, object] = {
-        "about": {
-            "python": platform.python_version(),
-            "machine": platform.machine(),
-            **{name: version(name) for name in ("flskew", "numpy")},
-        }
-    }
+    report: dict[str, object] = {"about": about("numpy")}
     report["time"] = timed = against_one_pass()
     print(f"all measures of {CLIENTS:,} by {CLASSES:,} counts: {timed['ratio']:.1f} times their sum")
     report["memory"] = memory = peak_memory()
@@ -148,9 +140,7 @@ def main() -> None:
     if folder:
         report["mnist"] = records = mnist_table(Path(folder))
         print(markdown(records))
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "skew.json").write_text(json.dumps(report, indent=1) + "\n")
-    print(f"written: {arguments.output / 'skew.json'}")
+    write(arguments.output / "skew.json", report)
 
 
 if __name__ == "__main__":

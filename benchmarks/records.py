@@ -1,0 +1,45 @@
+"""What every benchmark and reproduction writes beside its figures, and how: a file is whole, or it is the old one."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def about(*packages: str) -> dict[str, str | None]:
+    """Return the date, the machine, and the versions that figures were made with; None for what is not installed."""
+    return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "machine": f"{os.cpu_count()} cores of {_processor()}, {platform.system()}",
+        "python": platform.python_version(),
+        **{package: _version(package) for package in ("flskew", *packages)},
+    }
+
+
+def write(path: Path, content: Mapping[str, object]) -> None:
+    """Write JSON in place of what was there, in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    new.replace(path)
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
