@@ -12,7 +12,7 @@ SHELL := bash
 
 EXAMPLE := examples/three-hospitals
 INPUTS := pyproject.toml src/flskew/_version.py
-LIGHT := not torch and not tensorflow and not jax and not ray and not mnist and not e2e
+LIGHT := not torch and not tensorflow and not jax and not ray and not mnist and not e2e and not site
 PIP := -m pip --disable-pip-version-check -qq install
 
 # Flower phones home, looks for updates and installs an app's dependencies unless told not to.
@@ -20,7 +20,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo test test-all test-oldest e2e lint types docs gallery pages wheel bench reproductions clean
+.PHONY: help demo test test-all test-oldest e2e lint types docs site-test gallery pages wheel bench reproductions clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' \
@@ -31,12 +31,12 @@ demo: .venv/installed-demo  ## three hospitals: train, print the table, write th
 	@.venv/bin/python $(EXAMPLE)/run.py
 
 test: .venv/installed-dev  ## the tests that need neither torch, TensorFlow, JAX, Ray, MNIST nor a SuperLink
-	@echo "test: everything but the tests marked torch, tensorflow, jax, ray, mnist and e2e"
+	@echo "test: everything but the tests marked torch, tensorflow, jax, ray, mnist, e2e and site"
 	@.venv/bin/python -m pytest -m "$(LIGHT)"
 
 test-all: .venv-all/installed  ## every test with every extra; a skip is a failure (MNIST: FLSKEW_MNIST=folder)
-	@echo "test-all: every test but those of make e2e; MNIST from $${FLSKEW_MNIST:-nowhere: its tests are left out}"
-	@FLSKEW_TEST_ALL=1 .venv-all/bin/python -m pytest -m "not e2e$(if $(FLSKEW_MNIST),, and not mnist)"
+	@echo "test-all: every test but those of make e2e and make site-test; MNIST from $${FLSKEW_MNIST:-nowhere: its tests are left out}"
+	@FLSKEW_TEST_ALL=1 .venv-all/bin/python -m pytest -m "not e2e and not site$(if $(FLSKEW_MNIST),, and not mnist)"
 
 test-oldest: .venv-oldest/installed  ## the tests of `make test` on the oldest versions the package claims
 	@echo "test-oldest: the tests of make test on the versions of requirements/oldest.txt"
@@ -60,8 +60,12 @@ docs: .venv/installed-docs  ## build the site into site/, any warning an error
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 	@echo "docs: site/index.html"
 
-gallery: .venv/installed-dev  ## draw the pictures of docs/pictures.md anew, by its own code
-	@echo "gallery: the code of docs/pictures.md"
+site-test: .venv/installed-docs .venv/installed-dev  ## open every page in Chromium (apt-get install chromium chromium-driver)
+	@echo "site-test: the built site in Chromium, on a desk and on a phone"
+	@FLSKEW_TEST_ALL=1 .venv/bin/python -m pytest -m site tests/site
+
+gallery: .venv/installed-dev  ## draw the pictures of the site anew, by the code of their pages
+	@echo "gallery: the code of docs/pictures.md and docs/which-partitioner.md"
 	@.venv/bin/python scripts/gallery.py
 
 wheel: .venv/installed-dev  ## build wheel and sdist, check them, and use the wheel in an empty environment

@@ -1,6 +1,6 @@
-"""Draw the pictures of docs/pictures.md: run its code, and save `figure` for each image that follows a block.
+"""Draw the pictures of the pages below: run their code, and save `figure` for each image that follows a block.
 
-python scripts/gallery.py [FOLDER]   by default the folder from which the page takes them
+python scripts/gallery.py [FOLDER]   by default the folder from which the pages take them
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+PAGES = ["pictures.md", "which-partitioner.md"]
 BLOCK_OR_IMAGE = re.compile(r"^```python\n(?P<code>.*?)^```|^!\[[^\]]*\]\((?P<image>[^)]+)\)", re.MULTILINE | re.DOTALL)
 
 
-def pictures() -> Iterator[tuple[Path, Figure]]:
-    """Yield each image of the page, by its path under docs, and the figure that belongs there."""
+def pictures(page: str) -> Iterator[tuple[Path, Figure]]:
+    """Yield each image of a page, by its path under docs, and the figure that belongs there."""
     names: dict[str, object] = {}
-    for found in BLOCK_OR_IMAGE.finditer((DOCS / "pictures.md").read_text(encoding="utf-8")):
+    for found in BLOCK_OR_IMAGE.finditer((DOCS / page).read_text(encoding="utf-8")):
         if found["code"]:
             exec(found["code"], names)
         else:
@@ -33,7 +34,7 @@ def pictures() -> Iterator[tuple[Path, Figure]]:
 def main() -> None:
     """Draw them all."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else DOCS
-    for image, figure in pictures():
+    for image, figure in (picture for page in PAGES for picture in pictures(page)):
         path = folder / image
         path.parent.mkdir(parents=True, exist_ok=True)
         png = io.BytesIO()

@@ -1,6 +1,7 @@
 """Every code block of the README and the site runs, and prints what the page says it prints.
 
 ```python   runs; the blocks of one page share their names, in order
+```py       compiles and imports what it imports, and does not run: it would need the network
 ```text     is what the python block before it prints, to the letter
 ```toml     parses
 ```bash     holds commands that exist: a target of the Makefile, an extra of the package, an app's folder
@@ -8,6 +9,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import re
@@ -34,6 +36,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 # Pages whose blocks need what only `make test-all` installs.
 NEEDS = {
     "docs/frameworks.md": [pytest.mark.torch, pytest.mark.tensorflow, pytest.mark.jax],
+    "docs/how-to/torch-data.md": [pytest.mark.torch],
     "examples/quickstart-jax/README.md": [pytest.mark.jax],
     "examples/quickstart-pytorch/README.md": [pytest.mark.torch],
     "examples/quickstart-tensorflow/README.md": [pytest.mark.tensorflow],
@@ -58,6 +61,13 @@ def compare_output(example: Example) -> None:
     assert str(example.parsed).strip() == example.namespace["_printed"].strip(), (
         f"{example.path}, line {example.line}: the page says otherwise"
     )
+
+
+def import_only(example: Example) -> None:
+    source = str(example.parsed)
+    compile(source, example.path, "exec")
+    imports = [ast.unparse(node) for node in ast.parse(source).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    exec("\n".join(imports), {})
 
 
 def parse_toml(example: Example) -> None:
@@ -99,6 +109,7 @@ def command_exists(words: list[str], page: str) -> bool:
 
 EVALUATORS: dict[str, Callable[[Example], None]] = {
     "python": run_python,
+    "py": import_only,
     "text": compare_output,
     "toml": parse_toml,
     "bash": look_up_commands,

@@ -54,7 +54,7 @@ ROOMS = [
     {"weighted_mean"},
     {"parameters", "labels", "streams", "archive", "wrapping"},
     {"encoding"},
-    {"_checks", "bfloat16"},
+    {"_checks", "_strips", "bfloat16"},
     {"typing", "_version"},
 ]
 

@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from flskew.bfloat16 import BFLOAT16
 from flskew.parameters import (
+    Draft,
     ParametersError,
     all_finite,
     array_from_numpy,
@@ -180,6 +182,52 @@ def test_a_negative_shape_is_refused_even_where_its_size_fits() -> None:
     array = Array("float64", (-2, -3), "numpy.ndarray", file.getvalue() + bytes(48))
     with pytest.raises(ParametersError, match="cut or damaged"):
         numpy_from_array(array)
+
+
+def test_a_header_that_claims_to_be_huge_is_refused() -> None:
+    claim = b"\x93NUMPY\x02\x00" + (2**32 - 1).to_bytes(4, "little") + b" " * 100_000
+    with pytest.raises(ParametersError, match=r"not a \.npy array"):
+        numpy_from_array(Array("float64", (3,), "numpy.ndarray", claim))
+
+
+def test_arrays_of_one_header_have_their_own_numbers() -> None:
+    first, second = (numpy_from_array(array_from_numpy(np.full(3, number))) for number in (1.0, 2.0))
+    assert (first.tolist(), second.tolist()) == ([1.0] * 3, [2.0] * 3)
+
+
+@given(arrays())
+def test_a_draft_becomes_what_is_written_to_it(array: NDArray[np.generic]) -> None:
+    draft = Draft(array)
+    assert (draft.numbers.shape, draft.numbers.dtype) == (array.shape, array.dtype)
+    draft.numbers[...] = array
+    written = draft.finish()
+    assert (written.data, written.dtype) == (array_from_numpy(array).data, str(array.dtype))
+
+
+def test_a_draft_is_laid_out_like_its_model() -> None:
+    draft = Draft(np.zeros((3, 4), order="F"))
+    assert draft.numbers.flags.f_contiguous
+    assert Draft(np.zeros(3, BFLOAT16)).finish().dtype == "bfloat16"
+
+
+def test_whoever_still_holds_the_numbers_of_a_draft_cannot_change_the_array() -> None:
+    draft = Draft(np.zeros(3))
+    held = draft.numbers
+    held[...] = 1.0
+    array = draft.finish()
+    held[...] = 2.0
+    assert array.numpy().tolist() == [1.0] * 3
+
+
+def test_a_draft_takes_the_memory_of_its_array() -> None:
+    like = np.empty(10**6)
+    tracemalloc.start()
+    draft = Draft(like)
+    draft.numbers[...] = 1.0
+    draft.finish()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.01 * like.nbytes
 
 
 @given(np_strategies.arrays(np_strategies.floating_dtypes() | np_strategies.complex_number_dtypes(), st.integers(0, 9)))

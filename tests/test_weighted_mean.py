@@ -244,13 +244,49 @@ def test_equal_integers_stay_equal_under_any_weights(weights: list[float]) -> No
 
 
 @pytest.mark.parametrize("clients", [10, 100])
-def test_its_memory_is_one_array_and_a_block_however_many_are_averaged(clients: int) -> None:
+def test_its_memory_is_one_model_and_a_block_a_processor_however_many_are_averaged(
+    clients: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
     model = [np.ones(2**18, np.float32), np.ones((2**9, 2**9), np.float32, order="F"), np.ones(2**18, np.int8)]
     models = [[model[0], model[1] if index else np.ascontiguousarray(model[1]), model[2]] for index in range(clients)]
     tracemalloc.start()
-    for _ in weighted_mean(models, [1] * clients):
-        pass
+    weighted_mean(models, [1] * clients)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    # An array of 2^20 bytes and the one before it, and for a block of 2^16 at most twelve of float64.
-    assert peak < 2 * 2**20 + 12 * 8 * 2**16
+    # For the blocks of 2^17 of two processors at most twelve of float64.
+    assert peak < sum(array.nbytes for array in model) + 2 * 12 * 8 * 2**17
+
+
+@pytest.mark.parametrize("processors", [1, 2, 3, None])
+def test_the_number_of_processors_makes_no_difference(processors: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    models = [[rng.standard_normal(400_001), np.float32(rng.standard_normal((3, 5)))] for _ in range(3)]
+    models = [[*model, rng.integers(-9, 9, 300_000)] for model in models]
+    weights = [3.0, 0.5, 11.0]
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    alone = weighted_mean(models, weights)
+    monkeypatch.setattr("os.cpu_count", lambda: processors)
+    for ours, other in zip(weighted_mean(models, weights), alone, strict=True):
+        np.testing.assert_array_equal(ours, other, strict=True)
+
+
+def test_a_number_that_is_not_finite_is_found_in_any_block() -> None:
+    for place in (0, 131_071, 131_072, 399_999):
+        broken = np.zeros(400_000)
+        broken[place] = np.inf
+        with pytest.raises(NotFiniteError):
+            weighted_mean([[np.zeros(400_000)], [broken]], [1, 1])
+
+
+def test_the_mean_is_put_where_it_is_wanted() -> None:
+    out = [np.empty(2), np.empty((), np.int8)]
+    means = weighted_mean([[np.array([1.0, 2.0]), np.array(3, np.int8)]] * 2, [1, 2], out)
+    assert [mean is place for mean, place in zip(means, out, strict=True)] == [True, True]
+    assert out[0].tolist() == [1.0, 2.0]
+    assert out[1] == 3
+
+
+def test_a_place_for_the_mean_that_is_not_like_the_models_is_refused() -> None:
+    with pytest.raises(ParametersError, match="like the first ones"):
+        weighted_mean([[np.zeros(2)]], [1], [np.zeros(3)])

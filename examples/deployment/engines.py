@@ -41,6 +41,7 @@ class Deployment:
         EngineError: Flower is too old, or a process did not start.
 
     Attributes:
+        superlink: The SuperLink's process, once it is started.
         supernodes: The SuperNodes' processes, by partition id.
     """
 
@@ -54,6 +55,7 @@ class Deployment:
         self.num_supernodes = num_supernodes
         self.simulation = simulation
         self.patience = patience
+        self.superlink: subprocess.Popen[bytes] | None = None
         self.supernodes: dict[int, subprocess.Popen[bytes]] = {}
         self._address = f"127.0.0.1:{free_port()}"
         self._started: list[subprocess.Popen[bytes]] = []
@@ -150,7 +152,7 @@ class Deployment:
 
     def _start_superlink(self) -> None:
         host, port = self._address.split(":")
-        self._start(
+        self.superlink = self._start(
             "superlink",
             *("flower-superlink", "--insecure", "--host", host, "--port", port),
             # The app's dependencies are in this environment, and may be in no package index.

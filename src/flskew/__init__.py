@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from flskew.simulation import read_app_config as read_app_config
     from flskew.simulation import simulate as simulate
     from flskew.strategies import Checked as Checked
+    from flskew.strategies import Checkpoint as Checkpoint
     from flskew.strategies import Failure as Failure
     from flskew.strategies import FedAvg as FedAvg
     from flskew.strategies import FedProx as FedProx
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Assignment": "flskew.assignment",
     "Checked": "flskew.strategies",
+    "Checkpoint": "flskew.strategies",
     "ClientError": "flskew.client",
     "DirichletPartitioner": "flskew.partitioners",
     "DistributionPartitioner": "flskew.partitioners",

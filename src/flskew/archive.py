@@ -51,6 +51,8 @@ def write(path: str | os.PathLike[str], kind: str, version: int, arrays: Mapping
             seal = _digest_of_bytes(file)
             file.seek(-_SEAL_LENGTH, os.SEEK_END)
             file.write(seal)
+            file.flush()
+            os.fsync(file.fileno())  # else the name may outlive the bytes where the machine fails
         unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)

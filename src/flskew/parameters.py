@@ -7,6 +7,7 @@ of ml_dtypes: an `Array` whose dtype says bfloat16 around a `.npy` file of two r
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import math
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from flskew.bfloat16 import BFLOAT16, BFLOAT16_NAME, bits, is_bfloat16
 
 __all__ = [
+    "Draft",
     "Parameters",
     "ParametersError",
     "all_finite",
@@ -36,6 +38,8 @@ Parameters: TypeAlias = list[NDArray[Any]]
 _NUMPY_STYPE = "numpy.ndarray"
 # Elements looked at together: no temporary is ever as large as the model.
 _BLOCK = 1 << 16
+# More than NumPy reads; one that says it is longer is refused, and need not be kept.
+_LONGEST_HEADER = 1 << 14
 
 
 class ParametersError(ValueError):
@@ -61,15 +65,8 @@ def numpy_from_array(array: Array, name: str = "array") -> NDArray[Any]:
     """
     if array.stype != _NUMPY_STYPE:
         raise ParametersError(f"{name}: serialized as {array.stype!r}; send it as a NumPy array ({_NUMPY_STYPE!r})")
-    header = io.BytesIO(array.data)
     try:
-        version = npy.read_magic(header)
-        if version == (1, 0):
-            shape, is_fortran, dtype = npy.read_array_header_1_0(header)
-        elif version == (2, 0):
-            shape, is_fortran, dtype = npy.read_array_header_2_0(header)
-        else:
-            raise ValueError(f"format version {version} is for structured arrays")
+        shape, is_fortran, dtype, start = _read_header(_header(array.data))
     except Exception as error:  # the header parser raises whatever Python's own parser raises
         raise ParametersError(f"{name}: its bytes are not a .npy array ({error})") from error
     is_told = array.dtype == BFLOAT16_NAME and dtype == BFLOAT16
@@ -81,7 +78,7 @@ def numpy_from_array(array: Array, name: str = "array") -> NDArray[Any]:
             "make it with Array(ndarray)"
         )
     count = math.prod(shape)
-    num_bytes = len(array.data) - header.tell()
+    num_bytes = len(array.data) - start
     if min(shape, default=0) < 0 or num_bytes != count * dtype.itemsize:
         raise ParametersError(
             f"{name}: {dtype} {shape} takes {count * dtype.itemsize} bytes, got {num_bytes}; it was cut or damaged"
@@ -90,7 +87,7 @@ def numpy_from_array(array: Array, name: str = "array") -> NDArray[Any]:
         empty: NDArray[Any] = np.empty(shape, dtype)
         empty.setflags(write=False)
         return empty
-    flat = np.frombuffer(array.data, dtype, count, header.tell())
+    flat = np.frombuffer(array.data, dtype, count, start)
     return flat.reshape(shape, order="F" if is_fortran else "C")
 
 
@@ -113,18 +110,55 @@ def array_from_numpy(array: NDArray[Any] | np.generic, name: str = "array") -> A
     if isinstance(array, np.ma.MaskedArray):
         raise ParametersError(f"{name}: a mask cannot be sent; use numpy.ma.filled")
     plain = np.asarray(array)
-    is_bits = is_bfloat16(plain.dtype)
-    if is_bits:
-        fields = npy.header_data_from_array_1_0(bits(plain)) | {"descr": "<V2"}
-    else:
-        _refuse_unreadable_dtype(plain.dtype, name)
-        fields = npy.header_data_from_array_1_0(plain)
-    header = io.BytesIO()
-    npy.write_array_header_1_0(header, fields)
-    ordered = plain.T if fields["fortran_order"] else plain
-    body = np.ascontiguousarray(ordered).reshape(-1).view(np.uint8).data if plain.nbytes else b""
-    dtype = BFLOAT16_NAME if is_bits else str(plain.dtype)
-    return Array(dtype, tuple(plain.shape), _NUMPY_STYPE, b"".join((header.getvalue(), body)))
+    draft = Draft(plain, name)
+    draft.numbers[...] = bits(plain).view(BFLOAT16) if is_bfloat16(plain.dtype) else plain
+    return draft.finish()
+
+
+class Draft:
+    """A Flower `Array` in the making, whose numbers are written straight into the bytes that will be sent.
+
+    Attributes:
+        numbers: What to write to, not yet anything; bfloat16 is `BFLOAT16`.
+
+    Args:
+        like: Has the dtype, shape and layout in memory.
+        name: What errors call it.
+
+    Raises:
+        ParametersError: `like` holds Python objects or structured rows.
+
+    Example:
+        >>> import numpy as np
+        >>> draft = Draft(np.zeros(3, np.float32))
+        >>> draft.numbers[...] = 7
+        >>> draft.finish().numpy()
+        array([7., 7., 7.], dtype=float32)
+    """
+
+    def __init__(self, like: NDArray[Any], name: str = "array") -> None:
+        is_bits = is_bfloat16(like.dtype)
+        if not is_bits:
+            _refuse_unreadable_dtype(like.dtype, name)
+        fields = npy.header_data_from_array_1_0(bits(like) if is_bits else like)
+        header = io.BytesIO()
+        npy.write_array_header_1_0(header, fields | {"descr": "<V2"} if is_bits else fields)
+        self._name = BFLOAT16_NAME if is_bits else str(like.dtype)
+        # These bytes take no memory before they are written to, and leave the file without a copy.
+        self._file = io.BytesIO(bytes(header.tell() + like.nbytes))
+        self._file.write(header.getbuffer())
+        dtype = BFLOAT16 if is_bits else like.dtype
+        if like.nbytes:
+            flat = np.frombuffer(self._file.getbuffer(), dtype, like.size, header.tell())
+            self.numbers = flat.reshape(like.shape, order="F" if fields["fortran_order"] else "C")
+        else:
+            self.numbers = np.empty(like.shape, dtype)
+
+    def finish(self) -> Array:
+        """Return the array; `numbers` are gone."""
+        shape = self.numbers.shape
+        del self.numbers
+        return Array(self._name, shape, _NUMPY_STYPE, self._file.getvalue())
 
 
 def parameters_from_record(record: ArrayRecord) -> Parameters:
@@ -180,6 +214,26 @@ def all_finite(array: NDArray[Any]) -> bool:
         if not is_finite.all():
             return False
     return True
+
+
+def _header(data: bytes) -> bytes:
+    """Return the part of a .npy file before its numbers."""
+    # Two bytes for its length in version 1.0, four in 2.0, after a magic string of eight.
+    length = 2 if data[6:7] == b"\x01" else 4
+    end = 8 + length + int.from_bytes(data[8 : 8 + length], "little")
+    return data[: min(end, _LONGEST_HEADER)]
+
+
+@functools.lru_cache(maxsize=256)
+def _read_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Return shape, whether Fortran's order, dtype, and where the numbers start; all rounds have the same headers."""
+    stream = io.BytesIO(header)
+    version = npy.read_magic(stream)
+    if version == (1, 0):
+        return (*npy.read_array_header_1_0(stream), stream.tell())
+    if version == (2, 0):
+        return (*npy.read_array_header_2_0(stream), stream.tell())
+    raise ValueError(f"format version {version} is for structured arrays")
 
 
 def _same_dtype(name: str, dtype: np.dtype[Any]) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flskew._strips import in_strips
 from flskew.bfloat16 import bfloat16_from_float32, float32_from_bfloat16, is_bfloat16
 from flskew.parameters import ParametersError
 
@@ -16,15 +17,19 @@ __all__ = ["NotFiniteError", "weighted_mean"]
 
 # Elements averaged together: the block of every model in turn is added to sums that stay in a processor's second-level
 # cache, so each model is read once and no temporary is ever as large as one.
-_BLOCK = 1 << 16
+_BLOCK = 1 << 17
 
 
 class NotFiniteError(ParametersError):
     """A mean is NaN or infinite, since one of the arrays is, or since they are too large to be summed."""
 
 
-def weighted_mean(models: Sequence[Sequence[NDArray[Any]]], weights: Sequence[float]) -> Iterator[NDArray[Any]]:
-    """Return the weighted mean of models, array by array, each made when it is asked for.
+def weighted_mean(
+    models: Sequence[Sequence[NDArray[Any]]],
+    weights: Sequence[float],
+    out: Sequence[NDArray[Any]] | None = None,
+) -> list[NDArray[Any]]:
+    """Return the weighted mean of models, calculated on all processors; how many there are makes no difference to it.
 
     Each array keeps its dtype and its layout in memory. Floats are summed in their own dtype with weights that already
     sum to one, in the order of `models`, which for float32 and float64 is bit for bit what Flower's FedAvg computes;
@@ -35,41 +40,45 @@ def weighted_mean(models: Sequence[Sequence[NDArray[Any]]], weights: Sequence[fl
     Args:
         models: One list of arrays each, alike in count, shapes and dtypes.
         weights: One for each model, > 0, with a finite sum.
+        out: Arrays like those of a model, which become the mean and are returned; None makes new ones.
 
     Raises:
-        ParametersError: The models are not alike, or a dtype has no mean.
-        NotFiniteError: On asking for an array whose mean is not finite: one of the models holds NaN or infinity there.
+        ParametersError: The models or `out` are not alike, or a dtype has no mean.
+        NotFiniteError: The mean is not finite: one of the models holds NaN or infinity.
         ValueError: There is no model, a weight is not positive, or their sum not finite.
 
     Example:
         >>> import numpy as np
-        >>> list(weighted_mean([[np.array([0.0, 4.0])], [np.array([8.0, 4.0])]], weights=[3, 1]))
+        >>> weighted_mean([[np.array([0.0, 4.0])], [np.array([8.0, 4.0])]], weights=[3, 1])
         [array([2., 4.])]
     """
     if not models or len(models) != len(weights):
         raise ValueError(f"weights must be as many as the models and at least one, got {len(weights)} of {len(models)}")
     if not (math.isfinite(sum(weights)) and min(weights) > 0):
         raise ValueError(f"weights must be > 0 and their sum finite, got {list(weights)}")
+    means = [np.empty_like(array) for array in models[0]] if out is None else list(out)
     want = [(array.dtype, array.shape) for array in models[0]]
-    for model in models[1:]:
+    for model in (*models[1:], means):
         have = [(array.dtype, array.shape) for array in model]
         if have != want:
             raise ParametersError(f"the arrays must be like the first ones, {want}, got {have}")
     for index, (dtype, _) in enumerate(want):
         if dtype.kind not in "fciub" and not is_bfloat16(dtype):
             raise ParametersError(f"array {index}: {dtype} has no mean; send numbers only")
-    return (_mean([model[index] for model in models], weights) for index in range(len(want)))
+    flat = [_flat([mean, *arrays]) for mean, *arrays in zip(means, *models, strict=True)]
+    # Of all arrays together, since one may be large and many small.
+    blocks = [(index, block) for index, (mean, *_) in enumerate(flat) for block in _blocks(mean)]
 
+    def average(strip: range) -> None:
+        for index, block in (blocks[number] for number in strip):
+            mean, *arrays = (array[block] for array in flat[index])
+            if mean.dtype.kind in "iub":
+                _average_integers(mean, arrays, weights)
+            else:
+                _average_floats(mean, arrays, weights)
 
-def _mean(arrays: list[NDArray[Any]], weights: Sequence[float]) -> NDArray[Any]:
-    mean: NDArray[Any] = np.empty_like(arrays[0])
-    out, *views = _flat([mean, *arrays])
-    if mean.dtype.kind not in "iub":
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused
-            _average_floats(out, views, weights)
-    else:
-        _average_integers(out, views, weights)
-    return mean
+    in_strips(average, range(len(blocks)))
+    return means
 
 
 def _flat(arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
@@ -81,55 +90,48 @@ def _flat(arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
     return arrays
 
 
-def _blocks(out: NDArray[Any]) -> Iterator[slice]:
+def _blocks(array: NDArray[Any]) -> Iterator[slice]:
     """Cut along the first axis."""
-    step = max(1, _BLOCK // max(1, math.prod(out.shape[1:])))
-    return (slice(start, start + step) for start in range(0, len(out), step))
+    rows = max(1, _BLOCK // max(1, math.prod(array.shape[1:])))
+    return (slice(start, start + rows) for start in range(0, len(array), rows))
 
 
-def _average_floats(out: NDArray[Any], arrays: list[NDArray[Any]], weights: Sequence[float]) -> None:
-    is_brain_float = is_bfloat16(out.dtype)
-    working = np.dtype(np.float32) if out.dtype.itemsize == 2 else out.dtype.newbyteorder("=")
+def _average_floats(mean: NDArray[Any], arrays: list[NDArray[Any]], weights: Sequence[float]) -> None:
+    is_brain_float = is_bfloat16(mean.dtype)
+    working = np.dtype(np.float32) if mean.dtype.itemsize == 2 else mean.dtype.newbyteorder("=")
     total_weight = sum(weights)
-    factors = [weight / total_weight for weight in weights]
-    product: NDArray[Any] = np.empty(0, working)
-    for block in _blocks(out):
-        mean = out[block]
-        if product.shape != mean.shape:
-            product = np.empty(mean.shape, working)
-            is_finite = np.empty(mean.shape, np.bool_)
-        total = mean if mean.dtype == working else np.empty(mean.shape, working)
-        for index, (array, factor) in enumerate(zip(arrays, factors, strict=True)):
-            numbers = float32_from_bfloat16(array[block]) if is_brain_float else array[block]
-            np.multiply(numbers, factor, out=product if index else total, dtype=working)
+    product: NDArray[Any] = np.empty(mean.shape, working)
+    total = mean if mean.dtype == working else np.empty(mean.shape, working)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused
+        for index, (array, weight) in enumerate(zip(arrays, weights, strict=True)):
+            numbers = float32_from_bfloat16(array) if is_brain_float else array
+            np.multiply(numbers, weight / total_weight, out=product if index else total, dtype=working)
             if index:
                 np.add(total, product, out=total)
         # NaN and infinity outlive every sum: a finite mean shows that all the summands are.
-        if not np.isfinite(total, out=is_finite).all():
+        if not np.isfinite(total).all():
             raise NotFiniteError("the mean is not finite")
         if total is not mean:
             mean[...] = bfloat16_from_float32(total) if is_brain_float else total
 
 
-def _average_integers(out: NDArray[Any], arrays: list[NDArray[Any]], weights: Sequence[float]) -> None:
-    if out.dtype.kind == "b":
-        out, arrays = out.view(np.uint8), [array.view(np.uint8) for array in arrays]
+def _average_integers(mean: NDArray[Any], arrays: list[NDArray[Any]], weights: Sequence[float]) -> None:
+    if mean.dtype.kind == "b":
+        mean, arrays = mean.view(np.uint8), [array.view(np.uint8) for array in arrays]
     total_weight = sum(weights)
-    for block in _blocks(out):
-        high, low = _halves(arrays[0][block])
-        high_sum, low_sum = np.zeros_like(high), np.zeros_like(low)
-        for array, weight in zip(arrays[1:], weights[1:], strict=True):
-            other_high, other_low = _halves(array[block])
-            high_sum += (other_high - high) * weight
-            low_sum += (other_low - low) * weight
-        # What a mean of the high halves leaves over belongs to the low ones.
-        high_shift = np.floor(high_sum / total_weight)
-        rest = (high_sum - high_shift * total_weight) * 2.0**32 + low_sum
-        low_shift = np.floor(rest / total_weight + 0.5)
-        # Modulo 2^64, in which a mean of integers of 64 bits lies again.
-        shift = (high_shift.astype(np.int64) << 32) + low_shift.astype(np.int64)
-        mean = np.add(arrays[0][block], shift, dtype=np.int64, casting="unsafe")
-        out[block] = mean.astype(out.dtype, casting="unsafe")
+    high, low = _halves(arrays[0])
+    high_sum, low_sum = np.zeros_like(high), np.zeros_like(low)
+    for array, weight in zip(arrays[1:], weights[1:], strict=True):
+        other_high, other_low = _halves(array)
+        high_sum += (other_high - high) * weight
+        low_sum += (other_low - low) * weight
+    # What a mean of the high halves leaves over belongs to the low ones.
+    high_shift = np.floor(high_sum / total_weight)
+    rest = (high_sum - high_shift * total_weight) * 2.0**32 + low_sum
+    low_shift = np.floor(rest / total_weight + 0.5)
+    # Modulo 2^64, in which a mean of integers of 64 bits lies again.
+    shift = (high_shift.astype(np.int64) << 32) + low_shift.astype(np.int64)
+    mean[...] = np.add(arrays[0], shift, dtype=np.int64, casting="unsafe").astype(mean.dtype, casting="unsafe")
 
 
 def _halves(integers: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

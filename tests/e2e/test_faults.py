@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from engines import Deployment
+from processes import family, kill
 
 pytestmark = pytest.mark.e2e
 
@@ -130,3 +131,32 @@ def test_a_client_that_is_still_silent_at_the_timeout_is_named(
     (silent,) = run.nodes - set(replied.values())
     assert list(lost(run.round(1))) == [silent]
     assert lost(run.round(1))[silent].startswith("no reply before the timeout")
+
+
+def test_a_server_that_was_killed_goes_on_from_its_last_whole_round(
+    held_app: Path, tmp_path: Path, wait_until: Waits
+) -> None:
+    def folder(name: str) -> Path:
+        (tmp_path / name).mkdir()
+        return tmp_path / name
+
+    settings = f'num-server-rounds=4 checkpoint-dir="{tmp_path / "checkpoints"}"'
+    with Deployment(folder("logs of the first")) as deployment:
+        killed = HeldRun(deployment, held_app, folder("first"), wait_until)
+        killed.hold(3, 1)
+        killed.start(settings)
+        killed.wait_for_client(3, 1)
+        assert deployment.superlink is not None
+        kill(family([deployment.superlink.pid]))  # and with it the ServerApp that it has started
+    with Deployment(folder("logs of the second")) as deployment:
+        resumed = HeldRun(deployment, held_app, folder("second"), wait_until)
+        resumed.start(settings)
+        resumed.wait_for_end()
+    assert not (killed.folder / "model.npy").exists()
+    assert {path.name for path in resumed.folder.glob("started-*")} == {
+        f"started-{server_round}-{partition}" for server_round in (3, 4) for partition in range(3)
+    }
+    # Partition p adds p + 1 in each of the four rounds.
+    assert resumed.model() == pytest.approx(4 * (1 + 2 + 3) / 3)
+    nodes = [set(counted(resumed.round(server_round)).values()) for server_round in (1, 2, 3, 4)]
+    assert nodes == [killed.nodes, killed.nodes, resumed.nodes, resumed.nodes]

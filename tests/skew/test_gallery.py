@@ -1,4 +1,4 @@
-"""The pictures of docs/pictures.md are what its code draws."""
+"""The pictures of the site are what the code of their pages draws."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from matplotlib.image import imread
 
 
-def test_each_picture_of_the_page_is_the_one_that_its_code_draws(repository: Path, python: str, tmp_path: Path) -> None:
+def test_each_picture_of_a_page_is_the_one_that_its_code_draws(repository: Path, python: str, tmp_path: Path) -> None:
     """But for what a step back does not show: letters and edges differ between versions of matplotlib."""
     subprocess.run([python, repository / "scripts" / "gallery.py", tmp_path], check=True, capture_output=True)
     drawn = {path.relative_to(tmp_path): path for path in tmp_path.rglob("*.png")}
     docs = repository / "docs"
-    assert drawn.keys() == {path.relative_to(docs) for path in (docs / "assets" / "pictures").iterdir()}
+    assert drawn.keys() == {path.relative_to(docs) for path in (docs / "assets").glob("*/*.png")}
     for name, path in drawn.items():
         shown, new = imread(docs / name)[..., :3], imread(path)[..., :3]
         assert shown.shape == new.shape, name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, TypeAlias
 
@@ -50,3 +51,10 @@ def federation() -> Iterator[MakesFederation]:
     yield make
     for grid in grids:
         grid.close()
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    """What Flower's logger is told, which keeps it from others by itself."""
+    monkeypatch.setattr(logging.getLogger("flwr"), "propagate", True)
+    return caplog

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,12 +20,6 @@ if TYPE_CHECKING:
 
 ZERO = ArrayRecord([np.zeros(1)])
 STRATEGIES = [FedAvg, lambda **arguments: Checked(flower.FedAvg(), **arguments)]
-
-
-@pytest.fixture
-def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-    monkeypatch.setattr(logging.getLogger("flwr"), "propagate", True)
-    return caplog
 
 
 def grows(index: int, message: Message) -> dict[str, Any]:

@@ -33,6 +33,8 @@ def main(grid: Grid, context: Context) -> None:
         ArrayRecord(initial_parameters(train.images.shape[1], settings)),
         num_rounds=settings.num_server_rounds,
         evaluate_fn=evaluate_fn,
+        checkpoint_dir=settings.checkpoint_dir or None,
+        resume=bool(settings.checkpoint_dir),
     )
     scores = result.evaluate_metrics_serverapp
     for server_round, score in scores.items():

@@ -28,6 +28,7 @@ class Settings:
     data_dir: str
     results_file: str
     model_file: str
+    checkpoint_dir: str
 
     def __post_init__(self) -> None:
         """Refuse what would only fail in the middle of a run."""

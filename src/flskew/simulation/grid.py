@@ -20,7 +20,7 @@ from flwr.serverapp import Grid
 from flskew import _checks
 from flskew.simulation.config import RunConfig, flat_config
 from flskew.simulation.identity import SERVER_NODE_ID, Identity, new_run
-from flskew.simulation.isolation import isolated_context, isolated_message
+from flskew.simulation.isolation import isolated_context, isolated_message, isolated_records
 from flskew.simulation.progress import Progress
 from flskew.simulation.threads import in_threads
 
@@ -169,6 +169,24 @@ class LocalGrid(Grid):
         """Run the clients and return the replies of those that took no longer than `timeout` seconds each."""
         outcomes = [self._outcomes.pop(message_id) for message_id in self.push_messages(messages)]
         return [_unless_expired(outcome) for outcome in outcomes if timeout is None or outcome.seconds <= timeout]
+
+    def node_states(self) -> dict[int, RecordDict]:
+        """Return what clients have left in their contexts' state, by node, where that is anything."""
+        return {
+            node_id: isolated_records(context.state) for node_id, context in self._contexts.items() if context.state
+        }
+
+    def restore_node_states(self, states: Mapping[int, RecordDict]) -> None:
+        """Put back what `node_states` returned.
+
+        Raises:
+            ValueError: One of them is of a node that does not exist.
+        """
+        unknown = sorted(set(states) - set(self._contexts))
+        if unknown:
+            raise ValueError(f"there is no node {unknown[0]}, only {len(self._contexts)} from {FIRST_NODE_ID} on")
+        for node_id, state in states.items():
+            self._contexts[node_id].state = isolated_records(state)
 
     def _new_context(self, index: int, count: int, config: RunConfig) -> Context:
         return Context(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flskew._strips import in_strips
 from flskew.typing import LabelCounts, Sizes
 
 __all__ = ["PerClass", "PerPartition", "Summary", "summarise"]
@@ -24,8 +23,6 @@ Cells: TypeAlias = NDArray[np.float64]
 """One number for each partition and class of a block."""
 
 Function: TypeAlias = Callable[[Cells], Cells]
-
-Result = TypeVar("Result")
 
 # Cells looked at together: enough to leave the interpreter behind, few enough for the cache.
 _BLOCK = 1 << 17
@@ -93,7 +90,7 @@ def summarise(counts: LabelCounts) -> Summary:
         sums = scale @ rows
         return sums, np.sqrt(scale) @ root(own, scratch)
 
-    looks = _in_strips(look, range(0, num_partitions, height))
+    looks = [found for strip in in_strips(look, range(0, num_partitions, height)) for found in strip]
     mean_shares = np.sum([sums for sums, _ in looks], axis=0) / np.count_nonzero(sizes)
     root_shares = np.sum([roots for _, roots in looks], axis=0)
     return Summary(sizes, totals, held, np.maximum(entropy, 0.0), distance, mean_shares, root_shares)
@@ -112,14 +109,3 @@ def _times_logarithm(numbers: Cells) -> Cells:
     """Return c·log2(c), and 0 for 0."""
     weighed: Cells = numbers * np.log2(np.maximum(numbers, 1.0))
     return weighed
-
-
-def _in_strips(look: Callable[[range], list[Result]], starts: range) -> list[Result]:
-    """Look at the blocks on all processors, in one strip each; the results are in the order of the blocks."""
-    threads = min(os.cpu_count() or 1, len(starts))
-    if threads == 1:  # Starting a thread takes as long as a small block does.
-        return look(starts)
-    length = -(-len(starts) // threads)
-    with ThreadPoolExecutor(threads) as pool:
-        strips = pool.map(look, (starts[first : first + length] for first in range(0, len(starts), length)))
-        return [result for strip in strips for result in strip]

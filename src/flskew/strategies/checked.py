@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 from collections.abc import Iterable
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedXgbBagging, FedXgbCyclic, Result, Strategy
 
+from flskew import _checks
 from flskew.parameters import ParametersError
 from flskew.strategies.casting import narrowed, widened
 from flskew.strategies.checks import CheckedReply
@@ -43,7 +45,8 @@ class Checked(Strategy):
     Args:
         strategy: A strategy of Flower's or your own that makes one model of the clients' models. Where it has
             `weighted_by_key` and `arrayrecord_key`, or the strategy in its `strategy` has them, they apply.
-        min_replies: So many training replies must count, >= 1.
+        min_replies: So many training replies must count, >= 1: what a strategy makes of none, its own state included,
+            is not known.
         min_evaluate_replies: So many replies of an evaluation must count, >= 0.
 
     Raises:
@@ -80,7 +83,8 @@ class Checked(Strategy):
         """What the last `start` has reached so far: the latest model, and the metrics."""
         self._weighted_by_key = _setting(strategy, "weighted_by_key", "num-examples")
         self._arrayrecord_key = _setting(strategy, "arrayrecord_key", "arrays")
-        self._ledger = Ledger(self._weighted_by_key, self._arrayrecord_key, min_replies, min_evaluate_replies)
+        needed = _checks.integer("min_replies", min_replies, minimum=1)
+        self._ledger = Ledger(self._weighted_by_key, self._arrayrecord_key, needed, min_evaluate_replies)
 
     @property
     def history(self) -> History:
@@ -102,12 +106,16 @@ class Checked(Strategy):
         train_config: ConfigRecord | None = None,
         evaluate_config: ConfigRecord | None = None,
         evaluate_fn: ServerEvaluation | None = None,
+        *,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        resume: bool = False,
     ) -> Result:
         """Run Flower's own loop and return its `Result`; as `FedAvg.start`."""
         self.result = Result()
         run_rounds(
             self, self.result, self._ledger,
             grid, initial_arrays, num_rounds, timeout, train_config, evaluate_config, evaluate_fn,
+            checkpoint_dir, resume,
         )  # fmt: skip
         return self.result
 

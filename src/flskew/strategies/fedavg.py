@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Callable, Iterable
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
@@ -16,7 +17,7 @@ from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
 from flwr.serverapp.strategy import Result
 
 from flskew import _checks
-from flskew.parameters import record_from_parameters
+from flskew.parameters import Draft
 from flskew.strategies import arguments
 from flskew.strategies.history import History, Phase
 from flskew.strategies.judgement import Judgement
@@ -24,6 +25,7 @@ from flskew.strategies.ledger import Ledger, round_error
 from flskew.strategies.metrics import aggregate_metrics
 from flskew.strategies.running import ServerEvaluation, run_rounds
 from flskew.strategies.sampling import available_nodes, sample
+from flskew.strategies.stragglers import asked_epochs, without_stragglers
 from flskew.weighted_mean import NotFiniteError, weighted_mean
 
 __all__ = ["FedAvg", "MetricsAggregator"]
@@ -43,6 +45,8 @@ class FedAvg(FlowerFedAvg):
       positive. One that does not, an error, and a node that stays silent are dropped with a reason, and the round goes
       on without them. With fewer than `min_replies` left the run ends in a `RoundError` that lists the reasons, so the
       model is never empty or silently unchanged. An evaluation that fails does not end the run.
+    - What a client trains counts, even if it reports fewer "local-epochs" than the config asked for, unless
+      `drop_stragglers`.
     - Clients that say which split they use, and differ, are not mixed: that is a `RoundError` too.
     - Arrays keep their dtype; integers are rounded to the nearest. Averaging takes the memory of one model. Where all
       replies are good and float32 or float64 it is bit for bit Flower's.
@@ -62,10 +66,13 @@ class FedAvg(FlowerFedAvg):
         configrecord_key: The name of the config in a message.
         train_metrics_aggr_fn: Aggregates training metrics; None is the weighted mean.
         evaluate_metrics_aggr_fn: Aggregates evaluation metrics; None is the weighted mean.
-        min_replies: So many training replies must count, >= 1.
+        min_replies: So many training replies must count, >= 0. With 0, a round in which none does leaves the model as
+            it was; the log warns of it, and the history has it.
         min_evaluate_replies: So many replies of an evaluation must count, >= 0.
         seed: Any integer; decides which nodes take part in which round.
         node_patience: Seconds to wait for nodes to connect before a round, > 0.
+        drop_stragglers: Whether to drop a reply that reports fewer "local-epochs" in its metrics than the config that
+            was sent to it has under that name. A reply that reports none counts.
 
     Raises:
         TypeError: A number is of the wrong type.
@@ -104,6 +111,7 @@ class FedAvg(FlowerFedAvg):
         min_evaluate_replies: int = 0,
         seed: int = 42,
         node_patience: float = 3600.0,
+        drop_stragglers: bool = False,
     ) -> None:
         # By its name, not super(): in FedProx the next class would be Flower's FedProx, which takes mu for 0.
         FlowerFedAvg.__init__(
@@ -121,6 +129,7 @@ class FedAvg(FlowerFedAvg):
         )
         self.seed = _checks.seed(seed)
         self.node_patience = arguments.seconds("node_patience", node_patience)
+        self.drop_stragglers = _checks.truth("drop_stragglers", drop_stragglers)
         self.result = Result()
         """What the last `start` has reached so far: the latest model, and the metrics."""
         self._ledger = Ledger(weighted_by_key, arrayrecord_key, min_replies, min_evaluate_replies)
@@ -134,6 +143,7 @@ class FedAvg(FlowerFedAvg):
         """Log the configuration."""
         self._ledger.summary()
         _logger.info("\t├──> Seed of the sampling: %d", self.seed)
+        _logger.info("\t├──> Partial work of stragglers is %s", "dropped" if self.drop_stragglers else "used")
         super().summary()
 
     def start(
@@ -145,6 +155,9 @@ class FedAvg(FlowerFedAvg):
         train_config: ConfigRecord | None = None,
         evaluate_config: ConfigRecord | None = None,
         evaluate_fn: ServerEvaluation | None = None,
+        *,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        resume: bool = False,
     ) -> Result:
         """Run Flower's own loop and return its `Result`; with nothing to train, its arrays are the initial ones.
 
@@ -158,10 +171,17 @@ class FedAvg(FlowerFedAvg):
             train_config: Sent to the clients that train, with "server-round" added to a copy of it.
             evaluate_config: The same for evaluation.
             evaluate_fn: Evaluates the model at the server, before the first round and after each.
+            checkpoint_dir: A folder that takes what is reached after every round, for `resume` and `Checkpoint.load`;
+                None writes nothing.
+            resume: Go on from the last whole round in `checkpoint_dir`, if there is one; only the rounds up to
+                `num_rounds` that are missing are run.
 
         Raises:
             TypeError: `initial_arrays` is not an ArrayRecord, or a number is of the wrong type.
-            ValueError: `initial_arrays` is empty or cannot be averaged, or a number is out of its range.
+            ValueError: `initial_arrays` is empty or cannot be averaged, a number is out of its range, stragglers are to
+                be dropped and `train_config` has no "local-epochs", or what is in `checkpoint_dir` is damaged or of
+                another model or strategy.
+            FileExistsError: There is a run in `checkpoint_dir`, and `resume` is false.
             TimeoutError: Too few nodes connected.
             RoundError: Too few replies counted, or clients use different splits.
         """
@@ -169,13 +189,21 @@ class FedAvg(FlowerFedAvg):
         run_rounds(
             self, self.result, self._ledger,
             grid, initial_arrays, num_rounds, timeout, train_config, evaluate_config, evaluate_fn,
+            checkpoint_dir, resume,
         )  # fmt: skip
         return self.result
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Return the messages that ask the sampled nodes to train."""
+        """Return the messages that ask the sampled nodes to train.
+
+        Raises:
+            TimeoutError: Too few nodes connected.
+            ValueError: Stragglers are to be dropped, and the config does not say how many local epochs it asks for.
+        """
+        if self.drop_stragglers:
+            asked_epochs(config)
         return self._configure("train", server_round, arrays, config, grid)
 
     def configure_evaluate(
@@ -187,15 +215,24 @@ class FedAvg(FlowerFedAvg):
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Return the mean of the replies that count, and of their metrics."""
+        """Return the mean of the replies that count, and of their metrics; None for both if none has to and none does.
+
+        Raises:
+            RoundError: Too few replies count, or clients use different splits.
+        """
         judgement = self._ledger.judge("train", server_round, replies)
         if judgement is None:
             return None, None
+        if self.drop_stragglers:
+            judgement = without_stragglers(judgement, self.configrecord_key)
         arrays = _mean(judgement)
         if arrays is None:
             # Only now is each reply searched for NaN: where all are good, nobody waits for it.
             judgement = judgement.without_infinite()
         self._ledger.close(judgement)
+        if not judgement.counted:
+            _logger.warning("\t> No train reply of round %d counts: the model stays as it was", server_round)
+            return None, None
         arrays = arrays or _mean(judgement)
         if arrays is None:
             raise round_error(judgement, "the mean of finite arrays is not finite; they are too large for their dtype")
@@ -242,8 +279,13 @@ def _mean(judgement: Judgement) -> ArrayRecord | None:
     counted = judgement.in_order()
     if not counted:
         return None
-    mean = weighted_mean([reply.parameters for reply in counted], [reply.weight for reply in counted])
+    drafts = {name: Draft(array) for name, array in zip(judgement.like, counted[0].parameters, strict=True)}
     try:
-        return record_from_parameters(mean, judgement.like)
+        weighted_mean(
+            [reply.parameters for reply in counted],
+            [reply.weight for reply in counted],
+            out=[draft.numbers for draft in drafts.values()],
+        )
     except NotFiniteError:
         return None
+    return ArrayRecord({name: draft.finish() for name, draft in drafts.items()})

@@ -57,14 +57,19 @@ class Judgement:
 
     def without_infinite(self) -> Judgement:
         """Return a judgement that has dropped the replies whose arrays hold NaN or infinity."""
-        counted, failures = dict(self.counted), dict(self.failures)
+        reasons = {}
         for place, reply in self.counted.items():
             try:
                 check_finite(reply.parameters, self.like, "the client has diverged, lower its learning rate")
             except BadReplyError as error:
-                del counted[place]
-                failures[place] = Failure(self.node_id(place), error.reason)
-        return replace(self, counted=counted, failures=failures)
+                reasons[place] = error.reason
+        return self.without(reasons)
+
+    def without(self, reasons: Mapping[int, str]) -> Judgement:
+        """Return a judgement in which the replies of these places are failures, for these reasons."""
+        counted = {place: reply for place, reply in self.counted.items() if place not in reasons}
+        failed = {place: Failure(self.node_id(place), reason) for place, reason in reasons.items()}
+        return replace(self, counted=counted, failures={**self.failures, **failed})
 
     def in_order(self) -> list[CheckedReply]:
         """Return the replies that count in the order of their nodes."""

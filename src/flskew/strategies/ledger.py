@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from flwr.app import ArrayRecord, Message
 from flwr.serverapp.strategy import Result
@@ -27,7 +28,7 @@ class Ledger:
     Args:
         weighted_by_key: The name of the weight in a reply's metrics.
         arrayrecord_key: The name of the arrays in a message.
-        min_replies: So many training replies must count, >= 1.
+        min_replies: So many training replies must count, >= 0.
         min_evaluate_replies: So many replies of an evaluation must count, >= 0.
 
     Raises:
@@ -39,7 +40,7 @@ class Ledger:
         self._weighted_by_key = weighted_by_key
         self._arrayrecord_key = arrayrecord_key
         self._needed: dict[Phase, int] = {
-            "train": _checks.integer("min_replies", min_replies, minimum=1),
+            "train": _checks.integer("min_replies", min_replies, minimum=0),
             "evaluate": _checks.integer("min_evaluate_replies", min_evaluate_replies, minimum=0),
         }
         self.open()
@@ -54,6 +55,16 @@ class Ledger:
         self._sent: dict[Phase, Sent] = {}
         self._splits: dict[str, dict[int, None]] = {}
         self._only_train: set[int] = set()
+
+    def remembered(self) -> dict[str, object]:
+        """Return what it knows beyond its history, as plain values."""
+        return {"splits": {split: list(nodes) for split, nodes in self._splits.items()}, "only_train": self._only_train}
+
+    def remember(self, history: History, remembered: Mapping[str, Any]) -> None:
+        """Go on with the history of an earlier run and with what it had `remembered`."""
+        self.history.extend(history)
+        self._splits = {split: dict.fromkeys(nodes) for split, nodes in remembered["splits"].items()}
+        self._only_train = set(remembered["only_train"])
 
     def evaluates(self, node_id: int) -> bool:
         """Return whether a node may be asked to evaluate: it has not said that it only trains."""

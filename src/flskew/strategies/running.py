@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
@@ -12,6 +13,7 @@ from flwr.serverapp.strategy import Result, Strategy
 
 from flskew import _checks
 from flskew.strategies import arguments
+from flskew.strategies.checkpoints import RunOnDisk
 from flskew.strategies.errors import RoundError
 from flskew.strategies.ledger import Ledger
 
@@ -34,6 +36,8 @@ def run_rounds(
     train_config: ConfigRecord | None,
     evaluate_config: ConfigRecord | None,
     evaluate_fn: ServerEvaluation | None,
+    checkpoint_dir: str | os.PathLike[str] | None,
+    resume: bool,
 ) -> None:
     """Run all rounds and put what they yield into `result` at once: whatever ends the run, the latest model is there.
 
@@ -44,12 +48,17 @@ def run_rounds(
     seconds = arguments.seconds("timeout", timeout)
     result.arrays = _copy(arrays)
     ledger.open()
+    disk, done = None, 0
+    if checkpoint_dir is not None:
+        disk = RunOnDisk(checkpoint_dir, strategy, ledger, grid)
+        done = disk.begin(result, rounds, resume)
+    elif resume:
+        raise ValueError("resume=True needs the folder to go on from; name it as checkpoint_dir")
     # Flower's loop writes the name of the class into the log.
-    keeping = type(type(strategy).__name__, (_Keeping,), {})(strategy, ledger, result)
+    keeping = type(type(strategy).__name__, (_Keeping,), {})(strategy, ledger, result, evaluate_fn, disk, done)
     configs = [ConfigRecord({**(config or {})}) for config in (train_config, evaluate_config)]
-    evaluation = None if evaluate_fn is None else _kept_evaluation(evaluate_fn, result)
     try:
-        keeping.start(grid, _copy(arrays), rounds, seconds, *configs, evaluation)
+        keeping.start(grid, _copy(arrays), rounds, seconds, *configs, keeping.evaluate if evaluate_fn else None)
     except RoundError as error:
         error.result = result
         raise
@@ -59,15 +68,27 @@ def run_rounds(
 
 
 class _Keeping(Strategy):
-    """Hands everything on to a strategy, and keeps what it returns.
+    """Hands everything on to a strategy, and keeps what it returns, in memory and on disk.
 
-    The messages too, since those of a subclass that makes its own are not in the ledger yet.
+    The messages too, since those of a subclass that makes its own are not in the ledger yet. Of the rounds that an
+    earlier run has done nothing is handed on: nobody is asked, and what it kept is returned.
     """
 
-    def __init__(self, strategy: Strategy, ledger: Ledger, result: Result) -> None:
+    def __init__(
+        self,
+        strategy: Strategy,
+        ledger: Ledger,
+        result: Result,
+        evaluate_fn: ServerEvaluation | None,
+        disk: RunOnDisk | None,
+        done: int,
+    ) -> None:
         self._strategy = strategy
         self._ledger = ledger
         self._result = result
+        self._evaluate_fn = evaluate_fn
+        self._disk = disk
+        self._done = done
 
     def summary(self) -> None:
         self._strategy.summary()
@@ -75,12 +96,16 @@ class _Keeping(Strategy):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
+        if server_round <= self._done:
+            return []
         messages = self._strategy.configure_train(server_round, arrays, config, grid)
         return self._ledger.note_sent("train", server_round, messages, arrays)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        if server_round <= self._done:
+            return _copy(self._result.arrays), self._result.train_metrics_clientapp.get(server_round)
         arrays, metrics = self._strategy.aggregate_train(server_round, replies)
         if arrays is not None:
             self._result.arrays = _copy(arrays)
@@ -91,25 +116,36 @@ class _Keeping(Strategy):
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
+        if server_round <= self._done:
+            return []
         messages = self._strategy.configure_evaluate(server_round, arrays, config, grid)
         return self._ledger.note_sent("evaluate", server_round, messages, arrays)
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
+        if server_round <= self._done:
+            return self._result.evaluate_metrics_clientapp.get(server_round)
         metrics = self._strategy.aggregate_evaluate(server_round, replies)
         if metrics is not None:
             self._result.evaluate_metrics_clientapp[server_round] = metrics
+        if self._evaluate_fn is None:
+            self._save(server_round)
         return metrics
 
-
-def _kept_evaluation(evaluate_fn: ServerEvaluation, result: Result) -> ServerEvaluation:
-    def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord | None:
+    def evaluate(self, server_round: int, arrays: ArrayRecord) -> MetricRecord | None:
+        """Evaluate at the server, which is the last thing that Flower's loop does in a round."""
+        if self._evaluate_fn is None or (self._done and server_round <= self._done):
+            return self._result.evaluate_metrics_serverapp.get(server_round)
         # A copy, since reading a record may empty it.
-        metrics = evaluate_fn(server_round, _copy(arrays))
+        metrics = self._evaluate_fn(server_round, _copy(arrays))
         if metrics is not None:
-            result.evaluate_metrics_serverapp[server_round] = metrics
+            self._result.evaluate_metrics_serverapp[server_round] = metrics
+        if server_round:
+            self._save(server_round)
         return metrics
 
-    return evaluate
+    def _save(self, server_round: int) -> None:
+        if self._disk is not None:
+            self._disk.save(server_round, self._result)
 
 
 def _copy(arrays: ArrayRecord) -> ArrayRecord:

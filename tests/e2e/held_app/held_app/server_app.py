@@ -18,11 +18,14 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     folder = Path(str(context.run_config["folder"]))
     strategy = FedAvg(fraction_evaluate=0.0, min_train_nodes=3, min_available_nodes=3, node_patience=300.0)
+    checkpoints = str(context.run_config["checkpoint-dir"])
     result = strategy.start(
         grid,
         ArrayRecord([np.zeros(1)]),
         num_rounds=cast("int", context.run_config["num-server-rounds"]),
         timeout=cast("int", context.run_config["timeout"]),
+        checkpoint_dir=checkpoints or None,
+        resume=bool(checkpoints),
     )
     np.save(folder / "model.npy", result.arrays.to_numpy_ndarrays()[0])
     strategy.history.to_jsonl(folder / "history.jsonl")

@@ -1,0 +1,55 @@
+"""FedProx's rule for a mu that nobody has to choose.
+
+Tian Li, Anit Kumar Sahu, Manzil Zaheer, Maziar Sanjabi, Ameet Talwalkar and Virginia Smith. Federated Optimization in
+Heterogeneous Networks. Proceedings of Machine Learning and Systems 2 (MLSys 2020), pages 429 to 450. arXiv 1812.06127,
+section 5.3.2 and appendix C.3.3: mu grows by 0.1 whenever the loss increases, and shrinks by 0.1 whenever it has
+decreased for five rounds in a row.
+
+The paper does not say what a sixth decrease does. Here it is the first of the next five.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+__all__ = ["AdaptiveMu"]
+
+_STEP = 0.1
+_FALLS = 5
+
+
+@dataclass(frozen=True)
+class AdaptiveMu:
+    """A mu, and what the rule remembers of the losses so far: three plain numbers.
+
+    Attributes:
+        mu: For the next round, >= 0.
+        loss: The latest loss; None before the first.
+        falls: How often in a row the loss has fallen since mu last changed, 0 ... 4.
+
+    Example:
+        >>> state = AdaptiveMu(mu=0.0)
+        >>> for loss in [2.0, 2.5, 2.4, 2.3, 2.6]:  # two rises
+        ...     state = state.after(loss)
+        >>> state
+        AdaptiveMu(mu=0.2, loss=2.6, falls=0)
+    """
+
+    mu: float
+    loss: float | None = None
+    falls: int = 0
+
+    def after(self, loss: float) -> AdaptiveMu:
+        """Return the state after a round of this loss, which is finite; equal losses are neither a rise nor a fall."""
+        if self.loss is None or loss == self.loss:
+            return replace(self, loss=loss, falls=0)
+        if loss > self.loss:
+            return AdaptiveMu(_tidy(self.mu + _STEP), loss)
+        if self.falls + 1 < _FALLS:
+            return replace(self, loss=loss, falls=self.falls + 1)
+        return AdaptiveMu(max(0.0, _tidy(self.mu - _STEP)), loss)
+
+
+def _tidy(mu: float) -> float:
+    """Undo the rounding of 0.1, so that as many steps down as up lead back to where mu was, 0 above all."""
+    return round(mu, 12)

@@ -1,0 +1,121 @@
+"""Values as JSON and the arrays that it refers to, so that they can be written to a file and read without pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from numpy.typing import NDArray
+
+from flskew.strategies.history import Failure, Reply, Round
+
+__all__ = ["NotPlainError", "pack", "unpack"]
+
+Arrays: TypeAlias = dict[str, NDArray[Any]]
+"""What a .npz file holds."""
+
+_JSON = "json"
+_RECORDS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "ArrayRecord": ArrayRecord,
+    "ConfigRecord": ConfigRecord,
+    "MetricRecord": MetricRecord,
+    "RecordDict": RecordDict,
+}
+_VALUES = {"Failure": Failure, "Reply": Reply, "Round": Round}
+_SEQUENCES: dict[str, Callable[[list[Any]], Any]] = {"tuple": tuple, "set": set, "frozenset": frozenset}
+
+
+class NotPlainError(TypeError):
+    """A value is of a type that is not written to files."""
+
+
+def pack(values: dict[str, object]) -> Arrays:
+    """Return named values as named arrays, which hold them to the last bit. Arrays among them are not copied.
+
+    Args:
+        values: Each is None, a bool, an int, a float, a string or bytes; a NumPy array or number; a record of Flower's;
+            a reply, a failure or a round; or a list, a tuple, a set or a dict of such values.
+
+    Raises:
+        NotPlainError: It is something else, or holds something else.
+
+    Example:
+        >>> unpack(pack({"rounds": [1, 2], "mean": np.arange(3.0)}))
+        {'rounds': [1, 2], 'mean': array([0., 1., 2.])}
+    """
+    packing = _Packing()
+    text = json.dumps(packing.packed(values))
+    numbered = {str(number): array for number, array in enumerate(packing.arrays)}
+    return {_JSON: np.frombuffer(text.encode(), np.uint8), **numbered}
+
+
+def unpack(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Return what `pack` was given."""
+    values: dict[str, Any] = _unpacked(json.loads(arrays[_JSON].tobytes()), arrays)
+    return values
+
+
+class _Packing:
+    """One value as it becomes JSON, and the arrays that the JSON refers to by their numbers."""
+
+    def __init__(self) -> None:
+        self.arrays: list[NDArray[Any]] = []
+        self._numbers: dict[int, int] = {}
+        self._seen: list[object] = []
+
+    def packed(self, value: object) -> object:
+        if value is None or type(value) in (bool, int, float, str):
+            return value
+        if type(value) is list:
+            return [self.packed(entry) for entry in value]
+        return {type(value).__name__: self._parts(value)}
+
+    def _parts(self, value: object) -> object:
+        name = type(value).__name__
+        if isinstance(value, bytes | np.ndarray | np.generic):
+            return self._number(value)
+        if type(value) is dict or type(value) is _RECORDS.get(name):
+            return [[self.packed(key), self.packed(entry)] for key, entry in value.items()]
+        if type(value) is _SEQUENCES.get(name):
+            return [self.packed(entry) for entry in value]
+        if type(value) is _VALUES.get(name):
+            return [self.packed(entry) for entry in vars(value).values()]
+        if type(value) is Array:
+            return [value.dtype, list(value.shape), value.stype, self._number(value.data)]
+        raise NotPlainError(f"a {name} is not written to files")
+
+    def _number(self, value: bytes | NDArray[Any] | np.generic) -> int:
+        """Return the number of an array; one that is there several times, as the model may be, has one number."""
+        if id(value) not in self._numbers:
+            array = np.frombuffer(value, np.uint8) if isinstance(value, bytes) else np.asarray(value)
+            if array.dtype.hasobject:
+                raise NotPlainError("an array of Python objects is not written to files")
+            self._numbers[id(value)] = len(self.arrays)
+            self.arrays.append(array)
+            self._seen.append(value)  # so that nothing else gets its id
+        return self._numbers[id(value)]
+
+
+def _unpacked(packed: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
+    if isinstance(packed, list):
+        return [_unpacked(entry, arrays) for entry in packed]
+    if not isinstance(packed, dict):
+        return packed
+    ((name, parts),) = packed.items()
+    if name == "dict" or name in _RECORDS:
+        entries = {_unpacked(key, arrays): _unpacked(entry, arrays) for key, entry in parts}
+        return _RECORDS.get(name, dict)(entries)
+    if name in _SEQUENCES:
+        return _SEQUENCES[name](_unpacked(parts, arrays))
+    if name in _VALUES:
+        return _VALUES[name](*_unpacked(parts, arrays))
+    if name == "Array":
+        dtype, shape, stype, number = parts
+        return Array(dtype, tuple(shape), stype, arrays[str(number)].tobytes())
+    array = arrays[str(parts)]
+    if name == "bytes":
+        return array.tobytes()
+    return array if name == "ndarray" else array[()]

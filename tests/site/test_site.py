@@ -1,0 +1,63 @@
+"""The built site in a browser: every page shows, fits a phone and fetches nothing from elsewhere; the search finds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.site
+
+WIDTHS = pytest.mark.parametrize("width", [pytest.param(360, id="phone"), pytest.param(1280, id="desk")])
+# What a page holds that is wider than the window and does not scroll by itself; nothing, if all is well.
+OVERFLOW = "return document.documentElement.scrollWidth - window.innerWidth"
+BROKEN_IMAGES = "return [...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
+FETCHED = "return performance.getEntriesByType('resource').map(e => e.name)"
+RESULT = "[data-md-component=search-result] a"
+
+
+@WIDTHS
+def test_every_page_shows_without_an_error_fits_the_window_and_fetches_nothing_from_elsewhere(
+    browser, built: Path, address: str, width: int
+) -> None:
+    pages = sorted(page.parent.relative_to(built).as_posix() for page in built.rglob("index.html"))
+    assert {".", "tutorial", "which-partitioner", "reference"} <= set(pages)
+    wrong = {}
+    for page in pages:
+        browser.open(f"{address}/{page}/", width)
+        browser.wait("return document.readyState == 'complete'")
+        elsewhere = [fetched for fetched in browser.run(FETCHED) if not fetched.startswith((address, "data:"))]
+        found = [*browser.console(), *elsewhere, *browser.run(BROKEN_IMAGES)]
+        if (overflow := browser.run(OVERFLOW)) > 0:
+            found.append(f"{overflow} pixels too wide")
+        if found:
+            wrong[page] = found
+    assert not wrong
+
+
+@WIDTHS
+def test_the_front_page_shows_its_picture_and_its_code(browser, address: str, width: int) -> None:
+    browser.open(f"{address}/", width)
+    assert browser.run("return document.querySelector('h1').textContent").startswith("flskew")
+    assert browser.wait("return document.querySelector('article img').naturalWidth") > 100
+    assert "LabelExclusionPartitioner" in browser.run("return document.querySelector('article').innerText")
+
+
+@WIDTHS
+def test_the_search_box_finds_a_public_name(browser, address: str, width: int) -> None:
+    name = "flskew.PachinkoPartitioner"
+    browser.open(f"{address}/", width)
+    if width < 600:
+        browser.run("document.querySelector('label[for=__search]').click()")
+        browser.wait("return document.activeElement.matches('[data-md-component=search-query]')")
+    browser.type("[data-md-component=search-query]", name.split(".")[1])
+    browser.wait(f"return [...document.querySelectorAll('{RESULT}')].some(a => a.hash == '#{name}')")
+    assert browser.console() == []
+
+
+def test_a_reference_entry_is_where_its_link_says(browser, address: str) -> None:
+    browser.open(f"{address}/reference/#flskew.DirichletPartitioner", 1280)
+    heading = "document.getElementById('flskew.DirichletPartitioner')"
+    assert "DirichletPartitioner" in browser.run(f"return {heading}.textContent")
+    assert browser.wait(f"const top = {heading}.getBoundingClientRect().top; return top >= 0 && top < 300")
+    assert browser.console() == []

@@ -1,0 +1,462 @@
+"""A run that was stopped goes on and ends as one that never was."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid
+from flwr.serverapp import strategy as flower
+from flwr.serverapp.strategy import Result, Strategy
+from tests.strategies.test_checked import EVERY_STRATEGY
+
+from flskew.bfloat16 import bfloat16_from_float32
+from flskew.client import client_app
+from flskew.parameters import numpy_from_array, record_from_parameters
+from flskew.simulation import LocalGrid
+from flskew.strategies import Checked, Checkpoint, FedAvg, FedProx, History, Round, RoundError
+
+ROUNDS = 4
+NODES = 7
+INITIAL = record_from_parameters(
+    [np.zeros((2, 3), np.float32), np.array([5, -3]), bfloat16_from_float32(np.ones(4))], ["weight", "count", "bias"]
+)
+
+app = ClientApp()
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    """Every reply differs by node, round, model and what the node did before; the last node always fails."""
+    index, server_round = int(context.node_config["partition-id"]), int(message.content["config"]["server-round"])
+    state = context.state.setdefault("mine", MetricRecord({"trained": 0}))
+    state["trained"] += 1
+    if index == NODES - 1:
+        raise OSError("no disk")
+    rng = np.random.default_rng([index, server_round, state["trained"]])
+    arrays = message.content["arrays"]
+    weight = numpy_from_array(arrays["weight"]) * np.float32(0.5) + rng.standard_normal((2, 3), np.float32)
+    count = numpy_from_array(arrays["count"]) + rng.integers(-3, 4, 2)
+    reply = {
+        "arrays": record_from_parameters([weight, count, numpy_from_array(arrays["bias"])], arrays),
+        "metrics": MetricRecord({"num-examples": index + 1, "loss": math.nan if index == 1 else float(weight[0, 0])}),
+        "extra": ConfigRecord({"name": f"node {index}", "key": b"\x00\xff"}),
+    }
+    return Message(RecordDict(reply), reply_to=message)
+
+
+@app.evaluate()
+def evaluate(message: Message, context: Context) -> Message:
+    loss = float(numpy_from_array(message.content["arrays"]["weight"]).sum())
+    return Message(RecordDict({"metrics": MetricRecord({"num-examples": 1, "loss": loss})}), reply_to=message)
+
+
+def evaluate_fn(server_round: int, arrays: ArrayRecord) -> MetricRecord:
+    return MetricRecord({"weight": float(numpy_from_array(arrays["weight"]).sum()), "round": server_round})
+
+
+def fed_avg() -> FedAvg:
+    return FedAvg(fraction_train=0.6, fraction_evaluate=0.5, seed=3)
+
+
+def run(strategy: FedAvg | Checked, folder: Path | None, rounds: int = ROUNDS, **options: Any) -> Result:
+    with LocalGrid(app, NODES) as grid:
+        return strategy.start(grid, INITIAL, rounds, evaluate_fn=evaluate_fn, checkpoint_dir=folder, **options)
+
+
+def told(result: Result, history: History) -> dict[str, object]:
+    """All of a run but its times."""
+    return {
+        "arrays": [(name, array.dtype, array.shape, array.data) for name, array in result.arrays.items()],
+        "metrics": repr(vars(result) | {"arrays": None}),
+        "history": repr([without_times(entry) for entry in history]),
+    }
+
+
+def without_times(entry: Round) -> Round:
+    return replace(entry, seconds=0.0, replies=tuple(replace(reply, seconds=0.0) for reply in entry.replies))
+
+
+class Killed(BaseException):
+    """Not even an `except Exception` survives it."""
+
+
+def killed_at(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, count: int) -> None:
+    """Let the call number `count` of a function, from 1 on, be the last thing that a run does."""
+    calls = iter(range(1, count))
+    original = getattr(owner, name)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if next(calls, None) is None:
+            raise Killed
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, call)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "count"),
+    [
+        *((FedAvg, "aggregate_train", count) for count in range(1, ROUNDS + 1)),
+        *((FedAvg, "aggregate_evaluate", count) for count in range(1, ROUNDS + 1)),
+        *((os, "fsync", count) for count in range(1, 2 * ROUNDS + 1)),
+        *((Path, "replace", count) for count in range(1, 2 * ROUNDS + 1)),
+    ],
+)
+def test_a_run_killed_at_any_point_ends_as_one_that_never_was(
+    owner: object, name: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fed_avg()
+    expected = told(run(whole, None), whole.history)
+    with monkeypatch.context() as patched:
+        killed_at(patched, owner, name, count)
+        with pytest.raises(Killed):
+            run(fed_avg(), tmp_path)
+    strategy = fed_avg()
+    assert told(run(strategy, tmp_path, resume=True), strategy.history) == expected
+    checkpoint = Checkpoint.load(tmp_path)
+    assert told(checkpoint.result, checkpoint.history) == expected
+    assert checkpoint.server_round == ROUNDS
+
+
+def test_a_process_killed_outright_in_a_simulation_goes_on(tmp_path: Path) -> None:
+    program = textwrap.dedent("""
+        import os, signal, sys
+        from flwr.app import Context
+        from flwr.serverapp import Grid, ServerApp
+        from flskew import simulate
+        from tests.strategies import test_checkpoints as here
+
+        folder, last, resume = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "resume"
+        server = ServerApp()
+        evaluated = []
+
+        def evaluate(server_round, arrays):
+            if server_round == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return here.evaluate_fn(server_round, arrays)
+
+        @server.main()
+        def main(grid: Grid, context: Context) -> None:
+            strategy = here.fed_avg()
+            context.state["arrays"] = strategy.start(
+                grid, here.INITIAL, here.ROUNDS, evaluate_fn=evaluate, checkpoint_dir=folder, resume=resume
+            ).arrays
+
+        simulate(server, here.app, here.NODES)
+    """)
+    if not hasattr(signal, "SIGKILL"):
+        pytest.skip("this system has no SIGKILL")
+    for last, resume, ends in ((1, "", -9), (3, "resume", -9), (99, "resume", 0)):
+        done = subprocess.run([sys.executable, "-c", program, str(tmp_path), str(last), resume], capture_output=True)
+        assert done.returncode == ends, done.stderr
+    whole = fed_avg()
+    expected = told(run(whole, None), whole.history)
+    checkpoint = Checkpoint.load(tmp_path)
+    assert told(checkpoint.result, checkpoint.history) == expected
+
+
+@pytest.mark.parametrize("make", EVERY_STRATEGY.values(), ids=EVERY_STRATEGY)
+def test_every_strategy_of_flower_goes_on_with_its_momenta(make: Callable[[], Strategy], tmp_path: Path) -> None:
+    whole = Checked(make())
+    expected = run_plain(whole)
+    run_plain(Checked(make()), rounds=2, checkpoint_dir=tmp_path)
+    strategy = Checked(make())
+    assert run_plain(strategy, checkpoint_dir=tmp_path, resume=True) == expected
+
+
+plain = ClientApp()
+
+
+@plain.train()
+def train_plain(message: Message, context: Context) -> Message:
+    index, server_round = int(context.node_config["partition-id"]), int(message.content["config"]["server-round"])
+    step = np.random.default_rng([index, server_round]).standard_normal(3)
+    arrays = ArrayRecord({"w": Array(message.content["arrays"]["w"].numpy() + step)})
+    metrics = MetricRecord(
+        {"num-examples": index + 1, "loss": float(abs(step[0])), "norm_bit": (index + server_round) % 2}
+    )
+    return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
+
+
+def run_plain(strategy: Checked, rounds: int = ROUNDS, **options: Any) -> bytes:
+    inner: Any = strategy.strategy
+    (inner.strategy if hasattr(inner, "strategy") else inner).fraction_evaluate = 0.0
+    with LocalGrid(plain, NODES) as grid:
+        # They draw the order of their nodes from Python's global generator; averaged it is in the order of the nodes.
+        result = strategy.start(grid, ArrayRecord({"w": Array(np.zeros(3))}), rounds, **options)
+    return result.arrays["w"].data
+
+
+def test_fed_prox_goes_on_and_may_have_another_mu(tmp_path: Path) -> None:
+    run(FedProx(proximal_mu=0.1), tmp_path, rounds=2)
+    strategy = FedProx(proximal_mu=0.7)
+    run(strategy, tmp_path, resume=True)
+    assert strategy.proximal_mu == 0.7
+
+
+def test_an_adaptive_mu_goes_on_from_where_it_was(tmp_path: Path) -> None:
+    gets_worse = ClientApp()
+
+    @gets_worse.train()
+    def _(message: Message, context: Context) -> Message:
+        reply = train_plain(message, context)
+        reply.content["metrics"]["loss"] = float(message.content["config"]["server-round"])
+        return reply
+
+    def start(rounds: int, **options: Any) -> dict[int, float]:
+        strategy = FedProx(fraction_evaluate=0.0, adaptive_mu="train")
+        with LocalGrid(gets_worse, NODES) as grid:
+            strategy.start(grid, ArrayRecord({"w": Array(np.zeros(3))}), rounds, **options)
+        return strategy.mu_by_round
+
+    start(3, checkpoint_dir=tmp_path)
+    assert start(5, checkpoint_dir=tmp_path, resume=True) == start(5) == {1: 0.0, 2: 0.0, 3: 0.1, 4: 0.2, 5: 0.3}
+
+
+def test_what_a_strategy_of_your_own_remembers_is_kept(tmp_path: Path) -> None:
+    @dataclass
+    class Memory:
+        best: float = math.inf
+
+    class Remembers(FedAvg):
+        def __init__(self) -> None:
+            super().__init__(fraction_evaluate=0.0)
+            self.seen: list[int] = []
+            self.memory = Memory()
+            self.momentum: dict[str, np.ndarray[Any, Any]] | None = None
+
+        def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
+            self.seen.append(server_round)
+            self.memory.best = min(self.memory.best, 1 / server_round)
+            self.momentum = {"w": np.full(2, server_round, order="F")}
+            self.late = server_round
+            return super().aggregate_train(server_round, replies)
+
+    run(Remembers(), tmp_path, rounds=2)
+    strategy = Remembers()
+    run(strategy, tmp_path, rounds=2, resume=True)
+    assert (strategy.seen, strategy.memory.best, strategy.late) == ([1, 2], 0.5, 2)
+    assert strategy.momentum is not None
+    assert strategy.momentum["w"].tolist() == [2, 2]
+
+
+def test_what_cannot_be_written_is_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Draws(FedAvg):
+        def __init__(self) -> None:
+            super().__init__(fraction_evaluate=0.0)
+            self.generator = np.random.default_rng(0)
+
+    run(Draws(), tmp_path)
+    lines = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert [line for line in lines if "Checkpoints" in line] == [
+        "Checkpoints leave out 'generator' of Draws: a Generator is not written to files"
+    ]
+
+
+def test_a_finished_run_asks_nobody(tmp_path: Path) -> None:
+    first = fed_avg()
+    expected = told(run(first, tmp_path), first.history)
+
+    def nobody(message: Message, context: Context) -> Message:
+        raise AssertionError
+
+    def unasked(server_round: int, arrays: ArrayRecord) -> MetricRecord:
+        raise AssertionError
+
+    silent = ClientApp()
+    silent.train()(nobody)
+    silent.evaluate()(nobody)
+    strategy = fed_avg()
+    with LocalGrid(silent, NODES) as grid:
+        result = strategy.start(grid, INITIAL, ROUNDS, evaluate_fn=unasked, checkpoint_dir=tmp_path, resume=True)
+    assert told(result, strategy.history) == expected
+    assert strategy.result is result
+
+
+def test_a_run_without_evaluation_and_with_more_rounds_goes_on(tmp_path: Path) -> None:
+    def run_here(rounds: int, **options: Any) -> FedAvg:
+        strategy = FedAvg(fraction_evaluate=0.0)
+        with LocalGrid(app, NODES) as grid:
+            strategy.start(grid, INITIAL, rounds, **options)
+        return strategy
+
+    run_here(2, checkpoint_dir=tmp_path)
+    longer = run_here(5, checkpoint_dir=tmp_path, resume=True)
+    whole = run_here(5)
+    assert told(longer.result, longer.history) == told(whole.result, whole.history)
+
+
+def test_a_run_that_failed_goes_on_once_the_clients_are_mended(tmp_path: Path) -> None:
+    broken = True
+    sometimes = ClientApp()
+
+    @sometimes.train()
+    def _(message: Message, context: Context) -> Message:
+        if broken and message.content["config"]["server-round"] == 3:
+            raise OSError("no disk")
+        return train_plain(message, context)
+
+    strategy = FedAvg(fraction_evaluate=0.0)
+    initial = ArrayRecord({"w": Array(np.zeros(3))})
+    with LocalGrid(sometimes, NODES) as grid:
+        with pytest.raises(RoundError):
+            strategy.start(grid, initial, ROUNDS, checkpoint_dir=tmp_path)
+        broken = False
+        resumed = strategy.start(grid, initial, ROUNDS, checkpoint_dir=tmp_path, resume=True)
+        assert [entry.server_round for entry in strategy.history] == [1, 2, 3, 4]
+        assert not any(entry.failures for entry in strategy.history)
+        assert resumed.arrays["w"].data == strategy.start(grid, initial, ROUNDS).arrays["w"].data
+
+
+def test_the_split_of_the_clients_is_remembered(tmp_path: Path) -> None:
+    split = "first"
+    tells = ClientApp()
+
+    @tells.train()
+    def _(message: Message, context: Context) -> Message:
+        reply = train_plain(message, context)
+        reply.content["flskew"] = ConfigRecord({"assignment": split})
+        return reply
+
+    def start(num_rounds: int, resume: bool) -> None:
+        with LocalGrid(tells, NODES) as grid:
+            FedAvg(fraction_evaluate=0.0).start(
+                grid, ArrayRecord({"w": Array(np.zeros(3))}), num_rounds, checkpoint_dir=tmp_path, resume=resume
+            )
+
+    start(2, resume=False)
+    split = "second"
+    with pytest.raises(RoundError, match=r"2 different splits, first by .*; second by"):
+        start(3, resume=True)
+
+
+def test_clients_that_only_train_are_not_asked_to_evaluate_again(tmp_path: Path) -> None:
+    class OnlyTrains:
+        def fit(self, parameters: Any, config: Any) -> Any:
+            return parameters, 10, {}
+
+    only_trains = client_app(lambda context: OnlyTrains())
+    for rounds in (1, 2):
+        with LocalGrid(only_trains, NODES) as grid:
+            strategy = FedAvg()
+            strategy.start(grid, ArrayRecord([np.zeros(3)]), rounds, checkpoint_dir=tmp_path, resume=True)
+    assert [(entry.server_round, entry.phase) for entry in strategy.history] == [
+        (1, "train"),
+        (1, "evaluate"),
+        (2, "train"),
+    ]
+
+
+def test_an_earlier_run_is_not_overwritten(tmp_path: Path) -> None:
+    run(fed_avg(), tmp_path, rounds=1)
+    with pytest.raises(FileExistsError, match=r"holds an earlier run; pass resume=True .* or name another folder"):
+        run(fed_avg(), tmp_path, rounds=2)
+    assert Checkpoint.load(tmp_path).server_round == 1
+
+
+def test_a_folder_with_nothing_in_it_is_begun(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "first"
+    run(fed_avg(), folder, rounds=1, resume=True)
+    assert Checkpoint.load(folder).server_round == 1
+    assert sorted(path.name for path in folder.iterdir()) == ["checkpoint.npz", "history-00001.npz"]
+
+
+def test_a_run_without_a_folder_cannot_go_on() -> None:
+    with pytest.raises(ValueError, match="resume=True needs the folder to go on from; name it as checkpoint_dir"):
+        run(fed_avg(), None, resume=True)
+
+
+def test_fewer_rounds_than_there_are_is_refused(tmp_path: Path) -> None:
+    run(fed_avg(), tmp_path, rounds=2)
+    with pytest.raises(ValueError, match="has 2 rounds already; num_rounds=1 must be at least as many"):
+        run(fed_avg(), tmp_path, rounds=1, resume=True)
+
+
+def test_another_model_is_refused(tmp_path: Path) -> None:
+    run(fed_avg(), tmp_path, rounds=1)
+    with (
+        LocalGrid(app, NODES) as grid,
+        pytest.raises(ValueError, match=r"another model than initial_arrays: .*'weight'"),
+    ):
+        fed_avg().start(grid, ArrayRecord([np.zeros(2)]), checkpoint_dir=tmp_path, resume=True)
+
+
+def test_another_strategy_is_refused(tmp_path: Path) -> None:
+    clipping = flower.DifferentialPrivacyServerSideAdaptiveClipping(
+        flower.FedAdam(), noise_multiplier=0.0, num_sampled_clients=NODES
+    )
+    run_plain(Checked(clipping), rounds=1, checkpoint_dir=tmp_path)
+    with pytest.raises(ValueError, match=r"no attribute 'strategy\.strategy'; go on with the one that was saved"):
+        run_plain(Checked(flower.FedAvg()), checkpoint_dir=tmp_path, resume=True)
+
+
+def test_another_number_of_nodes_is_refused(tmp_path: Path) -> None:
+    run(fed_avg(), tmp_path, rounds=1)
+    with LocalGrid(app, 3) as grid, pytest.raises(ValueError, match=r"there is no node 100., only 3 from 1000 on"):
+        fed_avg().start(grid, INITIAL, checkpoint_dir=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("name", ["checkpoint.npz", "history-00001.npz"])
+def test_a_damaged_file_is_an_error(name: str, tmp_path: Path) -> None:
+    run(fed_avg(), tmp_path, rounds=2)
+    data = bytearray((tmp_path / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(ValueError, match=f"{name} is not a whole file of a saved checkpoint"):
+        run(fed_avg(), tmp_path, resume=True)
+
+
+def test_a_folder_without_a_checkpoint_cannot_be_loaded(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        Checkpoint.load(tmp_path)
+
+
+def test_a_grid_that_keeps_no_states_does_without(tmp_path: Path) -> None:
+    class Elsewhere(Grid):
+        """Any other grid of Flower's."""
+
+        def __init__(self, grid: LocalGrid) -> None:
+            self.grid = grid
+
+        def set_run(self, run_id: int) -> None: ...
+
+        @property
+        def run(self) -> Any:
+            return self.grid.run
+
+        def create_message(self, *args: Any, **kwargs: Any) -> Message:
+            return self.grid.create_message(*args, **kwargs)
+
+        def get_node_ids(self) -> Iterator[int]:  # type: ignore[override]
+            return iter(self.grid.get_node_ids())
+
+        def push_messages(self, messages: Any) -> Any:
+            return self.grid.push_messages(messages)
+
+        def pull_messages(self, message_ids: Any) -> Any:
+            return self.grid.pull_messages(message_ids)
+
+        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> Any:
+            return self.grid.send_and_receive(messages, timeout=timeout)
+
+    for rounds in (1, 2):
+        with LocalGrid(plain, NODES) as grid:
+            strategy = FedAvg(fraction_evaluate=0.0)
+            strategy.start(
+                Elsewhere(grid), ArrayRecord({"w": Array(np.zeros(3))}), rounds, checkpoint_dir=tmp_path, resume=True
+            )
+    assert [entry.server_round for entry in strategy.history] == [1, 2]

@@ -1,0 +1,95 @@
+"""Values on their way to a file and back."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import hypothesis.extra.numpy as np_strategies
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flskew.strategies.packing import NotPlainError, pack, unpack
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
+KEYS = st.integers() | st.text()
+VALUES = st.recursive(
+    LEAVES,
+    lambda values: (
+        st.lists(values)
+        | st.tuples(values, values)
+        | st.dictionaries(KEYS, values)
+        | st.sets(LEAVES)
+        | st.frozensets(LEAVES)
+    ),
+    max_leaves=12,
+)
+
+
+def through_a_file(value: object) -> Any:
+    file = io.BytesIO()
+    np.savez(file, **pack({"value": value}))  # type: ignore[arg-type]
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as stored:
+        return unpack(dict(stored))["value"]
+
+
+@given(VALUES)
+def test_plain_values_come_back_as_they_were(value: object) -> None:
+    assert shown(through_a_file(value)) == shown(value)
+
+
+def shown(value: object) -> str:
+    """Sets in a fixed order, and NaN equal to itself."""
+    if isinstance(value, set | frozenset):
+        return f"{type(value).__name__} {sorted(map(repr, value))}"
+    if isinstance(value, list | tuple):
+        return f"{type(value).__name__} {[shown(entry) for entry in value]}"
+    if isinstance(value, dict):
+        return f"dict {[(shown(key), shown(entry)) for key, entry in value.items()]}"
+    return repr(value)
+
+
+@given(np_strategies.arrays(np_strategies.scalar_dtypes(), np_strategies.array_shapes(min_dims=0, min_side=0)))
+def test_arrays_come_back_with_dtype_shape_and_every_bit(array: Any) -> None:
+    back, scalar = through_a_file([array, array.dtype.type(3) if array.dtype.kind in "iuf" else 3])
+    assert (back.dtype, back.shape, back.tobytes()) == (array.dtype, array.shape, array.tobytes())
+    assert scalar == 3
+    assert isinstance(scalar, np.generic if array.dtype.kind in "iuf" else int)
+
+
+def test_records_come_back_with_the_bytes_of_arrays_of_any_serialization() -> None:
+    records = RecordDict(
+        {
+            "arrays": ArrayRecord({"a": Array(np.arange(3.0)), "b": Array("float32", (2,), "another", b"raw bytes")}),
+            "metrics": MetricRecord({"loss": 0.5, "counts": [1, 2], "nan": float("nan")}),
+            "config": ConfigRecord({"name": "x", "key": b"\x00", "flags": [True, False], "empty": b""}),
+        }
+    )
+    back = through_a_file(records)
+    assert repr(back) == repr(records)
+    assert [array.data for array in back["arrays"].values()] == [
+        a.data for a in records.array_records["arrays"].values()
+    ]
+
+
+def test_an_array_that_is_there_twice_is_written_once() -> None:
+    array = Array(np.arange(1000.0))
+    assert len(pack({"a": ArrayRecord({"x": array}), "b": ArrayRecord({"y": array})})) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (object(), "a object is not written"),
+        ([{"a": np.random.default_rng(0)}], "a Generator is not written"),
+        (np.array([None]), "an array of Python objects is not written"),
+        (type("Strange", (dict,), {})(), "a Strange is not written"),
+    ],
+)
+def test_anything_else_is_refused_by_its_type(value: object, message: str) -> None:
+    with pytest.raises(NotPlainError, match=message):
+        pack({"value": value})
