@@ -20,11 +20,11 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo test test-all test-oldest e2e lint types docs site-test gallery pages wheel bench reproductions clean
+.PHONY: help demo test test-all test-oldest e2e lint types docs site-test gallery pages wheel wheel-extras bench reproductions clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' \
-	  | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+	  | while IFS='|' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 demo: .venv/installed-demo  ## three hospitals: train, print the table, write the pictures
 	@echo "demo: three hospitals, alone and together"
@@ -71,6 +71,10 @@ gallery: .venv/installed-dev  ## draw the pictures of the site anew, by the code
 wheel: .venv/installed-dev  ## build wheel and sdist, check them, and use the wheel in an empty environment
 	@echo "wheel: build, contents, twine check, install, README"
 	@.venv/bin/python scripts/check_wheel.py
+
+wheel-extras: .venv/installed-dev  ## install the wheel with each extra (or EXTRAS="torch jax") and run its example
+	@echo "wheel-extras: an environment for each of $(or $(EXTRAS),all extras)"
+	@.venv/bin/python scripts/check_extras.py $(EXTRAS)
 
 bench: .venv-all/installed  ## every benchmark, each against its peer in one run
 	@echo "bench: each figure is a ratio within one run"
