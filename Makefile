@@ -20,11 +20,11 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo test test-all test-oldest e2e lint types docs site-test gallery wheel bench clean
+.PHONY: help demo test test-all test-oldest e2e lint types docs site-test gallery pages wheel wheel-extras bench reproductions clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' \
-	  | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+	  | while IFS='|' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 demo: .venv/installed-demo  ## three hospitals: train, print the table, write the pictures
 	@echo "demo: three hospitals, alone and together"
@@ -72,9 +72,23 @@ wheel: .venv/installed-dev  ## build wheel and sdist, check them, and use the wh
 	@echo "wheel: build, contents, twine check, install, README"
 	@.venv/bin/python scripts/check_wheel.py
 
+wheel-extras: .venv/installed-dev  ## install the wheel with each extra (or EXTRAS="torch jax") and run its example
+	@echo "wheel-extras: an environment for each of $(or $(EXTRAS),all extras)"
+	@.venv/bin/python scripts/check_extras.py $(EXTRAS)
+
 bench: .venv-all/installed  ## every benchmark, each against its peer in one run
 	@echo "bench: each figure is a ratio within one run"
-	@for script in benchmarks/*.py; do echo "== $$script"; .venv-all/bin/python "$$script"; done
+	@for script in $(filter-out benchmarks/records.py,$(wildcard benchmarks/*.py)); do \
+	  echo "== $$script"; .venv-all/bin/python "$$script"; done
+
+reproductions: .venv-all/installed  ## published figures on MNIST, for hours; goes on where it stopped (FLSKEW_MNIST)
+	@echo "reproductions: MNIST from $${FLSKEW_MNIST:?set it to the folder of the four MNIST files}"
+	@for script in benchmarks/reproductions/*.py; do echo "== $$script"; .venv-all/bin/python "$$script"; done
+
+pages: .venv/installed-dev  ## make docs/benchmarks.md and docs/reproductions.md of the figures that are kept
+	@echo "pages: from benchmarks/results and benchmarks/reproductions/results"
+	@.venv/bin/python scripts/benchmarks_page.py
+	@.venv/bin/python scripts/reproductions_page.py
 
 clean:  ## remove build outputs and caches; the environments stay
 	@echo "clean: build outputs and caches"

@@ -5,6 +5,7 @@ Run by `make wheel`. Ends with exit code 1 and one line that says what is wrong.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -81,9 +82,7 @@ def check_sdist(sdist: Path) -> None:
 
 def use(wheel: Path, folder: Path) -> None:
     """Install the wheel without extras in an empty environment, import it and run the README's code there."""
-    run([sys.executable, "-m", "venv", str(folder / "venv")], cwd=folder)
-    python = folder / "venv" / "bin" / "python"
-    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    python, pip = pip_of(folder / "venv")
     run([*pip, "install", str(wheel)], cwd=folder)
     run([*pip, "check"], cwd=folder)
     run([str(python), "-I", "-c", FIRST_LINE], cwd=folder)
@@ -92,6 +91,13 @@ def use(wheel: Path, folder: Path) -> None:
     script = folder / "readme.py"
     script.write_text("\n".join(blocks), "utf-8")
     run([str(python), "-I", str(script)], cwd=folder)
+
+
+def pip_of(folder: Path) -> tuple[Path, list[str]]:
+    """Make an environment; return its interpreter, and the beginning of its pip commands."""
+    run([sys.executable, "-m", "venv", str(folder)], cwd=folder.parent)
+    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+    return python, [str(python), "-m", "pip", "--disable-pip-version-check", "--quiet"]
 
 
 def run(command: list[str], *, cwd: Path, quiet: bool = False) -> None:

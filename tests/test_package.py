@@ -185,6 +185,14 @@ def test_a_module_imports_from_no_room_above_its_own(path: Path) -> None:
         assert level(imported) >= own, f"{path.name} ({room}) imports from {imported}, a room above"
 
 
+def test_contributing_draws_the_rooms_in_their_order() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    lines = text.partition("## The rooms")[2].partition("## ")[0].splitlines()
+    cells = [line.split("|")[1] for line in lines if line.startswith("| `")]
+    rooms = [{name.removesuffix(".py").removesuffix("/") for name in re.findall(r"`(\S+)`", cell)} for cell in cells]
+    assert rooms == [{"__init__"}, *ROOMS]
+
+
 def imported_rooms(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module == "flskew":

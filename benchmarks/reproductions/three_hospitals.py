@@ -3,7 +3,9 @@
     python benchmarks/reproductions/three_hospitals.py --data-dir FOLDER    # a quarter of an hour
 
 DeepLearning.AI and Flower: "Intro to Federated Learning", 2024. The example of the same name is what runs here; only
-the seed differs from run to run, and with FedProx the strength of the proximal term.
+the seed differs from run to run, and with FedProx the strength of the proximal term. Its scikit-learn takes the term as
+a step after its own; with PyTorch, in the example `quickstart-pytorch`, the term is part of the gradient, which
+momentum then adds up. Both are tried. Needs the extras sklearn, plot and torch.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import argparse
 import logging
 import os
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +29,7 @@ from three_hospitals import client_app, server_app
 from three_hospitals.task import EXCLUDED
 
 from flskew import simulate
+from flskew.simulation import read_app_config
 
 HERE = Path(__file__).resolve().parent
 SEEDS = (1, 2, 3)
@@ -47,11 +51,25 @@ def averaged(data_dir: str, seed: int) -> dict[str, object]:
     }
 
 
-def held(data_dir: str, seed: int, mu: float) -> dict[str, object]:
-    """Train all by FedProx."""
+def held_by_steps(data_dir: str, seed: int, mu: float) -> list[float]:
+    """Train all by FedProx; return the accuracy before the first round and after each."""
     config = example.run_config(data_dir, {"seed": seed, "proximal-mu": mu})
     context = simulate(server_app.app, client_app.app, num_supernodes=len(EXCLUDED), run_config=config)
-    return {"seed": seed, "mu": mu, "federated": [score.accuracy for score in example.read_scores(context.state)]}
+    return [score.accuracy for score in example.read_scores(context.state)]
+
+
+def held_by_gradients(data_dir: str, seed: int, mu: float) -> list[float]:
+    """Do the same in PyTorch."""
+    folder = HERE.parents[1] / "examples" / "quickstart-pytorch"
+    sys.path.append(str(folder))
+    from pytorchexample import client_app, server_app
+
+    changes = tomllib.loads((folder / "mnist.toml").read_text(encoding="utf-8"))
+    changes |= {"data-dir": str(Path(data_dir).resolve()), "seed": seed, "proximal-mu": mu, "fraction-evaluate": 0.0}
+    config = read_app_config(folder, changes)
+    context = simulate(server_app.app, client_app.app, num_supernodes=len(EXCLUDED), run_config=config)
+    accuracy = context.state.metric_records["accuracy"]
+    return [float(accuracy[f"round-{number}"]) for number in range(len(accuracy))]
 
 
 def main() -> None:
@@ -68,7 +86,10 @@ def main() -> None:
     settings = example.run_config(arguments.data_dir)
     for name in ("data-dir", "results-file", "model-file", "seed", "proximal-mu"):
         del settings[name]
-    content: dict[str, object] = {"about": records.about("flwr", "numpy", "scikit-learn"), "settings": settings}
+    content: dict[str, object] = {
+        "about": records.about("flwr", "numpy", "scikit-learn", "torch"),
+        "settings": settings,
+    }
     content["fedavg"] = averages = []
     content["fedprox"] = proximal = []
     for seed in arguments.seeds:
@@ -76,10 +97,12 @@ def main() -> None:
         print(averages[-1], flush=True)
         records.write(arguments.output, content)
     for mu in arguments.strengths:
-        for seed in arguments.seeds:
-            proximal.append(held(arguments.data_dir, seed, mu))
-            print(proximal[-1], flush=True)
-            records.write(arguments.output, content)
+        for form, held in (("step", held_by_steps), ("gradient", held_by_gradients)):
+            for seed in arguments.seeds:
+                federated = held(arguments.data_dir, seed, mu)
+                proximal.append({"form": form, "mu": mu, "seed": seed, "federated": federated})
+                print(proximal[-1], flush=True)
+                records.write(arguments.output, content)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,209 @@
+"""The pages of figures are made of the JSON that the benchmarks and reproductions wrote, and of nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts"))
+
+import benchmarks_page
+import reproductions_page
+
+ROOT = Path(__file__).resolve().parents[2]
+ABOUT = {"date": "2026-01-02", "machine": "2 cores of a machine", "python": "3.11.0", "flskew": "0.1.0"}
+
+# What each benchmark writes, in its shortest form, and what the page has to say of it.
+INVENTED: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "partitioners": (
+        {
+            "records": [
+                {"scheme": "ShardPartitioner", "rows": 60_000, "partitions": 10, "shuffled": True,
+                 "peer": "flwr-datasets", "ours_s": 0.004, "peer_s": 0.02, "ratio": 5.04},
+                {"scheme": "IidPartitioner", "rows": 60_000, "peer": "flwr-datasets: no such column"},
+                {"scheme": "DirichletPartitioner", "rows": 10**6, "classes": 100, "partitions": 100,
+                 "peer": "Generator.permutation", "ours_s": 0.04, "peer_s": 0.02, "times_the_floor": 2.04,
+                 "ns_per_row": 40.0},
+                {"scheme": "DirichletPartitioner", "rows": 10**8, "peak_gb_above_labels": 1.76},
+            ]
+        },
+        [
+            "| ShardPartitioner, 60,000 rows shuffled, 10 partitions | 4.0 ms | 20 ms | 5.0 times as fast |",
+            "| IidPartitioner, 60,000 rows |  |  | refused by the peer |",
+            "| 1,000,000 rows, 100 classes, all 100 partitions | 40 ms | 20 ms | 2.0 times the permutation |",
+            "| 100,000,000 rows: memory beside the labels | 1.8 GB |  |  |",
+        ],
+    ),
+    "aggregation": (
+        {
+            "records": [
+                {"what": "time", "dtype": "f4", "clients": 10, "ours_s": 0.05, "peer_s": 0.15, "ratio": 3.02,
+                 "ratio_from": 2.61, "ratio_to": 3.13, "same_bytes": True},
+                {"what": "time", "dtype": "i8", "clients": 10, "ours_s": 0.5, "peer_s": 0.25, "ratio": 0.5,
+                 "ratio_from": 0.4, "ratio_to": 0.6, "same_bytes": False},
+                {"what": "time with one NaN over time without", "clients": 10, "ratio": 2.3, "ratio_from": 2,
+                 "ratio_to": 3},
+                {"what": "peak memory", "function": "ours", "clients": 100, "models": 1.07},
+                {"what": "peak memory", "function": "theirs", "clients": 100, "models": 2.01},
+            ]
+        },
+        [
+            "| 10 replies of 10 million float32, same bytes | 50 ms | 150 ms | 3.0 times as fast (2.6 to 3.1) |",
+            "| 10 replies of 10 million int64 | 500 ms | 250 ms | 0.5 times as fast (0.4 to 0.6) |",
+            "| 10 replies, one with a NaN |  |  | 2.3 times a round of good replies |",
+            "| 100 replies: peak memory beside them | 1.07 models |  |  |",
+            "| 100 replies: peak memory beside them |  | 2.01 models |  |",
+        ],
+    ),
+    "parameters": (
+        {
+            "parameters": 1000,
+            "records": [{"what": "read", "ours_ms": 0.3, "flwr_ms": 12.0, "times_as_fast": 40.4,
+                         "lower_quartile": 39.0, "upper_quartile": 41.0}],
+        },
+        ["| read | 300 µs | 12 ms | 40 times as fast (39 to 41) |"],
+    ),
+    "proximal": (
+        {
+            "records": [{"plain_us": 609.0, "term_adds": 0.107, "term_adds_quartiles": [0.096, 0.12],
+                         "autograd_adds": 0.449, "autograd_adds_quartiles": [0.419, 0.47]}]
+        },
+        [
+            "| a step of 609 µs becomes longer by | median | half of the turns |",
+            "| ProximalTerm, attached | +11% | +10% to +12% |",
+            "| as part of the loss | +45% | +42% to +47% |",
+        ],
+    ),
+    "simulation": (
+        {
+            "records": {"simulate_3_clients_3_rounds_s": 0.02, "run_simulation_s": 9.0,
+                        "times_as_fast_as_run_simulation": 450.0, "simulate_1000_clients_10_rounds_s": 12.3,
+                        "ms_per_message": 0.25}
+        },
+        [
+            "| 3 clients, 3 rounds of training and evaluation | 20 ms | 9.0 s | 450 times as fast |",
+            "| a message to a client, and its reply | 250 µs |  |  |",
+        ],
+    ),
+    "skew": (
+        {
+            "time": {"one_pass_s": 0.004, "measures_s": 0.08, "ratio": 20.0},
+            "memory": {"copies_of_the_counts": 0.09},
+        },
+        ["| time | 80 ms | 4.0 ms | 20 times the sum |", "| memory beside the counts | 0.09 copies of them |  |  |"],
+    ),
+    "import_time": (
+        {
+            "records": [{"numpy_ms": 80.0, "flskew_ms": 40.0, "ratio": 0.5, "lower_quartile": 0.45,
+                         "upper_quartile": 0.55}]
+        },
+        ["| a fresh interpreter | 40 ms | 80 ms | 0.50 (0.45 to 0.55) |"],
+    ),
+}  # fmt: skip
+
+
+def test_the_page_of_reproductions_is_what_the_kept_figures_make() -> None:
+    kept = reproductions_page.page(reproductions_page.RESULTS, reproductions_page.STRAGGLERS)
+    assert (ROOT / "docs" / "reproductions.md").read_text("utf-8") == kept, "run make pages"
+
+
+def test_the_page_of_benchmarks_is_what_the_kept_figures_make() -> None:
+    kept = benchmarks_page.page(benchmarks_page.RESULTS)
+    assert (ROOT / "docs" / "benchmarks.md").read_text("utf-8") == kept, "run make pages"
+
+
+def test_every_benchmark_has_a_section_and_every_section_a_benchmark() -> None:
+    scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} - {"records"}
+    assert set(benchmarks_page.SECTIONS) == scripts == set(INVENTED)
+
+
+@pytest.mark.parametrize("name", INVENTED)
+def test_the_page_has_the_figures_of_a_benchmark_with_its_day_and_machine(name: str, tmp_path: Path) -> None:
+    content, expected = INVENTED[name]
+    (tmp_path / f"{name}.json").write_text(json.dumps({"about": ABOUT, **content}))
+    lines = benchmarks_page.page(tmp_path).splitlines()
+    for line in expected:
+        assert line in lines
+    assert "2026-01-02, 2 cores of a machine; python 3.11.0, flskew 0.1.0." in lines
+    assert lines.count(benchmarks_page.MISSING) == len(INVENTED) - 1
+
+
+def test_a_simulation_without_ray_has_no_ratio(tmp_path: Path) -> None:
+    records = {"simulate_3_clients_3_rounds_s": 0.02, "simulate_1000_clients_10_rounds_s": 1.0, "ms_per_message": 0.5}
+    (tmp_path / "simulation.json").write_text(json.dumps({"about": ABOUT, "records": records}))
+    assert "| 20 ms | not installed |  |" in benchmarks_page.page(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("page", "script"),
+    [
+        (page, script)
+        for page in sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+        for script in re.findall(r"benchmarks/[\w/]+\.py", page.read_text("utf-8"))
+    ],
+    ids=lambda value: value.name if isinstance(value, Path) else value,
+)
+def test_a_benchmark_that_a_page_names_is_there(page: Path, script: str) -> None:
+    assert (ROOT / script).is_file(), f"{page.name} names {script}"
+
+
+def run(split: str, strategy: str, accuracy: list[float]) -> dict[str, Any]:
+    return {"split": split, "strategy": strategy, "rounds": len(accuracy) - 1, "accuracy": accuracy}
+
+
+def niid_page(folder: Path, *runs: dict[str, Any]) -> str:
+    content = {"about": ABOUT, "settings": {"seed": 7}, "runs": runs}
+    (folder / "niid_bench.json").write_text(json.dumps(content))
+    return reproductions_page.page(folder, folder / "no stragglers")
+
+
+def test_the_page_says_how_many_of_the_published_rounds_are_done(tmp_path: Path) -> None:
+    text = niid_page(tmp_path, run("IID", "FedAvg", [0.1, 0.9, 0.95]), run("Dirichlet 0.5", "FedAvg", [0.1, 0.9]))
+    assert "Only 1 to 2 of the 50 rounds are done" in text
+    text = niid_page(tmp_path, run("IID", "FedAvg", [0.1] * 51))
+    assert "All 50 rounds are done." in text
+
+
+def test_the_best_round_is_compared_with_the_published_one(tmp_path: Path) -> None:
+    # Published: 99.1 IID; 98.9 Dirichlet, FedAvg; 96.9 2 classes, FedProx.
+    lines = niid_page(
+        tmp_path,
+        run("IID", "FedAvg", [0.1, 0.9, 0.986, 0.97]),
+        run("Dirichlet 0.5", "FedAvg", [0.1, 0.982]),
+        run("2 classes a client", "FedProx", [0.1, 0.98]),
+    ).splitlines()
+    assert "| IID, FedAvg | 99.1 | 98.6 | 2 of 3 | equal |" in lines  # 0.5 apart
+    assert "| Dirichlet 0.5, FedAvg | 98.9 | 98.2 | 1 of 1 | 0.7 lower |" in lines
+    assert "| 2 classes a client, FedProx | 96.9 | 98.0 | 1 of 1 | 1.1 higher |" in lines
+
+
+def test_three_hospitals_are_compared_seed_by_seed(tmp_path: Path) -> None:
+    averages = [
+        {"seed": 1, "alone": [0.66, 0.69, 0.68], "alone_on_missing": [0, 0, 0], "federated": [0.1, 0.85, 0.95, 0.96]},
+        {"seed": 2, "alone": [0.65, 0.69, 0.69], "alone_on_missing": [0, 0, 0], "federated": [0.1, 0.87, 0.95, 0.94]},
+    ]
+    proximal = [{"form": "gradient", "mu": 0.01, "seed": 1, "federated": [0.1, 0.8, 0.9, 0.95]}]
+    content = {"about": ABOUT, "fedavg": averages, "fedprox": proximal}
+    (tmp_path / "three_hospitals.json").write_text(json.dumps(content))
+    lines = reproductions_page.page(tmp_path, tmp_path / "no stragglers").splitlines()
+    assert "| hospital 1 alone | 65.7 | 65.7 | 66.0 / 65.0 | equal |" in lines  # 65.5, and 65.7 published
+    assert "| together, round 3 | 96.1 / 95.9 | 96.3 | 96.0 / 94.0 | 1.0 lower |" in lines  # 95.0, and 96.0 published
+    assert "| together, round 3, FedProx with mu = 0.01 in the gradient |  | 95.0 | 95.0 | equal |" in lines
+
+
+def test_stragglers_are_the_mean_of_the_last_ten_rounds(tmp_path: Path) -> None:
+    file = tmp_path / "stragglers.json"
+    runs = [
+        {"method": method, "stragglers": fraction, "seed": seed, "accuracy": [0.1, *[0.8 + seed / 100] * 10]}
+        for method in reproductions_page.STRAGGLER_METHODS
+        for fraction in (0.0, 0.5, 0.9)
+        for seed in (1, 3)
+    ]
+    file.write_text(json.dumps({"config": {"num-server-rounds": 10}, "versions": {"flskew": "0.1.0"}, "runs": runs}))
+    lines = reproductions_page.page(tmp_path, file).splitlines()
+    assert "| FedProx, mu = 0, 90% stragglers | 80 | 82.0 | 81.0 to 83.0 | 2.0 higher |" in lines
