@@ -9,7 +9,7 @@ import random
 import subprocess
 import tomllib
 from collections import Counter
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +174,27 @@ def test_the_same_clients_straggle_after_the_same_epochs_under_every_strategy(mo
     done.clear()
     APP.run(50, **SHORT, seed=2)
     assert {(key[1:], epochs) for key, epochs in done} != {(key[1:], epochs) for key, epochs in seen[0]}
+
+
+def test_a_straggler_says_how_far_it_came_and_weighs_as_much_as_its_images() -> None:
+    for fraction in (0.0, 1.0):
+        client = APP.client(3, 50, stragglers=fraction)
+        _, num_examples, metrics = client.fit(task.initial_parameters(64), {"server-round": 7, "local-epochs": 10})
+        assert num_examples == len(task.assign("", 50, 2, 1)[3])
+        assert metrics == {"local-epochs": task.epochs_done(10, fraction, (1, 7, 3))}
+
+
+def test_the_order_of_images_is_drawn_by_seed_round_and_client() -> None:
+    images, labels = np.eye(40, dtype=np.float32), np.arange(40) % 10
+
+    def after(key: task.Key) -> list[float]:
+        parameters = task.initial_parameters(40)
+        task.train(parameters, images, labels, ProximalTerm(0.0, parameters), APP.config(), 1, key)
+        return parameters[1].tolist()
+
+    orders = [after(key) for key in ((1, 2, 3), (9, 2, 3), (1, 9, 3), (1, 2, 9))]
+    assert all(one != other for one, other in combinations(orders, 2))
+    assert after((1, 2, 3)) == orders[0]
 
 
 def test_every_client_has_two_neighbouring_digits_and_its_minimum_of_each() -> None:

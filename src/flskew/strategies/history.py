@@ -123,6 +123,36 @@ class History(list[Round]):
         1     1001    False           NaN
     """
 
+    def metric(self, key: str, phase: Phase = "evaluate") -> dict[int, list[float]]:
+        """Return the numbers that the clients reported under `key`, by round: what `flskew.skew.plot_accuracy` draws.
+
+        Args:
+            key: The name of a metric; replies without it are left out.
+            phase: "train" or "evaluate".
+
+        Returns:
+            A list for each round in which a reply with this metric counted, in the order of the nodes.
+
+        Raises:
+            LookupError: No reply has it; the error names those that there are.
+            TypeError: It is a list of numbers.
+
+        Example:
+            >>> from flskew import History, Reply, Round
+            >>> replies = [Reply(1000 + node, 20.0, {"accuracy": 0.5 + node / 10}, 1.5) for node in range(2)]
+            >>> History([Round(1, "evaluate", tuple(replies), (), 2.0)]).metric("accuracy")
+            {1: [0.5, 0.6]}
+        """
+        entries = [entry for entry in self if entry.phase == phase]
+        by_round = {
+            entry.server_round: [_number(key, reply.metrics[key]) for reply in entry.replies if key in reply.metrics]
+            for entry in entries
+        }
+        if not any(by_round.values()):
+            keys = sorted({name for entry in entries for reply in entry.replies for name in reply.metrics})
+            raise LookupError(f"no {phase} reply that counted has the metric {key!r}; there are {keys}")
+        return {server_round: numbers for server_round, numbers in by_round.items() if numbers}
+
     def to_frame(self) -> pd.DataFrame:
         """Return one row for each node that was asked, in each half of each round.
 
@@ -179,6 +209,12 @@ class History(list[Round]):
                     "reason": node.reason if isinstance(node, Failure) else None,
                 }
                 yield row, reply.metrics if reply else {}
+
+
+def _number(key: str, value: MetricValue) -> float:
+    if isinstance(value, list):
+        raise TypeError(f"metric {key!r} is a list of {len(value)} numbers; take it from reply.metrics, or to_frame")
+    return value
 
 
 def _strict(value: object) -> object:
