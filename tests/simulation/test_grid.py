@@ -6,7 +6,8 @@ import gc
 import io
 import threading
 import time
-from collections.abc import Callable, Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
 
+from flskew.client import client_app
+from flskew.parameters import Parameters
 from flskew.simulation import LocalGrid
 from flskew.simulation.identity import Identity, _read, new_run
 
@@ -517,3 +520,36 @@ def test_anything_but_a_terminal_shows_nothing(grid: LocalGrid, monkeypatch: pyt
     monkeypatch.setattr("sys.stderr", stream)
     grid.send_and_receive(messages(grid))
     assert stream.getvalue() == ""
+
+
+class Large:
+    """Holds its model and one temporary of the same size while it works."""
+
+    def fit(self, parameters: Parameters, config: Mapping[str, object]) -> tuple[Parameters, int, dict[str, float]]:
+        own = [array + 1 for array in parameters]
+        return own, 10, {"sum": float((own[0] * 2).sum())}
+
+    def evaluate(self, parameters: Parameters, config: Mapping[str, object]) -> tuple[float, int, dict[str, float]]:
+        own = [array + 1 for array in parameters]
+        return float((own[0] * 2).sum()), 10, {}
+
+
+@pytest.mark.parametrize("max_workers", [1, 2])
+def test_its_memory_is_that_of_the_clients_at_work_and_of_the_replies(max_workers: int) -> None:
+    model = ArrayRecord([np.zeros(2**17)])  # 1 MiB
+    peaks: dict[tuple[str, int], float] = {}
+    for nodes in (4, 40):
+        with LocalGrid(client_app(lambda context: Large()), nodes, max_workers=max_workers) as grid:
+            for message_type in ("train", "evaluate"):
+                content = RecordDict({"arrays": model, "config": ConfigRecord()})
+                messages = [Message(content, node_id, message_type) for node_id in grid.get_node_ids()]
+                tracemalloc.start()
+                replies = grid.send_and_receive(messages)
+                peaks[message_type, nodes] = tracemalloc.get_traced_memory()[1] / 2**20
+                tracemalloc.stop()
+                assert len(replies) == nodes
+    # Parameters of its own, a model, a temporary, and a reply on its way: four for each that works at a time.
+    at_work = 4.5 * max_workers
+    assert peaks["evaluate", 40] < at_work
+    assert peaks["train", 40] < 40 + at_work
+    assert peaks["train", 4] < 4 + at_work

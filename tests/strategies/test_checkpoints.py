@@ -161,7 +161,8 @@ def test_a_process_killed_outright_in_a_simulation_goes_on(tmp_path: Path) -> No
     if not hasattr(signal, "SIGKILL"):
         pytest.skip("this system has no SIGKILL")
     for last, resume, ends in ((1, "", -9), (3, "resume", -9), (99, "resume", 0)):
-        done = subprocess.run([sys.executable, "-c", program, str(tmp_path), str(last), resume], capture_output=True)
+        command = [sys.executable, "-c", program, str(tmp_path), str(last), resume]
+        done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True)
         assert done.returncode == ends, done.stderr
     whole = fed_avg()
     expected = told(run(whole, None), whole.history)

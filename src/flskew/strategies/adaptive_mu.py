@@ -2,8 +2,8 @@
 
 Tian Li, Anit Kumar Sahu, Manzil Zaheer, Maziar Sanjabi, Ameet Talwalkar and Virginia Smith. Federated Optimization in
 Heterogeneous Networks. Proceedings of Machine Learning and Systems 2 (MLSys 2020), pages 429 to 450. arXiv 1812.06127,
-section 5.3.2 and appendix C.3.3: mu grows by 0.1 whenever the loss increases, and shrinks by 0.1 whenever it has
-decreased for five rounds in a row.
+section 5.3.2, figure 3 and appendix C.3.3: mu grows by 0.1 whenever the loss increases, and shrinks by 0.1 whenever it
+has decreased for five rounds in a row.
 
 The paper does not say what a sixth decrease does. Here it is the first of the next five.
 """

@@ -4,8 +4,9 @@ Tian Li, Anit Kumar Sahu, Manzil Zaheer, Maziar Sanjabi, Ameet Talwalkar and Vir
 Heterogeneous Networks. Proceedings of Machine Learning and Systems 2 (MLSys 2020), pages 429 to 450. arXiv 1812.06127.
 The server's part is FedAvg and the sending of mu; the term itself is added by the clients.
 
-Unlike the paper, which samples clients in proportion to their numbers of examples and averages them equally, we sample
-them equally and average in proportion to their numbers of examples, because that is FedAvg's rule and Flower's.
+Unlike the paper's algorithm 2, which samples clients in proportion to their numbers of examples and averages them
+equally, we sample them equally and average in proportion to their numbers of examples, because that is FedAvg's rule
+and Flower's, and what the paper's own experiments do (section 5.1).
 """
 
 from __future__ import annotations

@@ -1,0 +1,45 @@
+"""The picture: accuracy by round, a panel for each fraction of stragglers, a line for each method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import PercentFormatter
+
+from fedprox_stragglers.experiment import FRACTIONS, METHODS, Results
+
+# They read as well in grey: what differs, differs in lightness and in the dashes.
+LOOKS = (("#c8761e", "--"), ("#7fa8cc", "-"), ("#0a3a66", "-"))
+
+
+def picture(results: Results) -> Figure:
+    """Draw the accuracy of every method: a line through the means over the seeds."""
+    figure = Figure(figsize=(9.6, 3.5), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.06))
+    panels = figure.subplots(1, len(FRACTIONS), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, fraction in zip(panels, FRACTIONS, strict=True):
+        for method, (color, dashes) in zip(METHODS, LOOKS, strict=True):
+            mean = results.accuracies(method, fraction).mean(axis=0)
+            rounds = range(len(mean))
+            # Without stragglers the first two coincide: the dashed line is on top, and shows the other in its gaps.
+            above = 3 if dashes == "--" else 2
+            axes.plot(rounds, mean, color=color, linestyle=dashes, linewidth=1.6, zorder=above, label=method)
+        axes.set_title(f"{fraction:.0%} stragglers", loc="left", fontsize=11, fontweight="bold")
+        axes.set_xlabel("round")
+        axes.set_xlim(0, rounds[-1])
+        axes.set_ylim(0, 1)
+        axes.grid(axis="y", color="#e0e0e0", linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("accuracy on the test set")
+    panels[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(METHODS), frameon=False)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write the picture as PNG, into a folder that is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Without matplotlib's version in it, the file depends on what is drawn alone.
+    figure.savefig(path, format="png", dpi=120, facecolor="white", metadata={"Software": None})
