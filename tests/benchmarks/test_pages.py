@@ -90,6 +90,18 @@ INVENTED: dict[str, tuple[dict[str, Any], list[str]]] = {
             "| a message to a client, and its reply | 250 µs |  |  |",
         ],
     ),
+    "engines": (
+        {
+            "records": [
+                {"engine": "simulate, in one process", "round_s": 0.5, "start_s": -0.01},
+                {"engine": "Ray", "round_s": 2.25, "start_s": 12.0},
+            ]
+        },
+        [
+            "| simulate, in one process | 500 ms | 0 µs | 1.0 times the first |",
+            "| Ray | 2.2 s | 12 s | 4.5 times the first |",
+        ],
+    ),
     "skew": (
         {
             "time": {"one_pass_s": 0.004, "measures_s": 0.08, "ratio": 20.0},
