@@ -97,9 +97,9 @@ STRAGGLER_TEXT = """
 
 T. Li, A. K. Sahu, M. Zaheer, M. Sanjabi, A. Talwalkar, V. Smith: "Federated Optimization in Heterogeneous Networks",
 MLSys 2020, arXiv 1812.06127; the published figures are read off the plots of Flower's reproduction of it. A thousand
-clients of two digits each, ten in a round, {rounds} rounds, logistic regression; in each round,
-0, 50 or 90 % of the clients run out of time. Ours is the mean of the last ten rounds over {seeds} seeds; [Stragglers](stragglers.md) says where the
-figures differ, and why. The example `fedprox-stragglers` is what runs:
+clients of two digits each, ten in a round, {rounds} rounds, logistic regression; in each round, 0, 50 or 90 % of the
+clients run out of time. Ours is the mean of the last ten rounds over {seeds} seeds; [Stragglers](stragglers.md) says
+where the figures differ, and why. The example `fedprox-stragglers` is what runs:
 
 ```bash
 python examples/fedprox-stragglers/stragglers.py --data-dir FOLDER
