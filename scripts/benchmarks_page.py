@@ -128,7 +128,7 @@ def simulation(content: dict[str, Any]) -> Rows:
     return ("clients that do nothing", "simulate", "run_simulation on Ray", "ratio"), rows
 
 
-def engines(content: dict[str, Any]) -> Rows:
+def deployment(content: dict[str, Any]) -> Rows:
     """Return the time of a round on each engine."""
     fastest = content["records"][0]["round_s"]
     rows = [
@@ -201,13 +201,13 @@ SECTIONS = {
         """,
         simulation,
     ),
-    "engines": (
-        "Engines",
+    "deployment": (
+        "Flower's engines",
         """
         A round of the three hospitals, training and evaluation, on scikit-learn's digits: in this process, on Flower's
         Ray simulation, and on a SuperLink with three SuperNodes on this machine.
         """,
-        engines,
+        deployment,
     ),
     "skew": ("Measures of skew", "All measures of one split, against a single pass over its counts.", skew),
     "import_time": (

@@ -90,7 +90,7 @@ INVENTED: dict[str, tuple[dict[str, Any], list[str]]] = {
             "| a message to a client, and its reply | 250 µs |  |  |",
         ],
     ),
-    "engines": (
+    "deployment": (
         {
             "records": [
                 {"engine": "simulate, in one process", "round_s": 0.5, "start_s": -0.01},

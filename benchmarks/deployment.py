@@ -1,6 +1,6 @@
 """A round of the three hospitals on each of Flower's engines, against `simulate` in this process.
 
-    python benchmarks/engines.py   # some minutes; needs the extras sklearn and simulation, and flwr 1.40
+    python benchmarks/deployment.py   # some minutes; needs the extras sklearn and simulation, and flwr 1.40
 
 The example `three-hospitals`, on scikit-learn's digits, with one round and with three: what three take longer, halved,
 is a round, and the rest is the start and the end. Writes a JSON file into --output.
@@ -75,7 +75,7 @@ def main() -> None:
     for engine, (run, repeats) in engines.items():
         records.append({"engine": engine, **measure(run, repeats)})
         print(f"{engine}: {records[-1]['round_s']:.2f} s a round", flush=True)
-    write(arguments.output / "engines.json", {"about": about("flwr", "ray", "scikit-learn"), "records": records})
+    write(arguments.output / "deployment.json", {"about": about("flwr", "ray", "scikit-learn"), "records": records})
 
 
 if __name__ == "__main__":
