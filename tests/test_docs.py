@@ -19,6 +19,7 @@ import sysconfig
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from sybil import Example, Sybil
@@ -41,6 +42,10 @@ NEEDS = {
     "examples/quickstart-pytorch/README.md": [pytest.mark.torch],
     "examples/quickstart-tensorflow/README.md": [pytest.mark.tensorflow],
 }
+# What mkdocs does not read, or reads as part of another page.
+ELSEWHERE = [page for page in [*PAGES, ROOT / "CHANGELOG.md"] if page.relative_to(ROOT).parts[0] != "docs"]
+BLOCK = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)]*)\)|<(https?:[^>]*)>")
 FENCE = re.compile(r"^ *```(\w+)", re.MULTILINE)
 
 
@@ -141,3 +146,25 @@ def test_every_code_block_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch
 def test_the_readme_has_code_to_run() -> None:
     """The wheel check runs the same blocks where only the wheel is installed."""
     assert "python" in FENCE.findall((ROOT / "README.md").read_text("utf-8"))
+
+
+def links(page: Path) -> set[str]:
+    prose = BLOCK.sub("", page.read_text("utf-8"))
+    return {found[1] or found[2] for found in LINK.finditer(prose)}
+
+
+@pytest.mark.parametrize("link", sorted({link for page in {*PAGES, *ELSEWHERE} for link in links(page) if ":" in link}))
+def test_a_link_to_elsewhere_is_well_formed(link: str) -> None:
+    """Whether anybody answers there is not asked: the tests need no network. `pytest -v` lists the links."""
+    parts = urlsplit(link)
+    assert parts.scheme == "https"
+    assert re.fullmatch(r"([a-z0-9-]+\.)+[a-z]{2,}", parts.netloc)
+    assert re.fullmatch(r"[\w./~%+-]*", parts.path)
+    assert not link.endswith((".", ",", ";"))
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.relative_to(ROOT).as_posix()) for page in ELSEWHERE])
+def test_a_link_within_the_repository_leads_to_a_file(page: Path) -> None:
+    """On the pages that mkdocs does not look at; for the others `make docs` does it."""
+    within = {link for link in links(page) if ":" not in link}
+    assert {link for link in within if not (page.parent / link.split("#")[0]).exists()} == set()

@@ -57,6 +57,7 @@ def test_the_search_box_finds_a_public_name(browser, address: str, width: int) -
 
 def test_a_reference_entry_is_where_its_link_says(browser, address: str) -> None:
     browser.open(f"{address}/reference/#flskew.DirichletPartitioner", 1280)
+    assert browser.run("return document.querySelectorAll('article blockquote').length") == 0, "an example, not as code"
     heading = "document.getElementById('flskew.DirichletPartitioner')"
     assert "DirichletPartitioner" in browser.run(f"return {heading}.textContent")
     assert browser.wait(f"const top = {heading}.getBoundingClientRect().top; return top >= 0 && top < 300")
