@@ -128,6 +128,19 @@ def simulation(content: dict[str, Any]) -> Rows:
     return ("clients that do nothing", "simulate", "run_simulation on Ray", "ratio"), rows
 
 
+def deployment(content: dict[str, Any]) -> Rows:
+    """Return the time of a round on each engine."""
+    fastest = content["records"][0]["round_s"]
+    rows = [
+        (
+            record["engine"], seconds(record["round_s"]), seconds(max(record["start_s"], 0)),
+            f"{number(record['round_s'] / fastest)} times the first",
+        )
+        for record in content["records"]
+    ]  # fmt: skip
+    return ("", "a round", "start and end", "ratio of rounds"), rows
+
+
 def skew(content: dict[str, Any]) -> Rows:
     """Return the time and the memory of the measures."""
     time, memory = content["time"], content["memory"]["copies_of_the_counts"]
@@ -187,6 +200,14 @@ SECTIONS = {
         Whole runs in this process, against Flower's `run_simulation`, the start of Ray included, as everybody pays it.
         """,
         simulation,
+    ),
+    "deployment": (
+        "Flower's engines",
+        """
+        A round of the three hospitals, training and evaluation, on scikit-learn's digits: in this process, on Flower's
+        Ray simulation, and on a SuperLink with three SuperNodes on this machine.
+        """,
+        deployment,
     ),
     "skew": ("Measures of skew", "All measures of one split, against a single pass over its counts.", skew),
     "import_time": (

@@ -90,6 +90,18 @@ INVENTED: dict[str, tuple[dict[str, Any], list[str]]] = {
             "| a message to a client, and its reply | 250 µs |  |  |",
         ],
     ),
+    "deployment": (
+        {
+            "records": [
+                {"engine": "simulate, in one process", "round_s": 0.5, "start_s": -0.01},
+                {"engine": "Ray", "round_s": 2.25, "start_s": 12.0},
+            ]
+        },
+        [
+            "| simulate, in one process | 500 ms | 0 µs | 1.0 times the first |",
+            "| Ray | 2.2 s | 12 s | 4.5 times the first |",
+        ],
+    ),
     "skew": (
         {
             "time": {"one_pass_s": 0.004, "measures_s": 0.08, "ratio": 20.0},
@@ -167,6 +179,13 @@ def test_the_page_says_how_many_of_the_published_rounds_are_done(tmp_path: Path)
     assert "Only 1 to 2 of the 50 rounds are done" in text
     text = niid_page(tmp_path, run("IID", "FedAvg", [0.1] * 51))
     assert "All 50 rounds are done." in text
+    assert "| 1 of 50 | 89.0 lower |" in niid_page(tmp_path, run("IID", "FedAvg", [0.1, *[0.101] * 50]))
+
+
+def test_a_run_that_has_not_begun_is_not_on_the_page(tmp_path: Path) -> None:
+    text = niid_page(tmp_path, run("IID", "FedAvg", [0.1, 0.9]), {**run("Dirichlet 0.5", "FedAvg", []), "rounds": 0})
+    assert "Dirichlet 0.5, FedAvg" not in text
+    assert "Only 1 of the 50 rounds" in text
 
 
 def test_the_best_round_is_compared_with_the_published_one(tmp_path: Path) -> None:
@@ -178,7 +197,7 @@ def test_the_best_round_is_compared_with_the_published_one(tmp_path: Path) -> No
         run("2 classes a client", "FedProx", [0.1, 0.98]),
     ).splitlines()
     assert "| IID, FedAvg | 99.1 | 98.6 | 2 of 3 | equal |" in lines  # 0.5 apart
-    assert "| Dirichlet 0.5, FedAvg | 98.9 | 98.2 | 1 of 1 | 0.7 lower |" in lines
+    assert "| Dirichlet 0.5, FedAvg | 98.9 | 98.2 | 1 of 1 | 0.7 lower so far |" in lines
     assert "| 2 classes a client, FedProx | 96.9 | 98.0 | 1 of 1 | 1.1 higher |" in lines
 
 

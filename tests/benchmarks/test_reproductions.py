@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,25 +32,39 @@ def small_mnist(tmp_path: Path) -> Path:
 
 @pytest.mark.torch
 def test_a_benchmark_that_is_stopped_goes_on_to_the_same_figures(python: str, small_mnist: Path) -> None:
-    def bench(name: str, *rounds: int) -> dict[str, object]:
-        output = small_mnist / f"{name}.json"
+    def bench(name: str, *rounds: int) -> list[str]:
         script = ROOT / "benchmarks" / "reproductions" / "niid_bench.py"
-        options = ["--data-dir", small_mnist, "--output", output, "--work", small_mnist / name]
+        options = ["--data-dir", small_mnist, "--output", small_mnist / f"{name}.json", "--work", small_mnist / name]
         command = [python, script, *options, "--rounds", *map(str, rounds)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-        subprocess.run(command, check=True, capture_output=True, env=environment)
-        found: dict[str, object] = json.loads(output.read_text())
+        return subprocess.run(command, check=True, capture_output=True, env=environment, text=True).stdout.splitlines()
+
+    def runs(name: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads((small_mnist / f"{name}.json").read_text())["runs"]
         return found
 
-    at_once = bench("at-once", 2)
+    bench("at-once", 2)
     bench("stopped", 1)
-    stopped = bench("stopped", 2)
-    assert stopped["runs"] == at_once["runs"]
-    runs = {(run["split"], run["strategy"]): run for run in at_once["runs"]}  # type: ignore[attr-defined]
-    assert len(runs) == 7
-    for run in runs.values():
+    rest = bench("stopped", 1, 2)
+    assert len(rest) == 7
+    assert all("round 2: " in line for line in rest)
+    assert runs("stopped") == runs("at-once")
+    for run in runs("at-once"):
         assert run["rounds"] == 2
         assert len(run["accuracy"]) == 3
     for name in ("fedavg-2-classes-a-client.npz", "fedprox-dirichlet-0.5.npz"):
         with np.load(small_mnist / "at-once" / name) as one, np.load(small_mnist / "stopped" / name) as other:
             assert all(np.array_equal(one[key], other[key]) for key in one.files)
+
+
+@pytest.mark.torch
+def test_a_benchmark_does_not_go_on_from_a_state_of_other_settings(python: str, small_mnist: Path) -> None:
+    script = ROOT / "benchmarks" / "reproductions" / "niid_bench.py"
+    state = small_mnist / "fedavg-iid.npz"
+    np.savez(state, settings=np.array("others"), accuracy=np.array([0.5]), **{"parameters-0": np.zeros(3)})
+    command = [python, script, "--data-dir", small_mnist, "--output", small_mnist / "x.json", "--work", small_mnist]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    found = subprocess.run(command, check=False, capture_output=True, env=environment, text=True)
+    assert found.returncode == 1
+    assert "fedavg-iid.npz is of other settings: others; move it away" in found.stderr
+    assert not (small_mnist / "x.json").exists()

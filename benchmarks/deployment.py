@@ -1,0 +1,82 @@
+"""A round of the three hospitals on each of Flower's engines, against `simulate` in this process.
+
+    python benchmarks/deployment.py   # some minutes; needs the extras sklearn and simulation, and flwr 1.40
+
+The example `three-hospitals`, on scikit-learn's digits, with one round and with three: what three take longer, halved,
+is a round, and the rest is the start and the end. Writes a JSON file into --output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from records import RESULTS, about, write
+
+from flskew import simulate
+from flskew.simulation import read_app_config
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+APP = EXAMPLES / "three-hospitals"
+REPEATS = 3
+
+
+def in_this_process(rounds: int) -> None:
+    """Run the app by function calls."""
+    from three_hospitals import client_app, server_app
+
+    simulate(server_app.app, client_app.app, 3, run_config=read_app_config(APP, {"num-server-rounds": rounds}))
+
+
+def on_flower(rounds: int, *, ray: bool) -> None:
+    """Run the app on a SuperLink of its own, from its start to its end."""
+    from deploy import deploy
+
+    with tempfile.TemporaryDirectory(prefix="flower-") as folder:
+        status = deploy(APP, Path(folder), 3, f"num-server-rounds={rounds}", simulation=ray)
+    if status != "finished:completed":
+        sys.exit(f"the run on {'Ray' if ray else 'SuperNodes'} ended with {status}")
+
+
+def seconds(action: Callable[[], None]) -> float:
+    """Wall-clock time of one call."""
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def measure(run: Callable[[int], None], repeats: int) -> dict[str, float]:
+    """Time runs of one round and of three, in turn; the medians."""
+    pairs = [(seconds(lambda: run(1)), seconds(lambda: run(3))) for _ in range(repeats)]
+    a_round = statistics.median((three - one) / 2 for one, three in pairs)
+    return {"round_s": a_round, "start_s": statistics.median(one for one, _ in pairs) - a_round}
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    logging.getLogger("flwr").setLevel(logging.ERROR)
+    sys.path += [str(APP), str(EXAMPLES / "deployment")]
+    in_this_process(1)  # what is imported and read once is not a round's
+    engines: dict[str, tuple[Callable[[int], None], int]] = {
+        "simulate, in one process": (in_this_process, REPEATS),
+        "Ray": (lambda rounds: on_flower(rounds, ray=True), REPEATS),
+        "SuperLink and SuperNodes, on loopback": (lambda rounds: on_flower(rounds, ray=False), 1),
+    }
+    records = []
+    for engine, (run, repeats) in engines.items():
+        records.append({"engine": engine, **measure(run, repeats)})
+        print(f"{engine}: {records[-1]['round_s']:.2f} s a round", flush=True)
+    write(arguments.output / "deployment.json", {"about": about("flwr", "ray", "scikit-learn"), "records": records})
+
+
+if __name__ == "__main__":
+    main()
