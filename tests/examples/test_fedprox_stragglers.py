@@ -321,6 +321,8 @@ def test_results_survive_their_file_and_have_a_range_where_there_are_seeds(tmp_p
     results.save(tmp_path / "new" / "results.json")
     assert Results.load(tmp_path / "new" / "results.json") == results
     assert results.accuracies(PROX, 0.9).shape == (2, 2)
+    first, second = results.accuracies(PROX, 0.9)
+    assert first[1] != second[1]
     # Its only rounds, before and after the first, make its figure.
     figures = results.figures(PROX, 0.9)
     assert figures.tolist() == pytest.approx(results.accuracies(PROX, 0.9).mean(axis=1).tolist())
