@@ -228,6 +228,61 @@ def test_an_adaptive_mu_goes_on_from_where_it_was(tmp_path: Path) -> None:
     assert start(5, checkpoint_dir=tmp_path, resume=True) == start(5) == {1: 0.0, 2: 0.0, 3: 0.1, 4: 0.2, 5: 0.3}
 
 
+class Breaks(BaseException):
+    """Ends a run."""
+
+
+@pytest.mark.parametrize("last", range(1, 12))
+def test_the_very_object_that_was_stopped_goes_on_as_a_new_one_would(last: int, tmp_path: Path) -> None:
+    losses = [5.0, 4.0, 4.5, 4.4, 4.3, 4.2, 4.1, 4.0, 3.9, 3.8, 4.0]
+    rises_and_falls = ClientApp()
+
+    class Remembers(FedProx):
+        """Flower's own strategies keep their momenta like this: nothing at first, then an array."""
+
+        def __init__(self) -> None:
+            super().__init__(fraction_evaluate=0.0, adaptive_mu="train")
+            self.momentum: np.ndarray[Any, Any] | None = None
+            self.best = math.inf
+
+        def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
+            arrays, metrics = super().aggregate_train(server_round, replies)
+            self.momentum = np.ones(1) if self.momentum is None else self.momentum * 0.9 + server_round
+            self.best = min(self.best, losses[server_round - 1])
+            if server_round == last:
+                raise Breaks
+            return arrays, metrics
+
+        def told(self) -> tuple[object, ...]:
+            momentum = None if self.momentum is None else self.momentum.tolist()
+            return self.mu_by_round, self._mu, momentum, self.best, self.result.arrays["w"].data
+
+    @rises_and_falls.train()
+    def _(message: Message, context: Context) -> Message:
+        reply = train_plain(message, context)
+        reply.content["metrics"]["loss"] = losses[message.content["config"]["server-round"] - 1]
+        return reply
+
+    def start(strategy: Remembers, **options: Any) -> tuple[object, ...]:
+        with LocalGrid(rises_and_falls, NODES) as grid:
+            strategy.start(grid, ArrayRecord({"w": Array(np.zeros(3))}), len(losses), **options)
+        return strategy.told()
+
+    strategy = Remembers()
+    with pytest.raises(Breaks):
+        start(strategy, checkpoint_dir=tmp_path)
+    last = 0
+    assert start(strategy, checkpoint_dir=tmp_path, resume=True) == start(Remembers())
+
+
+def test_a_setting_that_is_changed_after_a_run_stays_changed(tmp_path: Path) -> None:
+    strategy = FedProx(proximal_mu=0.1)
+    run(strategy, tmp_path, rounds=2)
+    strategy.proximal_mu = 0.7
+    run(strategy, tmp_path, resume=True)
+    assert strategy.proximal_mu == 0.7
+
+
 def test_what_a_strategy_of_your_own_remembers_is_kept(tmp_path: Path) -> None:
     @dataclass
     class Memory:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 from flwr.app import RecordDict
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import Result, Strategy
+from flwr.serverapp.strategy import Result
 
 from flskew import archive
 from flskew.strategies.checks import BadReplyError, check_arrays
@@ -94,14 +94,16 @@ class RunOnDisk:
 
     Args:
         checkpoint_dir: The folder; it is made if it is not there.
-        strategy: As it is before the run.
-        ledger: Its books.
+        state: That of the strategy, from before the run.
+        ledger: The strategy's books.
         grid: Where its nodes are.
     """
 
-    def __init__(self, checkpoint_dir: str | os.PathLike[str], strategy: Strategy, ledger: Ledger, grid: Grid) -> None:
+    def __init__(
+        self, checkpoint_dir: str | os.PathLike[str], state: StrategyState, ledger: Ledger, grid: Grid
+    ) -> None:
         self._folder = Path(checkpoint_dir)
-        self._strategy = StrategyState(strategy)
+        self._state = state
         self._ledger = ledger
         self._grid = grid
 
@@ -133,7 +135,7 @@ class RunOnDisk:
             check_arrays(checkpoint.result.arrays, like=result.arrays)
         except BadReplyError as error:
             raise ValueError(f"{where} has another model than initial_arrays: {error}; name another folder") from error
-        self._strategy.restore(checkpoint.state["strategy"])
+        self._state.restore(checkpoint.state["strategy"])
         self._ledger.remember(checkpoint.history, checkpoint.state["ledger"])
         if isinstance(self._grid, KeepsStates):
             self._grid.restore_node_states(checkpoint.state["nodes"])
@@ -146,7 +148,7 @@ class RunOnDisk:
         of_round = [entry for entry in self._ledger.history if entry.server_round == server_round]
         archive.write(_round_file(self._folder, server_round), _KIND, _VERSION, pack({"rounds": of_round}))
         state = {
-            "strategy": self._strategy.gather(),
+            "strategy": self._state.gather(),
             "ledger": self._ledger.remembered(),
             "nodes": self._grid.node_states() if isinstance(self._grid, KeepsStates) else {},
         }

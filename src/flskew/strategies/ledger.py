@@ -16,6 +16,7 @@ from flskew.strategies.errors import RoundError
 from flskew.strategies.history import History, Phase, Round
 from flskew.strategies.judgement import Judgement, Sent, judge
 from flskew.strategies.reasons import grouped, named
+from flskew.strategies.state import StrategyState
 
 __all__ = ["Ledger", "round_error"]
 
@@ -43,6 +44,7 @@ class Ledger:
             "train": _checks.integer("min_replies", min_replies, minimum=0),
             "evaluate": _checks.integer("min_evaluate_replies", min_evaluate_replies, minimum=0),
         }
+        self.state: StrategyState | None = None
         self.open()
 
     def summary(self) -> None:

@@ -16,6 +16,7 @@ from flskew.strategies import arguments
 from flskew.strategies.checkpoints import RunOnDisk
 from flskew.strategies.errors import RoundError
 from flskew.strategies.ledger import Ledger
+from flskew.strategies.state import StrategyState
 
 __all__ = ["ServerEvaluation", "run_rounds"]
 
@@ -47,13 +48,16 @@ def run_rounds(
     rounds = _checks.integer("num_rounds", num_rounds, minimum=0)
     seconds = arguments.seconds("timeout", timeout)
     result.arrays = _copy(arrays)
+    if resume and checkpoint_dir is None:
+        raise ValueError("resume=True needs the folder to go on from; name it as checkpoint_dir")
+    if resume and ledger.state is not None:
+        ledger.state.rewind()  # the run that is to go on may have been one of this very object
     ledger.open()
+    ledger.state = StrategyState(strategy)
     disk, done = None, 0
     if checkpoint_dir is not None:
-        disk = RunOnDisk(checkpoint_dir, strategy, ledger, grid)
+        disk = RunOnDisk(checkpoint_dir, ledger.state, ledger, grid)
         done = disk.begin(result, rounds, resume)
-    elif resume:
-        raise ValueError("resume=True needs the folder to go on from; name it as checkpoint_dir")
     # Flower's loop writes the name of the class into the log.
     keeping = type(type(strategy).__name__, (_Keeping,), {})(strategy, ledger, result, evaluate_fn, disk, done)
     configs = [ConfigRecord({**(config or {})}) for config in (train_config, evaluate_config)]
@@ -63,6 +67,7 @@ def run_rounds(
         error.result = result
         raise
     finally:
+        ledger.state.end()
         for line in ledger.history.dropped():
             _logger.warning("In all, %s", line)
 

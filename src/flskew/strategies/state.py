@@ -30,6 +30,7 @@ class StrategyState:
     def __init__(self, strategy: Strategy) -> None:
         self._strategy = strategy
         self._settings = {name: value for name, value in self._attributes() if _is_setting(value)}
+        self._at_the_end: dict[str, object] = {}
         self._left_out: set[str] = set()
 
     def gather(self) -> dict[str, object]:
@@ -48,10 +49,32 @@ class StrategyState:
             ValueError: It is that of a strategy which holds other objects.
         """
         owners = dict(self._owners())
-        for name, value in state.items():
+        for name in state:
+            if name.rpartition(".")[0] not in owners:
+                raise ValueError(
+                    f"the strategy has no attribute {name.rpartition('.')[0]!r}; go on with the one that was saved"
+                )
+        self._put(state)
+
+    def end(self) -> None:
+        """Note what the run has left behind, whatever has ended it."""
+        self._at_the_end = dict(self._attributes())
+
+    def rewind(self) -> None:
+        """Put back what had the look of a setting before the run, where the run has changed it and nobody since."""
+        now = dict(self._attributes())
+        self._put(
+            {
+                name: value
+                for name, value in self._settings.items()
+                if name in now and now[name] is not value and now[name] is self._at_the_end.get(name)
+            }
+        )
+
+    def _put(self, values: Mapping[str, object]) -> None:
+        owners = dict(self._owners())
+        for name, value in values.items():
             prefix, _, attribute = name.rpartition(".")
-            if prefix not in owners:
-                raise ValueError(f"the strategy has no attribute {prefix!r}; go on with the one that was saved")
             object.__setattr__(owners[prefix], attribute, value)
 
     def _owners(self) -> Iterator[tuple[str, object]]:
