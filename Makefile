@@ -65,7 +65,7 @@ site-test: .venv/installed-docs .venv/installed-dev  ## open every page in Chrom
 	@FLSKEW_TEST_ALL=1 .venv/bin/python -m pytest -m site tests/site
 
 gallery: .venv/installed-dev  ## draw the pictures of the site anew, by the code of their pages
-	@echo "gallery: the code of docs/pictures.md and docs/which-partitioner.md"
+	@echo "gallery: the code of docs/pictures.md, docs/tutorial.md and docs/which-partitioner.md"
 	@.venv/bin/python scripts/gallery.py
 
 wheel: .venv/installed-dev  ## build wheel and sdist, check them, and use the wheel in an empty environment

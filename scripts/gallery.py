@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-PAGES = ["pictures.md", "which-partitioner.md"]
+PAGES = ["pictures.md", "tutorial.md", "which-partitioner.md"]
 BLOCK_OR_IMAGE = re.compile(r"^```python\n(?P<code>.*?)^```|^!\[[^\]]*\]\((?P<image>[^)]+)\)", re.MULTILINE | re.DOTALL)
 
 

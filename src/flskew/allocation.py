@@ -40,7 +40,7 @@ def apportion(shares: Shares, totals: Sizes, offsets: NDArray[np.float64]) -> Co
     Raises:
         ValueError: A share is negative or not finite, or a class's shares do not sum to 1.
 
-    Example:
+    Examples:
         >>> apportion(np.array([[0.5, 0.25, 0.25]]), np.array([10]), np.array([0.3]))
         array([[5, 2, 3]])
     """

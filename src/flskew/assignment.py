@@ -34,7 +34,7 @@ T = TypeVar("T")
 class PartitionIdError(KeyError, IndexError):
     """A partition id that no partition has; caught as a KeyError and as an IndexError alike.
 
-    Example:
+    Examples:
         >>> from flskew import Assignment
         >>> try:
         ...     Assignment.from_partitions([[0, 2], [1]])[5]
@@ -63,7 +63,7 @@ class Assignment:
         offsets: (num_partitions + 1,) int64: partition i is `rows[offsets[i]:offsets[i + 1]]`; read-only.
         unassigned: int64 rows that nobody holds, rising; empty unless the scheme was asked to drop rows; read-only.
 
-    Example:
+    Examples:
         >>> from flskew import LabelExclusionPartitioner
         >>> assignment = LabelExclusionPartitioner([{1}, {2}]).assign([0, 1, 2, 0, 1, 2])
         >>> assignment.sizes
@@ -106,7 +106,7 @@ class Assignment:
                 of labels.
             TypeError: A row is not an integer.
 
-        Example:
+        Examples:
             >>> Assignment.from_partitions([[4, 0], [2]], labels=["a", "b", "a", "b", "b"]).unassigned
             array([1, 3])
         """
@@ -135,7 +135,7 @@ class Assignment:
         Raises:
             ValueError: The partitioner is bound already, there is no such column, or partitions overlap.
 
-        Example:
+        Examples:
             >>> from datasets import Dataset
             >>> from flwr_datasets.partitioner import LinearPartitioner
             >>> dataset = Dataset.from_dict({"label": [0, 1, 0, 1, 0, 1]})
@@ -240,7 +240,7 @@ class Assignment:
         Raises:
             ValueError: A label is unknown here, or this assignment was made without labels.
 
-        Example:
+        Examples:
             >>> from flskew import LabelExclusionPartitioner
             >>> train = LabelExclusionPartitioner([{1}, {2}]).assign([0, 1, 2, 0, 1, 2])
             >>> train.match([1, 1, 2]).label_counts
@@ -272,7 +272,7 @@ class Assignment:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the assignment to one `.npz` file, without pickle, under exactly this path.
 
-        Example:
+        Examples:
             >>> import tempfile, pathlib
             >>> path = pathlib.Path(tempfile.mkdtemp()) / "split.npz"
             >>> assignment = Assignment.from_partitions([[0, 2], [1]])

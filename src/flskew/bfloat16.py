@@ -24,7 +24,7 @@ BFLOAT16_NAME = "bfloat16"
 def is_bfloat16(dtype: np.dtype[Any]) -> bool:
     """Return whether a dtype is `BFLOAT16` or the one of ml_dtypes, which JAX and TensorFlow bring with them.
 
-    Example:
+    Examples:
         >>> is_bfloat16(BFLOAT16), is_bfloat16(np.dtype(np.float16))
         (True, False)
     """
@@ -42,7 +42,7 @@ def float32_from_bfloat16(array: NDArray[Any]) -> NDArray[np.float32]:
     Args:
         array: `BFLOAT16` or ml_dtypes' bfloat16, of any shape and order.
 
-    Example:
+    Examples:
         >>> float32_from_bfloat16(bfloat16_from_float32(np.array([1.5, -2.0])))
         array([ 1.5, -2. ], dtype=float32)
     """
@@ -58,7 +58,7 @@ def bfloat16_from_float32(array: NDArray[np.floating[Any]]) -> NDArray[np.void]:
         array: float32, or what float32 holds exactly; of any shape and order. What lies beyond the largest bfloat16,
             3.39e38, becomes infinite; NaN stays NaN.
 
-    Example:
+    Examples:
         >>> float32_from_bfloat16(bfloat16_from_float32(np.array([1.001, 1.004])))  # neighbours: 1 and 1.0078125
         array([1.       , 1.0078125], dtype=float32)
     """

@@ -36,7 +36,7 @@ def read_labels(
         TypeError: Labels of another type, nested, mixed, or no sequence at all.
         ValueError: A label is missing (None, NaN), or there are no rows.
 
-    Example:
+    Examples:
         >>> read_labels(["b", "a", "b"]).codes
         array([1, 0, 1], dtype=uint8)
     """

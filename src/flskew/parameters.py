@@ -57,7 +57,7 @@ def numpy_from_array(array: Array, name: str = "array") -> NDArray[Any]:
         ParametersError: Another serialization, Python objects (they would have to be unpickled), another void type
             than bfloat16, or bytes that disagree with the dtype and shape `array` claims.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from flwr.app import Array
         >>> numpy_from_array(Array(np.arange(3.0)))
@@ -99,7 +99,7 @@ def array_from_numpy(array: NDArray[Any] | np.generic, name: str = "array") -> A
     Raises:
         ParametersError: `array` is not a NumPy array, or holds Python objects, structured rows or a mask.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> array_from_numpy(np.zeros((2, 3), np.float32)).shape
         (2, 3)
@@ -128,7 +128,7 @@ class Draft:
     Raises:
         ParametersError: `like` holds Python objects or structured rows.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> draft = Draft(np.zeros(3, np.float32))
         >>> draft.numbers[...] = 7
@@ -180,7 +180,7 @@ def record_from_parameters(parameters: Iterable[NDArray[Any]], names: Iterable[s
     Raises:
         ParametersError: The names are not distinct or not as many as the arrays, or an array cannot be sent.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> list(record_from_parameters([np.zeros(2), np.ones(3)], ["weight", "bias"]))
         ['weight', 'bias']
@@ -197,7 +197,7 @@ def record_from_parameters(parameters: Iterable[NDArray[Any]], names: Iterable[s
 def all_finite(array: NDArray[Any]) -> bool:
     """Return whether an array holds neither NaN nor infinity; integers, booleans and text always do not.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> all_finite(np.array([1.0, np.nan]))
         False

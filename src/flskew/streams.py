@@ -24,7 +24,7 @@ class Streams:
     Args:
         seed: Any integer.
 
-    Example:
+    Examples:
         >>> streams = Streams(42)
         >>> first = streams("shares", 7).random()
         >>> other = streams("shares", 8).random()

@@ -34,7 +34,7 @@ class Assigns(Protocol):
 class LawError(AssertionError):
     """A partitioner breaks one of the laws; the message says which, and how.
 
-    Example:
+    Examples:
         >>> from flskew import IidPartitioner
         >>> from flskew.testing import LawError, check_partitioner
         >>> class Fickle:
@@ -84,7 +84,7 @@ def check_partitioner(
     Raises:
         LawError: A law is broken; an AssertionError, so a test fails on it.
 
-    Example:
+    Examples:
         >>> from flskew import DirichletPartitioner
         >>> from flskew.testing import check_partitioner
         >>> check_partitioner(DirichletPartitioner(3, "label", 0.5), [row % 4 for row in range(90)])

@@ -47,7 +47,7 @@ def weighted_mean(
         NotFiniteError: The mean is not finite: one of the models holds NaN or infinity.
         ValueError: There is no model, a weight is not positive, or their sum not finite.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> weighted_mean([[np.array([0.0, 4.0])], [np.array([8.0, 4.0])]], weights=[3, 1])
         [array([2., 4.])]

@@ -9,7 +9,7 @@ import random
 import subprocess
 import tomllib
 from collections import Counter
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +176,27 @@ def test_the_same_clients_straggle_after_the_same_epochs_under_every_strategy(mo
     assert {(key[1:], epochs) for key, epochs in done} != {(key[1:], epochs) for key, epochs in seen[0]}
 
 
+def test_a_straggler_says_how_far_it_came_and_weighs_as_much_as_its_images() -> None:
+    for fraction in (0.0, 1.0):
+        client = APP.client(3, 50, stragglers=fraction)
+        _, num_examples, metrics = client.fit(task.initial_parameters(64), {"server-round": 7, "local-epochs": 10})
+        assert num_examples == len(task.assign("", 50, 2, 1)[3])
+        assert metrics == {"local-epochs": task.epochs_done(10, fraction, (1, 7, 3))}
+
+
+def test_the_order_of_images_is_drawn_by_seed_round_and_client() -> None:
+    images, labels = np.eye(40, dtype=np.float32), np.arange(40) % 10
+
+    def after(key: task.Key) -> list[float]:
+        parameters = task.initial_parameters(40)
+        task.train(parameters, images, labels, ProximalTerm(0.0, parameters), APP.config(), 1, key)
+        return parameters[1].tolist()
+
+    orders = [after(key) for key in ((1, 2, 3), (9, 2, 3), (1, 9, 3), (1, 2, 9))]
+    assert all(one != other for one, other in combinations(orders, 2))
+    assert after((1, 2, 3)) == orders[0]
+
+
 def test_every_client_has_two_neighbouring_digits_and_its_minimum_of_each() -> None:
     assignment = task.assign("", 50, 2, 1)
     assert len(assignment.unassigned) == 0
@@ -300,6 +321,8 @@ def test_results_survive_their_file_and_have_a_range_where_there_are_seeds(tmp_p
     results.save(tmp_path / "new" / "results.json")
     assert Results.load(tmp_path / "new" / "results.json") == results
     assert results.accuracies(PROX, 0.9).shape == (2, 2)
+    first, second = results.accuracies(PROX, 0.9)
+    assert first[1] != second[1]
     # Its only rounds, before and after the first, make its figure.
     figures = results.figures(PROX, 0.9)
     assert figures.tolist() == pytest.approx(results.accuracies(PROX, 0.9).mean(axis=1).tolist())

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from flskew import skew
 from flskew.strategies import Failure, History, Reply, Round
 
 HISTORY = History(
@@ -79,6 +80,38 @@ def test_lines_of_json_are_strict_json(tmp_path: Path) -> None:
 
     lines = [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
     assert lines[1]["metrics"] == {"num-examples": 4, "loss": None, "by-class": [0.25, None]}
+
+
+def test_a_metric_by_round_has_the_numbers_of_the_replies_that_have_it() -> None:
+    later = Round(3, "train", (Reply(1000, 20.0, {"loss": 2}, 1.0), Reply(1003, 20.0, {}, 1.0)), (), 1.0)
+    empty = Round(2, "train", (), (Failure(1000, "late"),), 1.0)
+    history = History([*HISTORY, empty, later])
+    losses = history.metric("loss", "train")
+    assert list(losses) == [1, 3]
+    assert losses[1][0] == 0.5
+    assert math.isnan(losses[1][1])
+    assert losses[3] == [2]
+    assert history.metric("reason") == {1: [3]}
+
+
+def test_a_metric_that_nobody_has_is_an_error_that_names_those_there_are() -> None:
+    with pytest.raises(LookupError, match=r"'loss'; there are \['num-examples', 'reason'\]"):
+        HISTORY.metric("loss")
+    with pytest.raises(LookupError, match=r"no train reply that counted has the metric 'loss'; there are \[\]"):
+        History().metric("loss", "train")
+
+
+def test_a_metric_of_lists_has_no_number_for_a_client() -> None:
+    with pytest.raises(TypeError, match="metric 'by-class' is a list of 2 numbers; take it from"):
+        HISTORY.metric("by-class", "train")
+
+
+def test_the_picture_of_accuracies_takes_a_metric_of_a_history_as_it_is() -> None:
+    replies = tuple(Reply(1000 + node, 1.0, {"accuracy": node / 10}, 1.0) for node in range(3))
+    history = History([Round(number, "evaluate", replies, (), 1.0) for number in (1, 2)])
+    _, axes = skew.plot_accuracy(history.metric("accuracy"))
+    (median,) = axes.lines
+    assert median.get_xydata().tolist() == [[1, 0.1], [2, 0.1]]
 
 
 def test_who_was_dropped_is_counted_by_node_and_phase() -> None:

@@ -79,7 +79,7 @@ def initial_parameters(num_pixels: int) -> Parameters:
 def epochs_done(asked: int, stragglers: float, key: Key) -> int:
     """Return through how many of its epochs a client gets: of a straggler, 1 to all but one, each equally likely."""
     straggling, epochs = np.random.default_rng((*key, 0)).random(2)
-    return 1 + int(epochs * (asked - 1)) if straggling < stragglers and asked > 1 else asked
+    return 1 + int(epochs * (asked - 1)) if straggling < stragglers else asked
 
 
 def train(

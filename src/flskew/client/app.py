@@ -58,7 +58,7 @@ def client_app(client_fn: ClientFn, *, mods: Sequence[Mod] | None = None) -> Cli
     Raises:
         TypeError: `client_fn` cannot be called with the context alone, or is of Flower's old form, client_fn(cid).
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> class Mean:
         ...     def fit(self, parameters, config):

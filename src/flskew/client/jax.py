@@ -29,7 +29,7 @@ def get_parameters(tree: PyTree) -> Parameters:
 
     bfloat16 and float8 go as float32, which holds them exactly; `set_parameters` turns them back.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from flskew.client.jax import get_parameters
         >>> get_parameters({"w": jnp.ones(2), "b": jnp.zeros(())})
@@ -48,7 +48,7 @@ def set_parameters(tree: PyTree, parameters: Sequence[NDArray[Any]]) -> PyTree:
     Raises:
         ParametersError: Too many or too few, or one has another shape or a dtype that does not fit; it names the leaf.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, numpy as np
         >>> from flskew.client.jax import set_parameters
         >>> set_parameters({"w": jnp.ones(2), "b": jnp.zeros(())}, [np.array(3.0), np.array([1.0, 2.0])])
@@ -92,7 +92,7 @@ class ProximalTerm(BaseProximalTerm[PyTree]):
         TypeError: mu is not a real number.
         ValueError: mu is negative or not finite.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from flskew.client.jax import ProximalTerm
         >>> term = ProximalTerm(mu=0.5, anchor={"w": jnp.zeros(2)})
@@ -153,7 +153,7 @@ class ProximalTerm(BaseProximalTerm[PyTree]):
         The anchor travels in the optimizer's state, from `init` on, so a compiled step takes it from there. `update`
         needs the parameters as its third argument.
 
-        Example:
+        Examples:
             >>> import jax.numpy as jnp, optax
             >>> from flskew.client.jax import ProximalTerm
             >>> w = {"w": jnp.array([2.0])}

@@ -29,7 +29,7 @@ def get_parameters(model: keras.Model) -> Parameters:
     Raises:
         ValueError: The model has no weights yet.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from flskew.client.keras import get_parameters
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
@@ -50,7 +50,7 @@ def set_parameters(model: keras.Model, parameters: Sequence[NDArray[Any]]) -> No
         ParametersError: Too many or too few, or one has another shape or a dtype that does not fit, named.
         ValueError: The model has no weights yet.
 
-    Example:
+    Examples:
         >>> import keras, numpy as np
         >>> from flskew.client.keras import set_parameters
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
@@ -82,7 +82,7 @@ class ProximalTerm(BaseProximalTerm[keras.Model]):
         TypeError: mu is not a real number.
         ValueError: mu is negative or not finite, or the model has no weights yet.
 
-    Example:
+    Examples:
         >>> import keras, numpy as np
         >>> from flskew.client.keras import ProximalTerm
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones")])

@@ -45,7 +45,7 @@ def metric_value(name: str, value: object) -> MetricValue:
     Raises:
         ClientError: Anything else, such as text, None, a dictionary, a complex number, or an integer beyond 64 bits.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> metric_value("accuracy", np.float32(0.5)), metric_value("converged", True)
         (0.5, 1)

@@ -19,7 +19,7 @@ def partition(context: Context) -> tuple[int, int]:
         LookupError: One of the two is not set; the message shows the option of `flower-supernode` that sets them.
         ValueError: The id is not one of 0 ... num_partitions - 1.
 
-    Example:
+    Examples:
         >>> from flwr.app import Context, RecordDict
         >>> node_config = {"partition-id": 1, "num-partitions": 3}
         >>> partition(Context(run_id=1, node_id=2, node_config=node_config, state=RecordDict(), run_config={}))
@@ -41,7 +41,7 @@ def partition_id(context: Context) -> int:
         LookupError: It is not set; the message shows the option of `flower-supernode` that sets it.
         ValueError: It is negative, or not below num-partitions where that is set.
 
-    Example:
+    Examples:
         >>> from flwr.app import Context, RecordDict
         >>> node_config = {"partition-id": 1}
         >>> partition_id(Context(run_id=1, node_id=2, node_config=node_config, state=RecordDict(), run_config={}))

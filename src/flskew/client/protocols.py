@@ -35,7 +35,7 @@ class ClientError(ValueError):
 
     Flower's engines turn it into an error reply, so it is the strategies that report it.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from flwr.app import ArrayRecord
         >>> from flskew import FedAvg, LocalGrid, RoundError, client_app

@@ -50,7 +50,7 @@ class BaseProximalTerm(Generic[Anchor]):
             TypeError: mu is not a real number.
             ValueError: Both spellings are there and differ, or mu is negative or not finite.
 
-        Example:
+        Examples:
             >>> from flskew import ProximalTerm
             >>> ProximalTerm.from_config({"proximal-mu": 0.1}, []).mu
             0.1
@@ -85,7 +85,7 @@ class ProximalTerm(BaseProximalTerm[Sequence[NDArray[Any]]]):
         TypeError: mu is not a real number.
         ValueError: mu is negative or not finite.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> weights = [np.array([1.0, 2.0])]
         >>> term = ProximalTerm(mu=0.5, anchor=weights)

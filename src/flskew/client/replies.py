@@ -57,7 +57,7 @@ class DoesNotEvaluateError(ClientError):
 def does_not_evaluate(reply: Message) -> bool:
     """Return whether a reply says that its client only trains: no failure, and no use in asking again.
 
-    Example:
+    Examples:
         >>> from flwr.app import Error, Message, RecordDict
         >>> from flskew import LocalGrid, client_app
         >>> class OnlyFits:

@@ -50,7 +50,7 @@ def prepare(
         TypeError: The model has no weights that `get_parameters` knows.
         ValueError: A classifier without two classes, a regressor with some, or averaged weights.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from sklearn.linear_model import SGDClassifier
         >>> from flskew.client.sklearn import prepare
@@ -86,7 +86,7 @@ def get_parameters(model: BaseEstimator) -> Parameters:
         TypeError: The model has no such weights, or has them only after `prepare` or a fit.
         ValueError: A model with averaged weights.
 
-    Example:
+    Examples:
         >>> from sklearn.neural_network import MLPClassifier
         >>> from flskew.client.sklearn import get_parameters, prepare
         >>> model = MLPClassifier(hidden_layer_sizes=(8,), random_state=0)
@@ -109,7 +109,7 @@ def set_parameters(model: BaseEstimator, parameters: Sequence[NDArray[Any]]) -> 
         TypeError: The model has no such weights, or has them only after `prepare` or a fit.
         ValueError: A model with averaged weights.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from sklearn.linear_model import LinearRegression
         >>> from flskew.client.sklearn import prepare, set_parameters
@@ -142,7 +142,7 @@ def complete_classes(
         rows: (n, num_features).
         labels: (n,), of the model's classes.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from sklearn.linear_model import LogisticRegression
         >>> from flskew.client.sklearn import complete_classes, prepare
@@ -175,7 +175,7 @@ class ProximalTerm(proximal.BaseProximalTerm[BaseEstimator]):
         TypeError: mu is not a real number.
         ValueError: mu is negative or not finite.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from sklearn.linear_model import SGDRegressor
         >>> from flskew.client.sklearn import ProximalTerm, prepare

@@ -36,7 +36,7 @@ def get_parameters(model: nn.Module) -> Parameters:
     Raises:
         ParametersError: An entry of the state is not a tensor.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from flskew.client.torch import get_parameters
         >>> [array.shape for array in get_parameters(torch.nn.Linear(3, 2))]
@@ -57,7 +57,7 @@ def set_parameters(model: nn.Module, parameters: Sequence[NDArray[Any]]) -> None
     Raises:
         ParametersError: Too many or too few, or one has another shape or a dtype that does not fit; it names the entry.
 
-    Example:
+    Examples:
         >>> import numpy as np, torch
         >>> from flskew.client.torch import set_parameters
         >>> model = torch.nn.Linear(3, 2)
@@ -92,7 +92,7 @@ class ProximalTerm(BaseProximalTerm[nn.Module]):
         TypeError: mu is not a real number.
         ValueError: mu is negative or not finite.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from flskew.client.torch import ProximalTerm
         >>> model = torch.nn.Linear(1, 1, bias=False)

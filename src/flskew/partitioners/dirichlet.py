@@ -52,7 +52,7 @@ class DirichletPartitioner(LabelPartitioner):
         TypeError: An argument of the wrong type, or `seed=None`.
         ValueError: A number out of range; on assigning, rows too few for the partitions or their minimum.
 
-    Example:
+    Examples:
         >>> partitioner = DirichletPartitioner(10, "label", alpha=0.3)
         >>> assignment = partitioner.assign([row % 10 for row in range(60_000)])
         >>> len(assignment), assignment.num_rows, assignment.label_counts.shape

@@ -50,7 +50,7 @@ class DistributionPartitioner(LabelPartitioner):
         ValueError: A number out of range; on assigning, a matrix of another shape than the classes need, a class
             that nobody is to get, or more rows asked for than there are.
 
-    Example:
+    Examples:
         >>> shares = [[0.5, 0.5, 0.0], [0.0, 0.1, 0.9]]
         >>> DistributionPartitioner(shares, 3).assign([0, 1] * 50).label_counts
         array([[25,  0],

@@ -48,7 +48,7 @@ class ExtendedDirichletPartitioner(LabelPartitioner):
         ValueError: A number out of range; on assigning, more classes asked for than there are, or a class with too
             few rows for its holders.
 
-    Example:
+    Examples:
         >>> partitioner = ExtendedDirichletPartitioner(10, "label", 3, alpha=0.3)
         >>> (partitioner.assign([row % 10 for row in range(1000)]).label_counts > 0).sum(axis=1)
         array([3, 3, 3, 3, 3, 3, 3, 3, 3, 3])

@@ -31,7 +31,7 @@ class IidPartitioner(Partitioner):
         TypeError: An argument of the wrong type, or `seed=None`.
         ValueError: `num_partitions` is below 1.
 
-    Example:
+    Examples:
         >>> IidPartitioner(3).assign([0, 1] * 50).sizes.tolist() in ([34, 33, 33], [33, 34, 33], [33, 33, 34])
         True
     """

@@ -48,7 +48,7 @@ class InnerDirichletPartitioner(LabelPartitioner):
         ValueError: A number out of range; on assigning, more rows asked for than there are, or alphas that are not
             one per class.
 
-    Example:
+    Examples:
         >>> InnerDirichletPartitioner([50, 30, 20], "label", alpha=0.5).assign([0, 1] * 60).sizes
         array([50, 30, 20])
     """

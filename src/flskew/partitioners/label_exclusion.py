@@ -51,7 +51,7 @@ class LabelExclusionPartitioner(LabelPartitioner):
         ValueError: A number out of range. On assigning: a label that is not there, a class that is excluded
             everywhere, a partition left with nothing.
 
-    Example:
+    Examples:
         >>> hospitals = LabelExclusionPartitioner([{1, 3, 7}, {2, 5, 8}, {4, 6, 9}])
         >>> assignment = hospitals.assign([row % 10 for row in range(900)])
         >>> assignment.label_counts[:, :4].tolist()
@@ -104,7 +104,7 @@ class LabelExclusionPartitioner(LabelPartitioner):
         Raises:
             ValueError: Labels that are not distinct, or too many excluded.
 
-        Example:
+        Examples:
             >>> hospitals = LabelExclusionPartitioner.random(5, range(10), num_excluded=3)
             >>> [len(labels) for labels in hospitals.excluded]
             [3, 3, 3, 3, 3]

@@ -40,7 +40,7 @@ class GroupedNaturalIdPartitioner(Partitioner):
         TypeError: An argument of the wrong type.
         ValueError: A number out of range; on assigning, a row without owner, or owners that do not fill the groups.
 
-    Example:
+    Examples:
         >>> owners = ["ann", "bob", "ann", "eve", "bob"]
         >>> assignment = GroupedNaturalIdPartitioner("user", group_size=2).assign(owners, labels=[0, 1, 1, 0, 0])
         >>> assignment.label_counts
@@ -142,7 +142,7 @@ class NaturalIdPartitioner(GroupedNaturalIdPartitioner):
         TypeError: An argument of the wrong type.
         ValueError: On assigning, a row without owner.
 
-    Example:
+    Examples:
         >>> [rows.tolist() for rows in NaturalIdPartitioner("user").assign(["bob", "ann", "bob"])]
         [[0, 2], [1]]
     """

@@ -52,7 +52,7 @@ class PachinkoPartitioner(LabelPartitioner):
         ValueError: A number out of range; on assigning, more rows asked for than there are, or a fine label with no
             coarse one, or several.
 
-    Example:
+    Examples:
         >>> kinds = {"cat": "animal", "dog": "animal", "car": "vehicle", "bus": "vehicle"}
         >>> assignment = PachinkoPartitioner(5, "label", kinds).assign(["cat", "dog", "car", "bus"] * 25)
         >>> assignment.sizes

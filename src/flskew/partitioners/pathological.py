@@ -49,7 +49,7 @@ class PathologicalPartitioner(LabelPartitioner):
         ValueError: A number out of range; on assigning, more classes asked for than there are, or a class with fewer
             rows than holders.
 
-    Example:
+    Examples:
         >>> assignment = PathologicalPartitioner(10, "label", 2).assign([row % 10 for row in range(1000)])
         >>> (assignment.label_counts > 0).sum(axis=1)
         array([2, 2, 2, 2, 2, 2, 2, 2, 2, 2])

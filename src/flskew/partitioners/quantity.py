@@ -47,7 +47,7 @@ class QuantityPartitioner(Partitioner):
         TypeError: An argument of the wrong type, `seed=None`, or not exactly one distribution.
         ValueError: A number out of range; on assigning, rows too few for the partitions or their minimum.
 
-    Example:
+    Examples:
         >>> assignment = QuantityPartitioner(5, sigma=2.0).assign([0, 1] * 500)
         >>> int(assignment.sizes.sum()), bool(assignment.sizes.min() >= 10)
         (1000, True)

@@ -49,7 +49,7 @@ class ShardPartitioner(LabelPartitioner):
         ValueError: A number out of range, or neither kind of number given; on assigning, more shards asked for than
             the rows make.
 
-    Example:
+    Examples:
         >>> assignment = ShardPartitioner(5, "label", num_shards_per_partition=2).assign([0, 1] * 50)
         >>> assignment.sizes
         array([20, 20, 20, 20, 20])

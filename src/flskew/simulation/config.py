@@ -20,7 +20,7 @@ def flat_config(config: Mapping[str, object]) -> RunConfig:
     Raises:
         TypeError: It is not a mapping, a key is not text, or a value is not a bool, int, float, str or table.
 
-    Example:
+    Examples:
         >>> flat_config({"learning-rate": 0.1, "model": {"hidden": 64}})
         {'learning-rate': 0.1, 'model.hidden': 64}
     """
@@ -45,7 +45,7 @@ def read_app_config(path: str | PathLike[str], overrides: Mapping[str, object] |
         TypeError: A value is not a bool, int, float, str or table.
         ValueError: The file is not TOML, or holds no `[tool.flwr.app]`.
 
-    Example:
+    Examples:
         >>> import pathlib, tempfile
         >>> app = pathlib.Path(tempfile.mkdtemp())
         >>> _ = (app / "pyproject.toml").write_text("tool.flwr.app.config.learning-rate = 0.1")

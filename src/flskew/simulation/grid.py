@@ -71,7 +71,7 @@ class LocalGrid(Grid):
             int, float or str.
         ValueError: `num_supernodes` or `max_workers` is less than 1.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from flwr.app import ArrayRecord
         >>> from flskew import FedAvg, client_app

@@ -43,7 +43,7 @@ def simulate(
         ValueError: `num_supernodes` or `max_workers` is less than 1; the ServerApp has no main function.
         Exception: Whatever the ServerApp raises, as it is.
 
-    Example:
+    Examples:
         >>> from flwr.app import Context, MetricRecord
         >>> from flwr.clientapp import ClientApp
         >>> from flwr.serverapp import Grid, ServerApp

@@ -30,7 +30,7 @@ class AlphaEstimate(NamedTuple):
         mean: The measure, over the draws.
         spread: Its standard deviation from draw to draw: what one split may differ by.
 
-    Example:
+    Examples:
         >>> from flskew import skew
         >>> skew.AlphaEstimate(alpha=0.5, mean=0.404, spread=0.031).alpha
         0.5
@@ -71,7 +71,7 @@ def alpha_for(
         TypeError: An argument of the wrong type.
         ValueError: No alpha from 0.001 to 10,000 gives the target; the message says what can be had.
 
-    Example:
+    Examples:
         >>> from flskew import DirichletPartitioner, skew
         >>> labels = [row % 10 for row in range(6000)]
         >>> found = skew.alpha_for(0.3, labels, num_partitions=10)

@@ -26,7 +26,7 @@ def iid_total_variation(split: Split) -> float:
     Returns:
         0 to 1.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from flskew import skew
         >>> round(skew.iid_total_variation(np.ones((1000, 10), dtype=int)), 2)

@@ -26,7 +26,7 @@ class Comparison:
     Attributes:
         reports: One report for each split, by its name.
 
-    Example:
+    Examples:
         >>> from flskew import skew
         >>> comparison = skew.compare([[[0, 0], [1, 1]], [[0, 1], [0, 1]]])
         >>> comparison.to_frame()["total_variation"].tolist()
@@ -79,7 +79,7 @@ def compare(splits: Mapping[str, Split] | Iterable[Split]) -> Comparison:
         TypeError: One of them is no split.
         ValueError: There are none, two have the same name, or one holds no row.
 
-    Example:
+    Examples:
         >>> from flskew import DirichletPartitioner, skew
         >>> labels = [row % 10 for row in range(10_000)]
         >>> splits = {f"alpha {a}": DirichletPartitioner(10, "label", alpha=a).assign(labels) for a in (0.1, 1, 10)}

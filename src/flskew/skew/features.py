@@ -38,7 +38,7 @@ def feature_distances(
         TypeError: The features are no numbers, or another argument is of the wrong type.
         ValueError: There are other than one row of features per row of the data set, or one is not finite.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from flskew import Assignment, skew
         >>> halves = Assignment.from_partitions([[0, 1], [2, 3]])

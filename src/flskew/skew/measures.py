@@ -49,7 +49,7 @@ def total_variation(split: Split) -> float:
     Returns:
         0 (all alike) to 1 - sum_k w_k² (no two clients share a class), which is below 1.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from flskew import skew
         >>> skew.total_variation(np.array([[8, 0], [0, 8]]))  # each would have to change half of its rows
@@ -71,7 +71,7 @@ def label_information(split: Split) -> float:
     Returns:
         0 (nothing) to 1 (who knows the client knows the label); 0 where all rows are of one class.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from flskew import skew
         >>> skew.label_information(np.array([[8, 0], [0, 8]]))
@@ -94,7 +94,7 @@ def missing_classes(split: Split) -> float:
         0 (every client has every class) to 1 - 1 / num_classes (each has one), more only where partitions have no rows,
             as these lack every class.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from flskew import skew
         >>> skew.missing_classes(np.array([[8, 0], [4, 4]]))  # one of four
@@ -117,7 +117,7 @@ def effective_classes(split: Split) -> float:
     Returns:
         1 to the number of classes; partitions without rows are left out.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from flskew import skew
         >>> skew.effective_classes(np.array([[8, 0], [4, 4]]))  # (1 + 2) / 2
@@ -136,7 +136,7 @@ def effective_clients(split: Split) -> float:
     Returns:
         1 / num_partitions (one has all rows) to 1 (all have as many).
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from flskew import skew
         >>> skew.effective_clients(np.array([[4, 4], [4, 4], [0, 0], [0, 0]]))  # 2 of 4
@@ -155,7 +155,7 @@ def gini(split: Split) -> float:
     Returns:
         0 (all have as many rows) to 1 - 1 / num_partitions (one has them all).
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from flskew import skew
         >>> skew.gini(np.array([[6], [2]]))  # (|6 - 2| + |2 - 6|) / (2 · 2 · 8)
@@ -181,7 +181,7 @@ def jensen_shannon(split: Split) -> float:
     Returns:
         0 (all alike) to 1; 1 where no two clients share a class. 0 where only one has rows.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from flskew import skew
         >>> skew.jensen_shannon(np.array([[8, 0], [0, 2]]))
@@ -206,7 +206,7 @@ def hellinger(split: Split) -> float:
     Returns:
         0 (all alike) to 1 (no two clients share a class). 0 where only one has rows.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from flskew import skew
         >>> round(skew.hellinger(np.array([[8, 0], [0, 2]])), 6)

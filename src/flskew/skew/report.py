@@ -35,7 +35,7 @@ class Report:
         iid_total_variation: The total variation that an IID split of the same sizes has by chance.
         remarks: One sentence for each unusual thing.
 
-    Example:
+    Examples:
         >>> from flskew import skew
         >>> print(skew.report([[0] * 30 + [1] * 10, [1] * 20]))
         2 partitions, 60 rows, 2 classes
@@ -169,7 +169,7 @@ def report(split: Split) -> Report:
         TypeError: `split` is nothing of the kind.
         ValueError: It holds no row, or knows no labels.
 
-    Example:
+    Examples:
         >>> from flskew import LabelExclusionPartitioner, skew
         >>> hospitals = LabelExclusionPartitioner([{1, 3, 7}, {2, 5, 8}, {4, 6, 9}])
         >>> for remark in skew.report(hospitals.assign([row % 10 for row in range(600)])).remarks:

@@ -80,7 +80,7 @@ def title(measure: str) -> str:
 def plural(count: int, word: str) -> str:
     """Return a number of things.
 
-    Example:
+    Examples:
         >>> plural(1, "row"), plural(2000, "class")
         ('1 row', '2,000 classes')
     """
@@ -91,7 +91,7 @@ def plural(count: int, word: str) -> str:
 def listed(names: Sequence[object], most: int = 6, last: str = "and") -> str:
     """Return names as in a sentence: "1, 3 and 7", and of many the first few.
 
-    Example:
+    Examples:
         >>> listed([1, 3, 7])
         '1, 3 and 7'
         >>> listed(range(100), most=3)

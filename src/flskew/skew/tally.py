@@ -37,7 +37,7 @@ class Tally:
         counts: (num_partitions, num_classes) int64, each >= 0, at least one row in all; read-only.
         classes: What each class is called.
 
-    Example:
+    Examples:
         >>> from flskew import skew
         >>> skew.tally([[0, 1, 1], [0]], class_names=["cat", "dog"]).classes
         ('cat', 'dog')
@@ -88,7 +88,7 @@ def tally(split: Split, *, label_by: str | None = None, class_names: Iterable[st
         ValueError: There is no partition, no row, a negative count or 2**62 rows and more; a partitioner has no data
             set or no labels; or there are other than one name per class.
 
-    Example:
+    Examples:
         >>> from flskew import skew
         >>> skew.tally([["cat", "dog", "dog"], ["cat"]]).counts
         array([[1, 2],

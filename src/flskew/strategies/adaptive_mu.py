@@ -27,7 +27,7 @@ class AdaptiveMu:
         loss: The latest loss; None before the first.
         falls: How often in a row the loss has fallen since mu last changed, 0 ... 4.
 
-    Example:
+    Examples:
         >>> state = AdaptiveMu(mu=0.0)
         >>> for loss in [2.0, 2.5, 2.4, 2.3, 2.6]:  # two rises
         ...     state = state.after(loss)

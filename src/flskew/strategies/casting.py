@@ -24,7 +24,7 @@ def widened(arrays: ArrayRecord, like: ArrayRecord) -> ArrayRecord:
         arrays: The record.
         like: Has the same names, in the order of the result.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> arrays = ArrayRecord([np.ones(2, np.float16), np.array([True])])
         >>> widened(arrays, like=arrays).to_numpy_ndarrays()
@@ -42,7 +42,7 @@ def narrowed(arrays: ArrayRecord, like: ArrayRecord) -> ArrayRecord:
     Raises:
         ParametersError: Names or shapes are not those of `like`, or a number is not finite.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> like = ArrayRecord([np.zeros(2, np.int8)])
         >>> narrowed(ArrayRecord([np.array([2.5, 300.0])]), like).to_numpy_ndarrays()

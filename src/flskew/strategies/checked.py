@@ -53,7 +53,7 @@ class Checked(Strategy):
         TypeError: `strategy` is no strategy, checks its replies already, or grows trees, whose size changes.
         ValueError: A number is out of its range.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from flwr.app import ArrayRecord
         >>> from flwr.serverapp.strategy import FedMedian

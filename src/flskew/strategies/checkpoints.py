@@ -49,7 +49,7 @@ class Checkpoint:
         history: The rounds up to then.
         state: What the run needs to go on.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> import numpy as np
         >>> from flwr.app import ArrayRecord

@@ -17,7 +17,7 @@ class RoundError(RuntimeError):
 
     The message lists the reasons, each once with the nodes that share it.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from flwr.app import ArrayRecord
         >>> from flskew import FedAvg, LocalGrid, RoundError, client_app

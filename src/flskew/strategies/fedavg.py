@@ -78,7 +78,7 @@ class FedAvg(FlowerFedAvg):
         TypeError: A number is of the wrong type.
         ValueError: A number is out of its range.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from flwr.app import ArrayRecord
         >>> from flskew import LocalGrid, client_app

@@ -68,7 +68,7 @@ class FedProx(FedAvg, FlowerFedProx):
         ValueError: A number is out of its range, `adaptive_mu` is something else, or nobody is to evaluate, whose loss
             it follows.
 
-    Example:
+    Examples:
         >>> FedProx(proximal_mu=0.1).proximal_mu
         0.1
         >>> import numpy as np

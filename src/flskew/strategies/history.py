@@ -47,7 +47,7 @@ class Reply:
         assignment: The fingerprint of the split that the client used, where it says so.
         records: What it carried beyond its model and its metrics, by key.
 
-    Example:
+    Examples:
         >>> from flskew import Reply
         >>> reply = Reply(node_id=1000, num_examples=20.0, metrics={"num-examples": 20, "loss": 0.5}, seconds=1.5)
         >>> reply.metrics["loss"]
@@ -71,7 +71,7 @@ class Failure:
         reason: Why, in one line.
         traceback: All that the engine sent where that is more: of an exception, its traceback.
 
-    Example:
+    Examples:
         >>> from flskew import Failure
         >>> print(Failure(node_id=1000, reason="ValueError: no data"))
         node 1000: ValueError: no data
@@ -96,7 +96,7 @@ class Round:
         failures: Those that did not.
         seconds: From the making of the messages until all that came back was looked at.
 
-    Example:
+    Examples:
         >>> from flskew import Failure, Reply, Round
         >>> entry = Round(1, "train", (Reply(1000, 20.0, {}, 1.5),), (Failure(1001, "Node Unavailable"),), 2.0)
         >>> len(entry.replies), len(entry.failures)
@@ -113,7 +113,7 @@ class Round:
 class History(list[Round]):
     """The rounds of one run: a training and, unless it is off, an evaluation for each.
 
-    Example:
+    Examples:
         >>> from flskew import Failure, History, Reply, Round
         >>> reply = Reply(1000, 20.0, {"num-examples": 20, "loss": 0.5}, 1.5)
         >>> history = History([Round(1, "train", (reply,), (Failure(1001, "Node Unavailable"),), 2.0)])
@@ -122,6 +122,36 @@ class History(list[Round]):
         0     1000     True           0.5
         1     1001    False           NaN
     """
+
+    def metric(self, key: str, phase: Phase = "evaluate") -> dict[int, list[float]]:
+        """Return the numbers that the clients reported under `key`, by round: what `flskew.skew.plot_accuracy` draws.
+
+        Args:
+            key: The name of a metric; replies without it are left out.
+            phase: "train" or "evaluate".
+
+        Returns:
+            A list for each round in which a reply with this metric counted, in the order of the nodes.
+
+        Raises:
+            LookupError: No reply has it; the error names those that there are.
+            TypeError: It is a list of numbers.
+
+        Examples:
+            >>> from flskew import History, Reply, Round
+            >>> replies = [Reply(1000 + node, 20.0, {"accuracy": 0.5 + node / 10}, 1.5) for node in range(2)]
+            >>> History([Round(1, "evaluate", tuple(replies), (), 2.0)]).metric("accuracy")
+            {1: [0.5, 0.6]}
+        """
+        entries = [entry for entry in self if entry.phase == phase]
+        by_round = {
+            entry.server_round: [_number(key, reply.metrics[key]) for reply in entry.replies if key in reply.metrics]
+            for entry in entries
+        }
+        if not any(by_round.values()):
+            keys = sorted({name for entry in entries for reply in entry.replies for name in reply.metrics})
+            raise LookupError(f"no {phase} reply that counted has the metric {key!r}; there are {keys}")
+        return {server_round: numbers for server_round, numbers in by_round.items() if numbers}
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row for each node that was asked, in each half of each round.
@@ -179,6 +209,12 @@ class History(list[Round]):
                     "reason": node.reason if isinstance(node, Failure) else None,
                 }
                 yield row, reply.metrics if reply else {}
+
+
+def _number(key: str, value: MetricValue) -> float:
+    if isinstance(value, list):
+        raise TypeError(f"metric {key!r} is a list of {len(value)} numbers; take it from reply.metrics, or to_frame")
+    return value
 
 
 def _strict(value: object) -> object:

@@ -38,7 +38,7 @@ def aggregate_metrics(contents: list[RecordDict], weighted_by_key: str) -> Metri
         contents: Of replies that were checked: each has a MetricRecord with a positive, finite weight.
         weighted_by_key: The name of the weight, which is not itself averaged.
 
-    Example:
+    Examples:
         >>> from flwr.app import MetricRecord, RecordDict
         >>> first = RecordDict({"metrics": MetricRecord({"num-examples": 3, "loss": 1.0})})
         >>> second = RecordDict({"metrics": MetricRecord({"num-examples": 1, "loss": 5.0})})

@@ -42,7 +42,7 @@ def pack(values: dict[str, object]) -> Arrays:
     Raises:
         NotPlainError: It is something else, or holds something else.
 
-    Example:
+    Examples:
         >>> unpack(pack({"rounds": [1, 2], "mean": np.arange(3.0)}))
         {'rounds': [1, 2], 'mean': array([0., 1., 2.])}
     """

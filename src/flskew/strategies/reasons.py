@@ -27,7 +27,7 @@ def read_reason(text: str) -> tuple[str, str]:
     Args:
         text: Of an error reply: an exception as Flower's engines, Ray or `LocalGrid` put it, or plain words.
 
-    Example:
+    Examples:
         >>> read_reason("<class 'ValueError'>:<'no data'>")
         ('ValueError: no data', '')
         >>> read_reason("ValueError: no data\nTraceback (most recent call last): ...")[0]
@@ -45,7 +45,7 @@ def read_reason(text: str) -> tuple[str, str]:
 def grouped(reasons: Iterable[tuple[int, str]]) -> list[str]:
     """Return one line for each reason, with the nodes that share it; nodes and lines beyond some are only counted.
 
-    Example:
+    Examples:
         >>> grouped([(1000, "ValueError: no data"), (1001, "ValueError: no data"), (1002, "no reply")])
         ['nodes 1000, 1001: ValueError: no data', 'node 1002: no reply']
     """
@@ -61,7 +61,7 @@ def grouped(reasons: Iterable[tuple[int, str]]) -> list[str]:
 def named(node_ids: list[int]) -> str:
     """Return the nodes in words.
 
-    Example:
+    Examples:
         >>> named([1000]), named([1000, 1001])
         ('node 1000', 'nodes 1000, 1001')
     """

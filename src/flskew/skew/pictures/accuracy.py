@@ -50,7 +50,7 @@ def plot_accuracy(
         TypeError: `ax` is something else than an Axes.
         ValueError: A number is not between 0 and 1, or there is none.
 
-    Example:
+    Examples:
         >>> from flskew import skew
         >>> figure, axes = skew.plot_accuracy([[0.4, 0.6], [0.7], [0.8, 0.9]], central={0: 0.1, 1: 0.5, 2: 0.7, 3: 0.8})
         >>> [text.get_text() for text in axes.get_legend().get_texts()]

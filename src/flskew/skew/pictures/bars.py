@@ -67,7 +67,7 @@ def plot_bars(split: Split, *, ax: Axes | None = None) -> tuple[Figure, Axes]:
         ImportError: matplotlib is not installed.
         TypeError: `ax` is something else than an Axes.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from flskew import skew
         >>> figure, axes = skew.plot_bars(np.array([[8, 0], [3, 1]]))

@@ -51,7 +51,7 @@ def plot_dots(split: Split, *, partition_id_axis: Side = "x", ax: Axes | None = 
         ImportError: matplotlib is not installed.
         TypeError: `ax` is something else than an Axes.
 
-    Example:
+    Examples:
         >>> from flskew import LabelExclusionPartitioner, skew
         >>> hospitals = LabelExclusionPartitioner([{1}, {2}]).assign([0, 1, 2, 0, 1, 2])
         >>> figure, axes = skew.plot_dots(hospitals)

@@ -45,7 +45,7 @@ def plot_heatmap(split: Split, *, partition_id_axis: Side = "x", ax: Axes | None
         ImportError: matplotlib is not installed.
         TypeError: `ax` is something else than an Axes.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from flskew import skew
         >>> figure, axes = skew.plot_heatmap(np.array([[8, 0], [3, 1]]))

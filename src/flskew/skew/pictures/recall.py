@@ -51,7 +51,7 @@ def plot_recall(
         ValueError: A number is not between 0 and 1, the models differ in their number of classes, or there is nothing
             to draw.
 
-    Example:
+    Examples:
         >>> from flskew import skew
         >>> recall = {"alone": [0.98, 0.0], "together": [0.97, 0.95]}
         >>> figure, axes = skew.plot_recall(recall, class_names=["cat", "dog"])

@@ -35,7 +35,7 @@ def plot_sizes(split: Split, *, ax: Axes | None = None) -> tuple[Figure, Axes]:
         ImportError: matplotlib is not installed.
         TypeError: `ax` is something else than an Axes.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from flskew import skew
         >>> figure, axes = skew.plot_sizes(np.array([[2, 0], [3, 1]]))

@@ -54,7 +54,7 @@ def plot_splits(
         ImportError: matplotlib is not installed.
         ValueError: There is no split, or the classes differ, or there are other than one Axes per split.
 
-    Example:
+    Examples:
         >>> from flskew import DirichletPartitioner, skew
         >>> labels = [0, 1, 2] * 100
         >>> splits = {f"alpha {a}": DirichletPartitioner(5, "label", a).assign(labels) for a in (0.1, 1, 10)}
