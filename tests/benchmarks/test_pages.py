@@ -177,6 +177,8 @@ def niid_page(folder: Path, *runs: dict[str, Any]) -> str:
 def test_the_page_says_how_many_of_the_published_rounds_are_done(tmp_path: Path) -> None:
     text = niid_page(tmp_path, run("IID", "FedAvg", [0.1, 0.9, 0.95]), run("Dirichlet 0.5", "FedAvg", [0.1, 0.9]))
     assert "Only 1 to 2 of the 50 rounds are done" in text
+    text = niid_page(tmp_path, run("IID", "FedAvg", [0.1] * 51), run("Dirichlet 0.5", "FedAvg", [0.1] * 50))
+    assert "Only 49 to 50 of the 50 rounds are done" in text
     text = niid_page(tmp_path, run("IID", "FedAvg", [0.1] * 51))
     assert "All 50 rounds are done." in text
     assert "| 1 of 50 | 89.0 lower |" in niid_page(tmp_path, run("IID", "FedAvg", [0.1, *[0.101] * 50]))
