@@ -65,6 +65,19 @@ def test_a_step_minimises_the_term_plus_the_distance_to_where_it_began() -> None
     np.testing.assert_allclose(flat(stepped), scipy.optimize.minimize(objective, flat(W)).x, atol=1e-4)
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+def test_a_step_is_as_strong_as_the_gradient_where_it_is_given_what_momentum_makes_of_the_rate(momentum: float) -> None:
+    mu, rate, optimum, curvature = 0.7, 0.01, 5.0, 2.0
+    weights, velocity = [np.array([1.0])], np.zeros(1)
+    term = ProximalTerm(mu, weights)
+    for _ in range(5000):
+        velocity = momentum * velocity - rate * curvature * (weights[0] - optimum)
+        weights[0] += velocity
+        term.step(weights, rate / (1 - momentum))
+    # Where curvature / 2 * (w - optimum)^2 + mu / 2 * (w - 1)^2 is least.
+    np.testing.assert_allclose(weights[0], (curvature * optimum + mu * 1.0) / (curvature + mu))
+
+
 def test_steps_and_gradients_are_in_place_and_keep_the_dtype() -> None:
     anchor = [np.ones(3, np.float32)]
     w, gradients = [np.full(3, 2, np.float32)], [np.zeros(3, np.float32)]

@@ -136,9 +136,12 @@ class ProximalTerm(BaseProximalTerm[Sequence[NDArray[Any]]]):
         That is the w' which minimises (mu/2)·||w' - w_t||² + ||w' - w||² / (2·lr). Use it after each update of a
         learner whose gradients are out of reach, with the learning rate of that update.
 
+        A step lies outside the learner's momentum m, which in the end moves the weights by lr / (1 - m) for each
+        gradient. With that in place of lr, mu is as strong as it is in the gradient; with lr alone, as mu·(1 - m) is.
+
         Args:
             parameters: w, changed in place.
-            learning_rate: Finite and >= 0.
+            learning_rate: lr, or lr / (1 - m); finite and >= 0.
 
         Raises:
             TypeError: A parameter is a scalar.

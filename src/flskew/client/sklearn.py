@@ -203,7 +203,8 @@ class ProximalTerm(proximal.BaseProximalTerm[BaseEstimator]):
 
         Args:
             learning_rate: The sum of those of the updates since the last step: for a perceptron one for each batch,
-                for `SGDClassifier` and `SGDRegressor` one for each row; finite and >= 0.
+                divided by 1 - momentum for the strength that mu has in the gradient; for `SGDClassifier` and
+                `SGDRegressor` one for each row; finite and >= 0.
 
         Raises:
             ValueError: It is negative or not finite.
