@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import tracemalloc
 
 import hypothesis.extra.numpy as np_strategies
@@ -182,6 +183,24 @@ def test_a_negative_shape_is_refused_even_where_its_size_fits() -> None:
     array = Array("float64", (-2, -3), "numpy.ndarray", file.getvalue() + bytes(48))
     with pytest.raises(ParametersError, match="cut or damaged"):
         numpy_from_array(array)
+
+
+@pytest.mark.parametrize("shape", [(2, True), (0, 2**70), (0, 2**62), (0,) * 65, (False, 3)])
+def test_a_shape_that_numpy_does_not_have_is_refused(shape: tuple[int, ...]) -> None:
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    body = bytes(8 * math.prod(shape))
+    with pytest.raises(ParametersError):
+        numpy_from_array(Array("float64", shape, "numpy.ndarray", file.getvalue() + body))
+
+
+def test_a_dtype_that_is_no_name_is_refused() -> None:
+    with pytest.raises(ParametersError, match="said to be f8,, "):
+        numpy_from_array(Array("f8,,", GOOD.shape, "numpy.ndarray", GOOD.data))
+
+
+def test_text_without_a_letter_is_empty() -> None:
+    assert numpy_from_array(array_from_numpy(np.array(["", ""]))).tolist() == ["", ""]
 
 
 def test_a_header_that_claims_to_be_huge_is_refused() -> None:

@@ -83,12 +83,13 @@ def numpy_from_array(array: Array, name: str = "array") -> NDArray[Any]:
         raise ParametersError(
             f"{name}: {dtype} {shape} takes {count * dtype.itemsize} bytes, got {num_bytes}; it was cut or damaged"
         )
-    if num_bytes == 0:
-        empty: NDArray[Any] = np.empty(shape, dtype)
-        empty.setflags(write=False)
-        return empty
-    flat = np.frombuffer(array.data, dtype, count, start)
-    return flat.reshape(shape, order="F" if is_fortran else "C")
+    try:
+        flat = np.frombuffer(array.data, dtype, count, start) if num_bytes else np.zeros(count, dtype)
+        view = flat.reshape(shape, order="F" if is_fortran else "C")
+    except (ValueError, OverflowError, MemoryError) as error:  # empty, but of a shape that NumPy does not have
+        raise ParametersError(f"{name}: {dtype} {shape} is no array ({error})") from error
+    view.setflags(write=False)
+    return view
 
 
 def array_from_numpy(array: NDArray[Any] | np.generic, name: str = "array") -> Array:
@@ -229,17 +230,19 @@ def _read_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], i
     """Return shape, whether Fortran's order, dtype, and where the numbers start; all rounds have the same headers."""
     stream = io.BytesIO(header)
     version = npy.read_magic(stream)
-    if version == (1, 0):
-        return (*npy.read_array_header_1_0(stream), stream.tell())
-    if version == (2, 0):
-        return (*npy.read_array_header_2_0(stream), stream.tell())
-    raise ValueError(f"format version {version} is for structured arrays")
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"format version {version} is for structured arrays")
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, is_fortran, dtype = read(stream)
+    if not all(type(length) is int for length in shape):  # True is 1 to whoever compares it, but not to NumPy
+        raise ValueError(f"the shape {shape} has something else than integers")
+    return shape, is_fortran, dtype, stream.tell()
 
 
 def _same_dtype(name: str, dtype: np.dtype[Any]) -> bool:
     try:
         return np.dtype(name) == dtype
-    except TypeError:
+    except Exception:  # NumPy parses it, and raises whatever Python's own parser raises
         return False
 
 

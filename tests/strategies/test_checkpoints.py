@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -456,13 +459,17 @@ def test_another_strategy_is_refused(tmp_path: Path) -> None:
         flower.FedAdam(), noise_multiplier=0.0, num_sampled_clients=NODES
     )
     run_plain(Checked(clipping), rounds=1, checkpoint_dir=tmp_path)
-    with pytest.raises(ValueError, match=r"no attribute 'strategy\.strategy'; go on with the one that was saved"):
+    wanted = "is a run of FedAdam around Differential.* around Checked, not of FedAvg around Checked; go on with"
+    with pytest.raises(ValueError, match=wanted):
         run_plain(Checked(flower.FedAvg()), checkpoint_dir=tmp_path, resume=True)
 
 
 def test_another_number_of_nodes_is_refused(tmp_path: Path) -> None:
     run(fed_avg(), tmp_path, rounds=1)
-    with LocalGrid(app, 3) as grid, pytest.raises(ValueError, match=r"there is no node 100., only 3 from 1000 on"):
+    with (
+        LocalGrid(app, 3) as grid,
+        pytest.raises(ValueError, match=r"has the state of node 100., which is not there; go on"),
+    ):
         fed_avg().start(grid, INITIAL, checkpoint_dir=tmp_path, resume=True)
 
 
@@ -479,6 +486,237 @@ def test_a_damaged_file_is_an_error(name: str, tmp_path: Path) -> None:
 def test_a_folder_without_a_checkpoint_cannot_be_loaded(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Checkpoint.load(tmp_path)
+
+
+@dataclass(frozen=True)
+class Best:
+    """What a strategy may remember in one piece."""
+
+    loss: float = math.inf
+    server_round: int = 0
+
+
+NONE_YET = Best()
+
+
+class KeepsBest(FedAvg):
+    """Two attributes that are one value at first, and whenever a round is the best."""
+
+    def __init__(self) -> None:
+        super().__init__(fraction_evaluate=0.0)
+        self.best = self.latest = NONE_YET
+        self.betas = (0.9, 0.99)
+        self.limit = math.nan
+
+    def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        self.latest = replace(self.latest, loss=[3.0, 1.0, 2.0, 0.5][server_round - 1], server_round=server_round)
+        if self.latest.loss < self.best.loss:
+            self.best = self.latest
+        return super().aggregate_train(server_round, replies)
+
+
+@pytest.mark.parametrize("stopped", [1, 2, 3])
+def test_dataclasses_are_kept_each_by_its_name_and_nobody_elses_is_changed(stopped: int, tmp_path: Path) -> None:
+    run(KeepsBest(), tmp_path, rounds=stopped)
+    strategy = KeepsBest()
+    run(strategy, tmp_path, rounds=4, resume=True)
+    assert (strategy.best, strategy.latest) == (Best(0.5, 4), Best(0.5, 4))
+    (tmp_path / "again").mkdir()
+    run(KeepsBest(), tmp_path / "again", rounds=3)
+    strategy = KeepsBest()
+    run(strategy, tmp_path / "again", rounds=3, resume=True)
+    assert (strategy.best, strategy.latest) == (Best(1.0, 2), Best(2.0, 3))
+    assert Best() == NONE_YET
+
+
+def test_tuples_and_nan_are_settings_too(tmp_path: Path) -> None:
+    run(KeepsBest(), tmp_path, rounds=2)
+    strategy = KeepsBest()
+    strategy.betas, strategy.limit = (0.5, 0.5), 7.0
+    run(strategy, tmp_path, rounds=3, resume=True)
+    assert (strategy.betas, strategy.limit) == ((0.5, 0.5), 7.0)
+
+
+def test_what_came_back_to_its_first_value_is_state_all_the_same(tmp_path: Path) -> None:
+    class Waits(FedAvg):
+        def __init__(self) -> None:
+            super().__init__(fraction_evaluate=0.0)
+            self.patience = 0
+            self.seen: list[int] = []
+
+        def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
+            self.patience = (self.patience + 1) % 2
+            self.seen.append(self.patience)
+            return super().aggregate_train(server_round, replies)
+
+    strategy = Waits()
+    for rounds in (1, 2, 3, 5):  # the same object again and again, after odd and even rounds
+        run(strategy, tmp_path, rounds=rounds, resume=True)
+    other = Waits()
+    run(other, tmp_path, rounds=6, resume=True)
+    assert other.seen == [1, 0, 1, 0, 1, 0]
+
+
+def test_what_wrapped_strategies_and_slots_remember_is_kept(tmp_path: Path) -> None:
+    class Inner(flower.FedAvg):
+        __slots__ = ("slot",)
+
+        def __init__(self) -> None:
+            super().__init__(fraction_evaluate=0.0)
+            self.slot = self.result = 0
+
+        def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
+            self.slot = self.result = self.slot + server_round
+            return super().aggregate_train(server_round, replies)
+
+    run_plain(Checked(Inner()), rounds=2, checkpoint_dir=tmp_path)
+    inner = Inner()
+    run_plain(Checked(inner), rounds=3, checkpoint_dir=tmp_path, resume=True)
+    assert (inner.slot, inner.result) == (6, 6)
+
+
+def test_state_that_cannot_be_made_again_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Schedule:
+        def __call__(self) -> float:
+            return 0.1
+
+    class Strange(FedAvg):
+        def __init__(self) -> None:
+            super().__init__(fraction_evaluate=0.0)
+            self.late: Best | None = None
+            self.schedule = Schedule()
+            self.loop: list[object] = []
+
+        def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
+            self.late = Best(1.0, server_round)
+            self.loop[:] = [self.loop]
+            return super().aggregate_train(server_round, replies)
+
+    run(Strange(), tmp_path, rounds=2)
+    lines = [record.getMessage() for record in caplog.records if "Checkpoints leave out" in record.getMessage()]
+    assert lines == [
+        "Checkpoints leave out 'late' of Strange: a Best that was not there before the run cannot be made",
+        "Checkpoints leave out 'loop' of Strange: what holds itself is not written to files",
+        "Checkpoints leave out 'schedule' of Strange: a Schedule is not written to files",
+    ]
+    run(Strange(), tmp_path, rounds=3, resume=True)
+
+
+def test_another_mu_is_sent_after_an_adaptive_one(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"checkpoint_dir": tmp_path, "resume": True}
+    with LocalGrid(plain, NODES) as grid:
+        initial = ArrayRecord({"w": Array(np.zeros(3))})
+        FedProx(fraction_evaluate=0.0, adaptive_mu="train").start(grid, initial, 2, **options)
+        strategy = FedProx(fraction_evaluate=0.0, proximal_mu=5.0)
+        strategy.start(grid, initial, 3, **options)
+    assert strategy.mu_by_round[3] == 5.0
+
+
+def test_nodes_that_had_no_state_have_none_again(tmp_path: Path) -> None:
+    def start(grid: LocalGrid, stop: int) -> bytes:
+        def stops(server_round: int, arrays: ArrayRecord) -> None:
+            if server_round == stop:
+                raise Breaks
+
+        strategy = FedAvg(fraction_train=0.3, fraction_evaluate=0.0)
+        result = strategy.start(grid, INITIAL, 3, evaluate_fn=stops, checkpoint_dir=tmp_path / grid.name, resume=True)
+        return result.arrays["weight"].data
+
+    class Named(LocalGrid):
+        name = "whole"
+
+    with Named(app, NODES) as grid:
+        whole = start(grid, stop=99)
+    with Named(app, NODES) as grid:
+        grid.name = "stopped"
+        with pytest.raises(Breaks):
+            start(grid, stop=2)
+        assert start(grid, stop=99) == whole
+
+
+def test_two_runs_in_one_folder_are_not_mixed(tmp_path: Path) -> None:
+    entered = threading.Event()
+    first_is_done = threading.Event()
+
+    def second_waits(server_round: int, arrays: ArrayRecord) -> None:
+        if server_round == 1:
+            entered.set()
+            first_is_done.wait(60)
+
+    def second() -> None:
+        with LocalGrid(plain, NODES) as grid:
+            strategy = FedAvg(fraction_evaluate=0.0)
+            initial = ArrayRecord({"w": Array(np.zeros(3))})
+            strategy.start(grid, initial, 2, evaluate_fn=second_waits, checkpoint_dir=tmp_path)
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(second)
+        entered.wait(60)
+        run(fed_avg(), tmp_path, rounds=2)
+        first_is_done.set()
+        with pytest.raises(RuntimeError, match=r"another run writes into checkpoint_dir=.*; give each"):
+            waiting.result()
+    assert Checkpoint.load(tmp_path).server_round == 2
+
+
+def test_the_history_of_another_round_or_run_is_an_error(tmp_path: Path) -> None:
+    run(fed_avg(), tmp_path / "a", rounds=2)
+    run(fed_avg(), tmp_path / "b", rounds=2)
+    second = (tmp_path / "a" / "history-00002.npz").read_bytes()
+    for wrong in (tmp_path / "a" / "history-00001.npz", tmp_path / "b" / "history-00002.npz"):
+        shutil.copy(wrong, tmp_path / "a" / "history-00002.npz")
+        with pytest.raises(ValueError, match=r"history-00002.npz is not of round 2 of the run in"):
+            Checkpoint.load(tmp_path / "a")
+    (tmp_path / "a" / "history-00002.npz").write_bytes(second)
+    Checkpoint.load(tmp_path / "a")
+    (tmp_path / "a" / "history-00001.npz").unlink()
+    with pytest.raises(ValueError, match=r"is of round 2, but there is no history-00001\.npz"):
+        Checkpoint.load(tmp_path / "a")
+
+
+def test_what_a_killed_save_has_left_behind_is_cleared(tmp_path: Path) -> None:
+    run(fed_avg(), tmp_path, rounds=1)
+    for name in (".checkpoint.npz.12ab.tmp", ".history-00002.npz.12ab.tmp"):
+        (tmp_path / name).touch()
+    (tmp_path / ".mine.tmp").touch()
+    run(fed_avg(), tmp_path, rounds=2, resume=True)
+    assert [path.name for path in tmp_path.glob(".*")] == [".mine.tmp"]
+
+
+def test_a_start_that_is_refused_changes_nothing(tmp_path: Path) -> None:
+    strategy = fed_avg()
+    before = told(run(strategy, tmp_path, rounds=2), strategy.history)
+    with pytest.raises(FileExistsError):
+        run(strategy, tmp_path, rounds=3)
+    with LocalGrid(app, 3) as grid, pytest.raises(ValueError, match="has the state of node"):
+        strategy.start(grid, INITIAL, checkpoint_dir=tmp_path, resume=True)
+    assert told(strategy.result, strategy.history) == before
+
+
+def test_a_folder_that_cannot_be_one_is_refused_before_the_run(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match=r"checkpoint_dir='.*file' is no folder; name one"):
+        run(fed_avg(), tmp_path / "file")
+    with LocalGrid(app, NODES) as grid:
+        with pytest.raises(ValueError, match="checkpoint_dir='' must name a folder; None writes no checkpoints"):
+            fed_avg().start(grid, INITIAL, checkpoint_dir="")
+        with pytest.raises(TypeError, match="resume must be"):
+            fed_avg().start(grid, INITIAL, checkpoint_dir=tmp_path, resume="no")  # type: ignore[arg-type]
+
+
+def test_an_evaluation_that_is_a_strange_object_is_saved(tmp_path: Path) -> None:
+    class Evaluations(list[int]):
+        """False in the eyes of `if` as long as it is empty."""
+
+        def __call__(self, server_round: int, arrays: ArrayRecord) -> MetricRecord:
+            return Metrics({"round": server_round})
+
+    class Metrics(MetricRecord):
+        """A kind of its own."""
+
+    with LocalGrid(app, NODES) as grid:
+        fed_avg().start(grid, INITIAL, 1, evaluate_fn=Evaluations(), checkpoint_dir=tmp_path)
+    assert Checkpoint.load(tmp_path).result.evaluate_metrics_serverapp == {0: {"round": 0}, 1: {"round": 1}}
 
 
 def test_a_grid_that_keeps_no_states_does_without(tmp_path: Path) -> None:

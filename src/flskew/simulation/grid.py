@@ -177,7 +177,7 @@ class LocalGrid(Grid):
         }
 
     def restore_node_states(self, states: Mapping[int, RecordDict]) -> None:
-        """Put back what `node_states` returned.
+        """Put back what `node_states` returned; the state of all other nodes is empty.
 
         Raises:
             ValueError: One of them is of a node that does not exist.
@@ -185,8 +185,8 @@ class LocalGrid(Grid):
         unknown = sorted(set(states) - set(self._contexts))
         if unknown:
             raise ValueError(f"there is no node {unknown[0]}, only {len(self._contexts)} from {FIRST_NODE_ID} on")
-        for node_id, state in states.items():
-            self._contexts[node_id].state = isolated_records(state)
+        for node_id, context in self._contexts.items():
+            context.state = isolated_records(states.get(node_id, RecordDict()))
 
     def _new_context(self, index: int, count: int, config: RunConfig) -> Context:
         return Context(

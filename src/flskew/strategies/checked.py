@@ -79,12 +79,15 @@ class Checked(Strategy):
         if isinstance(strategy, FedXgbBagging | FedXgbCyclic):
             raise TypeError(f"{type(strategy).__name__} grows trees, and a model must keep its size; use it unchecked")
         self.strategy = strategy
-        self.result = Result()
-        """What the last `start` has reached so far: the latest model, and the metrics."""
         self._weighted_by_key = _setting(strategy, "weighted_by_key", "num-examples")
         self._arrayrecord_key = _setting(strategy, "arrayrecord_key", "arrays")
         needed = _checks.integer("min_replies", min_replies, minimum=1)
         self._ledger = Ledger(self._weighted_by_key, self._arrayrecord_key, needed, min_evaluate_replies)
+
+    @property
+    def result(self) -> Result:
+        """What the last `start` has reached so far: the latest model, and the metrics."""
+        return self._ledger.result
 
     @property
     def history(self) -> History:
@@ -111,13 +114,11 @@ class Checked(Strategy):
         resume: bool = False,
     ) -> Result:
         """Run Flower's own loop and return its `Result`; as `FedAvg.start`."""
-        self.result = Result()
-        run_rounds(
-            self, self.result, self._ledger,
+        return run_rounds(
+            self, self._ledger,
             grid, initial_arrays, num_rounds, timeout, train_config, evaluate_config, evaluate_fn,
             checkpoint_dir, resume,
         )  # fmt: skip
-        return self.result
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
-from flwr.app import RecordDict
+from flwr.app import ArrayRecord, RecordDict
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import Result
+from flwr.serverapp.strategy import Result, Strategy
 
 from flskew import archive
 from flskew.strategies.checks import BadReplyError, check_arrays
@@ -77,14 +77,20 @@ class Checkpoint:
 
         Raises:
             FileNotFoundError: There is none.
-            ValueError: A file is damaged, or of a later version.
+            ValueError: A file is damaged or missing, of another run, or of a later version.
         """
         folder = Path(checkpoint_dir)
         saved = unpack(archive.read(folder / _FILE, _KIND, _VERSION))
-        done = saved["server_round"]
-        entries = [unpack(archive.read(_round_file(folder, number), _KIND, _VERSION)) for number in range(1, done + 1)]
-        history = History(entry for of_round in entries for entry in of_round["rounds"])
-        return cls(done, Result(**saved["result"]), history, saved["state"])
+        history = History()
+        for server_round in range(1, saved["server_round"] + 1):
+            path = _round_file(folder, server_round)
+            if not path.exists():
+                raise ValueError(f"{folder / _FILE} is of round {saved['server_round']}, but there is no {path.name}")
+            of_round = unpack(archive.read(path, _KIND, _VERSION))
+            if (of_round["run"], of_round["server_round"]) != (saved["state"]["run"], server_round):
+                raise ValueError(f"{path} is not of round {server_round} of the run in {folder / _FILE}")
+            history.extend(of_round["rounds"])
+        return cls(saved["server_round"], Result(**saved["result"]), history, saved["state"])
 
 
 class RunOnDisk:
@@ -94,24 +100,35 @@ class RunOnDisk:
 
     Args:
         checkpoint_dir: The folder; it is made if it is not there.
-        state: That of the strategy, from before the run.
-        ledger: The strategy's books.
-        grid: Where its nodes are.
+        grid: Where the nodes are.
+
+    Raises:
+        ValueError: The folder has no name.
+        NotADirectoryError: It is a file.
+        OSError: It cannot be written to.
     """
 
-    def __init__(
-        self, checkpoint_dir: str | os.PathLike[str], state: StrategyState, ledger: Ledger, grid: Grid
-    ) -> None:
+    def __init__(self, checkpoint_dir: str | os.PathLike[str], grid: Grid) -> None:
+        self._name = f"checkpoint_dir={os.fspath(checkpoint_dir)!r}"
+        if not os.fspath(checkpoint_dir):
+            raise ValueError(f"{self._name} must name a folder; None writes no checkpoints")
         self._folder = Path(checkpoint_dir)
-        self._state = state
-        self._ledger = ledger
+        if self._folder.exists() and not self._folder.is_dir():
+            raise NotADirectoryError(f"{self._name} is no folder; name one, or one that is not there yet")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        probe = self._folder / f".{os.urandom(8).hex()}.tmp"
+        probe.touch()  # better now than after a round
+        probe.unlink()
         self._grid = grid
+        self._run = os.urandom(8).hex()
+        self._written = self._stamp()
 
-    def begin(self, result: Result, num_rounds: int, resume: bool) -> int:
-        """Put back what an earlier run has reached, if there is one, and return its last whole round, or 0.
+    def latest(self, strategy: Strategy, initial: ArrayRecord, num_rounds: int, resume: bool) -> Checkpoint | None:
+        """Return the checkpoint to go on from, None if there is none.
 
         Args:
-            result: Has the initial model; becomes that of the earlier run.
+            strategy: Goes on.
+            initial: The model of round 0.
             num_rounds: How many rounds there shall be in all.
             resume: Whether to go on from an earlier run.
 
@@ -119,41 +136,76 @@ class RunOnDisk:
             FileExistsError: There is an earlier run, and this one is not to go on from it.
             ValueError: A file is damaged, or the earlier run has another model, strategy or grid, or more rounds.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        if not (self._folder / _FILE).exists():
-            return 0
-        where = f"checkpoint_dir={os.fspath(self._folder)!r}"
+        if self._written is None:
+            return None
         if not resume:
             raise FileExistsError(
-                f"{where} holds an earlier run; pass resume=True to go on from it, or name another folder"
+                f"{self._name} holds an earlier run; pass resume=True to go on from it, or name another folder"
             )
         checkpoint = Checkpoint.load(self._folder)
         done = checkpoint.server_round
         if done > num_rounds:
-            raise ValueError(f"{where} has {done} rounds already; num_rounds={num_rounds} must be at least as many")
+            raise ValueError(
+                f"{self._name} has {done} rounds already; num_rounds={num_rounds} must be at least as many"
+            )
         try:
-            check_arrays(checkpoint.result.arrays, like=result.arrays)
+            check_arrays(checkpoint.result.arrays, like=initial)
+            StrategyState(strategy).check(checkpoint.state["strategy"])
         except BadReplyError as error:
-            raise ValueError(f"{where} has another model than initial_arrays: {error}; name another folder") from error
-        self._state.restore(checkpoint.state["strategy"])
-        self._ledger.remember(checkpoint.history, checkpoint.state["ledger"])
+            raise ValueError(
+                f"{self._name} has another model than initial_arrays: {error}; name another folder"
+            ) from error
+        except ValueError as error:
+            raise ValueError(f"{self._name} {error}, or name another folder") from error
+        if isinstance(self._grid, KeepsStates):
+            unknown = sorted(set(checkpoint.state["nodes"]) - set(self._grid.get_node_ids()))
+            if unknown:
+                raise ValueError(
+                    f"{self._name} has the state of node {unknown[0]}, which is not there; go on with as many nodes"
+                )
+        return checkpoint
+
+    def go_on(self, checkpoint: Checkpoint, ledger: Ledger) -> None:
+        """Put back what an earlier run has reached."""
+        for left_behind in (*self._folder.glob(f".{_FILE}.*.tmp"), *self._folder.glob(".history-*.tmp")):
+            left_behind.unlink(missing_ok=True)
+        self._run = checkpoint.state["run"]
+        if ledger.state is not None:
+            ledger.state.restore(checkpoint.state["strategy"])
+        ledger.remember(checkpoint.history, checkpoint.state["ledger"])
         if isinstance(self._grid, KeepsStates):
             self._grid.restore_node_states(checkpoint.state["nodes"])
-        vars(result).update(vars(checkpoint.result))
-        _logger.info("Going on from %s, which has %d of %d rounds", where, done, num_rounds)
-        return done
+        vars(ledger.result).update(vars(checkpoint.result))
+        _logger.info("Going on from %s, which has %d rounds", self._name, checkpoint.server_round)
 
-    def save(self, server_round: int, result: Result) -> None:
-        """Write what is reached after a whole round."""
-        of_round = [entry for entry in self._ledger.history if entry.server_round == server_round]
-        archive.write(_round_file(self._folder, server_round), _KIND, _VERSION, pack({"rounds": of_round}))
+    def save(self, server_round: int, ledger: Ledger) -> None:
+        """Write what is reached after a whole round.
+
+        Raises:
+            RuntimeError: Another run has written into the folder.
+        """
+        if self._stamp() != self._written:
+            raise RuntimeError(f"another run writes into {self._name}; give each a folder of its own")
+        of_round = [entry for entry in ledger.history if entry.server_round == server_round]
+        packed = pack({"run": self._run, "server_round": server_round, "rounds": of_round})
+        archive.write(_round_file(self._folder, server_round), _KIND, _VERSION, packed)
         state = {
-            "strategy": self._state.gather(),
-            "ledger": self._ledger.remembered(),
+            "run": self._run,
+            "strategy": {} if ledger.state is None else ledger.state.gather(),
+            "ledger": ledger.remembered(),
             "nodes": self._grid.node_states() if isinstance(self._grid, KeepsStates) else {},
         }
-        saved = {"server_round": server_round, "result": dict(vars(result)), "state": state}
+        saved = {"server_round": server_round, "result": dict(vars(ledger.result)), "state": state}
         archive.write(self._folder / _FILE, _KIND, _VERSION, pack(saved))
+        self._written = self._stamp()
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        """Return what tells the checkpoint that is there from any other; None if there is none."""
+        try:
+            found = (self._folder / _FILE).stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _round_file(folder: Path, server_round: int) -> Path:

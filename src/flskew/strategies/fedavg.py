@@ -130,9 +130,12 @@ class FedAvg(FlowerFedAvg):
         self.seed = _checks.seed(seed)
         self.node_patience = arguments.seconds("node_patience", node_patience)
         self.drop_stragglers = _checks.truth("drop_stragglers", drop_stragglers)
-        self.result = Result()
-        """What the last `start` has reached so far: the latest model, and the metrics."""
         self._ledger = Ledger(weighted_by_key, arrayrecord_key, min_replies, min_evaluate_replies)
+
+    @property
+    def result(self) -> Result:
+        """What the last `start` has reached so far: the latest model, and the metrics."""
+        return self._ledger.result
 
     @property
     def history(self) -> History:
@@ -185,13 +188,11 @@ class FedAvg(FlowerFedAvg):
             TimeoutError: Too few nodes connected.
             RoundError: Too few replies counted, or clients use different splits.
         """
-        self.result = Result()
-        run_rounds(
-            self, self.result, self._ledger,
+        return run_rounds(
+            self, self._ledger,
             grid, initial_arrays, num_rounds, timeout, train_config, evaluate_config, evaluate_fn,
             checkpoint_dir, resume,
         )  # fmt: skip
-        return self.result
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid

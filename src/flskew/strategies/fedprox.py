@@ -142,8 +142,9 @@ class FedProx(FedAvg, FlowerFedProx):
         """Return the messages that ask the sampled nodes to train, with mu in their config."""
         if server_round == 1:  # of a new run, whoever counts its rounds
             self._mu, self.mu_by_round = AdaptiveMu(self.proximal_mu), {}
-        self.mu_by_round[server_round] = self._mu.mu
-        with_mu = ConfigRecord({**config, "proximal-mu": self._mu.mu})
+        mu = self.proximal_mu if self.adaptive_mu is None else self._mu.mu
+        self.mu_by_round[server_round] = mu
+        with_mu = ConfigRecord({**config, "proximal-mu": mu})
         return FedAvg.configure_train(self, server_round, arrays, with_mu, grid)
 
     def aggregate_train(

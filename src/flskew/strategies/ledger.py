@@ -54,6 +54,7 @@ class Ledger:
     def open(self) -> None:
         """Begin a run."""
         self.history = History()
+        self.result = Result()
         self._sent: dict[Phase, Sent] = {}
         self._splits: dict[str, dict[int, None]] = {}
         self._only_train: set[int] = set()

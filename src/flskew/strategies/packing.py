@@ -18,7 +18,7 @@ Arrays: TypeAlias = dict[str, NDArray[Any]]
 """What a .npz file holds."""
 
 _JSON = "json"
-_RECORDS: dict[str, Callable[[dict[str, Any]], Any]] = {
+_RECORDS: dict[str, type[Any]] = {
     "ArrayRecord": ArrayRecord,
     "ConfigRecord": ConfigRecord,
     "MetricRecord": MetricRecord,
@@ -47,7 +47,10 @@ def pack(values: dict[str, object]) -> Arrays:
         {'rounds': [1, 2], 'mean': array([0., 1., 2.])}
     """
     packing = _Packing()
-    text = json.dumps(packing.packed(values))
+    try:
+        text = json.dumps(packing.packed(values))
+    except RecursionError:
+        raise NotPlainError("what holds itself is not written to files") from None
     numbered = {str(number): array for number, array in enumerate(packing.arrays)}
     return {_JSON: np.frombuffer(text.encode(), np.uint8), **numbered}
 
@@ -71,14 +74,20 @@ class _Packing:
             return value
         if type(value) is list:
             return [self.packed(entry) for entry in value]
+        for name, record in _RECORDS.items():
+            if isinstance(value, record):
+                return {name: self._entries(value)}
         return {type(value).__name__: self._parts(value)}
+
+    def _entries(self, value: Mapping[Any, Any]) -> object:
+        return [[self.packed(key), self.packed(entry)] for key, entry in value.items()]
 
     def _parts(self, value: object) -> object:
         name = type(value).__name__
-        if isinstance(value, bytes | np.ndarray | np.generic):
-            return self._number(value)
-        if type(value) is dict or type(value) is _RECORDS.get(name):
-            return [[self.packed(key), self.packed(entry)] for key, entry in value.items()]
+        if isinstance(value, np.generic) or type(value) in (bytes, np.ndarray):
+            return self._number(value)  # type: ignore[arg-type]
+        if type(value) is dict:
+            return self._entries(value)
         if type(value) is _SEQUENCES.get(name):
             return [self.packed(entry) for entry in value]
         if type(value) is _VALUES.get(name):
@@ -90,7 +99,7 @@ class _Packing:
     def _number(self, value: bytes | NDArray[Any] | np.generic) -> int:
         """Return the number of an array; one that is there several times, as the model may be, has one number."""
         if id(value) not in self._numbers:
-            array = np.frombuffer(value, np.uint8) if isinstance(value, bytes) else np.asarray(value)
+            array = np.frombuffer(value, np.uint8) if type(value) is bytes else np.asarray(value)
             if array.dtype.hasobject:
                 raise NotPlainError("an array of Python objects is not written to files")
             self._numbers[id(value)] = len(self.arrays)

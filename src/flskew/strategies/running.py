@@ -28,7 +28,6 @@ _logger = logging.getLogger("flwr")
 
 def run_rounds(
     strategy: Strategy,
-    result: Result,
     ledger: Ledger,
     grid: Grid,
     initial_arrays: ArrayRecord,
@@ -39,30 +38,33 @@ def run_rounds(
     evaluate_fn: ServerEvaluation | None,
     checkpoint_dir: str | os.PathLike[str] | None,
     resume: bool,
-) -> None:
-    """Run all rounds and put what they yield into `result` at once: whatever ends the run, the latest model is there.
+) -> Result:
+    """Run all rounds and put what they yield into the ledger's result at once, so that it is there however they end.
 
-    The records given are copied, so what a strategy does to them the caller does not see.
+    The records given are copied, so what a strategy does to them the caller does not see. A call that is refused
+    changes nothing.
     """
     arrays = arguments.initial(initial_arrays)
     rounds = _checks.integer("num_rounds", num_rounds, minimum=0)
     seconds = arguments.seconds("timeout", timeout)
-    result.arrays = _copy(arrays)
-    if resume and checkpoint_dir is None:
+    if _checks.truth("resume", resume) and checkpoint_dir is None:
         raise ValueError("resume=True needs the folder to go on from; name it as checkpoint_dir")
+    disk = None if checkpoint_dir is None else RunOnDisk(checkpoint_dir, grid)
+    checkpoint = disk.latest(strategy, arrays, rounds, resume) if disk else None
     if resume and ledger.state is not None:
         ledger.state.rewind()  # the run that is to go on may have been one of this very object
     ledger.open()
     ledger.state = StrategyState(strategy)
-    disk, done = None, 0
-    if checkpoint_dir is not None:
-        disk = RunOnDisk(checkpoint_dir, ledger.state, ledger, grid)
-        done = disk.begin(result, rounds, resume)
+    result = ledger.result
+    result.arrays = _copy(arrays)
+    if disk and checkpoint:
+        disk.go_on(checkpoint, ledger)
+    done = checkpoint.server_round if checkpoint else 0
     # Flower's loop writes the name of the class into the log.
-    keeping = type(type(strategy).__name__, (_Keeping,), {})(strategy, ledger, result, evaluate_fn, disk, done)
+    keeping = type(type(strategy).__name__, (_Keeping,), {})(strategy, ledger, evaluate_fn, disk, done)
     configs = [ConfigRecord({**(config or {})}) for config in (train_config, evaluate_config)]
     try:
-        keeping.start(grid, _copy(arrays), rounds, seconds, *configs, keeping.evaluate if evaluate_fn else None)
+        keeping.start(grid, _copy(arrays), rounds, seconds, *configs, None if evaluate_fn is None else keeping.evaluate)
     except RoundError as error:
         error.result = result
         raise
@@ -70,6 +72,7 @@ def run_rounds(
         ledger.state.end()
         for line in ledger.history.dropped():
             _logger.warning("In all, %s", line)
+    return result
 
 
 class _Keeping(Strategy):
@@ -83,14 +86,13 @@ class _Keeping(Strategy):
         self,
         strategy: Strategy,
         ledger: Ledger,
-        result: Result,
         evaluate_fn: ServerEvaluation | None,
         disk: RunOnDisk | None,
         done: int,
     ) -> None:
         self._strategy = strategy
         self._ledger = ledger
-        self._result = result
+        self._result = ledger.result
         self._evaluate_fn = evaluate_fn
         self._disk = disk
         self._done = done
@@ -150,7 +152,7 @@ class _Keeping(Strategy):
 
     def _save(self, server_round: int) -> None:
         if self._disk is not None:
-            self._disk.save(server_round, self._result)
+            self._disk.save(server_round, self._ledger)
 
 
 def _copy(arrays: ArrayRecord) -> ArrayRecord:

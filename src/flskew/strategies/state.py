@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import logging
+import types
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
+from typing import Any
 
 from flwr.serverapp.strategy import Strategy
 
@@ -12,16 +16,20 @@ from flskew.strategies.packing import NotPlainError, pack
 
 __all__ = ["StrategyState"]
 
-# What the run itself looks after.
-_ELSEWHERE = ("_ledger", "result")
+# What an attribute may hold that is no state; strategies have attributes of their own.
+_NO_STATE = (
+    Strategy, type, types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType,
+    functools.partial, logging.Logger,
+)  # fmt: skip
+_FIELDS = "fields of"
 _logger = logging.getLogger("flwr")
 
 
 class StrategyState:
-    """The attributes of a strategy, of those that it wraps and of dataclasses in them, by their names with dots.
+    """The attributes of a strategy and of those that it wraps, by their names with dots.
 
-    A setting, which is a number, a string, a boolean or None and stays what it was, is no state: a run that goes on may
-    have other settings. Whatever else an attribute holds may change in place and is taken for state.
+    A setting is no state: a number, a string, a boolean or None, or a tuple of them, that stays what it was for the
+    whole run. A run that goes on may have other settings.
 
     Args:
         strategy: As it is before the run.
@@ -29,86 +37,122 @@ class StrategyState:
 
     def __init__(self, strategy: Strategy) -> None:
         self._strategy = strategy
-        self._settings = {name: value for name, value in self._attributes() if _is_setting(value)}
-        self._at_the_end: dict[str, object] = {}
+        self._before = dict(self._attributes())
+        self._after: dict[str, object] = {}
+        self._changed: set[str] = set()
         self._left_out: set[str] = set()
 
-    def gather(self) -> dict[str, object]:
+    def gather(self) -> dict[str, Any]:
         """Return the state. The log names, once, what cannot be written to files and is left out."""
-        state = {
-            name: value
-            for name, value in self._attributes()
-            if not (_is_setting(value) and name in self._settings and self._settings[name] == value)
-        }
-        return {name: value for name, value in state.items() if self._is_plain(name, value)}
+        now = dict(self._attributes())
+        self._changed |= {name for name, value in now.items() if not self._is_setting(name, value)}
+        state = {}
+        for name in sorted(self._changed & set(now)):
+            try:
+                state[name] = _plain(now[name], self._before.get(name))
+                pack({name: state[name]})
+            except NotPlainError as error:
+                state.pop(name, None)
+                if name not in self._left_out:
+                    _logger.warning("Checkpoints leave out %r of %s: %s", name, type(self._strategy).__name__, error)
+                    self._left_out.add(name)
+        return {"strategies": self._names(), "values": state}
 
-    def restore(self, state: Mapping[str, object]) -> None:
-        """Put a state back.
+    def check(self, saved: Mapping[str, Any]) -> None:
+        """Refuse the state of another strategy.
 
         Raises:
-            ValueError: It is that of a strategy which holds other objects.
+            ValueError: It is that of another.
         """
-        owners = dict(self._owners())
-        for name in state:
-            if name.rpartition(".")[0] not in owners:
-                raise ValueError(
-                    f"the strategy has no attribute {name.rpartition('.')[0]!r}; go on with the one that was saved"
-                )
-        self._put(state)
+        if saved["strategies"] != self._names():
+            have, want = (" around ".join(reversed(names.values())) for names in (saved["strategies"], self._names()))
+            raise ValueError(f"is a run of {have}, not of {want}; go on with the same strategy")
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Put a state back that was checked."""
+        now = dict(self._attributes())
+        self._changed |= set(saved["values"])
+        self._put({name: _restored(value, now.get(name)) for name, value in saved["values"].items()})
 
     def end(self) -> None:
         """Note what the run has left behind, whatever has ended it."""
-        self._at_the_end = dict(self._attributes())
+        self._after = dict(self._attributes())
 
     def rewind(self) -> None:
-        """Put back what had the look of a setting before the run, where the run has changed it and nobody since."""
+        """Put back what was there before the run, where the run has replaced it and nobody since."""
         now = dict(self._attributes())
-        self._put(
-            {
-                name: value
-                for name, value in self._settings.items()
-                if name in now and now[name] is not value and now[name] is self._at_the_end.get(name)
-            }
-        )
+        replaced = {name for name, value in self._before.items() if name in now and now[name] is not value}
+        self._put({name: self._before[name] for name in replaced if now[name] is self._after.get(name)})
+
+    def _is_setting(self, name: str, value: object) -> bool:
+        if name not in self._before or not _may_be_setting(value):
+            return False
+        before = self._before[name]
+        return before is value or (type(before) is type(value) and before == value)
+
+    def _owners(self) -> Iterator[tuple[str, Strategy]]:
+        """Yield the strategy and those that it wraps, each after the one that holds it."""
+        owners: list[tuple[str, Strategy]] = [("", self._strategy)]
+        for name, owner in owners:
+            yield name, owner
+            for attribute, value in _fields(owner).items():
+                if isinstance(value, Strategy) and all(value is not known for _, known in owners):
+                    owners.append((f"{name}.{attribute}".lstrip("."), value))
+
+    def _names(self) -> dict[str, str]:
+        return {name: type(owner).__name__ for name, owner in self._owners()}
+
+    def _attributes(self) -> Iterator[tuple[str, object]]:
+        """Yield name and value of each attribute that may be a setting or state."""
+        for prefix, owner in self._owners():
+            for attribute, value in _fields(owner).items():
+                # The books of a strategy of this package are written elsewhere.
+                if attribute != "_ledger" and not isinstance(value, _NO_STATE):
+                    yield f"{prefix}.{attribute}".lstrip("."), value
 
     def _put(self, values: Mapping[str, object]) -> None:
         owners = dict(self._owners())
         for name, value in values.items():
             prefix, _, attribute = name.rpartition(".")
-            object.__setattr__(owners[prefix], attribute, value)
-
-    def _owners(self) -> Iterator[tuple[str, object]]:
-        """Yield the strategy, those it wraps and the dataclasses in them, each after whatever holds it."""
-        owners: list[tuple[str, object]] = [("", self._strategy)]
-        for name, owner in owners:
-            yield name, owner
-            for attribute, value in vars(owner).items():
-                is_new = all(value is not known for _, known in owners)
-                if attribute not in _ELSEWHERE and _is_owner(value) and is_new:
-                    owners.append((f"{name}.{attribute}".lstrip("."), value))
-
-    def _attributes(self) -> Iterator[tuple[str, object]]:
-        """Yield name and value of each attribute that may be a setting or state."""
-        for prefix, owner in self._owners():
-            for attribute, value in vars(owner).items():
-                if attribute not in _ELSEWHERE and not _is_owner(value) and not callable(value):
-                    yield f"{prefix}.{attribute}".lstrip("."), value
-
-    def _is_plain(self, name: str, value: object) -> bool:
-        try:
-            pack({name: value})
-        except NotPlainError as error:
-            if name not in self._left_out:
-                _logger.warning("Checkpoints leave out %r of %s: %s", name, type(self._strategy).__name__, error)
-                self._left_out.add(name)
-            return False
-        return True
+            setattr(owners[prefix], attribute, value)
 
 
-def _is_setting(value: object) -> bool:
+def _fields(value: object) -> dict[str, Any]:
+    """Return the attributes of an object itself, those of slots included."""
+    slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+    named = {name: getattr(value, name) for name in slots if not name.startswith("__") and hasattr(value, name)}
+    return {**named, **getattr(value, "__dict__", {})}
+
+
+def _may_be_setting(value: object) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_may_be_setting, value))
     return value is None or isinstance(value, bool | int | float | str)
 
 
-def _is_owner(value: object) -> bool:
-    is_value = is_dataclass(value) and not isinstance(value, type) and hasattr(value, "__dict__")
-    return isinstance(value, Strategy) or is_value
+def _plain(value: object, before: object) -> object:
+    """Return a value of which a dataclass is the dict of its fields; it must have been there before the run.
+
+    Raises:
+        NotPlainError: It was not, and whoever goes on could not make it.
+    """
+    try:
+        pack({"value": value})
+    except NotPlainError:
+        if not is_dataclass(value) or isinstance(value, type):
+            raise
+        if type(before) is not type(value):
+            raise NotPlainError(f"a {type(value).__name__} that was not there before the run cannot be made") from None
+        old, new = _fields(before), _fields(value)
+        return {_FIELDS: {name: _plain(entry, old.get(name)) for name, entry in new.items()}}
+    return value
+
+
+def _restored(value: object, present: object) -> object:
+    """Return a saved value; a dataclass is a copy of the present one with the fields saved."""
+    if not (isinstance(value, dict) and set(value) == {_FIELDS}):
+        return value
+    restored, fields = copy.copy(present), _fields(present)
+    for name, entry in value[_FIELDS].items():
+        object.__setattr__(restored, name, _restored(entry, fields.get(name)))
+    return restored
