@@ -104,6 +104,15 @@ def test_repair_takes_from_the_largest_down_to_a_common_level():
     assert {tuple(size) for size in sizes} == {(7, 6, 3, 2, 2), (6, 7, 3, 2, 2)}
 
 
+def test_repair_takes_no_row_twice():
+    counts = np.zeros((30, 3), np.int64)
+    counts[:, 0] = 1  # thirty classes, of one row each
+    moved = meet_minimum(counts, 10, np.random.default_rng(0))
+    assert moved.sum(axis=0).tolist() == [10, 10, 10]
+    assert moved.sum(axis=1).tolist() == [1] * 30
+    assert moved.min() == 0
+
+
 def test_repair_takes_each_class_as_often_as_it_is_there():
     counts = np.array([[300, 0], [100, 0]])
     taken = [meet_minimum(counts, 40, np.random.default_rng(seed))[:, 1] for seed in range(200)]

@@ -18,6 +18,7 @@ from flskew.bfloat16 import BFLOAT16
 from flskew.parameters import (
     Draft,
     ParametersError,
+    _read_header,
     all_finite,
     array_from_numpy,
     numpy_from_array,
@@ -209,9 +210,16 @@ def test_a_header_that_claims_to_be_huge_is_refused() -> None:
         numpy_from_array(Array("float64", (3,), "numpy.ndarray", claim))
 
 
-def test_arrays_of_one_header_have_their_own_numbers() -> None:
-    first, second = (numpy_from_array(array_from_numpy(np.full(3, number))) for number in (1.0, 2.0))
-    assert (first.tolist(), second.tolist()) == ([1.0] * 3, [2.0] * 3)
+@pytest.mark.parametrize("version", [(1, 0), (2, 0)])
+def test_a_header_is_read_once_and_each_array_has_its_own_numbers(version: tuple[int, int]) -> None:
+    misses = []
+    for numbers in ([1.0, 2.0, 3.5], [4.0, 5.0, 6.5]):
+        file = io.BytesIO()
+        np.lib.format.write_array(file, np.array(numbers), version=version)
+        read = numpy_from_array(Array("float64", (3,), "numpy.ndarray", file.getvalue()))
+        assert read.tolist() == numbers
+        misses.append(_read_header.cache_info().misses)
+    assert misses[0] == misses[1]
 
 
 @given(arrays())

@@ -116,8 +116,6 @@ def _average_floats(mean: NDArray[Any], arrays: list[NDArray[Any]], weights: Seq
 
 
 def _average_integers(mean: NDArray[Any], arrays: list[NDArray[Any]], weights: Sequence[float]) -> None:
-    if mean.dtype.kind == "b":
-        mean, arrays = mean.view(np.uint8), [array.view(np.uint8) for array in arrays]
     total_weight = sum(weights)
     high, low = _halves(arrays[0])
     high_sum, low_sum = np.zeros_like(high), np.zeros_like(low)
@@ -131,7 +129,7 @@ def _average_integers(mean: NDArray[Any], arrays: list[NDArray[Any]], weights: S
     low_shift = np.floor(rest / total_weight + 0.5)
     # Modulo 2^64, in which a mean of integers of 64 bits lies again.
     shift = (high_shift.astype(np.int64) << 32) + low_shift.astype(np.int64)
-    mean[...] = np.add(arrays[0], shift, dtype=np.int64, casting="unsafe").astype(mean.dtype, casting="unsafe")
+    mean[...] = np.add(arrays[0], shift, dtype=np.int64).astype(mean.dtype)
 
 
 def _halves(integers: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
