@@ -40,7 +40,8 @@ def weighted_mean(
     Args:
         models: One list of arrays each, alike in count, shapes and dtypes.
         weights: One for each model, > 0, with a finite sum.
-        out: Arrays like those of a model, which become the mean and are returned; None makes new ones.
+        out: Arrays like those of a model, but none of these, which become the mean and are returned; None makes new
+            ones.
 
     Raises:
         ParametersError: The models or `out` are not alike, or a dtype has no mean.
