@@ -557,6 +557,25 @@ def test_what_came_back_to_its_first_value_is_state_all_the_same(tmp_path: Path)
     assert other.seen == [1, 0, 1, 0, 1, 0]
 
 
+def test_what_has_changed_once_is_state_for_good(tmp_path: Path) -> None:
+    class Waits(FedAvg):
+        def __init__(self, patience: int) -> None:
+            super().__init__(fraction_evaluate=0.0)
+            self.patience = patience
+            self.warm_up: np.ndarray[Any, Any] | None = np.ones(2)
+
+        def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
+            self.patience = (self.patience + 1) % 2
+            self.warm_up = None
+            return super().aggregate_train(server_round, replies)
+
+    for rounds in (1, 2):
+        run(Waits(0), tmp_path, rounds=rounds, resume=True)
+    strategy = Waits(7)
+    run(strategy, tmp_path, rounds=2, resume=True)
+    assert (strategy.patience, strategy.warm_up) == (0, None)
+
+
 def test_what_wrapped_strategies_and_slots_remember_is_kept(tmp_path: Path) -> None:
     class Inner(flower.FedAvg):
         __slots__ = ("slot",)

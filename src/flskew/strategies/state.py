@@ -81,8 +81,8 @@ class StrategyState:
     def rewind(self) -> None:
         """Put back what was there before the run, where the run has replaced it and nobody since."""
         now = dict(self._attributes())
-        replaced = {name for name, value in self._before.items() if name in now and now[name] is not value}
-        self._put({name: self._before[name] for name in replaced if now[name] is self._after.get(name)})
+        untouched = {name for name, value in now.items() if value is self._after.get(name)}
+        self._put({name: value for name, value in self._before.items() if name in untouched})
 
     def _is_setting(self, name: str, value: object) -> bool:
         if name not in self._before or not _may_be_setting(value):
