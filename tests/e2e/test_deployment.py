@@ -43,7 +43,6 @@ def simulated(three_hospitals: Path) -> list[np.ndarray]:
 
 @pytest.fixture
 def ray(tmp_path: Path) -> Iterator[Deployment]:
-    pytest.importorskip("ray")
     with Deployment(tmp_path, simulation=True) as started:
         yield started
 
