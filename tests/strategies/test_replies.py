@@ -62,6 +62,15 @@ def test_one_nan_or_infinity_takes_its_client_out_and_not_the_model(federation: 
     )
 
 
+def test_finite_arrays_too_large_for_a_mean_end_the_run_and_blame_nobody(federation: MakesFederation) -> None:
+    # Flower: the model is infinite. A tenth, as float32 has it, is a little more than a tenth.
+    grid = federation(*[reply(np.full(2, np.finfo(np.float32).max))] * 10)
+    with pytest.raises(RoundError, match="the mean of finite arrays is not finite; they are too large for") as caught:
+        trained(grid, np.ones(2, np.float32))
+    assert caught.value.failures == ()
+    np.testing.assert_array_equal(caught.value.result.arrays["0"].numpy(), [1.0, 1.0])
+
+
 @pytest.mark.parametrize("count", [0, -5, 0.0, float("nan"), float("inf"), [3], 1e300, 2**53 + 1])
 def test_a_count_that_is_no_weight_takes_its_client_out(federation: MakesFederation, count: Any) -> None:
     # Flower: NaN and negative numbers are accepted, a list ends the run.

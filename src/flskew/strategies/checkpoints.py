@@ -165,20 +165,19 @@ class RunOnDisk:
                 )
         return checkpoint
 
-    def go_on(self, checkpoint: Checkpoint, ledger: Ledger) -> None:
+    def go_on(self, checkpoint: Checkpoint, ledger: Ledger, state: StrategyState) -> None:
         """Put back what an earlier run has reached."""
         for left_behind in (*self._folder.glob(f".{_FILE}.*.tmp"), *self._folder.glob(".history-*.tmp")):
             left_behind.unlink(missing_ok=True)
         self._run = checkpoint.state["run"]
-        if ledger.state is not None:
-            ledger.state.restore(checkpoint.state["strategy"])
+        state.restore(checkpoint.state["strategy"])
         ledger.remember(checkpoint.history, checkpoint.state["ledger"])
         if isinstance(self._grid, KeepsStates):
             self._grid.restore_node_states(checkpoint.state["nodes"])
         vars(ledger.result).update(vars(checkpoint.result))
         _logger.info("Going on from %s, which has %d rounds", self._name, checkpoint.server_round)
 
-    def save(self, server_round: int, ledger: Ledger) -> None:
+    def save(self, server_round: int, ledger: Ledger, state: StrategyState) -> None:
         """Write what is reached after a whole round.
 
         Raises:
@@ -189,13 +188,13 @@ class RunOnDisk:
         of_round = [entry for entry in ledger.history if entry.server_round == server_round]
         packed = pack({"run": self._run, "server_round": server_round, "rounds": of_round})
         archive.write(_round_file(self._folder, server_round), _KIND, _VERSION, packed)
-        state = {
+        needed = {
             "run": self._run,
-            "strategy": {} if ledger.state is None else ledger.state.gather(),
+            "strategy": state.gather(),
             "ledger": ledger.remembered(),
             "nodes": self._grid.node_states() if isinstance(self._grid, KeepsStates) else {},
         }
-        saved = {"server_round": server_round, "result": dict(vars(ledger.result)), "state": state}
+        saved = {"server_round": server_round, "result": dict(vars(ledger.result)), "state": needed}
         archive.write(self._folder / _FILE, _KIND, _VERSION, pack(saved))
         self._written = self._stamp()
 

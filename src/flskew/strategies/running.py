@@ -54,14 +54,14 @@ def run_rounds(
     if resume and ledger.state is not None:
         ledger.state.rewind()  # the run that is to go on may have been one of this very object
     ledger.open()
-    ledger.state = StrategyState(strategy)
+    state = ledger.state = StrategyState(strategy)
     result = ledger.result
     result.arrays = _copy(arrays)
     if disk and checkpoint:
-        disk.go_on(checkpoint, ledger)
+        disk.go_on(checkpoint, ledger, state)
     done = checkpoint.server_round if checkpoint else 0
     # Flower's loop writes the name of the class into the log.
-    keeping = type(type(strategy).__name__, (_Keeping,), {})(strategy, ledger, evaluate_fn, disk, done)
+    keeping = type(type(strategy).__name__, (_Keeping,), {})(strategy, ledger, state, evaluate_fn, disk, done)
     configs = [ConfigRecord({**(config or {})}) for config in (train_config, evaluate_config)]
     try:
         keeping.start(grid, _copy(arrays), rounds, seconds, *configs, None if evaluate_fn is None else keeping.evaluate)
@@ -69,7 +69,7 @@ def run_rounds(
         error.result = result
         raise
     finally:
-        ledger.state.end()
+        state.end()
         for line in ledger.history.dropped():
             _logger.warning("In all, %s", line)
     return result
@@ -86,12 +86,14 @@ class _Keeping(Strategy):
         self,
         strategy: Strategy,
         ledger: Ledger,
+        state: StrategyState,
         evaluate_fn: ServerEvaluation | None,
         disk: RunOnDisk | None,
         done: int,
     ) -> None:
         self._strategy = strategy
         self._ledger = ledger
+        self._state = state
         self._result = ledger.result
         self._evaluate_fn = evaluate_fn
         self._disk = disk
@@ -152,7 +154,7 @@ class _Keeping(Strategy):
 
     def _save(self, server_round: int) -> None:
         if self._disk is not None:
-            self._disk.save(server_round, self._ledger)
+            self._disk.save(server_round, self._ledger, self._state)
 
 
 def _copy(arrays: ArrayRecord) -> ArrayRecord:
