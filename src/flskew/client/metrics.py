@@ -14,6 +14,7 @@ from flskew.client.protocols import ClientError
 from flskew.client.replies import LOCAL_EPOCHS_KEY
 
 __all__ = [
+    "INT64",
     "LOSS_KEY",
     "NUM_EXAMPLES_KEY",
     "MetricValue",
@@ -30,7 +31,8 @@ LOSS_KEY = "loss"
 MetricValue: TypeAlias = int | float | list[int] | list[float]
 """What a `MetricRecord` holds."""
 
-_INT64 = range(-(2**63), 2**63)
+INT64 = range(-(2**63), 2**63)
+"""The integers that a `MetricRecord` can send."""
 
 
 def metric_value(name: str, value: object) -> MetricValue:
@@ -138,7 +140,7 @@ def _number(name: str, value: object) -> int | float:
     if isinstance(value, bool | np.bool_):
         return int(value)
     if isinstance(value, numbers.Integral):
-        if int(value) not in _INT64:
+        if int(value) not in INT64:
             raise ClientError(f"{name} = {value!r} does not fit 64 bits; send it as a float")
         return int(value)
     if isinstance(value, numbers.Real):

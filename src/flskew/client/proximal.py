@@ -15,7 +15,7 @@ from typing import Any, Generic, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BaseProximalTerm", "ProximalTerm", "checked_learning_rate"]
+__all__ = ["BaseProximalTerm", "ProximalTerm", "checked_learning_rate", "checked_mu"]
 
 # Flower's strategy sends the first; it was spelt the second way in its earlier releases.
 _KEYS = ("proximal-mu", "proximal_mu")
@@ -36,7 +36,7 @@ class BaseProximalTerm(Generic[Anchor]):
     """
 
     def __init__(self, mu: float, anchor: Anchor) -> None:
-        self._mu = _checked_mu("mu", mu)
+        self._mu = checked_mu("mu", mu)
 
     @classmethod
     def from_config(cls, config: Mapping[str, object], anchor: Anchor) -> Self:
@@ -55,7 +55,7 @@ class BaseProximalTerm(Generic[Anchor]):
             >>> ProximalTerm.from_config({"proximal-mu": 0.1}, []).mu
             0.1
         """
-        found = {key: _checked_mu(f"config[{key!r}]", config[key]) for key in _KEYS if key in config}
+        found = {key: checked_mu(f"config[{key!r}]", config[key]) for key in _KEYS if key in config}
         if len(set(found.values())) > 1:
             raise ValueError(f"config gives mu twice and differently, {found}; keep {_KEYS[0]!r}")
         return cls(next(iter(found.values()), 0.0), anchor)
@@ -164,6 +164,21 @@ class ProximalTerm(BaseProximalTerm[Sequence[NDArray[Any]]]):
             raise ValueError(f"{name} must be shaped like the anchor, {want}, got {have}")
 
 
+def checked_mu(name: str, value: object) -> float:
+    """Return the strength of a proximal term as a float.
+
+    Raises:
+        TypeError: It is no real number.
+        ValueError: It is negative or not finite.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number >= 0, got {value!r} of type {type(value).__name__}")
+    mu = float(value)
+    if not (math.isfinite(mu) and mu >= 0):
+        raise ValueError(f"{name} must be finite and >= 0, got {value!r}; 0 is FedAvg, typical values are 0.001 to 1")
+    return mu
+
+
 def checked_learning_rate(value: object) -> float:
     """Return a learning rate as a float.
 
@@ -186,12 +201,3 @@ def _refuse_scalars(name: str, arrays: Sequence[object]) -> None:
 def _squared_distance(w: NDArray[Any], w_t: NDArray[Any]) -> float:
     difference = np.subtract(w, w_t, dtype=np.float64).ravel()
     return float(difference @ difference)
-
-
-def _checked_mu(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number >= 0, got {value!r} of type {type(value).__name__}")
-    mu = float(value)
-    if not (math.isfinite(mu) and mu >= 0):
-        raise ValueError(f"{name} must be finite and >= 0, got {mu!r}; 0 is FedAvg, typical values are 0.001 to 1")
-    return mu

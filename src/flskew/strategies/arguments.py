@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 
 from flwr.app import ArrayRecord
 
 from flskew.strategies.checks import BadReplyError, check_arrays, check_finite
 
-__all__ = ["fraction", "initial", "mu", "seconds"]
+__all__ = ["fraction", "initial", "seconds"]
 
 
 def fraction(name: str, value: object) -> float:
@@ -25,14 +24,6 @@ def seconds(name: str, value: object) -> float:
     number = _real(name, value)
     if not number > 0:
         raise ValueError(f"{name} must be > 0 seconds, got {value!r}")
-    return number
-
-
-def mu(name: str, value: object) -> float:
-    """Return the strength of a proximal term, finite and >= 0."""
-    number = _real(name, value)
-    if not (math.isfinite(number) and number >= 0):
-        raise ValueError(f"{name} must be finite and >= 0, got {value!r}; 0 is FedAvg, typical values are 0.001 to 1")
     return number
 
 

@@ -8,9 +8,10 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
 from flskew.bfloat16 import is_bfloat16
+from flskew.client.metrics import INT64, MetricValue
 from flskew.client.replies import ASSIGNMENT_KEY, FLSKEW_KEY
 from flskew.parameters import Parameters, ParametersError, all_finite, numpy_from_array
-from flskew.strategies.history import MetricValue, Record
+from flskew.strategies.history import Record
 from flskew.strategies.metrics import weight_key
 from flskew.strategies.reasons import read_reason
 
@@ -18,7 +19,6 @@ __all__ = ["BadReplyError", "CheckedReply", "check_arrays", "check_finite", "che
 
 # More rows than there are, and few enough that no sum of weights is infinite.
 _LARGEST_WEIGHT = 2**53
-_INT64 = range(-(2**63), 2**63)
 
 
 class BadReplyError(ValueError):
@@ -131,7 +131,7 @@ def _weight(key: str, value: MetricValue) -> float:
 def _check_metrics(metrics: MetricRecord) -> None:
     for key, value in metrics.items():
         for number in value if isinstance(value, list) else [value]:
-            if isinstance(number, int) and number not in _INT64:
+            if isinstance(number, int) and number not in INT64:
                 raise BadReplyError(f"metric {key!r} has an integer that does not fit 64 bits; send it as a float")
 
 

@@ -21,7 +21,7 @@ from flwr.serverapp.strategy import FedProx as FlowerFedProx
 
 from flskew import _checks
 from flskew.client.metrics import LOSS_KEY
-from flskew.strategies import arguments
+from flskew.client.proximal import checked_mu
 from flskew.strategies.adaptive_mu import AdaptiveMu
 from flskew.strategies.fedavg import FedAvg, MetricsAggregator
 from flskew.strategies.history import Phase
@@ -123,7 +123,7 @@ class FedProx(FedAvg, FlowerFedProx):
             node_patience=node_patience,
             drop_stragglers=drop_stragglers,
         )
-        self.proximal_mu = arguments.mu("proximal_mu", proximal_mu)
+        self.proximal_mu = checked_mu("proximal_mu", proximal_mu)
         self.adaptive_mu = _checks.choice("adaptive_mu", adaptive_mu, ("train", "evaluate", None))
         if adaptive_mu == "evaluate" and fraction_evaluate == 0.0:
             raise ValueError(

@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord
 
+from flskew.client.metrics import MetricValue
 from flskew.strategies.reasons import grouped
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Failure", "History", "MetricValue", "Phase", "Record", "Reply", "Round"]
-
-MetricValue: TypeAlias = int | float | list[int] | list[float]
-"""What Flower's `MetricRecord` holds."""
+__all__ = ["Failure", "History", "Phase", "Record", "Reply", "Round"]
 
 Record: TypeAlias = ArrayRecord | MetricRecord | ConfigRecord
 """What a reply carries under a key."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from flwr.app import MetricRecord, RecordDict
 
-from flskew.strategies.history import MetricValue
+from flskew.client.metrics import MetricValue
 
 __all__ = ["aggregate_metrics", "shared_keys", "weight_key"]
 
