@@ -84,6 +84,15 @@ def test_perceptrons_start_at_scikit_learns_own_weights_of_their_seed(solver: st
     assert_equal(get_parameters(prepared(lambda: make(None))), get_parameters(prepared(lambda: make(0))))
 
 
+@pytest.mark.parametrize("make", [MLPClassifier, MLPRegressor])
+def test_a_perceptron_with_a_batch_size_for_the_rows_to_come_is_prepared_without_a_warning(
+    make: Callable[..., BaseEstimator],
+) -> None:
+    model = prepared(lambda: make(hidden_layer_sizes=(6,), batch_size=64, random_state=3))  # warnings are errors
+    assert model.batch_size == 64
+    assert_equal(get_parameters(model), get_parameters(prepared(lambda: make(hidden_layer_sizes=(6,), random_state=3))))
+
+
 def test_a_prepared_perceptron_has_counted_no_rows_and_no_losses() -> None:
     """Or its learning rate would fall too early."""
     model = prepared(MODELS["MLPClassifier sgd"])

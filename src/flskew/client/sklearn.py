@@ -22,7 +22,8 @@ __all__ = ["ProximalTerm", "complete_classes", "get_parameters", "prepare", "set
 Class: TypeAlias = int | str | np.generic
 
 # Fits a perceptron and leaves its random weights where they are: no weight feels a step of this size.
-_STANDSTILL = {"solver": "sgd", "learning_rate_init": 1e-300, "early_stopping": False}
+# A batch larger than the few rows that it is fitted to would be warned of.
+_STANDSTILL = {"solver": "sgd", "learning_rate_init": 1e-300, "early_stopping": False, "batch_size": "auto"}
 
 
 def prepare(
