@@ -58,7 +58,7 @@ def test_the_number_of_processors_does_not_matter(monkeypatch, shuffle):
     counts = apportion(shares, column.sizes, np.full(5, 0.5))
     deals = []
     for processors in (1, 2, 5):
-        monkeypatch.setattr("os.cpu_count", lambda processors=processors: processors)
+        monkeypatch.setattr("flskew.dealing.usable_processors", lambda processors=processors: processors)
         deals.append(deal(column, counts, Streams(0), shuffle=shuffle))
     assert all(np.array_equal(deals[0].rows, other.rows) for other in deals[1:])
 
@@ -73,7 +73,7 @@ def test_counts_that_the_rows_cannot_meet_are_refused(counts):
 
 
 def test_a_failure_in_a_thread_is_raised(monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("flskew.dealing.usable_processors", lambda: 2)
     monkeypatch.setattr("flskew.dealing._shuffle", lambda rows, rng: [][0])
     column = LabelColumn(np.arange(300_000) % 3, np.arange(3))
     with pytest.raises(IndexError, match="list index out of range"):

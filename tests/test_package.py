@@ -55,6 +55,7 @@ ROOMS = [
     {"parameters", "labels", "streams", "archive", "wrapping"},
     {"encoding"},
     {"_checks", "_strips", "bfloat16"},
+    {"_processors"},
     {"typing", "_version"},
 ]
 

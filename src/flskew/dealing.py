@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from flskew._processors import usable_processors
 from flskew.labels import LabelColumn
 from flskew.streams import Streams
 from flskew.typing import Codes, Counts, Offsets, Rows, Sizes
@@ -149,7 +149,7 @@ def _on_all_processors(work: Callable[[int, Streams], None], tasks: list[int], n
     NumPy shuffles without holding the interpreter's lock.
     """
     # Starting a thread takes as long as shuffling some thousand rows.
-    threads = min(os.cpu_count() or 1, len(tasks), num_rows // 100_000)
+    threads = min(usable_processors(), len(tasks), num_rows // 100_000)
     waiting = deque(tasks)
 
     def share(_: int) -> None:
