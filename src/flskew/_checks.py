@@ -43,13 +43,12 @@ def positive(name: str, value: object, remedy: str) -> float:
     return number
 
 
-def seed(value: object) -> int:
-    """Return a seed as an int; None is refused, for it means another split in every process."""
+def seed(
+    value: object, *, otherwise: str = "each client process would draw a split of its own and they would overlap"
+) -> int:
+    """Return a seed as an int; None is refused, and the error says what it would lead to."""
     if value is None:
-        raise TypeError(
-            "seed must be an integer, got None: each client process would draw a split of its own and "
-            "they would overlap; pass any integer, the default is 42"
-        )
+        raise TypeError(f"seed must be an integer, got None: {otherwise}; pass any integer, the default is 42")
     return integer("seed", value)
 
 

@@ -68,7 +68,7 @@ original = DirichletPartitioner._assign
 
 
 def test_without_a_data_set_there_is_nothing_to_load():
-    with pytest.raises(AttributeError, match="dataset"):
+    with pytest.raises(AttributeError, match=r"DirichletPartitioner is bound to no data set yet; .* assign\(labels\)"):
         dirichlet().load_partition(0)
 
 
@@ -180,6 +180,7 @@ def test_what_the_data_set_cannot_give_is_refused_before_any_work(changes, messa
     [
         (DatasetDict(train=DATASET, test=DATASET), r"a DatasetDict of 'train', 'test'; .* e.g. dataset\['train'\]"),
         (DatasetDict(), r"dataset\['train'\]"),
+        ({"label": [0, 1]}, r"a datasets.Dataset, got dict; anything else is split by its labels, with assign"),
         (DATASET.to_iterable_dataset(), r"got a stream \(IterableDataset\).*load it without streaming=True"),
         ([1, 2], "Dataset"),
     ],

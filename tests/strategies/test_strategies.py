@@ -115,7 +115,7 @@ def test_a_mu_that_is_negative_or_not_finite_is_refused(mu: float) -> None:
         ({"min_available_nodes": None}, TypeError, "min_available_nodes must be an integer, got None"),
         ({"min_replies": -1}, ValueError, "min_replies must be at least 0, got -1"),
         ({"min_evaluate_replies": -1}, ValueError, "min_evaluate_replies must be at least 0, got -1"),
-        ({"seed": None}, TypeError, "seed must be an integer, got None"),
+        ({"seed": None}, TypeError, "seed must be an integer, got None: each run would draw other nodes"),
         ({"node_patience": 0}, ValueError, "node_patience must be > 0 seconds, got 0"),
     ],
 )

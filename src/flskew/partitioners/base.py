@@ -85,7 +85,16 @@ class Partitioner(flwr_datasets.partitioner.Partitioner):
 
     @property
     def dataset(self) -> Dataset:
-        """The data set that the partitioner is bound to; it can be set once."""
+        """The data set that the partitioner is bound to; it can be set once.
+
+        Raises:
+            AttributeError: No data set is bound yet.
+        """
+        if not self.is_dataset_assigned():
+            raise AttributeError(
+                f"{type(self).__name__} is bound to no data set yet; set its dataset, load a partition through "
+                f"FederatedDataset, or call assign(labels), which needs none"
+            )
         return super().dataset
 
     @dataset.setter
@@ -150,4 +159,9 @@ def _check_dataset(value: object) -> None:
         raise TypeError(
             "dataset must be a Dataset, got a stream (IterableDataset), whose rows have no positions; "
             "load it without streaming=True"
+        )
+    if not isinstance(value, Dataset):
+        raise TypeError(
+            f"dataset must be a datasets.Dataset, got {type(value).__name__}; "
+            f"anything else is split by its labels, with assign(labels)"
         )

@@ -109,9 +109,10 @@ class DistributionPartitioner(LabelPartitioner):
         full = (num_classes, self._num_partitions)
         if self._num_held is None or self._num_held == num_classes:
             if self._array.shape != full:
+                remedy = "transpose it" if self._array.shape == full[::-1] else "give each class a row"
                 raise ValueError(
                     f"distribution_array must have the shape {full} of {num_classes} classes by {self._num_partitions} "
-                    f"partitions, got {self._array.shape}; transpose it, or pass num_unique_labels_per_partition"
+                    f"partitions, got {self._array.shape}; {remedy}, or pass num_unique_labels_per_partition"
                 )
             return self._array, np.ones(full, dtype=np.bool_)
         if self._num_held > num_classes:

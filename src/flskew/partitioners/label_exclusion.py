@@ -111,6 +111,8 @@ class LabelExclusionPartitioner(LabelPartitioner):
         """
         num_partitions = _checks.integer("num_partitions", num_partitions, minimum=1)
         num_excluded = _checks.integer("num_excluded", num_excluded, minimum=0)
+        if isinstance(labels, int):
+            raise TypeError(f"labels must be all the distinct labels, got {labels}; pass range({labels}) for so many")
         classes = sorted(_label_set("labels", labels), key=lambda label: (type(label).__name__, label))
         if len(classes) != len(labels):
             raise ValueError(f"labels must be distinct, got {len(labels)} of which {len(classes)} are; pass each once")
