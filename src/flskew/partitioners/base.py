@@ -26,7 +26,7 @@ class Partitioner(flwr_datasets.partitioner.Partitioner):
 
     Args:
         num_partitions: At least 1.
-        partition_by: The column with the labels, in a data set.
+        partition_by: The column with the labels, in a data set; `assign` does not look at it.
         seed: Any integer; the same seed, arguments and labels give the same assignment, in every process.
     """
 
@@ -127,7 +127,7 @@ class LabelPartitioner(Partitioner):
 
     Args:
         num_partitions: At least 1.
-        partition_by: The column with the labels, in a data set.
+        partition_by: The column with the labels, in a data set; `assign` does not look at it.
         seed: Any integer.
         shuffle: Whether the rows of a partition are in random order, or in that of the data set.
         num_bins: For a continuous target, the number of quantile bins that become its classes; None for labels.

@@ -36,7 +36,7 @@ class LabelExclusionPartitioner(LabelPartitioner):
     Args:
         excluded: For each partition a collection of the labels it must not hold; or, together with `num_partitions`, a
             mapping from partition ids to such collections, for partitions that exclude something.
-        partition_by: The column with the labels, in a data set.
+        partition_by: The column with the labels, in a data set; `assign` does not look at it.
         num_partitions: At least 1; needed with a mapping only.
         on_excluded: What becomes of a row that a partition must not hold. `"redistribute"`: it goes to a partition
             that may hold it, so that nothing is lost. `"drop"`: all rows are split at random first, and what a
