@@ -13,10 +13,10 @@ from flwr.serverapp import strategy as flower
 from numpy.typing import NDArray
 
 from flskew.bfloat16 import bfloat16_from_float32, float32_from_bfloat16
-from flskew.parameters import numpy_from_array, record_from_parameters
+from flskew.parameters import ParametersError, numpy_from_array, record_from_parameters
 from flskew.simulation import LocalGrid
 from flskew.strategies import Checked, FedAvg, FedProx, RoundError
-from flskew.strategies.casting import narrowed
+from flskew.strategies.casting import narrowed, widened
 
 if TYPE_CHECKING:
     from tests.strategies.conftest import Answer, MakesFederation
@@ -196,17 +196,45 @@ def test_integers_are_rounded_and_held_within_their_limits() -> None:
     np.testing.assert_array_equal(booleans, np.array([True, False, True]), strict=True)
 
 
+def test_a_strategy_is_shown_floats_with_a_dimension_and_what_is_one_already_is_not_copied() -> None:
+    model = ArrayRecord([
+        np.ones(2, np.float16), np.ones(2, np.uint8), np.ones(2, np.complex64), np.array(1.5, np.float32), np.ones(2),
+    ])  # fmt: skip
+    shown = widened(model, like=model)
+    assert [(array.dtype, array.shape) for array in shown.to_numpy_ndarrays()] == [
+        ("float32", (2,)), ("float64", (2,)), ("complex64", (2,)), ("float32", (1,)), ("float64", (2,)),
+    ]  # fmt: skip
+    assert [name for name in model if shown[name].data is model[name].data] == ["2", "4"]
+    back = narrowed(shown, like=model)
+    for ours, sent in zip(back.to_numpy_ndarrays(), model.to_numpy_ndarrays(), strict=True):
+        np.testing.assert_array_equal(ours, sent, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("made", "like", "message"),
+    [
+        (np.array([np.nan]), np.zeros(1, np.int8), "array '0' holds NaN or infinity"),
+        (np.array([np.inf]), np.zeros(1, np.bool_), "array '0' holds NaN or infinity"),
+        (np.ones(1, np.complex64), np.zeros(1), "array '0' is complex64 in place of float64"),
+        (np.ones(1), np.zeros(3), r"array '0' has shape \(1,\) in place of \(3,\)"),
+    ],
+)
+def test_what_a_strategy_makes_is_never_bent_into_a_model(made: NDArray[Any], like: NDArray[Any], message: str) -> None:
+    with pytest.raises(ParametersError, match=message):
+        narrowed(ArrayRecord([made]), like=ArrayRecord([like]))
+
+
 def test_metrics_that_only_some_clients_report_are_averaged_over_those(federation: MakesFederation) -> None:
     # Flower: says "skipping" and ends the run.
     def train(index: int, message: Message) -> dict[str, Any]:
-        own: dict[str, Any] = {"accuracy": 0.25 * index} if index else {}
+        own: dict[str, Any] = {"accuracy": 0.25 * index} if index else {"warm": 1.0}
         own["sizes"] = [1.0] * (index + 1)
         return {"arrays": message.content["arrays"], "metrics": MetricRecord({"num-examples": index + 1, **own})}
 
     strategy = Checked(flower.FedAvg())
     result = strategy.start(federation(train=train), ArrayRecord([np.zeros(1)]), num_rounds=1)
     # (2*0.25 + 3*0.5) / 5 = 0.4
-    assert result.train_metrics_clientapp[1] == {"accuracy": 0.4}
+    assert result.train_metrics_clientapp[1] == {"accuracy": 0.4, "warm": 1.0}
     assert [reply.metrics["sizes"] for reply in strategy.history[0].replies] == [[1.0], [1.0] * 2, [1.0] * 3]
 
 

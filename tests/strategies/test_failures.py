@@ -246,6 +246,7 @@ def test_a_thousand_nodes_and_a_hundred_reasons_stay_readable() -> None:
     assert grouped((node, "no data") for node in range(1000)) == [
         "nodes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 990 more: no data"
     ]
+    assert grouped((node, "no data") for node in range(10)) == ["nodes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9: no data"]
     lines = grouped((node, f"reason {node}") for node in range(100))
     assert len(lines) == 21
     assert lines[-1] == "and 80 other reasons"
