@@ -119,8 +119,14 @@ def _integers_or_arrow(labels: Labels, name: str) -> NDArray[Any] | pa.ChunkedAr
         raise TypeError(f"{name} must be a sequence with one label per row, got {_kind(labels)}")
     dtype = getattr(labels, "dtype", None)
     if dtype is not None and not isinstance(dtype, np.dtype) and hasattr(labels, "to_numpy"):
-        # A pandas column of a type of pandas' own (nullable, categorical, string): Arrow knows them all.
-        return pa.chunked_array([pa.Array.from_pandas(labels)])
+        # A pandas column of a type of pandas' own (nullable, categorical, string): Arrow knows nearly all of them.
+        try:
+            return pa.chunked_array([pa.Array.from_pandas(labels)])
+        except pa.ArrowException as error:
+            raise TypeError(
+                f"{name} is a column of type {dtype}, which Arrow does not know; "
+                f"pass its values, e.g. {name}.to_numpy(): {error}"
+            ) from None
     if hasattr(labels, "columns"):
         raise TypeError(
             f"{name} must be one column, got a whole {type(labels).__name__} of shape {getattr(labels, 'shape', '?')}; "
@@ -144,9 +150,13 @@ def _integers_or_arrow(labels: Labels, name: str) -> NDArray[Any] | pa.ChunkedAr
         if isinstance(labels, np.ndarray) and labels.dtype.kind == "U":
             labels = labels.astype(object)  # Arrow would cut NumPy's strings at their first NUL.
         # from_pandas: NaN among objects is a missing label, not a float.
-        return pa.chunked_array([pa.array(labels, from_pandas=True)])
+        try:
+            array = pa.array(labels, from_pandas=True)
+        except OverflowError:  # Of its own accord Arrow makes integers signed.
+            array = pa.array(labels, type=pa.uint64(), from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, ValueError) as error:
-        raise TypeError(f"{name} must all be of one type; {ALLOWED}: {error}") from None
+        raise TypeError(f"{name} must all be of one type; {ALLOWED}, integers of 64 bits: {error}") from None
+    return pa.chunked_array([array])
 
 
 def _refuse_dataset(labels: object, name: str) -> None:

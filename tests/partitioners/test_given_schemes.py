@@ -217,7 +217,9 @@ def test_equal_values_are_in_one_bin(target, sizes):
     ("target", "error", "message"),
     [
         ([0.5, float("nan")], ValueError, "at row 1"),
-        (["a", "b"], TypeError, "only numbers can be binned; leave out num_bins"),
+        (["a", "b"], TypeError, "of type string, and only numbers can be binned; leave out num_bins"),
+        ([True, False], TypeError, "of type bool, and only numbers can be binned"),
+        (np.array([True, False]), TypeError, "of type bool, and only numbers can be binned"),
         ([0.5, None], ValueError, "at row 1"),
     ],
 )
