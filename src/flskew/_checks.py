@@ -109,10 +109,10 @@ def concentration(
         raise ValueError(
             f"{rule}, got an array of shape {array.shape}; pass {count or 'as many'} numbers, or one for all"
         )
-    values = np.broadcast_to(array, count or array.size).astype(np.float64)
+    values = array.astype(np.float64)
     wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
     if len(wrong):
         place = "" if array.ndim == 0 else f" for {per} {wrong[0]}"
-        raise ValueError(f"{rule}, got {float(values[wrong[0]])!r}{place}; smaller is more skewed, e.g. 0.1")
-    values.setflags(write=False)
-    return values
+        raise ValueError(f"{rule}, got {float(values.flat[wrong[0]])!r}{place}; smaller is more skewed, e.g. 0.1")
+    # A view: how many partitions the rows are enough for is not known yet.
+    return np.broadcast_to(values, count or array.size)

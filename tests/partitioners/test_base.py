@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import tracemalloc
 from fractions import Fraction
 
 import flwr_datasets.partitioner as flower
@@ -173,6 +174,16 @@ def test_what_the_data_set_cannot_give_is_refused_before_any_work(changes, messa
     for _ in range(2):
         with pytest.raises(ValueError, match=message):
             partitioner.load_partition(0)
+
+
+def test_more_partitions_than_rows_take_no_memory_before_they_are_refused():
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="num_partitions=1000000000 is more than the 100 rows there are"):
+            dirichlet(num_partitions=10**9, min_partition_size=0).assign(DATASET["label"])
+        assert tracemalloc.get_traced_memory()[1] < 10**6
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
