@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numbers
 import operator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 T = TypeVar("T")
 
@@ -88,6 +91,29 @@ def column_name(name: str, value: object) -> str:
     """Return the name of a column of a data set."""
     if not isinstance(value, str) or not value:
         raise TypeError(f"{name} must be the name of a column, got {value!r}")
+    return value
+
+
+def dataset(value: object) -> Dataset:
+    """Return one split of a Hugging Face data set, whose rows have positions."""
+    from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
+
+    if isinstance(value, DatasetDict | IterableDatasetDict):
+        splits = list(value)
+        raise TypeError(
+            f"dataset must be one split, got a {type(value).__name__} of {', '.join(map(repr, splits))}; "
+            f"pass one of them, e.g. dataset[{(splits or ['train'])[0]!r}]"
+        )
+    if isinstance(value, IterableDataset):
+        raise TypeError(
+            "dataset must be a Dataset, got a stream (IterableDataset), whose rows have no positions; "
+            "load it without streaming=True"
+        )
+    if not isinstance(value, Dataset):
+        raise TypeError(
+            f"dataset must be a Dataset of the library datasets, got {type(value).__name__}; "
+            f"Dataset.from_dict and Dataset.from_pandas make one, and assign(labels) needs none"
+        )
     return value
 
 

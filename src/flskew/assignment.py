@@ -133,6 +133,7 @@ class Assignment:
             An assignment; rows that the partitioner leaves out are `unassigned`.
 
         Raises:
+            TypeError: One of them is something else.
             ValueError: The partitioner is bound already, there is no such column, or partitions overlap.
 
         Examples:

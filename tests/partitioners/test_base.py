@@ -192,7 +192,7 @@ def test_more_partitions_than_rows_take_no_memory_before_they_are_refused():
         (DatasetDict(train=DATASET, test=DATASET), r"a DatasetDict of 'train', 'test'; .* e.g. dataset\['train'\]"),
         (DatasetDict(), r"dataset\['train'\]"),
         (DATASET.to_iterable_dataset(), r"got a stream \(IterableDataset\).*load it without streaming=True"),
-        ([1, 2], "Dataset"),
+        ([1, 2], r"got list; Dataset.from_dict and Dataset.from_pandas make one, and assign\(labels\) needs none"),
     ],
 )
 def test_what_is_no_data_set_is_refused_with_what_to_pass(dataset, message):
