@@ -106,6 +106,8 @@ def test_what_is_no_recall_is_refused(recall: Any, error: type[Exception], messa
 def test_names_of_classes_are_as_many_as_recalls() -> None:
     with pytest.raises(ValueError, match="class_names must be 3 names, one per class, got 2"):
         skew.plot_recall(RECALL, class_names=["cat", "dog"])
+    with pytest.raises(TypeError, match="class_names must be a list with one name per class, got 'cat'"):
+        skew.plot_recall(RECALL, class_names="cat")
 
 
 # Accuracy

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flskew import DirichletPartitioner, skew
+from flskew import DirichletPartitioner, IidPartitioner, skew
 
 THREE = np.array([[8, 0, 2], [0, 5, 5], [0, 0, 0]])
 
@@ -193,5 +193,8 @@ def test_nothing_to_compare_and_one_split_are_refused() -> None:
         skew.compare({1: THREE, "1": THREE})  # type: ignore[dict-item]
     with pytest.raises(TypeError, match="splits must be a list or a mapping of splits, got one ndarray; use report"):
         skew.compare(THREE)
+    for wrong in (skew.tally(THREE), IidPartitioner(2), 7, "ab"):
+        with pytest.raises(TypeError, match=f"got one {type(wrong).__name__}; use report"):
+            skew.compare(wrong)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="got one Assignment; use report"):
         skew.compare(DirichletPartitioner(2, "label", 1.0).assign([0, 1] * 50))  # type: ignore[arg-type]
