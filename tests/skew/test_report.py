@@ -141,6 +141,17 @@ def test_the_markdown_is_two_tables_whose_cells_are_escaped() -> None:
     assert r"a\|b (50%)" in text
 
 
+def test_a_name_of_several_lines_is_shown_in_one() -> None:
+    named, plain = (skew.report(skew.tally([["a", "c"], ["c"]], class_names=[name, "c"])) for name in ("b\nb", "b b"))
+    assert str(named) == str(plain)
+    assert named.to_markdown() == plain.to_markdown()
+
+
+def test_the_json_has_whatever_names_the_columns_of_a_data_frame() -> None:
+    frame = pd.DataFrame([[1, 2]], columns=pd.to_datetime(["2020-01-01", "2021-01-01"]))
+    assert json.loads(skew.report(frame).to_json())["classes"][0].startswith("2020-01-01")
+
+
 class Cells(HTMLParser):
     """The text of each cell, if every tag that opens also closes."""
 
