@@ -65,9 +65,9 @@ python benchmarks/reproductions/three_hospitals.py --data-dir FOLDER   # the fou
 Alone is after as many epochs as in three rounds. On the three digits that a hospital has never seen, each of ours
 alone recognises {missing}, and each published one 0.
 
-FedProx was not published; the figures to compare with are those of the plain NumPy run. Where the proximal term is part
-of the gradient, as with PyTorch here, momentum adds it up to 1 / (1 - 0.9) = 10 times as much. scikit-learn takes it as
-a step of its own after each update, so there mu = 0.1 is what 0.01 is in the gradient.
+FedProx was not published; the figures to compare with are those of the plain NumPy run. With PyTorch the proximal term
+is part of the gradient. scikit-learn takes it as a step of its own after each update, with the learning rate over
+1 - 0.9, since that is how far momentum carries a gradient in the end.
 """
 
 NIID_TEXT = """

@@ -2,6 +2,7 @@
 
     python benchmarks/reproductions/niid_bench.py --data-dir FOLDER    # hours; stop it whenever you like
     python benchmarks/reproductions/niid_bench.py --rounds 5 10        # all runs to round 5, then all to round 10
+    python benchmarks/reproductions/niid_bench.py --splits IID         # one split alone; the others stay as they are
 
 Q. Li, Y. Diao, Q. Chen, B. He: "Federated Learning on Non-IID Data Silos: An Experimental Study", ICDE 2022,
 arXiv 2102.02079, at the settings of Flower's reproduction of it, the baseline `niid_bench`: ten clients, all of them in
@@ -231,10 +232,11 @@ def train(run: Run, rounds: int, data: Data, test: Data) -> Iterator[float]:
 
 
 def main() -> None:
-    """Train all runs to the first number of rounds, then all to the next."""
+    """Train the chosen runs to the first number of rounds, then to the next."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", default=os.environ.get("FLSKEW_MNIST", ""), help="the four MNIST files")
     parser.add_argument("--rounds", type=int, nargs="+", default=STAGES, help="stages; %(default)s")
+    parser.add_argument("--splits", nargs="+", choices=SPLITS, default=list(SPLITS), help="%(default)s")
     parser.add_argument("--output", type=Path, default=HERE / "results" / "niid_bench.json")
     parser.add_argument("--work", type=Path, default=records.RESULTS / "niid_bench")
     arguments = parser.parse_args()
@@ -248,8 +250,9 @@ def main() -> None:
         for strategy in MU
         if split != "IID" or strategy == "FedAvg"
     ]
+    chosen = [run for run in runs if run.split in arguments.splits]
     for rounds in arguments.rounds:
-        for run in runs:
+        for run in chosen:
             for score in train(run, rounds, data, test):
                 print(f"{run.strategy}, {run.split}: round {len(run.accuracy) - 1}: {score:.4f}", flush=True)
                 content = {

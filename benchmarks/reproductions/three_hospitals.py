@@ -4,8 +4,8 @@
 
 DeepLearning.AI and Flower: "Intro to Federated Learning", 2024. The example of the same name is what runs here; only
 the seed differs from run to run, and with FedProx the strength of the proximal term. Its scikit-learn takes the term as
-a step after its own; with PyTorch, in the example `quickstart-pytorch`, the term is part of the gradient, which
-momentum then adds up. Both are tried. Needs the extras sklearn, plot and torch.
+a step after its own, as strong as momentum makes a gradient; with PyTorch, in the example `quickstart-pytorch`, the
+term is part of the gradient. Both are tried. Needs the extras sklearn, plot and torch.
 """
 
 from __future__ import annotations

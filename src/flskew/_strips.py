@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from flskew._processors import usable_processors
 
 __all__ = ["in_strips"]
 
@@ -22,7 +23,7 @@ def in_strips(work: Callable[[range], Result], blocks: range) -> list[Result]:
         work: Is given the blocks of a strip.
         blocks: All of them, by their numbers or by where they start.
     """
-    threads = min(os.cpu_count() or 1, len(blocks))
+    threads = min(usable_processors(), len(blocks))
     if threads <= 1:  # Starting a thread takes as long as a small block does.
         return [work(blocks)]
     length = -(-len(blocks) // threads)

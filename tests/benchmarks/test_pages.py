@@ -217,6 +217,13 @@ def test_three_hospitals_are_compared_seed_by_seed(tmp_path: Path) -> None:
     assert "| together, round 3, FedProx with mu = 0.01 in the gradient |  | 95.0 | 95.0 | equal |" in lines
 
 
+def test_the_readme_of_the_three_hospitals_has_the_kept_figures() -> None:
+    runs = json.loads((reproductions_page.RESULTS / "three_hospitals.json").read_text())["fedavg"]
+    first, second, third = (f"{run['federated'][-1]:.3f}".lstrip("0") for run in runs)
+    readme = (ROOT / "examples" / "three-hospitals" / "README.md").read_text("utf-8")
+    assert f"with seeds 1, 2 and 3, together: {first}, {second} and {third}." in readme
+
+
 def test_stragglers_are_the_mean_of_the_last_ten_rounds(tmp_path: Path) -> None:
     file = tmp_path / "stragglers.json"
     runs = [

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import random
 import tomllib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, log_loss, recall_score
 from three_hospitals import client_app, server_app
 from three_hospitals.comparison import Comparison
@@ -200,6 +205,21 @@ def test_the_proximal_term_holds_the_model_near_its_start(run: ModuleType) -> No
         return sum(float(np.square(a - b).sum()) for a, b in zip(start, end, strict=True))
 
     assert distance(mu=10.0) < 0.5 * distance(mu=0.0)
+
+
+@pytest.mark.parametrize(("momentum", "rate"), [(0.0, 0.01), (0.9, 0.1)])
+def test_each_mini_batch_is_pulled_back_as_far_as_momentum_carries_its_gradient(
+    momentum: float, rate: float, parameters: Parameters, hospital: Split, short: Settings
+) -> None:
+    rates = []
+
+    class Term(ProximalTerm):
+        def step(self, parameters: Sequence[NDArray[Any]], learning_rate: float) -> None:
+            rates.append(learning_rate)
+
+    settings = replace(short, learning_rate=0.01, momentum=momentum)
+    train(parameters, hospital, settings, (1, 1), Term(0.1, parameters))
+    assert rates == pytest.approx([rate] * math.ceil(len(hospital) / settings.batch_size))
 
 
 def test_a_proximal_mu_selects_fedprox(run: ModuleType) -> None:

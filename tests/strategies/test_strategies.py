@@ -378,7 +378,7 @@ def test_the_servers_own_evaluation_is_called_as_flower_calls_it() -> None:
 
 
 def test_aggregating_takes_the_memory_of_one_model_however_many_reply(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 1)  # each processor has a block of its own
+    monkeypatch.setattr("flskew._strips.usable_processors", lambda: 1)  # each processor has a block of its own
     model = ArrayRecord([np.zeros(2**18, np.float32) for _ in range(8)])  # 8 MiB
     peaks = []
     with LocalGrid(ClientApp(), 1):

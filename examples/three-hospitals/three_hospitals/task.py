@@ -142,6 +142,8 @@ def train(
     with_term = term is not None and term.mu > 0
     # One call trains on as many mini-batches as its rows make, and leaves no room for the term in between.
     rows_per_call = settings.batch_size if with_term else len(data)
+    # So far momentum carries a gradient in the end; the term, which stays outside of it, goes as far.
+    term_rate = settings.learning_rate / (1 - settings.momentum)
     loss = 0.0
     # Mini-batches are too small to share: on busy cores, two threads take many times as long as one.
     with threadpool_limits(1, user_api="blas"):
@@ -153,7 +155,7 @@ def train(
                 model.batch_size = min(settings.batch_size, len(batch))
                 model.partial_fit(batch.images, batch.labels)
                 if term is not None:
-                    term.step(weights(model), settings.learning_rate)
+                    term.step(weights(model), term_rate)
                 loss += model.loss_ * len(batch) / len(data)
     return weights(model), float(loss)
 
