@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flskew.encoding import ALLOWED, LabelColumn, encode, encode_bins
-from flskew.typing import Edges, Labels
+from flskew.typing import Edges, Label, Labels
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Dataset
 
-__all__ = ["LabelColumn", "read_column", "read_labels"]
+__all__ = ["LabelColumn", "read_column", "read_labels", "shown"]
 
 
 def read_labels(
@@ -66,6 +66,18 @@ def read_column(
             f"{argument}={column!r} is not a column of the data set; it has {', '.join(dataset.column_names)}"
         )
     return _read_selected(dataset, column, f"column {column!r}", num_bins)
+
+
+def shown(labels: Collection[Label], most: int = 10) -> str:
+    """Return labels as an error shows them: the first few, and how many there are.
+
+    Examples:
+        >>> shown(range(12), most=3)
+        '0, 1, 2, … (12 in all)'
+    """
+    # A set has no order of its own, and an error that is the same twice is known again.
+    words = sorted(map(repr, labels)) if isinstance(labels, Set) else list(map(repr, labels))
+    return ", ".join(words[:most]) + (f", … ({len(words)} in all)" if len(words) > most else "")
 
 
 def _read_selected(
