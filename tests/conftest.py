@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -12,12 +13,16 @@ from typing import TypeVar
 import hypothesis
 import pytest
 
-# Read by Flower when it is imported, and inherited by every process that a test starts.
+# Else the data sets that tests load from files would stay in the user's cache.
+HF_HOME = tempfile.TemporaryDirectory(prefix="flskew-hf-", ignore_cleanup_errors=True)
+# Read by Flower and by datasets when they are imported, and inherited by every process that a test starts.
 os.environ.update(
     FLWR_TELEMETRY_ENABLED="0",
     FLWR_DISABLE_UPDATE_CHECK="1",
     FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION="1",
     RAY_USAGE_STATS_ENABLED="0",
+    HF_HOME=HF_HOME.name,
+    HF_DATASETS_CACHE=f"{HF_HOME.name}/datasets",
     HF_HUB_OFFLINE="1",
     HF_DATASETS_OFFLINE="1",
     MPLBACKEND="agg",

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import flwr_datasets.partitioner as flower
 import numpy as np
 import pytest
-from datasets import ClassLabel, Dataset, Features
+from datasets import ClassLabel, Dataset, DatasetDict, Features
 from flwr_datasets.metrics import compute_counts
 from pandas.testing import assert_frame_equal
 
@@ -90,6 +90,19 @@ def test_a_partitioner_that_is_bound_already_cannot_be_wrapped():
         Assignment.from_partitioner(partitioner, dataset)
 
 
+def test_what_is_no_partitioner_and_what_is_no_data_set_is_refused_with_what_to_pass():
+    dataset = Dataset.from_dict({"label": LABELS})
+    with pytest.raises(TypeError, match=r"of Flower Datasets, got list; rows .* go into Assignment.from_partitions"):
+        Assignment.from_partitioner([[0, 1]], dataset)  # type: ignore[arg-type]
+    for wrong, message in (
+        (DatasetDict(train=dataset), r"a DatasetDict of 'train'; pass one of them, e.g. dataset\['train'\]"),
+        (dataset.to_iterable_dataset(), "got a stream"),
+        (dataset.to_pandas(), "got DataFrame; Dataset.from_dict and Dataset.from_pandas make one"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            Assignment.from_partitioner(flower.IidPartitioner(2), wrong)  # type: ignore[arg-type]
+
+
 def test_without_labels_the_number_of_rows_can_be_told():
     assert Assignment.from_partitions([[2], [0]]).unassigned.tolist() == [1]
     assert Assignment.from_partitions([[2], [0]], num_rows=5).unassigned.tolist() == [1, 3, 4]
@@ -100,13 +113,14 @@ def test_without_labels_the_number_of_rows_can_be_told():
     [
         ([[0, 1], [1]], None, ValueError, "row 1 is in more than one place"),
         ([[0, 0]], None, ValueError, "row 0 is in more than one place"),
-        ([[-1]], None, ValueError, "partitions name row -1"),
+        ([[-1]], None, ValueError, "must name rows by their positions, 0 and up, got -1"),
         ([[5]], [1, 2], ValueError, "partitions name row 5, and the data set has rows 0 to 1"),
         ([[0.5]], None, TypeError, r"partitions\[0\] must hold rows, that is whole numbers"),
         ([[0], [[1, 2]]], None, TypeError, r"partitions\[1\] must hold rows"),
         ([[[1], [2, 3]]], None, TypeError, r"partitions\[0\] must hold rows, .* got \[\[1\], \[2, 3\]\]"),
         ([3], None, TypeError, r"partitions\[0\] must hold rows, .* got 3"),
         ([], None, ValueError, "at least one partition"),
+        (None, None, TypeError, "partitions must be a list with the rows of each, got NoneType"),
     ],
 )
 def test_partitions_that_are_none_are_refused(partitions, labels, error, message):

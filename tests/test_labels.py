@@ -98,6 +98,11 @@ def test_integers_of_any_range_are_encoded(numbers):
     assert [column.labels[code] for code in column.codes.tolist()] == numbers
 
 
+def test_integers_beyond_the_signed_ones_may_come_in_a_list():
+    assert read_labels([2**64 - 1, 0, 2**63]).labels == [0, 2**63, 2**64 - 1]
+    assert read_labels(np.array([2**63, 1], dtype=object)).codes.tolist() == [1, 0]
+
+
 def test_codes_are_as_narrow_as_the_classes_allow():
     assert read_labels(range(256)).codes.dtype == np.uint8
     assert read_labels(range(257)).codes.dtype == np.uint16
@@ -125,7 +130,12 @@ def test_codes_are_as_narrow_as_the_classes_allow():
         (np.ones((3, 1), int), TypeError, r"shape \(3, 1\); a single column becomes labels with .ravel\(\)"),
         ([1, "a"], TypeError, "must all be of one type"),
         ([True, 2], TypeError, "must all be of one type"),
-        ([2**70], TypeError, "must all be of one type"),
+        ([2**70], TypeError, "must all be of one type; .*integers of 64 bits"),
+        ([2**63, -1], TypeError, "must all be of one type; .*integers of 64 bits"),
+        ([2**63, 1.5], TypeError, "must all be of one type"),
+        ([2**63, None], ValueError, "at row 1"),
+        (pd.Series([0, 1], dtype="Sparse[int]"), TypeError, r"a column of type Sparse.*e.g. labels.to_numpy\(\)"),
+        (pd.cut(pd.Series([1, 2, 3]), 2), TypeError, "of type .*interval.*convert it first"),
         (pd.Series(pd.to_datetime(["2020-01-01"])), TypeError, "of type timestamp"),
         ("abc", TypeError, "a sequence with one label per row, got 'abc' of type str"),
         (7, TypeError, "got 7 of type int"),

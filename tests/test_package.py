@@ -12,6 +12,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -170,6 +171,14 @@ def test_measuring_counts_loads_no_data_set_library() -> None:
     code = "import sys, flskew, numpy; flskew.skew.report(numpy.array([[3, 1], [1, 3]])); "
     code += "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     assert {"datasets", "flwr", "flwr_datasets", "matplotlib", "pandas", "scipy"} & loaded_by(code) == set()
+
+
+def test_the_tests_leave_no_data_set_in_the_users_cache() -> None:
+    code = "import datasets; print(datasets.config.HF_DATASETS_CACHE, datasets.config.HF_CACHE_HOME, sep='\\n')"
+    temporary = Path(tempfile.gettempdir()).resolve()
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert found
+    assert all(Path(folder).resolve().is_relative_to(temporary) for folder in found.splitlines())
 
 
 def loaded_by(code: str) -> set[str]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numbers
 import operator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 T = TypeVar("T")
 
@@ -90,6 +93,29 @@ def column_name(name: str, value: object) -> str:
     return value
 
 
+def dataset(value: object) -> Dataset:
+    """Return one split of a Hugging Face data set, whose rows have positions."""
+    from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
+
+    if isinstance(value, DatasetDict | IterableDatasetDict):
+        splits = list(value)
+        raise TypeError(
+            f"dataset must be one split, got a {type(value).__name__} of {', '.join(map(repr, splits))}; "
+            f"pass one of them, e.g. dataset[{(splits or ['train'])[0]!r}]"
+        )
+    if isinstance(value, IterableDataset):
+        raise TypeError(
+            "dataset must be a Dataset, got a stream (IterableDataset), whose rows have no positions; "
+            "load it without streaming=True"
+        )
+    if not isinstance(value, Dataset):
+        raise TypeError(
+            f"dataset must be a datasets.Dataset, got {type(value).__name__}; "
+            f"Dataset.from_dict and Dataset.from_pandas make one, and assign(labels) needs none"
+        )
+    return value
+
+
 def concentration(
     value: object, count: int | None, *, name: str = "alpha", per: str = "partition"
 ) -> NDArray[np.float64]:
@@ -108,10 +134,10 @@ def concentration(
         raise ValueError(
             f"{rule}, got an array of shape {array.shape}; pass {count or 'as many'} numbers, or one for all"
         )
-    values = np.broadcast_to(array, count or array.size).astype(np.float64)
+    values = array.astype(np.float64)
     wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
     if len(wrong):
         place = "" if array.ndim == 0 else f" for {per} {wrong[0]}"
-        raise ValueError(f"{rule}, got {float(values[wrong[0]])!r}{place}; smaller is more skewed, e.g. 0.1")
-    values.setflags(write=False)
-    return values
+        raise ValueError(f"{rule}, got {float(values.flat[wrong[0]])!r}{place}; smaller is more skewed, e.g. 0.1")
+    # A view: how many partitions the rows are enough for is not known yet.
+    return np.broadcast_to(values, count or array.size)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from flskew import _checks, archive
 from flskew.allocation import apportion
 from flskew.dealing import deal
-from flskew.labels import LabelColumn, read_column, read_labels
+from flskew.labels import LabelColumn, read_column, read_labels, shown
 from flskew.streams import Streams
 from flskew.typing import Classes, Counts, Edges, LabelCounts, Labels, Offsets, Rows, Sizes
 from flskew.wrapping import given_rows, joined, loaded_rows
@@ -133,6 +133,7 @@ class Assignment:
             An assignment; rows that the partitioner leaves out are `unassigned`.
 
         Raises:
+            TypeError: One of them is something else.
             ValueError: The partitioner is bound already, there is no such column, or partitions overlap.
 
         Examples:
@@ -254,7 +255,7 @@ class Assignment:
         if unknown:
             raise ValueError(
                 f"labels hold {unknown[0]!r}, a class that the matched assignment has never seen; "
-                f"it has {_shorten(list(here))}"
+                f"it has {shown(list(here))}"
             )
         matched = [here[label] for label in column.labels]
         held = self.label_counts[:, matched].T
@@ -349,8 +350,3 @@ def _known(value: T | None) -> T:
             "name their column with partition_by, or pass labels"
         )
     return value
-
-
-def _shorten(values: list[Any], most: int = 10) -> str:
-    text = ", ".join(map(repr, values[:most]))
-    return text if len(values) <= most else f"{text}, … ({len(values)} in all)"

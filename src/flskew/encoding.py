@@ -108,7 +108,10 @@ def present(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     import pyarrow.compute as pc
 
     if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+        try:
+            column = column.cast(column.type.value_type)
+        except pa.ArrowNotImplementedError:
+            raise TypeError(f"{name} is of type {column.type.value_type}, and {ALLOWED}; convert it first") from None
     # Only fractions can be NaN, which to Arrow is a value and to us a missing label.
     if column.null_count or pa.types.is_floating(column.type):
         missing = pc.is_null(column, nan_is_null=True)
@@ -123,12 +126,11 @@ def present(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
 def _numbers(column: NDArray[Any] | pa.ChunkedArray, name: str) -> NDArray[np.float64]:
     import pyarrow as pa
 
-    if not isinstance(column, np.ndarray):
-        column = present(column, name)
-        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-            raise TypeError(f"{name} is of type {column.type}, and only numbers can be binned; leave out num_bins")
-        column = _as_numpy(column)
-    return column.astype(np.float64)
+    values = column if isinstance(column, np.ndarray) else present(column, name)
+    kind = pa.from_numpy_dtype(values.dtype) if isinstance(values, np.ndarray) else values.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        raise TypeError(f"{name} is of type {kind}, and only numbers can be binned; leave out num_bins")
+    return _as_numpy(values).astype(np.float64)
 
 
 def _blocks(values: NDArray[Any] | pa.ChunkedArray) -> Iterator[tuple[slice, NDArray[Any]]]:

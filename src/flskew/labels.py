@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flskew.encoding import ALLOWED, LabelColumn, encode, encode_bins
-from flskew.typing import Edges, Labels
+from flskew.typing import Edges, Label, Labels
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Dataset
 
-__all__ = ["LabelColumn", "read_column", "read_labels"]
+__all__ = ["LabelColumn", "read_column", "read_labels", "shown"]
 
 
 def read_labels(
@@ -66,6 +66,18 @@ def read_column(
             f"{argument}={column!r} is not a column of the data set; it has {', '.join(dataset.column_names)}"
         )
     return _read_selected(dataset, column, f"column {column!r}", num_bins)
+
+
+def shown(labels: Collection[Label], most: int = 10) -> str:
+    """Return labels as an error shows them: the first few, and how many there are.
+
+    Examples:
+        >>> shown(range(12), most=3)
+        '0, 1, 2, … (12 in all)'
+    """
+    # A set has no order of its own, and an error that is the same twice is known again.
+    words = sorted(map(repr, labels)) if isinstance(labels, Set) else list(map(repr, labels))
+    return ", ".join(words[:most]) + (f", … ({len(words)} in all)" if len(words) > most else "")
 
 
 def _read_selected(
@@ -119,8 +131,14 @@ def _integers_or_arrow(labels: Labels, name: str) -> NDArray[Any] | pa.ChunkedAr
         raise TypeError(f"{name} must be a sequence with one label per row, got {_kind(labels)}")
     dtype = getattr(labels, "dtype", None)
     if dtype is not None and not isinstance(dtype, np.dtype) and hasattr(labels, "to_numpy"):
-        # A pandas column of a type of pandas' own (nullable, categorical, string): Arrow knows them all.
-        return pa.chunked_array([pa.Array.from_pandas(labels)])
+        # A pandas column of a type of pandas' own (nullable, categorical, string): Arrow knows nearly all of them.
+        try:
+            return pa.chunked_array([pa.Array.from_pandas(labels)])
+        except pa.ArrowException as error:
+            raise TypeError(
+                f"{name} is a column of type {dtype}, which Arrow does not know; "
+                f"pass its values, e.g. {name}.to_numpy(): {error}"
+            ) from None
     if hasattr(labels, "columns"):
         raise TypeError(
             f"{name} must be one column, got a whole {type(labels).__name__} of shape {getattr(labels, 'shape', '?')}; "
@@ -147,9 +165,13 @@ def _integers_or_arrow(labels: Labels, name: str) -> NDArray[Any] | pa.ChunkedAr
         if isinstance(labels, np.ndarray) and labels.dtype.kind == "U":
             labels = labels.astype(object)  # Arrow would cut NumPy's strings at their first NUL.
         # from_pandas: NaN among objects is a missing label, not a float.
-        return pa.chunked_array([pa.array(labels, from_pandas=True)])
+        try:
+            array = pa.array(labels, from_pandas=True)
+        except OverflowError:  # Of its own accord Arrow makes integers signed.
+            array = pa.array(labels, type=pa.uint64(), from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, ValueError) as error:
-        raise TypeError(f"{name} must all be of one type; {ALLOWED}: {error}") from None
+        raise TypeError(f"{name} must all be of one type; {ALLOWED}, integers of 64 bits: {error}") from None
+    return pa.chunked_array([array])
 
 
 def _refuse_dataset(labels: object, name: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flskew import _checks
 from flskew.typing import Offsets, Rows
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def given_rows(partitions: Iterable[Iterable[int]]) -> list[Rows]:
     """
     if isinstance(partitions, Mapping):
         raise TypeError("partitions must be in the order of their ids, got a mapping; pass a list of its values")
+    if not isinstance(partitions, Iterable):
+        raise TypeError(f"partitions must be a list with the rows of each, got {type(partitions).__name__}")
     arrays = []
     for partition_id, rows in enumerate(partitions):
         try:
@@ -49,12 +52,20 @@ def loaded_rows(partitioner: flwr_datasets.partitioner.Partitioner, dataset: Dat
     """Return the rows of each partition that a partitioner of Flower Datasets makes.
 
     Raises:
-        ValueError: It is bound to a data set already.
+        TypeError: One of them is something else.
+        ValueError: The partitioner is bound to a data set already.
     """
+    from flwr_datasets.partitioner import Partitioner
+
+    if not isinstance(partitioner, Partitioner):
+        raise TypeError(
+            f"partitioner must be a partitioner of Flower Datasets, got {type(partitioner).__name__}; "
+            f"rows that are split already go into Assignment.from_partitions"
+        )
     if partitioner.is_dataset_assigned():
         raise ValueError("partitioner must not be bound to a data set yet; make a new one with the same arguments")
     bound = deepcopy(partitioner)
-    bound.dataset = dataset.add_column(_ROW_COLUMN, np.arange(dataset.num_rows))
+    bound.dataset = _checks.dataset(dataset).add_column(_ROW_COLUMN, np.arange(dataset.num_rows))
     partitions = (bound.load_partition(i) for i in range(bound.num_partitions))
     return [np.asarray(own.with_format("numpy")[_ROW_COLUMN][:], dtype=np.int64) for own in partitions]
 
@@ -74,7 +85,9 @@ def joined(arrays: list[Rows], num_rows: int | None) -> tuple[Rows, Offsets, Row
     rows = np.concatenate(arrays)
     if num_rows is None:
         num_rows = int(rows.max(initial=-1)) + 1
-    outside = np.flatnonzero((rows < 0) | (rows >= num_rows))
+    if rows.min(initial=0) < 0:
+        raise ValueError(f"partitions must name rows by their positions, 0 and up, got {rows.min()}")
+    outside = np.flatnonzero(rows >= num_rows)
     if len(outside):
         raise ValueError(f"partitions name row {rows[outside[0]]}, and the data set has rows 0 to {num_rows - 1}")
     times_held = np.bincount(rows, minlength=num_rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import tracemalloc
 from fractions import Fraction
 
 import flwr_datasets.partitioner as flower
@@ -175,14 +176,24 @@ def test_what_the_data_set_cannot_give_is_refused_before_any_work(changes, messa
             partitioner.load_partition(0)
 
 
+def test_more_partitions_than_rows_take_no_memory_before_they_are_refused():
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="num_partitions=1000000000 is more than the 100 rows there are"):
+            dirichlet(num_partitions=10**9, min_partition_size=0).assign(DATASET["label"])
+        assert tracemalloc.get_traced_memory()[1] < 10**6
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize(
     ("dataset", "message"),
     [
         (DatasetDict(train=DATASET, test=DATASET), r"a DatasetDict of 'train', 'test'; .* e.g. dataset\['train'\]"),
         (DatasetDict(), r"dataset\['train'\]"),
-        ({"label": [0, 1]}, r"a datasets.Dataset, got dict; anything else is split by its labels, with assign"),
+        ({"label": [0, 1]}, r"a datasets.Dataset, got dict; Dataset.from_dict and Dataset.from_pandas make one"),
         (DATASET.to_iterable_dataset(), r"got a stream \(IterableDataset\).*load it without streaming=True"),
-        ([1, 2], "Dataset"),
+        ([1, 2], r"got list; Dataset.from_dict and Dataset.from_pandas make one, and assign\(labels\) needs none"),
     ],
 )
 def test_what_is_no_data_set_is_refused_with_what_to_pass(dataset, message):

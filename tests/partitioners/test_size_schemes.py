@@ -22,6 +22,12 @@ def test_sizes_sum_to_the_rows_and_meet_the_minimum():
         assert sizes.min() >= 20
 
 
+@pytest.mark.parametrize("arguments", [{"sigma": 1.7e308}, {"exponent": 5e-324}], ids=str)
+def test_the_most_skewed_sizes_are_one_partition_that_has_it_all(arguments):
+    sizes = [QuantityPartitioner(9, min_partition_size=0, seed=s, **arguments).assign(DIGITS).sizes for s in range(20)]
+    assert {tuple(sorted(one)) for one in sizes} == {(*[0] * 8, 6000)}
+
+
 def test_labels_are_as_in_the_whole():
     counts = QuantityPartitioner(4, alpha=1.0).assign(DIGITS).label_counts
     expected = np.outer(counts.sum(axis=1), np.full(10, 0.1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -378,6 +379,14 @@ def test_splits_are_drawn_on_the_axes_given() -> None:
     assert drawn_on is figure
     assert axes == given.tolist()
     assert [one.get_ylabel() for one in axes] == ["class", "class"]
+
+
+@pytest.mark.parametrize("split", [COUNTS, skew.tally(COUNTS), pd.DataFrame(COUNTS)], ids=type)
+def test_one_split_is_not_drawn_side_by_side(split: Any) -> None:
+    with pytest.raises(
+        TypeError, match=f"a list or a mapping of splits, got one {type(split).__name__}; use plot_bars"
+    ):
+        skew.plot_splits(split, kind="bars")
 
 
 @pytest.mark.parametrize(

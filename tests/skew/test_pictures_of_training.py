@@ -106,6 +106,8 @@ def test_what_is_no_recall_is_refused(recall: Any, error: type[Exception], messa
 def test_names_of_classes_are_as_many_as_recalls() -> None:
     with pytest.raises(ValueError, match="class_names must be 3 names, one per class, got 2"):
         skew.plot_recall(RECALL, class_names=["cat", "dog"])
+    with pytest.raises(TypeError, match="class_names must be a list with one name per class, got 'cat'"):
+        skew.plot_recall(RECALL, class_names="cat")
 
 
 # Accuracy
@@ -181,6 +183,8 @@ def test_server_and_clients_differ_in_more_than_colour() -> None:
     [
         ([[50.0]], None, ValueError, "clients must be between 0 and 1, got 50 for round 1; divide percentages by 100"),
         ([[0.5]], {0: -1.0}, ValueError, "central must be between 0 and 1, got -1 for round 0"),
+        ([[0.5]], {1: [0.5, 0.6]}, ValueError, "central must hold one number for each round, got 2 for round 1"),
+        (np.zeros((2, 3, 4)), None, ValueError, r"in one dimension, got an array of shape \(3, 4\) for round 1"),
         ([], None, ValueError, "clients must hold at least one number, got none"),
         ([[np.nan]], None, ValueError, "clients must hold at least one number, got none"),
         (0.5, None, TypeError, "clients must be a mapping from rounds to numbers, or a sequence, got float"),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flskew import DirichletPartitioner, skew
+from flskew import DirichletPartitioner, IidPartitioner, skew
 
 THREE = np.array([[8, 0, 2], [0, 5, 5], [0, 0, 0]])
 
@@ -141,6 +141,17 @@ def test_the_markdown_is_two_tables_whose_cells_are_escaped() -> None:
     assert r"a\|b (50%)" in text
 
 
+def test_a_name_of_several_lines_is_shown_in_one() -> None:
+    named, plain = (skew.report(skew.tally([["a", "c"], ["c"]], class_names=[name, "c"])) for name in ("b\nb", "b b"))
+    assert str(named) == str(plain)
+    assert named.to_markdown() == plain.to_markdown()
+
+
+def test_the_json_has_whatever_names_the_columns_of_a_data_frame() -> None:
+    frame = pd.DataFrame([[1, 2]], columns=pd.to_datetime(["2020-01-01", "2021-01-01"]))
+    assert json.loads(skew.report(frame).to_json())["classes"][0].startswith("2020-01-01")
+
+
 class Cells(HTMLParser):
     """The text of each cell, if every tag that opens also closes."""
 
@@ -193,5 +204,8 @@ def test_nothing_to_compare_and_one_split_are_refused() -> None:
         skew.compare({1: THREE, "1": THREE})  # type: ignore[dict-item]
     with pytest.raises(TypeError, match="splits must be a list or a mapping of splits, got one ndarray; use report"):
         skew.compare(THREE)
+    for wrong in (skew.tally(THREE), IidPartitioner(2), 7, "ab"):
+        with pytest.raises(TypeError, match=f"got one {type(wrong).__name__}; use report"):
+            skew.compare(wrong)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="got one Assignment; use report"):
         skew.compare(DirichletPartitioner(2, "label", 1.0).assign([0, 1] * 50))  # type: ignore[arg-type]

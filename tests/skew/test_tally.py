@@ -54,6 +54,21 @@ def test_whole_numbers_may_come_as_fractions() -> None:
     assert skew.tally(frame).counts.tolist() == [[1, 2], [0, 3]]
 
 
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+def test_an_array_of_another_kind_is_counted_like_a_plain_one() -> None:
+    for given in (np.matrix(COUNTS), np.ma.array(COUNTS)):
+        assert type(skew.tally(given).counts) is np.ndarray
+        assert skew.report(given).measures == skew.report(np.array(COUNTS)).measures
+
+
+def test_the_largest_integers_are_told_apart_beside_signed_ones() -> None:
+    """As fractions, which NumPy makes of the two together, the largest two would be one."""
+    largest = np.array([2**64 - 1, 2**64 - 2], dtype=np.uint64)
+    counted = skew.tally([[-1, 3, 3], largest])
+    assert counted.classes == (-1, 3, 2**64 - 2, 2**64 - 1)
+    assert counted.counts.tolist() == [[1, 2, 0, 0], [0, 0, 1, 1]]
+
+
 def test_a_partition_may_be_empty_among_labels() -> None:
     assert skew.tally([[], [3, 5], np.array([], dtype=int)]).counts.tolist() == [[0, 0], [1, 1], [0, 0]]
 
@@ -106,7 +121,7 @@ def test_classes_can_be_given_names() -> None:
         ValueError, match=r"class_names must be 3 names, one per class, got 2; the classes are 0, 1 and 2"
     ):
         skew.tally(np.array(COUNTS), class_names=["Katze", "Hund"])
-    for wrong in ("abc", {0: "Katze", 1: "Hund", 2: "Emu"}, 3):
+    for wrong in ("abc", {0: "Katze", 1: "Hund", 2: "Emu"}, {"Katze", "Hund", "Emu"}, 3):
         with pytest.raises(TypeError, match="class_names must be a list with one name per class, got"):
             skew.tally(np.array(COUNTS), class_names=wrong)  # type: ignore[arg-type]
 
@@ -121,6 +136,9 @@ def test_classes_can_be_given_names() -> None:
         ([["a"], [1]], TypeError, "the labels of all partitions must be of one type"),
         ([["a"], ["b", None]], ValueError, r"split\[1\] has no label \(None or NaN\) at row 1"),
         (np.array([1, 2]), TypeError, r"counts must be whole numbers of partitions by classes, got .* shape \(2,\)"),
+        ([np.array(3)], TypeError, r"split\[0\] must be the labels of partition 0, got array\(3\)"),
+        (np.array([[1.0, np.inf]]), ValueError, r"counts must sum to less than 2\*\*62, got inf rows"),
+        (np.ma.array([[1, 2]], mask=[[False, True]]), TypeError, r"masked ones of an array with .filled\(0\)"),
         (np.array([[0.5, 0.5]]), TypeError, "shares are not enough, as measures weigh partitions by their rows"),
         (pd.DataFrame([[1, None], [2, 3]]), TypeError, r"empty cells of a DataFrame become zeros with .fillna\(0\)"),
         (np.full((2, 2), 2**61), ValueError, r"counts must sum to less than 2\*\*62, got 9.22e\+18 rows in all"),

@@ -7,7 +7,7 @@ from array import array
 from typing import cast
 
 import flwr_datasets.partitioner
-from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
+from datasets import Dataset
 
 from flskew import _checks
 from flskew.assignment import Assignment
@@ -99,9 +99,8 @@ class Partitioner(flwr_datasets.partitioner.Partitioner):
 
     @dataset.setter
     def dataset(self, value: Dataset) -> None:
-        _check_dataset(value)
         # The setter of the class above, which super() does not reach.
-        flwr_datasets.partitioner.Partitioner.dataset.__set__(self, value)  # type: ignore[attr-defined]
+        flwr_datasets.partitioner.Partitioner.dataset.__set__(self, _checks.dataset(value))  # type: ignore[attr-defined]
 
     @abstractmethod
     def _assign(self, column: LabelColumn, streams: Streams) -> Assignment:
@@ -146,22 +145,3 @@ class LabelPartitioner(Partitioner):
     @abstractmethod
     def _counts(self, column: LabelColumn, streams: Streams) -> Counts:
         """Return (num_classes, num_partitions) counts, no class's sum above its rows."""
-
-
-def _check_dataset(value: object) -> None:
-    if isinstance(value, DatasetDict | IterableDatasetDict):
-        splits = list(value)
-        raise TypeError(
-            f"dataset must be one split, got a {type(value).__name__} of {', '.join(map(repr, splits))}; "
-            f"pass one of them, e.g. dataset[{(splits or ['train'])[0]!r}]"
-        )
-    if isinstance(value, IterableDataset):
-        raise TypeError(
-            "dataset must be a Dataset, got a stream (IterableDataset), whose rows have no positions; "
-            "load it without streaming=True"
-        )
-    if not isinstance(value, Dataset):
-        raise TypeError(
-            f"dataset must be a datasets.Dataset, got {type(value).__name__}; "
-            f"anything else is split by its labels, with assign(labels)"
-        )

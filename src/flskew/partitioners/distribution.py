@@ -97,8 +97,9 @@ class DistributionPartitioner(LabelPartitioner):
         if (rest < 0).any():
             code = int(np.argmax(rest < 0))
             raise ValueError(
-                f"preassigned_num_samples_per_label={self._preassigned} needs {first[code].sum()} rows of label "
-                f"{column.labels[code]!r}, which has {column.sizes[code]}; lower it"
+                f"preassigned_num_samples_per_label={self._preassigned} needs "
+                f"{self._preassigned * int(holders[code].sum())} rows of label {column.labels[code]!r}, which has "
+                f"{column.sizes[code]}; lower it"
             )
         shares = array / array.sum(axis=1, keepdims=True)
         offsets = np.array([streams("shares", label).random() for label in column.labels])
@@ -143,8 +144,8 @@ class DistributionPartitioner(LabelPartitioner):
         if len(over):
             code = int(over[0])
             raise ValueError(
-                f"distribution_array asks for {array[code].sum():.0f} rows of label {column.labels[code]!r}, which has "
-                f"{column.sizes[code]}; lower them, or pass rescale=True for proportions"
+                f"distribution_array asks for {array[code].sum():.15g} rows of label {column.labels[code]!r}, which "
+                f"has {column.sizes[code]}; lower them, or pass rescale=True for proportions"
             )
         return array.astype(np.int64)
 
@@ -160,6 +161,11 @@ def _matrix(value: object) -> NDArray[np.float64]:
             f"{array.dtype} of shape {array.shape}"
         )
     array = array.astype(np.float64)
-    if not (np.isfinite(array).all() and (array >= 0).all()):
-        raise ValueError("distribution_array must be finite and non-negative; set shares that nobody is to get to 0")
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(array.sum(axis=1)).all()
+    if not (finite and (array >= 0).all()):
+        raise ValueError(
+            "distribution_array must be finite and non-negative, and so must its sums; "
+            "set shares that nobody is to get to 0"
+        )
     return array

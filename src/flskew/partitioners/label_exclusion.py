@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from flskew import _checks
 from flskew.allocation import apportion_classes
 from flskew.assignment import Assignment
-from flskew.labels import LabelColumn
+from flskew.labels import LabelColumn, shown
 from flskew.partitioners.base import LabelPartitioner
 from flskew.partitioners.iid import even_split
 from flskew.partitioners.shares import dirichlet_weights
@@ -139,7 +139,7 @@ class LabelExclusionPartitioner(LabelPartitioner):
         empty = np.flatnonzero(assignment.sizes == 0)
         if len(empty):
             raise ValueError(
-                f"partition {empty[0]} is left with no rows (it excludes {_listed(self._excluded[empty[0]])}); "
+                f"partition {empty[0]} is left with no rows (it excludes {shown(self._excluded[empty[0]])}); "
                 f"exclude fewer labels there, lower num_partitions, or raise alpha"
             )
         return assignment
@@ -163,7 +163,7 @@ class LabelExclusionPartitioner(LabelPartitioner):
                 if label not in codes:
                     raise ValueError(
                         f"excluded[{partition_id}] names {label!r}, which is no label of this data; "
-                        f"there are {_listed(column.labels)}"
+                        f"there are {shown(column.labels)}"
                     )
                 may_hold[codes[label], partition_id] = False
         orphans = np.flatnonzero(~may_hold.any(axis=1))
@@ -234,8 +234,3 @@ def _label_set(name: str, labels: Collection[Label]) -> frozenset[Label]:
         if not isinstance(label, int | str):
             raise TypeError(f"{name} must hold integers, strings or booleans, got {label!r}")
     return frozenset(plain)
-
-
-def _listed(labels: Collection[Label]) -> str:
-    shown = sorted(map(repr, labels)) if isinstance(labels, Set) else list(map(repr, labels))
-    return ", ".join(shown[:10]) + (f", … ({len(shown)} in all)" if len(shown) > 10 else "")

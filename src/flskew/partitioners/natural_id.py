@@ -109,6 +109,8 @@ class GroupedNaturalIdPartitioner(Partitioner):
         """Return the number of groups, and the group of each owner in turn; one past the last for nobody."""
         full, left_over = divmod(num_owners, self._group_size)
         ranks = np.arange(num_owners, dtype=np.int64)
+        # A number beyond all owners says the same as a larger one, and cannot overflow.
+        groups = ranks // min(self._group_size, num_owners)
         if self._mode == "strict" and left_over:
             raise ValueError(
                 f"group_size={self._group_size} leaves {left_over} of {num_owners} owners over, which mode='strict' "
@@ -124,8 +126,8 @@ class GroupedNaturalIdPartitioner(Partitioner):
             sizes[: num_owners % full] += 1
             return full, np.repeat(ranks[:full], sizes)
         if self._mode == "drop-reminder":
-            return full, np.minimum(ranks // self._group_size, full)
-        return full + (left_over > 0), ranks // self._group_size
+            return full, np.minimum(groups, full)
+        return full + (left_over > 0), groups
 
 
 class NaturalIdPartitioner(GroupedNaturalIdPartitioner):

@@ -103,6 +103,7 @@ class QuantityPartitioner(Partitioner):
         if self._alpha is not None:
             return dirichlet_weights(self._alpha, rng)
         if self._sigma is not None:
-            return self._sigma * rng.standard_normal(self._num_partitions)
-        # The logarithm of a Pareto variable is exponential.
-        return rng.standard_exponential(self._num_partitions) / (self._exponent or 1)
+            # Above 1e300 the product would overflow; one partition has everything from far below on.
+            return min(self._sigma, 1e300) * rng.standard_normal(self._num_partitions)
+        # The logarithm of a Pareto variable is exponential. Below 1e-300 the quotient would overflow.
+        return rng.standard_exponential(self._num_partitions) / max(self._exponent or 1, 1e-300)

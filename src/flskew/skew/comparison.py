@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from flskew.skew.report import Report, report
 from flskew.skew.tables import Table, title
-from flskew.skew.tally import Split
+from flskew.skew.tally import Split, several
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +76,7 @@ def compare(splits: Mapping[str, Split] | Iterable[Split]) -> Comparison:
             whatever else `flskew.skew.tally` takes. A DataFrame or an array is one split and no list of them.
 
     Raises:
-        TypeError: One of them is no split.
+        TypeError: One of them is no split, or they are one split and no list of them.
         ValueError: There are none, two have the same name, or one holds no row.
 
     Examples:
@@ -87,16 +87,5 @@ def compare(splits: Mapping[str, Split] | Iterable[Split]) -> Comparison:
         >>> compared["total_variation"].is_monotonic_decreasing
         True
     """
-    named = dict(splits) if isinstance(splits, Mapping) else _numbered(splits)
-    if not named:
-        raise ValueError("splits must hold at least one split, got none")
-    names = [str(name) for name in named]
-    if len(set(names)) < len(names):
-        raise ValueError(f"splits must have names of their own, got {', '.join(names)}")
-    return Comparison({name: report(split) for name, split in zip(names, named.values(), strict=True)})
-
-
-def _numbered(splits: Iterable[Split]) -> dict[str, Split]:
-    if hasattr(splits, "__array__") or hasattr(splits, "label_counts"):
-        raise TypeError(f"splits must be a list or a mapping of splits, got one {type(splits).__name__}; use report")
-    return {str(place): split for place, split in enumerate(splits)}
+    named = several(splits, prefix="", instead="report")
+    return Comparison({name: report(split) for name, split in named.items()})

@@ -94,6 +94,7 @@ class Report:
                 "partitions": self.to_frame().reset_index(names="partition").to_dict(orient="records"),
             },
             ensure_ascii=False,
+            default=str,  # Classes may be whatever names the columns of a DataFrame, dates or intervals.
         )
 
     def to_frame(self) -> pd.DataFrame:

@@ -36,7 +36,7 @@ class Table:
 
     def text(self) -> str:
         """Return lines in which the columns stand below each other."""
-        lines = [self.header, *self.rows]
+        lines = self._lines()
         widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
         padded = ("  ".join(map(self._pad, range(len(widths)), line, widths)).rstrip() for line in lines)
         return "\n".join([*padded, *self._note()])
@@ -44,7 +44,8 @@ class Table:
     def markdown(self) -> str:
         """Return a table in GitHub's Markdown."""
         rule = [":--" if column in self.words else "--:" for column in range(len(self.header))]
-        lines = [[cell.replace("|", "\\|") for cell in line] for line in (self.header, rule, *self.rows)]
+        header, *rows = self._lines()
+        lines = [[cell.replace("|", "\\|") for cell in line] for line in (header, rule, *rows)]
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         return "\n\n".join([table, *self._note()])
 
@@ -53,6 +54,10 @@ class Table:
         lines = [self._html_line("th", self.header), *(self._html_line("td", row) for row in self.rows)]
         notes = (f"<p>{html.escape(note)}</p>" for note in self._note())
         return "\n".join(["<table>", *lines, "</table>", *notes])
+
+    def _lines(self) -> list[list[str]]:
+        """Return header and rows, each cell in one line: a class may be called by a text of several."""
+        return [[" ".join(cell.split()) for cell in line] for line in (self.header, *self.rows)]
 
     def _pad(self, column: int, cell: str, width: int) -> str:
         blank = " " * (width - _width(cell))
@@ -97,7 +102,7 @@ def listed(names: Sequence[object], most: int = 6, last: str = "and") -> str:
         >>> listed(range(100), most=3)
         '0, 1, 2 and 97 more'
     """
-    words = [str(name) for name in names[:most]]
+    words = [" ".join(str(name).split()) for name in names[:most]]
     if len(names) > most:
         return f"{', '.join(words)} and {len(names) - most} more"
     return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Set, Sized
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import flwr_datasets.partitioner
     import pandas as pd
 
-__all__ = ["Split", "Tally", "tally"]
+__all__ = ["Split", "Tally", "names_of_classes", "several", "tally"]
 
 # Sums of so many rows would overflow.
 _TOO_MANY = 2.0**62
@@ -107,21 +107,51 @@ def tally(split: Split, *, label_by: str | None = None, class_names: Iterable[st
     return _named(counted, class_names)
 
 
+def several(splits: Mapping[str, Split] | Iterable[Split], *, prefix: str, instead: str) -> dict[str, Split]:
+    """Return splits by their names; those of a list are their places, after a prefix.
+
+    Raises:
+        TypeError: They are one split, for which there is a function to use instead, or nothing of the kind.
+        ValueError: There are none, or two of the same name.
+    """
+    one = hasattr(splits, "__array__") or isinstance(splits, Assignment | Tally)
+    if one or isinstance(splits, str) or not isinstance(splits, Iterable):
+        raise TypeError(f"splits must be a list or a mapping of splits, got one {type(splits).__name__}; use {instead}")
+    named = dict(splits) if isinstance(splits, Mapping) else {f"{prefix}{i}": split for i, split in enumerate(splits)}
+    if not named:
+        raise ValueError("splits must hold at least one split, got none")
+    names = [str(name) for name in named]
+    if len(set(names)) < len(names):
+        raise ValueError(f"splits must have names of their own, got {', '.join(names)}")
+    return dict(zip(names, named.values(), strict=True))
+
+
+def names_of_classes(class_names: object, classes: Sequence[Label]) -> tuple[str, ...]:
+    """Return what a user calls the classes, one name for each.
+
+    Raises:
+        TypeError: The names are no list; a set has no order.
+        ValueError: There are other than one per class.
+    """
+    known = f"the classes are {listed(classes)}"
+    if isinstance(class_names, str | bytes | Mapping | Set) or not isinstance(class_names, Iterable):
+        raise TypeError(f"class_names must be a list with one name per class, got {class_names!r:.40}; {known}")
+    names = tuple(map(str, class_names))
+    if len(names) != len(classes):
+        raise ValueError(f"class_names must be {len(classes)} names, one per class, got {len(names)}; {known}")
+    return names
+
+
 def _named(counted: Tally, class_names: Iterable[str] | None) -> Tally:
     if class_names is None:
         return counted
-    known = f"the classes are {listed(counted.classes)}"
-    if isinstance(class_names, str | bytes | Mapping) or not isinstance(class_names, Iterable):
-        raise TypeError(f"class_names must be a list with one name per class, got {class_names!r:.40}; {known}")
-    names = tuple(map(str, class_names))
-    if len(names) != len(counted.classes):
-        raise ValueError(f"class_names must be {len(counted.classes)} names, one per class, got {len(names)}; {known}")
-    return Tally(counted.counts, names)
+    return Tally(counted.counts, names_of_classes(class_names, counted.classes))
 
 
 def _of_others(split: object) -> Tally:
     if isinstance(split, np.ndarray):
-        return _of_counts(split, None)
+        # Of a matrix or the like the mere array; a mask that hides nothing goes with it.
+        return _of_counts(split if np.ma.is_masked(split) else np.asarray(split), None)
     if hasattr(split, "columns") and hasattr(split, "to_numpy"):
         return _of_counts(split.to_numpy(), split.columns.tolist())
     if isinstance(split, Sequence) and not isinstance(split, str | bytes):
@@ -134,12 +164,12 @@ def _of_others(split: object) -> Tally:
 
 def _of_counts(counts: NDArray[Any], classes: Sequence[Label] | None) -> Tally:
     # Whole numbers may come as fractions: a table with gaps that were filled is one of floats to pandas.
-    whole = counts.dtype.kind in "iu" or (counts.dtype.kind == "f" and not (counts % 1 != 0).any())
-    if counts.ndim != 2 or not whole:
+    whole = counts.dtype.kind in "iu" or (counts.dtype.kind == "f" and bool((np.rint(counts) == counts).all()))
+    if counts.ndim != 2 or not whole or np.ma.is_masked(counts):
         raise TypeError(
             f"counts must be whole numbers of partitions by classes, got an array of {counts.dtype} of shape "
             f"{counts.shape}; shares are not enough, as measures weigh partitions by their rows, and empty cells of a "
-            f"DataFrame become zeros with .fillna(0)"
+            f"DataFrame become zeros with .fillna(0), masked ones of an array with .filled(0)"
         )
     wrong = np.argwhere(counts < 0)
     if len(wrong):
@@ -155,7 +185,7 @@ def _of_counts(counts: NDArray[Any], classes: Sequence[Label] | None) -> Tally:
 def _of_labels(partitions: Sequence[Labels]) -> Tally:
     columns = []
     for partition_id, labels in enumerate(partitions):
-        if not isinstance(labels, Sized) or isinstance(labels, str):
+        if not isinstance(labels, Sized) or isinstance(labels, str) or getattr(labels, "shape", None) == ():
             raise TypeError(
                 f"split[{partition_id}] must be the labels of partition {partition_id}, got {labels!r:.40}; "
                 f"counts go into a NumPy array"
@@ -182,9 +212,12 @@ def _of_partitioner(partitioner: flwr_datasets.partitioner.Partitioner, label_by
 
 def _joined(columns: Sequence[LabelColumn | None]) -> Tally:
     """Count the labels of partitions, each of which knows only the classes it has; None for an empty one."""
-    held = [column.classes for column in columns if column is not None]
-    kinds = {"i" if classes.dtype.kind == "u" else classes.dtype.kind for classes in held}
-    if len(kinds) > 1:
+    held: list[NDArray[Any]] = [column.classes for column in columns if column is not None]
+    kinds = {classes.dtype.kind for classes in held}
+    if kinds == {"i", "u"}:
+        # NumPy would make fractions of both, and those have no room for so large numbers.
+        held = [classes.astype(object) for classes in held]
+    elif len(kinds) > 1:
         raise TypeError("the labels of all partitions must be of one type, integers, strings or booleans; got several")
     classes = np.unique(np.concatenate(held)) if held else np.empty(0, dtype=np.int64)
     counts = np.zeros((len(columns), len(classes)), dtype=np.int64)

@@ -48,7 +48,7 @@ def plot_accuracy(
     Raises:
         ImportError: matplotlib is not installed.
         TypeError: `ax` is something else than an Axes.
-        ValueError: A number is not between 0 and 1, or there is none.
+        ValueError: A number is not between 0 and 1, there is none, or more than one of the server for a round.
 
     Examples:
         >>> from flskew import skew
@@ -58,6 +58,9 @@ def plot_accuracy(
     """
     by_round = _read("clients", clients)
     on_server = {} if central is None else _read("central", central)
+    for server_round, values in on_server.items():
+        if len(values) > 1:
+            raise ValueError(f"central must hold one number for each round, got {len(values)} for round {server_round}")
     rounds = sorted({*by_round, *on_server})
     if not rounds:
         raise ValueError("clients must hold at least one number, got none")
@@ -161,6 +164,11 @@ def _read(name: str, given: object) -> dict[int, NDArray[np.float64]]:
             values = np.atleast_1d(np.asarray(numbers, dtype=np.float64))
         except (TypeError, ValueError):
             raise TypeError(f"{name} must hold numbers, got {numbers!r:.60} for round {server_round!r}") from None
+        if values.ndim > 1:
+            raise ValueError(
+                f"{name} must hold the numbers of a round in one dimension, got an array of shape {values.shape} for "
+                f"round {server_round}; one metric at a time is drawn"
+            )
         values = values[~np.isnan(values)]
         wrong = values[(values < 0) | (values > 1)]
         if len(wrong):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -20,6 +20,7 @@ from flskew.skew.pictures.cells import (
     table_size,
     write_in_cells,
 )
+from flskew.skew.tally import names_of_classes
 from flskew.typing import Label
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ Fractions: TypeAlias = Sequence[float] | NDArray[np.floating[Any]]
 def plot_recall(
     recall: Mapping[str, Fractions] | Sequence[Fractions] | NDArray[np.floating[Any]],
     *,
-    class_names: Sequence[Label] | None = None,
+    class_names: Iterable[Label] | None = None,
     ax: Axes | None = None,
 ) -> tuple[Figure, Axes]:
     """Draw of each class the fraction that each model recognises, the darker, the more.
@@ -47,7 +48,7 @@ def plot_recall(
 
     Raises:
         ImportError: matplotlib is not installed.
-        TypeError: `ax` is something else than an Axes.
+        TypeError: `ax` is something else than an Axes, or `class_names` is no list.
         ValueError: A number is not between 0 and 1, the models differ in their number of classes, or there is nothing
             to draw.
 
@@ -59,9 +60,9 @@ def plot_recall(
         ['98', '0', '97', '95']
     """
     models, table = _read(recall)
-    classes = range(table.shape[1]) if class_names is None else class_names
-    if len(classes) != table.shape[1]:
-        raise ValueError(f"class_names must be {table.shape[1]} names, one per class, got {len(classes)}")
+    classes: Sequence[Label] = range(table.shape[1])
+    if class_names is not None:
+        classes = names_of_classes(class_names, classes)
     axes = open_axes(ax, table_size(Names("model", models), Names("class", classes), cell=(0.42, 0.38)))
     _draw(axes, models, classes, table)
     return root_figure(axes), axes

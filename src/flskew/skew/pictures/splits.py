@@ -12,7 +12,7 @@ from flskew.skew.pictures.canvas import Size, check_axes, font_size, new_figure,
 from flskew.skew.pictures.dots import dots_size, draw_dots
 from flskew.skew.pictures.heatmap import draw_heatmap, heatmap_size
 from flskew.skew.pictures.sizes import draw_sizes, sizes_size
-from flskew.skew.tally import Split, Tally, tally
+from flskew.skew.tally import Split, Tally, several, tally
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +37,7 @@ _WIDEST = 11
 
 
 def plot_splits(
-    splits: Mapping[str, Split] | Sequence[Split], *, kind: Kind = "dots", ax: Sequence[Axes] | None = None
+    splits: Mapping[str, Split] | Iterable[Split], *, kind: Kind = "dots", ax: Sequence[Axes] | None = None
 ) -> tuple[Figure, list[Axes]]:
     """Draw several splits side by side to one scale: as many rows are as large a dot, a shade or a bar in each.
 
@@ -52,6 +52,7 @@ def plot_splits(
 
     Raises:
         ImportError: matplotlib is not installed.
+        TypeError: `splits` is one split and no list of them, or `ax` holds something else than Axes.
         ValueError: There is no split, or the classes differ, or there are other than one Axes per split.
 
     Examples:
@@ -62,9 +63,8 @@ def plot_splits(
         >>> [one.get_title() for one in axes]
         ['alpha 0.1', 'alpha 1', 'alpha 10']
     """
-    named = dict(splits) if isinstance(splits, Mapping) else {f"split {i}": split for i, split in enumerate(splits)}
-    if not named:
-        raise ValueError("splits must hold at least one split, got none")
+    measure, draw = _KINDS[_checks.choice("kind", kind, tuple(_KINDS))]
+    named = several(splits, prefix="split ", instead=f"plot_{kind}")
     tallies = [tally(split) for split in named.values()]
     for name, counted in zip(named, tallies, strict=True):
         if counted.classes != tallies[0].classes:
@@ -72,7 +72,6 @@ def plot_splits(
                 f"splits must have the same classes, and {name!r} has others than {next(iter(named))!r}; "
                 f"pass counts with a column for every class, a class without rows included"
             )
-    measure, draw = _KINDS[_checks.choice("kind", kind, tuple(_KINDS))]
     axes = _new_axes(tallies, measure) if ax is None else _given_axes(ax, len(tallies))
     draw(axes, tallies)
     if ax is None:
@@ -82,7 +81,7 @@ def plot_splits(
                 one.tick_params(labelleft=False)
     for one, name in zip(axes, named, strict=True):
         letters = max(int(room(one)[0] / (0.62 * 1.2 * font_size(one))), 8)
-        one.set_title("\n".join(textwrap.wrap(printable(str(name)), letters)))
+        one.set_title("\n".join(textwrap.wrap(printable(name), letters)))
     return root_figure(axes[0]), axes
 
 
