@@ -9,7 +9,7 @@ from fractions import Fraction
 import flwr_datasets.partitioner as flower
 import numpy as np
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, IterableDataset
+from datasets import ClassLabel, Dataset, DatasetDict
 from flwr_datasets import FederatedDataset
 from flwr_datasets.visualization import plot_label_distributions
 
@@ -198,10 +198,6 @@ def test_more_partitions_than_rows_take_no_memory_before_they_are_refused():
 def test_what_is_no_data_set_is_refused_with_what_to_pass(dataset, message):
     with pytest.raises(TypeError, match=message):
         dirichlet().dataset = dataset
-
-
-def test_a_stream_is_an_iterable_dataset():
-    assert isinstance(DATASET.to_iterable_dataset(), IterableDataset)
 
 
 def test_a_data_set_is_bound_once():
