@@ -109,7 +109,7 @@ def proximal(content: dict[str, Any]) -> Rows:
         for name, key in (("ProximalTerm, attached", "term_adds"), ("as part of the loss", "autograd_adds"))
     ]
     step = seconds(record["plain_us"] / 1e6)
-    return (f"a step of {step} becomes longer by", "median", "half of the turns"), rows
+    return (f"a step of {step} becomes longer by", "median", "middle half"), rows
 
 
 def simulation(content: dict[str, Any]) -> Rows:
@@ -197,7 +197,7 @@ SECTIONS = {
     "simulation": (
         "Simulation",
         """
-        Whole runs in this process, against Flower's `run_simulation`, the start of Ray included, as everybody pays it.
+        Whole runs in this process, against Flower's `run_simulation`, whose time includes the start of Ray.
         """,
         simulation,
     ),

@@ -47,8 +47,8 @@ INTRODUCTION = """
 Do the parts work together as the papers say? Here are published figures and what flskew reaches at the same settings.
 Accuracies are in percent, on MNIST's 10,000 test images. Each section names the command that made its figures; a file
 of JSON under `benchmarks/reproductions/results/` has every round, with seeds, settings and versions, and this page is
-made of those files. "Equal" stands for at most half a point apart: chance alone, which ten thousand images leave to
-any accuracy, is about that.
+made of those files. "Equal" means at most half a point apart, about what chance alone does to an accuracy on ten
+thousand images.
 """
 
 HOSPITALS = """
@@ -90,8 +90,7 @@ A figure is the best of all rounds, as it is in the published ones.
 NIID_NOTE = """
 What is not the same: the published FedProx is the best of four strengths, and ours has mu = 0.01 only. Ours is one
 seed, {seed}. The splits are drawn by the same rules, but not by the same random numbers, and with two or three classes
-a client it matters who has which. Of the published figures, one version of the baseline's README has up to 0.3 more or
-less.
+a client it matters who has which. Another version of the baseline's README gives figures up to 0.3 away from these.
 """
 
 STRAGGLER_TEXT = """
@@ -144,7 +143,7 @@ def three_hospitals(content: dict[str, Any]) -> str:
                 rows.append(_row(name, [], f"{reference:.1f}", ours, [reference]))
     missing = max(value for run in runs for value in run["alone_on_missing"])
     text = HOSPITALS.format(missing=f"at most {percent(missing)}" if missing else "0 as well")
-    header = ("", "published", "plain NumPy, one seed", f"flskew, seeds {seeds}", "in a word")
+    header = ("", "published", "plain NumPy, one seed", f"flskew, seeds {seeds}", "difference")
     return f"{text.strip()}\n\n{table(header, rows)}\n\n{made_with(content['about'])}"
 
 
@@ -181,7 +180,7 @@ def niid_bench(content: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             text.strip(),
-            table(("", "published", "flskew", "in round", "in a word"), best),
+            table(("", "published", "flskew", "in round", "difference"), best),
             "Round by round:",
             table(("", *(f"round {number}" for number in shown)), growth),
             NIID_NOTE.strip().format(seed=content["settings"]["seed"]),
@@ -210,7 +209,7 @@ def fedprox_stragglers(content: dict[str, Any]) -> str:
             )  # fmt: skip
     text = STRAGGLER_TEXT.format(rounds=content["config"]["num-server-rounds"], seeds=len(seeds))
     versions = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
-    return f"{text.strip()}\n\n{table(('', 'published', 'flskew', 'seeds', 'in a word'), rows)}\n\n{versions}."
+    return f"{text.strip()}\n\n{table(('', 'published', 'flskew', 'seeds', 'difference'), rows)}\n\n{versions}."
 
 
 def _row(

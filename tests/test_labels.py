@@ -112,9 +112,9 @@ def test_codes_are_as_narrow_as_the_classes_allow():
 @pytest.mark.parametrize(
     ("labels", "error", "message"),
     [
-        ([1, None, 2], ValueError, r"no label \(None or NaN\) at row 1, 1 such rows in all; drop these rows"),
-        (["a", "b", None, None], ValueError, "at row 2, 2 such rows"),
-        ([None, None], ValueError, "at row 0, 2 such rows"),
+        ([1, None, 2], ValueError, r"no label \(None or NaN\) at row 1, 1 in all; drop these rows"),
+        (["a", "b", None, None], ValueError, "at row 2, 2 in all"),
+        ([None, None], ValueError, "at row 0, 2 in all"),
         ([1.0, float("nan")], ValueError, "at row 1"),
         (np.array([np.nan, 1.0]), ValueError, "at row 0"),
         (np.array(["a", np.nan], dtype=object), ValueError, "at row 1"),
@@ -127,6 +127,7 @@ def test_codes_are_as_narrow_as_the_classes_allow():
         ([[1], [2, 3]], TypeError, "holds several values per row"),
         ([{"label": 1}], TypeError, "holds several values per row"),
         (np.eye(3), TypeError, r"got an array of shape \(3, 3\); one-hot labels become classes with .argmax"),
+        (np.ones((3, 1), int), TypeError, r"shape \(3, 1\); a single column becomes labels with .ravel\(\)"),
         ([1, "a"], TypeError, "must all be of one type"),
         ([True, 2], TypeError, "must all be of one type"),
         ([2**70], TypeError, "must all be of one type; .*integers of 64 bits"),
@@ -195,7 +196,7 @@ def test_a_lazy_column_that_is_no_column_of_a_table_is_refused_with_a_remedy(pic
 def test_minus_one_is_a_missing_label_where_a_feature_names_the_classes(rows, first):
     dataset = Dataset.from_dict({"label": [0, 1, -1, -1]}, features=Features(label=ClassLabel(names=["no", "yes"])))
     chosen = dataset if rows is None else dataset.select(rows)
-    with pytest.raises(ValueError, match=rf"no label \(-1, which ClassLabel keeps for that\) at row {first}, 2 such"):
+    with pytest.raises(ValueError, match=rf"no label \(-1, which ClassLabel keeps for that\) at row {first}, 2 in all"):
         read_column(chosen, "label")
     assert read_column(dataset.select([1, 0, 1]), "label").labels == [0, 1]
     assert read_column(Dataset.from_dict({"label": [0, -1]}), "label").labels == [-1, 0]

@@ -1,6 +1,6 @@
 """Run a Flower app on a SuperLink and SuperNodes of its own, all on this machine.
 
-python deploy.py ../three-hospitals          a SuperLink and three SuperNodes, each a process, as on machines apart
+python deploy.py ../three-hospitals          a SuperLink and three SuperNodes, each a process, as on separate machines
 python deploy.py ../three-hospitals --ray    a SuperLink that simulates the nodes with Ray
 """
 

@@ -46,13 +46,12 @@ def positive(name: str, value: object, remedy: str) -> float:
     return number
 
 
-def seed(value: object) -> int:
-    """Return a seed as an int; None is refused, for it means another split in every process."""
+def seed(
+    value: object, *, otherwise: str = "each client process would draw a split of its own and they would overlap"
+) -> int:
+    """Return a seed as an int; None is refused, and the error says what it would lead to."""
     if value is None:
-        raise TypeError(
-            "seed must be an integer, got None: each client process would draw a split of its own and "
-            "they would overlap; pass any integer, the default is 42"
-        )
+        raise TypeError(f"seed must be an integer, got None: {otherwise}; pass any integer, the default is 42")
     return integer("seed", value)
 
 
@@ -111,8 +110,8 @@ def dataset(value: object) -> Dataset:
         )
     if not isinstance(value, Dataset):
         raise TypeError(
-            f"dataset must be a Dataset of the library datasets, got {type(value).__name__}; "
-            f"Dataset.from_dict and Dataset.from_pandas make one, and assign(labels) needs none"
+            f"dataset must be a datasets.Dataset, got {type(value).__name__}; "
+            f"anything else is split by its labels, with assign(labels)"
         )
     return value
 

@@ -118,7 +118,7 @@ def present(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
         if pc.any(missing).as_py():
             raise ValueError(
                 f"{name} has no label (None or NaN) at row {pc.index(missing, True).as_py()}, "
-                f"{pc.sum(missing).as_py()} such rows in all; drop these rows or give them a label first"
+                f"{pc.sum(missing).as_py()} in all; drop these rows or give them a label first"
             )
     return column
 

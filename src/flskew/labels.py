@@ -113,7 +113,7 @@ def _without_unlabelled(labels: LabelColumn, dataset: Dataset, column: str) -> L
     if isinstance(dataset.features[column], ClassLabel) and labels.edges is None and labels.labels[0] == -1:
         raise ValueError(
             f"column {column!r} has no label (-1, which ClassLabel keeps for that) at row "
-            f"{int(np.argmin(labels.codes))}, {labels.sizes[0]} such rows in all; drop these rows or give them a label"
+            f"{int(np.argmin(labels.codes))}, {labels.sizes[0]} in all; drop these rows or give them a label"
         )
     return labels
 
@@ -148,9 +148,12 @@ def _integers_or_arrow(labels: Labels, name: str) -> NDArray[Any] | pa.ChunkedAr
         labels = np.asarray(labels)
     if isinstance(labels, np.ndarray):
         if labels.ndim != 1:
+            # Keras loads CIFAR's labels as one column, of which argmax would make a single class.
+            is_column = labels.shape[1:] == (1,)
+            remedy = "a single column becomes labels" if is_column else "one-hot labels become classes"
             raise TypeError(
                 f"{name} must have one dimension, got an array of shape {labels.shape}; "
-                f"one-hot labels become classes with .argmax(axis=1)"
+                f"{remedy} with {'.ravel()' if is_column else '.argmax(axis=1)'}"
             )
         labels = labels.astype(labels.dtype.newbyteorder("="), copy=False)
         # What a mask hides is missing, and Arrow knows masks.

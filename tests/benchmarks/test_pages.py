@@ -74,7 +74,7 @@ INVENTED: dict[str, tuple[dict[str, Any], list[str]]] = {
                          "autograd_adds": 0.449, "autograd_adds_quartiles": [0.419, 0.47]}]
         },
         [
-            "| a step of 609 µs becomes longer by | median | half of the turns |",
+            "| a step of 609 µs becomes longer by | median | middle half |",
             "| ProximalTerm, attached | +11% | +10% to +12% |",
             "| as part of the loss | +45% | +42% to +47% |",
         ],

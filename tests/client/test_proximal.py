@@ -175,6 +175,14 @@ def test_a_scalar_where_an_array_is_due_is_refused() -> None:
         term.add_gradient([np.array(2.0)], [np.float64(0.0)])  # type: ignore[list-item]
 
 
+def test_whole_numbers_that_would_be_rounded_in_place_are_refused() -> None:
+    term = ProximalTerm(0.1, [np.zeros(2)])
+    with pytest.raises(TypeError, match=r"gradients\[0\] must hold fractions, got int64; use .astype\(float\)"):
+        term.add_gradient([np.ones(2)], [np.zeros(2, np.int64)])
+    with pytest.raises(TypeError, match=r"parameters\[0\] must hold fractions"):
+        term.step([np.ones(2, np.int64)], 0.1)
+
+
 def test_arrays_unlike_the_anchor_are_refused() -> None:
     term = ProximalTerm(0.1, [np.zeros((2, 3))])
     # Both would broadcast.

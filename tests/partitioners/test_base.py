@@ -69,7 +69,7 @@ original = DirichletPartitioner._assign
 
 
 def test_without_a_data_set_there_is_nothing_to_load():
-    with pytest.raises(AttributeError, match="dataset"):
+    with pytest.raises(AttributeError, match=r"DirichletPartitioner is bound to no data set yet; .* assign\(labels\)"):
         dirichlet().load_partition(0)
 
 
@@ -191,8 +191,8 @@ def test_more_partitions_than_rows_take_no_memory_before_they_are_refused():
     [
         (DatasetDict(train=DATASET, test=DATASET), r"a DatasetDict of 'train', 'test'; .* e.g. dataset\['train'\]"),
         (DatasetDict(), r"dataset\['train'\]"),
+        ({"label": [0, 1]}, r"a datasets.Dataset, got dict; anything else is split by its labels, with assign"),
         (DATASET.to_iterable_dataset(), r"got a stream \(IterableDataset\).*load it without streaming=True"),
-        ([1, 2], r"got list; Dataset.from_dict and Dataset.from_pandas make one, and assign\(labels\) needs none"),
     ],
 )
 def test_what_is_no_data_set_is_refused_with_what_to_pass(dataset, message):

@@ -75,6 +75,11 @@ def test_the_compact_matrix_means_what_it_means_in_flower_datasets(rescale):
             ValueError,
             r"shape \(10, 2\) .* got \(2, 10\); transpose",
         ),
+        (
+            lambda: DistributionPartitioner(np.ones((9, 2)), 2),
+            ValueError,
+            r"shape \(10, 2\) .* got \(9, 2\); give each class a row, or",
+        ),
         (lambda: DistributionPartitioner(np.ones((10, 6)), 31, 2), ValueError, "31 be a multiple of 10 classes"),
         (lambda: DistributionPartitioner(np.ones((10, 5)), 30, 2), ValueError, r"\(10, 6\), .* got \(10, 5\)"),
         (lambda: DistributionPartitioner(np.ones((10, 6)), 30, 11), ValueError, "=11 is more than the 10 classes"),

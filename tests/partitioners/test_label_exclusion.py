@@ -115,6 +115,11 @@ def test_a_bad_argument_is_refused_when_the_partitioner_is_made(arguments, error
         LabelExclusionPartitioner(**arguments)
 
 
+def test_a_number_of_labels_in_place_of_the_labels_is_refused():
+    with pytest.raises(TypeError, match=r"must be all the distinct labels, got 10; pass range\(10\) for so many"):
+        LabelExclusionPartitioner.random(3, 10, 2)
+
+
 @pytest.mark.parametrize(
     ("num_partitions", "labels", "num_excluded", "message"),
     [

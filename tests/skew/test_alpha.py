@@ -73,7 +73,7 @@ def test_a_target_out_of_reach_says_what_is_within() -> None:
         ({"measure": lambda split: None}, TypeError, r"measure\(split\) must be a finite number, .* got None"),
         ({"measure": lambda split: np.nan}, TypeError, r"measure\(split\) must be a finite number, .* got nan"),
         ({"num_draws": 1}, ValueError, "num_draws must be at least 2, got 1"),
-        ({"seed": None}, TypeError, "seed must be an integer, got None"),
+        ({"seed": None}, TypeError, "seed must be an integer, got None: each call would find another alpha"),
         ({"num_partitions": 0}, ValueError, "num_partitions must be at least 1, got 0"),
         ({"num_partitions": 601}, ValueError, "min_partition_size=10 for 601 partitions needs 6010 rows, got 6000"),
         ({"labels": []}, ValueError, "labels must hold at least one row"),

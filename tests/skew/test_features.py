@@ -30,6 +30,7 @@ def test_the_default_is_the_largest_difference_between_the_distribution_function
     assert distances[0, 1] < 0.2
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # SciPy's, of the p-value of few rows
 @given(st.data())
 def test_the_default_is_scipys_statistic_also_where_values_are_equal(data: st.DataObject) -> None:
     values = np.array(data.draw(st.lists(st.integers(-3, 3), min_size=2, max_size=40)))

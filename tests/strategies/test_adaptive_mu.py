@@ -218,6 +218,7 @@ def test_a_rule_that_follows_nobody_is_refused() -> None:
 
 def test_mu_zero_is_fedavg_and_says_so_unless_it_can_grow(log: pytest.LogCaptureFixture) -> None:
     FedProx(adaptive_mu="train")
+    FedProx(proximal_mu=0.1)
     assert log.messages == []
     FedProx()
     assert log.messages == ["FedProx with proximal_mu=0.0 is FedAvg"]

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
-from flwr.clientapp import ClientApp
 from flwr.serverapp import strategy as flower
 from numpy.typing import NDArray
 
 from flskew.bfloat16 import bfloat16_from_float32, float32_from_bfloat16
-from flskew.parameters import numpy_from_array, record_from_parameters
+from flskew.client import client_app
+from flskew.parameters import ParametersError, numpy_from_array, record_from_parameters
 from flskew.simulation import LocalGrid
 from flskew.strategies import Checked, FedAvg, FedProx, RoundError
-from flskew.strategies.casting import narrowed
+from flskew.strategies.casting import narrowed, widened
 
 if TYPE_CHECKING:
     from tests.strategies.conftest import Answer, MakesFederation
@@ -196,18 +196,62 @@ def test_integers_are_rounded_and_held_within_their_limits() -> None:
     np.testing.assert_array_equal(booleans, np.array([True, False, True]), strict=True)
 
 
+def test_a_strategy_is_shown_floats_with_a_dimension_and_what_is_one_already_is_not_copied() -> None:
+    model = ArrayRecord([
+        np.ones(2, np.float16), np.ones(2, np.uint8), np.ones(2, np.complex64), np.array(1.5, np.float32), np.ones(2),
+    ])  # fmt: skip
+    shown = widened(model, like=model)
+    assert [(array.dtype, array.shape) for array in shown.to_numpy_ndarrays()] == [
+        ("float32", (2,)), ("float64", (2,)), ("complex64", (2,)), ("float32", (1,)), ("float64", (2,)),
+    ]  # fmt: skip
+    assert [name for name in model if shown[name].data is model[name].data] == ["2", "4"]
+    back = narrowed(shown, like=model)
+    for ours, sent in zip(back.to_numpy_ndarrays(), model.to_numpy_ndarrays(), strict=True):
+        np.testing.assert_array_equal(ours, sent, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("made", "like", "message"),
+    [
+        (np.array([np.nan]), np.zeros(1, np.int8), "array '0' holds NaN or infinity"),
+        (np.array([np.inf]), np.zeros(1, np.bool_), "array '0' holds NaN or infinity"),
+        (np.ones(1, np.complex64), np.zeros(1), "array '0' is complex64 in place of float64"),
+        (np.ones(1), np.zeros(3), r"array '0' has shape \(1,\) in place of \(3,\)"),
+    ],
+)
+def test_what_a_strategy_makes_is_never_bent_into_a_model(made: NDArray[Any], like: NDArray[Any], message: str) -> None:
+    with pytest.raises(ParametersError, match=message):
+        narrowed(ArrayRecord([made]), like=ArrayRecord([like]))
+
+
 def test_metrics_that_only_some_clients_report_are_averaged_over_those(federation: MakesFederation) -> None:
     # Flower: says "skipping" and ends the run.
     def train(index: int, message: Message) -> dict[str, Any]:
-        own: dict[str, Any] = {"accuracy": 0.25 * index} if index else {}
+        own: dict[str, Any] = {"accuracy": 0.25 * index} if index else {"warm": 1.0}
         own["sizes"] = [1.0] * (index + 1)
         return {"arrays": message.content["arrays"], "metrics": MetricRecord({"num-examples": index + 1, **own})}
 
     strategy = Checked(flower.FedAvg())
     result = strategy.start(federation(train=train), ArrayRecord([np.zeros(1)]), num_rounds=1)
     # (2*0.25 + 3*0.5) / 5 = 0.4
-    assert result.train_metrics_clientapp[1] == {"accuracy": 0.4}
+    assert result.train_metrics_clientapp[1] == {"accuracy": 0.4, "warm": 1.0}
     assert [reply.metrics["sizes"] for reply in strategy.history[0].replies] == [[1.0], [1.0] * 2, [1.0] * 3]
+
+
+def test_of_the_metrics_that_all_clients_report_the_result_has_what_the_strategy_makes(
+    federation: MakesFederation,
+) -> None:
+    def train(index: int, message: Message) -> dict[str, Any]:
+        own: dict[str, Any] = {"accuracy": 0.25} if index else {}
+        metrics = MetricRecord({"num-examples": 1, "loss": float(index), **own})
+        return {"arrays": message.content["arrays"], "metrics": metrics}
+
+    def worst(contents: list[RecordDict], weighted_by_key: str) -> MetricRecord:
+        return MetricRecord({"worst": max(content["metrics"]["loss"] for content in contents)})
+
+    strategy = Checked(flower.FedAvg(train_metrics_aggr_fn=worst))
+    result = strategy.start(federation(train=train), ArrayRecord([np.zeros(1)]), num_rounds=1)
+    assert result.train_metrics_clientapp[1] == {"worst": 2.0, "accuracy": 0.25}
 
 
 def test_further_records_and_other_names_of_records_are_no_obstacle(federation: MakesFederation) -> None:
@@ -230,11 +274,50 @@ def test_further_records_and_other_names_of_records_are_no_obstacle(federation: 
 
 def test_the_names_of_weight_and_arrays_are_those_of_the_strategy_within(federation: MakesFederation) -> None:
     def train(index: int, message: Message) -> dict[str, Any]:
-        return {"model": ArrayRecord([np.full(1, 4.0 * index)]), "metrics": MetricRecord({"rows": 1 + 2 * index})}
+        return {
+            "momentum": ArrayRecord([np.zeros(1)]),
+            "model": ArrayRecord([np.full(1, 4.0 * index)]),
+            "metrics": MetricRecord({"rows": 1 + 2 * index}),
+        }
 
     inner = flower.FedAvg(fraction_evaluate=0.0, weighted_by_key="rows", arrayrecord_key="model")
     wrapped = flower.DifferentialPrivacyClientSideFixedClipping(inner, 0.0, 1.0, 2)
     result = Checked(wrapped).start(federation(train=train, nodes=2), ArrayRecord([np.zeros(1)]), num_rounds=1)
+    # (1*0 + 3*4) / 4 = 3
+    np.testing.assert_array_equal(result.arrays["0"].numpy(), [3.0])
+
+
+class Bare(flower.Strategy):
+    """Has no settings: another strategy does its work, under a name that says nothing."""
+
+    def __init__(self) -> None:
+        self.worker = flower.FedAvg(fraction_evaluate=0.0)
+
+    def configure_train(self, *arguments: Any) -> Any:
+        return self.worker.configure_train(*arguments)
+
+    def aggregate_train(self, *arguments: Any) -> Any:
+        return self.worker.aggregate_train(*arguments)
+
+    def configure_evaluate(self, *arguments: Any) -> Any:
+        return self.worker.configure_evaluate(*arguments)
+
+    def aggregate_evaluate(self, *arguments: Any) -> Any:
+        return self.worker.aggregate_evaluate(*arguments)
+
+    def summary(self) -> None:
+        self.worker.summary()
+
+
+def test_a_strategy_without_settings_has_flowers_names(federation: MakesFederation) -> None:
+    def train(index: int, message: Message) -> dict[str, Any]:
+        return {
+            "momentum": ArrayRecord([np.zeros(1)]),
+            "arrays": ArrayRecord([np.full(1, 4.0 * index)]),
+            "metrics": MetricRecord({"num-examples": 1 + 2 * index}),
+        }
+
+    result = Checked(Bare()).start(federation(train=train, nodes=2), ArrayRecord([np.zeros(1)]), num_rounds=1)
     # (1*0 + 3*4) / 4 = 3
     np.testing.assert_array_equal(result.arrays["0"].numpy(), [3.0])
 
@@ -318,31 +401,50 @@ def test_one_of_flowers_wrappers_may_be_put_around_it(federation: MakesFederatio
     strategy = Checked(flower.FedAvg())
     private = flower.DifferentialPrivacyClientSideFixedClipping(strategy, 0.0, 1.0, 3)
     result = private.start(federation(train=good), ArrayRecord([np.full(3, 0.5)]), num_rounds=2)
-    assert len(strategy.history) == 4
+    assert [(entry.server_round, entry.phase) for entry in strategy.history] == [
+        (1, "train"), (1, "evaluate"), (2, "train"), (2, "evaluate"),
+    ]  # fmt: skip
+    # Each reply is known to be one to a message of this round.
+    assert all(reply.seconds >= 0 for entry in strategy.history for reply in entry.replies)
     assert np.isfinite(result.arrays["0"].numpy()).all()
 
 
-def test_a_strategy_of_ones_own_may_send_and_make_something_else_than_the_model(federation: MakesFederation) -> None:
+@pytest.mark.parametrize("name", ["arrays", "adapter"])
+def test_a_strategy_of_ones_own_may_send_and_make_something_else_than_the_model(
+    name: str, federation: MakesFederation
+) -> None:
     class Adapters(flower.FedAvg):
         """Trains the second array only, and puts it back into the model."""
 
         def configure_train(self, server_round: int, arrays: ArrayRecord, config: Any, grid: Any) -> Any:
             self.base = arrays
-            part = RecordDict({"arrays": ArrayRecord({"1": arrays["1"]})})
+            part = RecordDict({name: ArrayRecord({"1": arrays["1"]})})
             return [Message(part, node, "train") for node in grid.get_node_ids()]
 
         def aggregate_train(self, server_round: int, replies: Any) -> Any:
             made, metrics = super().aggregate_train(server_round, replies)
-            return ArrayRecord({"0": self.base["0"], "1": made["1"]}), metrics
+            return ArrayRecord({**self.base, "1": made["1"]}), metrics
 
     def train(index: int, message: Message) -> Mapping[str, Any]:
-        assert list(message.content["arrays"]) == ["1"]
-        return {"arrays": ArrayRecord({"1": Array(np.full(2, float(index)))}), "metrics": metrics(0)}
+        assert list(message.content[name]) == ["1"]
+        return {name: ArrayRecord({"1": Array(np.full(2, float(index)))}), "metrics": metrics(0)}
 
-    sent = ArrayRecord([np.ones(5), np.zeros(2)])
+    sent = ArrayRecord([np.ones(5), np.zeros(2), np.array(7)])
     result = Checked(Adapters()).start(federation(train=train), sent, num_rounds=2)
     np.testing.assert_array_equal(result.arrays["0"].numpy(), np.ones(5))
     np.testing.assert_array_equal(result.arrays["1"].numpy(), [1.0, 1.0])
+    np.testing.assert_array_equal(result.arrays["2"].numpy(), np.array(7), strict=True)
+
+
+def test_a_strategy_of_ones_own_may_go_on_with_the_part_of_the_model_that_it_sends(federation: MakesFederation) -> None:
+    class Halves(flower.FedAvg):
+        def configure_train(self, server_round: int, arrays: ArrayRecord, config: Any, grid: Any) -> Any:
+            part = RecordDict({"arrays": ArrayRecord({"0": arrays["0"]}), "config": config})
+            return [Message(part, node, "train") for node in grid.get_node_ids()]
+
+    sent = ArrayRecord([np.zeros(2, np.int8), np.zeros(3)])
+    result = Checked(Halves()).start(federation(train=good), sent, num_rounds=2)
+    assert [(name, array.dtype) for name, array in result.arrays.items()] == [("0", "int8")]
 
 
 @pytest.mark.parametrize(
@@ -361,9 +463,29 @@ def test_what_cannot_be_checked_is_refused(strategy: Any, message: str) -> None:
         Checked(strategy)
 
 
-def test_nobody_asked_is_not_an_error() -> None:
-    strategy = Checked(flower.FedAvg(fraction_train=0.0, fraction_evaluate=0.0))
-    with LocalGrid(ClientApp(), 2) as grid:
+@pytest.mark.parametrize(("fraction", "asked"), [(1.0, 2), (0.0, 0)])
+def test_the_strategy_hears_of_every_round_and_nobody_asked_is_not_an_error(fraction: float, asked: int) -> None:
+    heard = []
+
+    class Hears(flower.FedAvg):
+        def aggregate_train(self, server_round: int, replies: Any) -> Any:
+            heard.append(("train", server_round, len(list(replies))))
+            return super().aggregate_train(server_round, replies)
+
+        def aggregate_evaluate(self, server_round: int, replies: Any) -> Any:
+            heard.append(("evaluate", server_round, len(list(replies))))
+            return super().aggregate_evaluate(server_round, replies)
+
+    class Client:
+        def fit(self, parameters: Any, config: Any) -> Any:
+            return parameters, 1, {}
+
+        def evaluate(self, parameters: Any, config: Any) -> Any:
+            return 0.0, 1, {}
+
+    strategy = Checked(Hears(fraction_train=fraction, fraction_evaluate=fraction))
+    with LocalGrid(client_app(lambda context: Client()), 2) as grid:
         result = strategy.start(grid, ArrayRecord([np.ones(2)]), num_rounds=2)
     np.testing.assert_array_equal(result.arrays["0"].numpy(), [1.0, 1.0])
-    assert strategy.history == []
+    assert heard == [(phase, server_round, asked) for server_round in (1, 2) for phase in ("train", "evaluate")]
+    assert [len(entry.replies) for entry in strategy.history] == [asked] * (4 if asked else 0)

@@ -72,15 +72,21 @@ def test_an_error_of_the_users_own_leaves_the_model_on_the_strategy(strategy: An
     np.testing.assert_array_equal(running.result.arrays["0"].numpy(), [2.0])
 
 
-def test_a_round_that_fails_under_one_of_flowers_wrappers_still_has_the_model(federation: MakesFederation) -> None:
-    wrapped = flower.DifferentialPrivacyClientSideFixedClipping(FedAvg(), 0.0, 1.0, 3)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("phase", ["train", "evaluate"])
+def test_a_round_that_fails_under_one_of_flowers_wrappers_still_has_the_model(
+    phase: str, strategy: Any, federation: MakesFederation
+) -> None:
+    wrapped = flower.DifferentialPrivacyClientSideFixedClipping(strategy(min_evaluate_replies=1), 0.0, 1.0, 3)
 
-    def train(index: int, message: Message) -> dict[str, Any]:
-        nan = np.nan if message.content["config"]["server-round"] == 2 else 4.0
-        return {"arrays": ArrayRecord([np.full(1, nan)]), "metrics": MetricRecord({"num-examples": 1})}
+    def answers(index: int, message: Message) -> dict[str, Any]:
+        fails = (message.metadata.message_type, message.content["config"]["server-round"]) == (phase, 2)
+        metrics = MetricRecord({"num-examples": -1 if fails else 1})
+        return {"arrays": ArrayRecord([np.full(1, 4.0)]), "metrics": metrics}
 
     with pytest.raises(RoundError) as caught:
-        wrapped.start(federation(train=train), ZERO)
+        wrapped.start(federation(train=answers, evaluate=answers), ZERO)
+    assert (caught.value.server_round, caught.value.phase) == (2, phase)
     np.testing.assert_array_equal(caught.value.result.arrays["0"].numpy(), [4.0])
 
 
@@ -147,12 +153,24 @@ def test_where_no_client_evaluates_nobody_is_asked_again(strategy: Any, log: pyt
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_start_changes_none_of_the_callers_records(strategy: Any, federation: MakesFederation) -> None:
+def test_the_clients_get_the_configs_and_start_changes_none_of_the_callers_records(
+    strategy: Any, federation: MakesFederation
+) -> None:
+    seen: dict[str, list[object]] = {"train": [], "evaluate": []}
+
+    def note(index: int, message: Message) -> dict[str, Any]:
+        seen[message.metadata.message_type].append(dict(message.content["config"]))
+        return grows(index, message)
+
     arrays, configs = ArrayRecord([np.zeros(1)]), [ConfigRecord({"lr": 0.5}), ConfigRecord({"batch": 8})]
     strategy().start(
-        federation(train=grows), arrays, 2, train_config=configs[0], evaluate_config=configs[1],
+        federation(train=note, evaluate=note, nodes=2), arrays, 2, train_config=configs[0], evaluate_config=configs[1],
         evaluate_fn=lambda server_round, arrays: arrays.clear(),
     )  # fmt: skip
+    assert seen == {
+        phase: [{**config, "server-round": server_round} for server_round in (1, 1, 2, 2)]
+        for phase, config in zip(("train", "evaluate"), configs, strict=True)
+    }
     assert arrays == ZERO
     assert configs == [{"lr": 0.5}, {"batch": 8}]
 
@@ -246,6 +264,7 @@ def test_a_thousand_nodes_and_a_hundred_reasons_stay_readable() -> None:
     assert grouped((node, "no data") for node in range(1000)) == [
         "nodes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 990 more: no data"
     ]
+    assert grouped((node, "no data") for node in range(10)) == ["nodes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9: no data"]
     lines = grouped((node, f"reason {node}") for node in range(100))
     assert len(lines) == 21
     assert lines[-1] == "and 80 other reasons"

@@ -16,12 +16,16 @@ from numpy.typing import NDArray
 
 from flskew.bfloat16 import bfloat16_from_float32, float32_from_bfloat16
 from flskew.client import client_app
+from flskew.client.replies import DoesNotEvaluateError
 from flskew.parameters import numpy_from_array, record_from_parameters
 from flskew.simulation import LocalGrid
 from flskew.strategies import FedAvg, RoundError
 
 if TYPE_CHECKING:
     from tests.strategies.conftest import MakesFederation
+
+
+ONE_NODE = {"min_train_nodes": 1, "min_evaluate_nodes": 0, "min_available_nodes": 1}
 
 
 def reply(*values: object, num_examples: float = 1, **metrics: Any) -> dict[str, Any]:
@@ -78,6 +82,12 @@ def test_a_count_that_is_no_weight_takes_its_client_out(federation: MakesFederat
     (model,), strategy = trained(grid, [0.0])
     np.testing.assert_array_equal(model, [3.0])
     assert reasons(strategy) == {1000: f"num-examples = {count!r}; it must be a number > 0 and at most 2^53"}
+
+
+def test_the_largest_count_that_can_be_a_weight_is_one(federation: MakesFederation) -> None:
+    (model,), strategy = trained(federation(reply([1.0], num_examples=2**53)), [0.0], **ONE_NODE)
+    assert reasons(strategy) == {}
+    np.testing.assert_array_equal(model, [1.0])
 
 
 def test_all_counts_zero_end_the_run_with_the_reasons(federation: MakesFederation) -> None:
@@ -186,8 +196,27 @@ def test_a_metric_that_no_float_can_hold_takes_its_client_out(federation: MakesF
     assert reasons(strategy) == {1000: "metric 'steps' has an integer that does not fit 64 bits; send it as a float"}
 
 
+@pytest.mark.parametrize("within", [-(2**63), 2**63 - 1])
+def test_metrics_are_integers_of_64_bits_alone_or_in_lists(within: int, federation: MakesFederation) -> None:
+    beyond = within + (1 if within > 0 else -1)
+    replies = [reply([3.0], steps=within), reply([3.0], steps=[0, within])]
+    replies += [reply([1.0], steps=beyond), reply([1.0], steps=[0, beyond])]
+    _, strategy = trained(federation(*replies), [0.0])
+    reason = "metric 'steps' has an integer that does not fit 64 bits; send it as a float"
+    assert reasons(strategy) == {1002: reason, 1003: reason}
+
+
+def test_of_two_records_of_metrics_with_a_weight_the_one_of_the_usual_name_counts(federation: MakesFederation) -> None:
+    first = {"early": MetricRecord({"num-examples": 100, "loss": 9.0}), **reply([1.0], num_examples=1, loss=1.0)}
+    strategy = FedAvg(fraction_evaluate=0.0)
+    grid = federation(first, reply([2.0], num_examples=3, loss=5.0))
+    result = strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
+    # (1*1 + 3*5) / 4 = 4
+    assert result.train_metrics_clientapp[1] == {"loss": 4.0}
+
+
 def test_metrics_that_are_lists_are_averaged_entry_by_entry_and_left_out_where_they_do_not_match(
-    federation: MakesFederation,
+    federation: MakesFederation, log: pytest.LogCaptureFixture
 ) -> None:
     grid = federation(
         reply([1.0], num_examples=1, by_class=[1.0, 2.0], mixed=[1.0], uneven=[1.0]),
@@ -197,6 +226,10 @@ def test_metrics_that_are_lists_are_averaged_entry_by_entry_and_left_out_where_t
     result = strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
     # (1*1 + 3*5) / 4 = 4 and (1*2 + 3*6) / 4 = 5
     assert result.train_metrics_clientapp[1] == {"by_class": [4.0, 5.0]}
+    assert [record.getMessage() for record in log.records if "Metric '" in record.getMessage()] == [
+        "Metric 'mixed' is left out: the replies have lists of different lengths",
+        "Metric 'uneven' is left out: the replies have lists of different lengths",
+    ]
 
 
 def test_records_beyond_those_needed_are_kept_for_the_user(federation: MakesFederation) -> None:
@@ -244,6 +277,10 @@ def test_two_records_that_could_both_be_the_model_are_refused(federation: MakesF
             "array '0': its bytes are not a .npy array",
         ),
         ({}, "no MetricRecord with 'num-examples'"),
+        (
+            {"model": ArrayRecord({"w": Array(np.zeros(1))}), "metrics": MetricRecord({"num-examples": 1})},
+            "arrays missing: ['0'], arrays not asked",
+        ),
     ],
 )
 def test_a_reply_that_lacks_what_is_needed_is_dropped_with_its_reason(
@@ -252,6 +289,7 @@ def test_a_reply_that_lacks_what_is_needed_is_dropped_with_its_reason(
     (model,), strategy = trained(federation(bad, reply([3.0])), [0.0])
     np.testing.assert_array_equal(model, [3.0])
     assert reason in reasons(strategy)[1000]
+    assert strategy.history[0].failures[0].traceback == ""
 
 
 def test_the_order_of_the_arrays_in_a_reply_does_not_matter(federation: MakesFederation) -> None:
@@ -379,6 +417,83 @@ def test_of_two_replies_to_one_message_the_first_counts(federation: MakesFederat
     assert reasons(strategy) == {}
 
 
+@pytest.mark.parametrize("phase", ["train", "evaluate"])
+def test_a_reply_that_comes_after_a_failure_or_a_refusal_of_the_same_node_is_passed_over(
+    phase: str, federation: MakesFederation
+) -> None:
+    class Repeats(LocalGrid):
+        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
+            sent = list(messages)
+            replies = super().send_and_receive(sent, timeout=timeout)
+            if not sent or sent[0].metadata.message_type != phase:
+                return replies
+            refusal = DoesNotEvaluateError(self).reply(sent[1])
+            lost = [Message(Error(5, "Node Unavailable"), reply_to=message) for message in sent[:2]]
+            return [lost[0], refusal, lost[1], *replies]
+
+    grid = federation(reply([1.0]), reply([3.0]), reply([5.0]))
+    grid.__class__ = Repeats
+    strategy = FedAvg()
+    result = strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
+    (entry,) = [entry for entry in strategy.history if entry.phase == phase]
+    assert [reply.node_id for reply in entry.replies] == [1002]
+    # Who is asked to train and says that it does not evaluate has failed.
+    assert [failure.node_id for failure in entry.failures] == ([1000, 1001] if phase == "train" else [1000])
+    assert entry.failures[0].reason == "Node Unavailable"
+    np.testing.assert_array_equal(result.arrays["0"].numpy(), [5.0 if phase == "train" else 3.0])
+
+
+def test_where_the_messages_are_not_known_replies_must_be_like_the_first_with_a_model(
+    federation: MakesFederation,
+) -> None:
+    grid = federation(reply(), reply([1.0]), reply([2.0, 2.0]), reply([3.0]))
+    content = RecordDict({"arrays": ArrayRecord([np.zeros(1)]), "config": ConfigRecord()})
+    messages = [Message(content, node, "train") for node in grid.get_node_ids()]
+    replies = [Message(Error(5, "Node Unavailable"), reply_to=messages[0]), *grid.send_and_receive(messages[1:])]
+    strategy = FedAvg()
+    arrays, _ = strategy.aggregate_train(1, replies)
+    assert arrays is not None
+    np.testing.assert_array_equal(arrays["0"].numpy(), [2.0])
+    assert [reply.node_id for reply in strategy.history[0].replies] == [1001, 1003]
+    # When nobody knows when a node was asked, nobody knows how long it took.
+    assert all(np.isnan(reply.seconds) for reply in strategy.history[0].replies)
+    assert [failure.reason for failure in strategy.history[0].failures] == [
+        "Node Unavailable",
+        "array '0' has shape (2,), (1,) was sent",
+    ]
+
+
+class SendsRecords(FedAvg):
+    """Sends what a test wants in place of the model."""
+
+    sends: dict[str, ArrayRecord]
+
+    def configure_train(self, server_round: int, arrays: ArrayRecord, config: Any, grid: Any) -> list[Message]:
+        return [Message(RecordDict({**self.sends}), node, "train") for node in grid.get_node_ids()]
+
+
+@pytest.mark.parametrize("name", ["arrays", "weights"])
+def test_a_reply_must_be_like_the_model_that_a_strategy_of_ones_own_sends(
+    name: str, federation: MakesFederation
+) -> None:
+    strategy = SendsRecords(fraction_evaluate=0.0)
+    strategy.sends = {name: ArrayRecord([np.zeros(1)])}
+    if name == "arrays":  # with a name that says which it is, it may be any of several
+        strategy.sends = {"control": ArrayRecord([np.zeros((2, 2))]), **strategy.sends}
+    grid = federation(reply([[1.0]]), reply([1.0]), reply([2.0, 2.0]), reply([3.0]))
+    result = strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
+    np.testing.assert_array_equal(result.arrays["0"].numpy(), [2.0])
+    assert set(reasons(strategy)) == {1000, 1002}
+
+
+def test_clients_that_are_sent_no_arrays_and_return_none_make_no_empty_model(federation: MakesFederation) -> None:
+    strategy = SendsRecords(fraction_evaluate=0.0)
+    strategy.sends = {}
+    grid = federation(*[{"metrics": MetricRecord({"num-examples": 1})}] * 2)
+    with pytest.raises(RoundError, match="round 1: 0 of 2 train replies count"):
+        strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
+
+
 @pytest.mark.parametrize("key", ["train_config", "evaluate_config"])
 def test_the_callers_configs_are_not_changed(federation: MakesFederation, key: str) -> None:
     # Flower: puts "server-round" into them.
@@ -444,6 +559,8 @@ def test_a_numpyclient_app_of_old_is_told_what_to_do() -> None:
     app = ClientApp(client_fn=lambda context: Old().to_client())
     with LocalGrid(app, 2) as grid, pytest.raises(RoundError, match=r"flskew.client_app\(client_fn\)"):
         FedAvg().start(grid, ArrayRecord([np.zeros(1)]))
+    with LocalGrid(app, 2) as grid, pytest.raises(RoundError, match=r"flskew.client_app\(client_fn\)"):
+        FedAvg(fraction_train=0.0, min_evaluate_replies=1).start(grid, ArrayRecord([np.zeros(1)]))
 
 
 def test_flowers_own_fedavg_runs_on_the_same_grid_and_gives_the_same_model(federation: MakesFederation) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
+import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
@@ -60,6 +61,11 @@ def test_start_takes_flowers_arguments_first(ours: type[FedAvg], flowers: type[f
     assert_takes_the_same_first(ours.start, flowers.start)
 
 
+def test_fed_prox_takes_what_fed_avg_takes_with_the_same_defaults() -> None:
+    have, want = inspect.signature(FedProx).parameters, inspect.signature(FedAvg).parameters
+    assert {name: have[name].default for name in want} == {name: want[name].default for name in want}
+
+
 def assert_takes_the_same_first(ours: Callable[..., object], flowers: Callable[..., object]) -> None:
     have = inspect.signature(ours).parameters
     want = inspect.signature(flowers).parameters
@@ -70,9 +76,14 @@ def assert_takes_the_same_first(ours: Callable[..., object], flowers: Callable[.
 
 
 def test_mu_zero_is_fedavg_bit_for_bit() -> None:
-    average, proximal = run(FedAvg(0.5, seed=3)), run(FedProx(0.5, seed=3, proximal_mu=0.0))
+    strategies = FedAvg(0.5, seed=3), FedProx(0.5, seed=3, proximal_mu=0.0)
+    average, proximal = (run(strategy) for strategy in strategies)
     assert average.arrays["0"].data == proximal.arrays["0"].data
     assert average.train_metrics_clientapp == proximal.train_metrics_clientapp
+    assert average.evaluate_metrics_clientapp == proximal.evaluate_metrics_clientapp
+    assert list(average.evaluate_metrics_clientapp) == [1, 2, 3]
+    histories = [[(entry.server_round, entry.phase) for entry in strategy.history] for strategy in strategies]
+    assert histories[0] == histories[1]
 
 
 def test_mu_reaches_the_clients_and_holds_them_back() -> None:
@@ -110,12 +121,13 @@ def test_a_mu_that_is_negative_or_not_finite_is_refused(mu: float) -> None:
         ({"fraction_train": 1.5}, ValueError, "fraction_train must be between 0 and 1, got 1.5"),
         ({"fraction_evaluate": float("nan")}, ValueError, "fraction_evaluate must be between 0 and 1, got nan"),
         ({"fraction_train": "half"}, TypeError, "fraction_train must be a number, got 'half' of type str"),
+        ({"fraction_train": True}, TypeError, "fraction_train must be a number, got True of type bool"),
         ({"min_train_nodes": -1}, ValueError, "min_train_nodes must be at least 0, got -1"),
         ({"min_evaluate_nodes": 1.5}, TypeError, "min_evaluate_nodes must be an integer, got 1.5"),
         ({"min_available_nodes": None}, TypeError, "min_available_nodes must be an integer, got None"),
         ({"min_replies": -1}, ValueError, "min_replies must be at least 0, got -1"),
         ({"min_evaluate_replies": -1}, ValueError, "min_evaluate_replies must be at least 0, got -1"),
-        ({"seed": None}, TypeError, "seed must be an integer, got None"),
+        ({"seed": None}, TypeError, "seed must be an integer, got None: each run would draw other nodes"),
         ({"node_patience": 0}, ValueError, "node_patience must be > 0 seconds, got 0"),
     ],
 )
@@ -270,7 +282,9 @@ def test_training_and_evaluation_draw_apart() -> None:
 
 def test_the_history_keeps_what_every_client_replied() -> None:
     strategy = FedAvg()
+    begin = time.monotonic()
     run(strategy, nodes=2, rounds=2)
+    took = time.monotonic() - begin
     assert [(entry.server_round, entry.phase) for entry in strategy.history] == [
         (1, "train"),
         (1, "evaluate"),
@@ -283,7 +297,7 @@ def test_the_history_keeps_what_every_client_replied() -> None:
     # Five steps of w -= 0.1 * (w - 1) from 0 leave a distance of 0.9^5 in each of two places.
     assert entry.replies[1].metrics == {"num-examples": 2, "loss": pytest.approx(2 * 0.9**10)}
     assert all(reply.seconds >= 0 for reply in entry.replies)
-    assert entry.seconds > 0
+    assert 0 < entry.seconds < took
     with pytest.raises(AttributeError):
         entry.replies[0].node_id = 3  # type: ignore[misc]
 
@@ -311,11 +325,12 @@ def test_the_history_is_that_of_the_last_start() -> None:
     assert len(strategy.history) == 1
 
 
-def test_a_users_own_aggregation_of_metrics_is_used() -> None:
+@pytest.mark.parametrize("kind", [FedAvg, FedProx])
+def test_a_users_own_aggregation_of_metrics_is_used(kind: type[FedAvg]) -> None:
     def worst(contents: list[RecordDict], weighted_by_key: str) -> MetricRecord:
         return MetricRecord({"worst": max(content["metrics"]["loss"] for content in contents)})
 
-    result = run(FedAvg(train_metrics_aggr_fn=worst, evaluate_metrics_aggr_fn=worst), rounds=1)
+    result = run(kind(train_metrics_aggr_fn=worst, evaluate_metrics_aggr_fn=worst), rounds=1)
     assert set(result.train_metrics_clientapp[1]) == set(result.evaluate_metrics_clientapp[1]) == {"worst"}
 
 

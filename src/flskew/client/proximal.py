@@ -118,14 +118,14 @@ class ProximalTerm(BaseProximalTerm[Sequence[NDArray[Any]]]):
         """Add mu·(w - w_t) to the gradients, in place.
 
         Raises:
-            TypeError: A gradient is a scalar.
+            TypeError: A gradient is a scalar, or holds whole numbers.
             ValueError: Parameters or gradients are not shaped like the anchor.
         """
         if not self._mu:
             return
         self._check("parameters", parameters)
         self._check("gradients", gradients)
-        _refuse_scalars("gradients", gradients)
+        self._check_changeable("gradients", gradients)
         for i in self._weights:
             pull = self._mu * (parameters[i] - self._anchor[i])
             gradients[i][...] += pull.astype(gradients[i].dtype, copy=False)
@@ -144,14 +144,14 @@ class ProximalTerm(BaseProximalTerm[Sequence[NDArray[Any]]]):
             learning_rate: lr, or lr / (1 - m); finite and >= 0.
 
         Raises:
-            TypeError: A parameter is a scalar.
+            TypeError: A parameter is a scalar, or holds whole numbers where the anchor does not.
             ValueError: The parameters are not shaped like the anchor, or the learning rate is negative or not finite.
         """
         strength = checked_learning_rate(learning_rate) * self._mu
         if not self._mu:
             return
         self._check("parameters", parameters)
-        _refuse_scalars("parameters", parameters)
+        self._check_changeable("parameters", parameters)
         for i in self._weights:
             w, w_t = parameters[i], self._anchor[i]
             # From the anchor outwards, so that w = w_t stays exactly where it is.
@@ -162,6 +162,15 @@ class ProximalTerm(BaseProximalTerm[Sequence[NDArray[Any]]]):
         want = [array.shape for array in self._anchor]
         if have != want:
             raise ValueError(f"{name} must be shaped like the anchor, {want}, got {have}")
+
+    def _check_changeable(self, name: str, arrays: Sequence[object]) -> None:
+        for index, array in enumerate(arrays):
+            # What arithmetic makes of an array without dimensions; it cannot be changed in place.
+            if not isinstance(array, np.ndarray):
+                raise TypeError(f"{name}[{index}] must be an array, got {type(array).__name__}; use numpy.asarray")
+            # NumPy would round what is written into it towards zero, without a word.
+            if array.dtype.kind in "iub" and index in self._weights:
+                raise TypeError(f"{name}[{index}] must hold fractions, got {array.dtype}; use .astype(float)")
 
 
 def checked_mu(name: str, value: object) -> float:
@@ -189,13 +198,6 @@ def checked_learning_rate(value: object) -> float:
     if not (math.isfinite(rate) and rate >= 0):
         raise ValueError(f"learning_rate must be finite and >= 0, got {value!r}")
     return rate
-
-
-def _refuse_scalars(name: str, arrays: Sequence[object]) -> None:
-    # What arithmetic makes of an array without dimensions; it cannot be changed in place.
-    for index, array in enumerate(arrays):
-        if not isinstance(array, np.ndarray):
-            raise TypeError(f"{name}[{index}] must be an array, got {type(array).__name__}; use numpy.asarray")
 
 
 def _squared_distance(w: NDArray[Any], w_t: NDArray[Any]) -> float:

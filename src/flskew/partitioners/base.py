@@ -26,7 +26,7 @@ class Partitioner(flwr_datasets.partitioner.Partitioner):
 
     Args:
         num_partitions: At least 1.
-        partition_by: The column with the labels, in a data set.
+        partition_by: The column with the labels, in a data set; `assign` does not look at it.
         seed: Any integer; the same seed, arguments and labels give the same assignment, in every process.
     """
 
@@ -85,7 +85,16 @@ class Partitioner(flwr_datasets.partitioner.Partitioner):
 
     @property
     def dataset(self) -> Dataset:
-        """The data set that the partitioner is bound to; it can be set once."""
+        """The data set that the partitioner is bound to; it can be set once.
+
+        Raises:
+            AttributeError: No data set is bound yet.
+        """
+        if not self.is_dataset_assigned():
+            raise AttributeError(
+                f"{type(self).__name__} is bound to no data set yet; set its dataset, load a partition through "
+                f"FederatedDataset, or call assign(labels), which needs none"
+            )
         return super().dataset
 
     @dataset.setter
@@ -117,7 +126,7 @@ class LabelPartitioner(Partitioner):
 
     Args:
         num_partitions: At least 1.
-        partition_by: The column with the labels, in a data set.
+        partition_by: The column with the labels, in a data set; `assign` does not look at it.
         seed: Any integer.
         shuffle: Whether the rows of a partition are in random order, or in that of the data set.
         num_bins: For a continuous target, the number of quantile bins that become its classes; None for labels.

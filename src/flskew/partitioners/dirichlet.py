@@ -37,7 +37,7 @@ class DirichletPartitioner(LabelPartitioner):
 
     Args:
         num_partitions: At least 1, at most the number of rows.
-        partition_by: The column with the labels, in a data set.
+        partition_by: The column with the labels, in a data set; `assign` does not look at it.
         alpha: Concentration, > 0: one for all, or one per partition, whose ratios are then those of the expected
             shares. Smaller is more skewed: 0.1 gives most partitions few classes, 100 is close to IID.
         min_partition_size: Rows that every partition gets at least, >= 0.

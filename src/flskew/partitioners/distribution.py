@@ -36,7 +36,7 @@ class DistributionPartitioner(LabelPartitioner):
         num_partitions: At least 1, at most the number of rows.
         num_unique_labels_per_partition: For the second form, the classes of each partition: partition i has the classes
             i, i + 1, … in sorted order, beginning anew after the last. None for the first form.
-        partition_by: The column with the labels, in a data set.
+        partition_by: The column with the labels, in a data set; `assign` does not look at it.
         preassigned_num_samples_per_label: Rows of each of its classes that a partition gets before the matrix says how
             to split the rest, >= 0. Without effect unless `rescale`.
         rescale: Whether the matrix gives proportions, in which every row of a class is handed out; or else numbers of
@@ -110,9 +110,10 @@ class DistributionPartitioner(LabelPartitioner):
         full = (num_classes, self._num_partitions)
         if self._num_held is None or self._num_held == num_classes:
             if self._array.shape != full:
+                remedy = "transpose it" if self._array.shape == full[::-1] else "give each class a row"
                 raise ValueError(
                     f"distribution_array must have the shape {full} of {num_classes} classes by {self._num_partitions} "
-                    f"partitions, got {self._array.shape}; transpose it, or pass num_unique_labels_per_partition"
+                    f"partitions, got {self._array.shape}; {remedy}, or pass num_unique_labels_per_partition"
                 )
             return self._array, np.ones(full, dtype=np.bool_)
         if self._num_held > num_classes:

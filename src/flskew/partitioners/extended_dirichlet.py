@@ -34,7 +34,7 @@ class ExtendedDirichletPartitioner(LabelPartitioner):
 
     Args:
         num_partitions: At least 1, at most the number of rows.
-        partition_by: The column with the labels, in a data set.
+        partition_by: The column with the labels, in a data set; `assign` does not look at it.
         num_classes_per_partition: Classes of each partition: at least 1, at most the number of classes.
         alpha: Concentration, > 0, one or one per partition; smaller is more skewed.
         min_rows_per_class: Rows that a partition has of each of its classes at least, >= 0. With 0 a partition may

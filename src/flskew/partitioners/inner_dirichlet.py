@@ -36,7 +36,7 @@ class InnerDirichletPartitioner(LabelPartitioner):
 
     Args:
         partition_sizes: Rows of each partition, each >= 0. What they do not use is `unassigned`.
-        partition_by: The column with the labels, in a data set.
+        partition_by: The column with the labels, in a data set; `assign` does not look at it.
         alpha: Concentration, > 0: one for all, or one per class in sorted order, whose ratios are then those of the
             expected shares (Hsu et al. take a multiple of the class frequencies). Smaller is more skewed.
         shuffle: Whether the rows of a partition are in random order, or in that of the data set.

@@ -36,7 +36,7 @@ class LabelExclusionPartitioner(LabelPartitioner):
     Args:
         excluded: For each partition a collection of the labels it must not hold; or, together with `num_partitions`, a
             mapping from partition ids to such collections, for partitions that exclude something.
-        partition_by: The column with the labels, in a data set.
+        partition_by: The column with the labels, in a data set; `assign` does not look at it.
         num_partitions: At least 1; needed with a mapping only.
         on_excluded: What becomes of a row that a partition must not hold. `"redistribute"`: it goes to a partition
             that may hold it, so that nothing is lost. `"drop"`: all rows are split at random first, and what a
@@ -111,6 +111,8 @@ class LabelExclusionPartitioner(LabelPartitioner):
         """
         num_partitions = _checks.integer("num_partitions", num_partitions, minimum=1)
         num_excluded = _checks.integer("num_excluded", num_excluded, minimum=0)
+        if isinstance(labels, int):
+            raise TypeError(f"labels must be all the distinct labels, got {labels}; pass range({labels}) for so many")
         classes = sorted(_label_set("labels", labels), key=lambda label: (type(label).__name__, label))
         if len(classes) != len(labels):
             raise ValueError(f"labels must be distinct, got {len(labels)} of which {len(classes)} are; pass each once")

@@ -35,7 +35,7 @@ class PathologicalPartitioner(LabelPartitioner):
 
     Args:
         num_partitions: At least 1, at most the number of rows.
-        partition_by: The column with the labels, in a data set.
+        partition_by: The column with the labels, in a data set; `assign` does not look at it.
         num_classes_per_partition: Classes of each partition: at least 1, at most the number of classes.
         class_assignment_mode: `"random"`: drawn evenly. `"deterministic"`: partition i has the classes i, i + 1, … in
             their sorted order, beginning anew after the last. `"first-deterministic"`: partition i has class i in

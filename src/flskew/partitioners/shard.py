@@ -36,7 +36,7 @@ class ShardPartitioner(LabelPartitioner):
 
     Args:
         num_partitions: At least 1, at most the number of shards.
-        partition_by: The column with the labels, in a data set.
+        partition_by: The column with the labels, in a data set; `assign` does not look at it.
         num_shards_per_partition: At least 1, or None.
         shard_size: Rows of a shard: at least 1, or None.
         keep_incomplete_shard: Whether the rows that do not fill a shard are kept, when `shard_size` alone is given.

@@ -84,7 +84,7 @@ def alpha_for(
         raise TypeError(f"measure must be a function of a split, such as skew.total_variation, got {measure!r}")
     column = read_labels(labels)
     num_draws = _checks.integer("num_draws", num_draws, minimum=2)
-    streams = Streams(_checks.seed(seed))
+    streams = Streams(_checks.seed(seed, otherwise="each call would find another alpha"))
     seeds = [int(streams("alpha", draw).integers(1 << 32)) for draw in range(num_draws)]
 
     def measured(alpha: float) -> AlphaEstimate:

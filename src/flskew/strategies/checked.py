@@ -129,9 +129,10 @@ class Checked(Strategy):
         if _kinds(shown) != _kinds(arrays):
             for message in messages:
                 sent = message.content.array_records.get(self._arrayrecord_key)
-                # A strategy may also send something else than the model, which is then its own affair.
-                if sent is not None and _kinds(sent) == _kinds(shown):
-                    message.content[self._arrayrecord_key] = narrowed(sent, like=arrays)
+                # A strategy may also send something else than arrays of the model, which is then its own affair.
+                if sent is not None and set(_kinds(sent)) <= set(_kinds(shown)):
+                    like = ArrayRecord({name: arrays[name] for name in sent})
+                    message.content[self._arrayrecord_key] = narrowed(sent, like)
         return self._ledger.note_sent("train", server_round, messages, arrays)
 
     def configure_evaluate(

@@ -127,7 +127,7 @@ class FedAvg(FlowerFedAvg):
             train_metrics_aggr_fn=train_metrics_aggr_fn or aggregate_metrics,
             evaluate_metrics_aggr_fn=evaluate_metrics_aggr_fn or aggregate_metrics,
         )
-        self.seed = _checks.seed(seed)
+        self.seed = _checks.seed(seed, otherwise="each run would draw other nodes")
         self.node_patience = arguments.seconds("node_patience", node_patience)
         self.drop_stragglers = _checks.truth("drop_stragglers", drop_stragglers)
         self._ledger = Ledger(weighted_by_key, arrayrecord_key, min_replies, min_evaluate_replies)
