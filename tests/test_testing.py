@@ -118,9 +118,43 @@ class Miscounts(Own):
         return Assignment(whole.rows, whole.offsets, whole.unassigned, whole.classes, whole.label_counts[::-1].copy())
 
 
+class Loses(Own):
+    def assign(self, labels):
+        whole = super().assign(labels)
+        return Assignment(whole.rows[:-1].copy(), whole.offsets - [0, 0, 0, 1], whole.unassigned)
+
+
+class Invents(Own):
+    def split(self, labels):
+        return [*super().split(labels)[:2], [*range(2, len(labels), 3), len(labels)]]
+
+    def assign(self, labels):
+        return Assignment.from_partitions(self.split(labels))
+
+
+class LikesArrays(Own):
+    def split(self, labels):
+        return super().split(labels)[:: -1 if isinstance(labels, np.ndarray) else 1]
+
+
+class LoadsOthers(IidPartitioner):
+    def load_partition(self, partition_id):
+        return super().load_partition(self.num_partitions - 1 - partition_id)
+
+
+class LoadsAnything(IidPartitioner):
+    def load_partition(self, partition_id):
+        return super().load_partition(partition_id % self.num_partitions)
+
+
 @pytest.mark.parametrize(
     ("partitioner", "options", "message"),
     [
+        (Loses(), {}, "law 1: row 77 is nowhere, neither in a partition nor unassigned"),
+        (Invents(), {}, "law 1: row 80 is in a partition, and there are 80 rows"),
+        (LikesArrays(), {}, "law 7: the same labels in a read-only array gave another assignment"),
+        (LoadsOthers(3), {}, "Flower Datasets: load_partition gives other rows than assign"),
+        (LoadsAnything(3), {}, r"Flower Datasets: load_partition\(3\) gave a partition, and there are 3"),
         (Drops(), {}, "law 1: 3 rows are unassigned, the first 77; pass drops_rows=True"),
         (Twice(), {}, "law 1: row 0 is in 2 places"),
         (Miscounts(), {}, "law 1: label_counts of partition 0"),

@@ -77,7 +77,8 @@ def check_partitioner(
     Args:
         partitioner: Anything with `assign`, or a partitioner of Flower Datasets that is not bound to a data set yet.
         labels: One label per row; enough rows for the partitioner, at least two classes. Owners for a scheme that goes
-            by owners, numbers for one with `num_bins`; neither can be checked `by_class`.
+            by owners, numbers for one with `num_bins`; neither can be checked `by_class`. There is no second column,
+            so leave out arguments that name one, such as `label_by`.
         drops_rows: Whether the scheme may leave rows unassigned.
         by_class: Whether the scheme treats each class without regard to the others.
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 import flwr_datasets.partitioner as flower
 import numpy as np
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, IterableDataset
+from datasets import ClassLabel, Dataset, DatasetDict
 from flwr_datasets import FederatedDataset
 from flwr_datasets.visualization import plot_label_distributions
 
@@ -193,16 +193,11 @@ def test_more_partitions_than_rows_take_no_memory_before_they_are_refused():
         (DatasetDict(), r"dataset\['train'\]"),
         ({"label": [0, 1]}, r"a datasets.Dataset, got dict; Dataset.from_dict and Dataset.from_pandas make one"),
         (DATASET.to_iterable_dataset(), r"got a stream \(IterableDataset\).*load it without streaming=True"),
-        ([1, 2], r"got list; Dataset.from_dict and Dataset.from_pandas make one, and assign\(labels\) needs none"),
     ],
 )
 def test_what_is_no_data_set_is_refused_with_what_to_pass(dataset, message):
     with pytest.raises(TypeError, match=message):
         dirichlet().dataset = dataset
-
-
-def test_a_stream_is_an_iterable_dataset():
-    assert isinstance(DATASET.to_iterable_dataset(), IterableDataset)
 
 
 def test_a_data_set_is_bound_once():

@@ -138,6 +138,15 @@ def test_several_owners_share_a_partition(mode, group_size, sort, expected):
         assert [sorted(theirs.load_partition(i)["row"][:]) for i in range(len(expected))] == expected
 
 
+def test_owners_left_over_make_the_first_of_several_partitions_bigger():
+    owners = [row * 3 % 8 for row in range(16)]
+    assignment = GroupedNaturalIdPartitioner("user", 3, "allow-bigger").assign(owners)
+    # Eight owners in groups of three are two, with two left over: one more for each. Their order is 0, 3, 6, 1, ...
+    assert [sorted({owners[row] for row in rows}) for rows in assignment] == [[0, 1, 3, 6], [2, 4, 5, 7]]
+    # Of five in groups of two there is one left over.
+    assert GroupedNaturalIdPartitioner("user", 2, "allow-bigger").assign(range(5)).sizes.tolist() == [3, 2]
+
+
 @pytest.mark.parametrize(
     ("partitioner", "message"),
     [

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import wasserstein_distance
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import ks_2samp, wasserstein_distance
 
 from flskew import Assignment, IidPartitioner, skew
 
@@ -26,6 +28,20 @@ def test_the_default_is_the_largest_difference_between_the_distribution_function
     # Split by the order of feature 0, which says nothing of feature 1.
     assert distances[0, 0] == 1
     assert distances[0, 1] < 0.2
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # SciPy's, of the p-value of few rows
+@given(st.data())
+def test_the_default_is_scipys_statistic_also_where_values_are_equal(data: st.DataObject) -> None:
+    values = np.array(data.draw(st.lists(st.integers(-3, 3), min_size=2, max_size=40)))
+    holders = np.array(data.draw(st.lists(st.integers(0, 2), min_size=len(values), max_size=len(values))))
+    split = Assignment.from_partitions([np.flatnonzero(holders == holder) for holder in range(3)])
+    for own, distance in zip(split, skew.feature_distances(split, values)[:, 0], strict=True):
+        others = np.delete(values, own)
+        if len(own) and len(others):
+            assert distance == pytest.approx(ks_2samp(values[own], others).statistic, abs=1e-12)
+        else:
+            assert distance == 0
 
 
 def test_an_iid_split_is_near_0() -> None:
@@ -63,3 +79,5 @@ def test_bad_features_are_refused() -> None:
         skew.feature_distances(SHIFTED, np.zeros((300, 8, 8)))
     with pytest.raises(ValueError, match="features must be finite, got nan in row 7, column 1"):
         skew.feature_distances(SHIFTED, np.where(np.arange(600).reshape(300, 2) == 15, np.nan, FEATURES))
+    with pytest.raises(ValueError, match=r"features must be finite, got masked ones; fill them with .filled\(number\)"):
+        skew.feature_distances(SHIFTED, np.ma.masked_less(FEATURES, 0))

@@ -100,7 +100,7 @@ class GroupedNaturalIdPartitioner(Partitioner):
         ranks = np.arange(len(owners.classes)) if self._sort_unique_ids else _ranks_by_appearance(owners)
         groups = group_of_rank[ranks][owners.codes].astype(np.min_scalar_type(num_groups))
         rows = stable_order(groups, num_groups + 1)
-        ends = np.cumsum(np.bincount(groups, minlength=num_groups + 1))
+        ends = np.cumsum(np.bincount(groups))
         assigned = int(ends[num_groups - 1])
         offsets = np.concatenate(([0], ends[:num_groups]))
         return Assignment._from_rows(rows[:assigned], offsets, np.sort(rows[assigned:]), labels)
