@@ -121,7 +121,7 @@ clean:  ## remove build outputs and caches; the environments stay
 .venv-all/installed: $(INPUTS) requirements/constraints.txt requirements/frameworks.txt | .venv-all/bin/python
 	@echo "installing every extra into .venv-all"
 	@.venv-all/bin/python $(PIP) -c requirements/constraints.txt -r requirements/frameworks.txt \
-	  -e '.[dev,docs,jax,keras,plot,simulation,skew,sklearn,torch]'
+	  -e '.[dev,docs,jax,keras,plot,simulation,sklearn,torch]'
 	@touch $@
 
 .venv-oldest/installed: $(INPUTS) requirements/oldest.txt | .venv-oldest/bin/python

@@ -36,13 +36,6 @@ figure, _ = skew.plot_dots(DirichletPartitioner(5, "label", 0.5).assign([row % 1
 figure.savefig("dots.png")
 """
 
-SKEW = """
-import numpy as np
-from flskew import Assignment, skew
-halves = Assignment.from_partitions([[0, 1], [2, 3]])
-print(skew.feature_distances(halves, np.arange(4.0)))
-"""
-
 SIMULATION = """
 import numpy as np
 from flwr.app import ArrayRecord
@@ -85,7 +78,6 @@ def quickstart(name: str, package: str, clients: int) -> str:
 # The quickstarts take their digits from scikit-learn.
 EXTRAS = {
     "plot": Extra(PLOT),
-    "skew": Extra(SKEW),
     "simulation": Extra(SIMULATION),
     "sklearn": Extra(quickstart("quickstart-sklearn", "sklearnexample", 10)),
     "torch": Extra(quickstart("quickstart-pytorch", "pytorchexample", 3), ("sklearn",)),
