@@ -333,6 +333,13 @@ def test_more_replies_than_nodes_are_refused_before_anybody_trains(federation: M
     assert asked == []
 
 
+def test_finite_models_whose_mean_is_not_finite_end_the_run(federation: MakesFederation) -> None:
+    # Flower: the model is infinite.
+    largest = np.full(1, np.finfo(np.float32).max, np.float32)
+    with pytest.raises(RoundError, match="round 1: the mean of finite arrays is not finite; they are too large"):
+        trained(federation(*[reply(largest)] * 10), np.zeros(1, np.float32))  # a tenth is rounded up
+
+
 def test_a_silent_node_is_named(federation: MakesFederation) -> None:
     # Flower: "2 results and 0 failures".
     class Deaf(LocalGrid):
@@ -528,13 +535,14 @@ def test_metrics_that_cannot_be_sent_are_named_in_the_failure(value: object, kin
 def test_evaluation_replies_are_checked_too(federation: MakesFederation) -> None:
     def evaluate(index: int, message: Message) -> dict[str, Any]:
         counts = [4, -1, 12]
-        return {"metrics": MetricRecord({"num-examples": counts[index], "loss": float(index)})}
+        own = {"accuracy": 0.5} if index == 2 else {}
+        return {"metrics": MetricRecord({"num-examples": counts[index], "loss": float(index), **own})}
 
     strategy = FedAvg()
     grid = federation(reply([1.0]), reply([1.0]), reply([1.0]), evaluate=evaluate)
     result = strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
     # (4*0 + 12*2) / 16 = 1.5
-    assert result.evaluate_metrics_clientapp[1] == {"loss": 1.5}
+    assert result.evaluate_metrics_clientapp[1] == {"loss": 1.5, "accuracy": 0.5}
     assert reasons(strategy) == {1001: "num-examples = -1; it must be a number > 0 and at most 2^53"}
     assert [entry.phase for entry in strategy.history] == ["train", "evaluate"]
 

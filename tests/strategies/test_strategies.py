@@ -123,6 +123,8 @@ def test_a_mu_that_is_negative_or_not_finite_is_refused(mu: float) -> None:
         ({"fraction_train": "half"}, TypeError, "fraction_train must be a number, got 'half' of type str"),
         ({"fraction_train": True}, TypeError, "fraction_train must be a number, got True of type bool"),
         ({"min_train_nodes": -1}, ValueError, "min_train_nodes must be at least 0, got -1"),
+        ({"min_evaluate_nodes": -1}, ValueError, "min_evaluate_nodes must be at least 0, got -1"),
+        ({"min_available_nodes": -1}, ValueError, "min_available_nodes must be at least 0, got -1"),
         ({"min_evaluate_nodes": 1.5}, TypeError, "min_evaluate_nodes must be an integer, got 1.5"),
         ({"min_available_nodes": None}, TypeError, "min_available_nodes must be an integer, got None"),
         ({"min_replies": -1}, ValueError, "min_replies must be at least 0, got -1"),
@@ -256,6 +258,28 @@ def test_as_many_nodes_train_as_the_fraction_says_and_never_none(
     assert len(nodes_by_round(FedAvg(fraction, 0.0, minimum), nodes, 1)[0]) == expected
 
 
+def test_evaluation_has_a_minimum_and_a_draw_of_its_own() -> None:
+    strategy = FedAvg(0.5, 0.1, min_train_nodes=1, min_evaluate_nodes=5)
+    train = nodes_by_round(strategy)
+    evaluation = [[reply.node_id for reply in entry.replies] for entry in strategy.history if entry.phase != "train"]
+    assert [len(nodes) for nodes in evaluation] == [len(nodes) for nodes in train] == [5] * 5
+    assert evaluation != train
+
+
+def test_one_node_is_enough_where_no_minimum_is_set_and_none_is_too_few() -> None:
+    minimums = {"min_train_nodes": 0, "min_evaluate_nodes": 0, "min_available_nodes": 0}
+    strategy = FedAvg(**minimums)
+    run(strategy, nodes=1, rounds=1)
+    assert [len(entry.replies) for entry in strategy.history] == [1, 1]
+
+    class Empty(LocalGrid):
+        def get_node_ids(self) -> list[int]:
+            return []
+
+    with Empty(client_app(Drift), 1) as grid, pytest.raises(TimeoutError, match="1 nodes are needed, 0 are connected"):
+        FedAvg(**minimums).start(grid, ZERO, num_rounds=1)
+
+
 @given(seed=st.integers(), size=st.integers(1, 9))
 def test_a_sample_has_no_node_twice_and_keeps_their_order(seed: int, size: int) -> None:
     nodes = sample(range(100, 109), size, seed=seed, server_round=1, phase="train")
@@ -379,7 +403,9 @@ def test_flowers_wrappers_take_it_as_their_strategy() -> None:
         result = private.start(grid, sent, num_rounds=2)
         plain = FedAvg(fraction_evaluate=0.0).start(grid, sent, num_rounds=2)
     np.testing.assert_allclose(result.arrays["0"].numpy(), plain.arrays["0"].numpy())
-    assert len(strategy.history) == 2
+    assert [entry.server_round for entry in strategy.history] == [1, 2]
+    # Each reply is known to be one to a message of this round.
+    assert all(reply.seconds >= 0 for entry in strategy.history for reply in entry.replies)
 
 
 def test_the_servers_own_evaluation_is_called_as_flower_calls_it() -> None:
