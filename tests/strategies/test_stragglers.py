@@ -142,8 +142,11 @@ def test_a_reply_to_a_message_that_nobody_knows_is_not_taken_for_whole(federatio
     grid = federation(*MIXED)
     message = Message(RecordDict({"arrays": ZERO, "config": TEN_EPOCHS}), 1000, "train")
     strategy = FedAvg(fraction_evaluate=0.0, drop_stragglers=True)
-    with pytest.raises(RoundError, match="node 1000: it reports 10 local epochs, and how many it was asked for is not"):
+    with pytest.raises(
+        RoundError, match="node 1000: it reports 10 local epochs, and how many it was asked for is not"
+    ) as caught:
         strategy.aggregate_train(1, grid.send_and_receive([message]))
+    assert caught.value.result.arrays == ArrayRecord()
 
 
 def test_the_config_is_found_under_a_key_of_the_users_own(federation: MakesFederation) -> None:
