@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from flskew.client import ProximalTerm, client_app
 from flskew.simulation import LocalGrid
 from flskew.strategies import Checked, FedAvg, FedProx, Reply, Round
-from flskew.strategies.sampling import sample
+from flskew.strategies.sampling import available_nodes, sample
 
 PAIRS = [(FedAvg, flower.FedAvg), (FedProx, flower.FedProx)]
 ZERO = ArrayRecord([np.zeros(2)])
@@ -200,6 +200,20 @@ def test_the_strategy_waits_for_nodes_but_not_for_ever(monkeypatch: pytest.Monke
             FedAvg(min_available_nodes=4, node_patience=1e-9).start(grid, ZERO, num_rounds=1)
 
 
+def test_a_grid_that_does_not_say_whether_its_nodes_are_fixed_is_asked_once_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    naps: list[float] = []
+    monkeypatch.setattr("flskew.strategies.sampling.time.sleep", naps.append)
+
+    class Filling:
+        def get_node_ids(self) -> list[int]:
+            return [7, 3, 5][: 1 + len(naps)]
+
+    assert available_nodes(Filling(), 3, patience=3600) == [3, 5, 7]  # type: ignore[arg-type]
+    assert naps == [1.0, 1.0]
+
+
 def test_a_round_waits_for_the_nodes_of_its_evaluation_before_anybody_trains() -> None:
     trained: list[int] = []
 
@@ -276,7 +290,10 @@ def test_one_node_is_enough_where_no_minimum_is_set_and_none_is_too_few() -> Non
         def get_node_ids(self) -> list[int]:
             return []
 
-    with Empty(client_app(Drift), 1) as grid, pytest.raises(TimeoutError, match="1 nodes are needed, 0 are connected"):
+    with (
+        Empty(client_app(Drift), 1) as grid,
+        pytest.raises(TimeoutError, match="1 nodes are needed, 0 are connected; "),
+    ):
         FedAvg(**minimums).start(grid, ZERO, num_rounds=1)
 
 
