@@ -278,6 +278,23 @@ def test_the_very_object_that_was_stopped_goes_on_as_a_new_one_would(last: int, 
     assert start(strategy, checkpoint_dir=tmp_path, resume=True) == start(Remembers())
 
 
+def test_a_run_that_does_not_go_on_from_files_finds_what_the_one_before_has_left() -> None:
+    class Counts(FedAvg):
+        """As in Flower, what a strategy remembers outlives a run."""
+
+        rounds = 0
+
+        def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
+            self.rounds = self.rounds + 1
+            return super().aggregate_train(server_round, replies)
+
+    strategy = Counts(fraction_evaluate=0.0)
+    strategy.rounds = 10
+    for _ in range(2):
+        run(strategy, None, rounds=2)
+    assert strategy.rounds == 14
+
+
 def test_a_setting_that_is_changed_after_a_run_stays_changed(tmp_path: Path) -> None:
     strategy = FedProx(proximal_mu=0.1)
     run(strategy, tmp_path, rounds=2)

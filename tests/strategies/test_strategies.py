@@ -165,6 +165,19 @@ def test_a_start_that_cannot_work_is_refused_before_anything_is_sent(
         FedAvg().start(grid, **{"initial_arrays": ZERO, **arguments})
 
 
+def test_replies_are_waited_for_as_long_as_start_is_told() -> None:
+    waited = []
+
+    class Notes(LocalGrid):
+        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
+            waited.append(timeout)
+            return super().send_and_receive(messages, timeout=timeout)
+
+    with Notes(client_app(Drift), 2) as grid:
+        FedAvg().start(grid, ZERO, num_rounds=1, timeout=60.5)
+    assert waited == [60.5, 60.5]
+
+
 @pytest.mark.parametrize("arguments", [{"num_rounds": 0}, {"num_rounds": 2, "fraction": 0.0}])
 def test_with_nothing_to_train_the_result_is_the_initial_model(arguments: dict[str, Any]) -> None:
     # Flower: the result is empty.
