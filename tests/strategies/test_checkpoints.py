@@ -343,21 +343,19 @@ def test_what_cannot_be_written_is_named_once(tmp_path: Path, caplog: pytest.Log
     ]
 
 
-def test_a_finished_run_asks_nobody(tmp_path: Path) -> None:
+def test_a_finished_run_asks_nobody_and_hands_nothing_to_its_strategy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = fed_avg()
     expected = told(run(first, tmp_path), first.history)
 
-    def nobody(message: Message, context: Context) -> Message:
+    def unasked(*args: Any, **kwargs: Any) -> Any:
         raise AssertionError
 
-    def unasked(server_round: int, arrays: ArrayRecord) -> MetricRecord:
-        raise AssertionError
-
-    silent = ClientApp()
-    silent.train()(nobody)
-    silent.evaluate()(nobody)
+    for name in ("configure_train", "aggregate_train", "configure_evaluate", "aggregate_evaluate"):
+        monkeypatch.setattr(FedAvg, name, unasked)
     strategy = fed_avg()
-    with LocalGrid(silent, NODES) as grid:
+    with LocalGrid(app, NODES) as grid:
         result = strategy.start(grid, INITIAL, ROUNDS, evaluate_fn=unasked, checkpoint_dir=tmp_path, resume=True)
     assert told(result, strategy.history) == expected
     assert strategy.result is result
