@@ -58,6 +58,15 @@ def test_a_large_mean_is_flowers_bit_for_bit_across_blocks_and_orders() -> None:
         np.testing.assert_array_equal(ours, theirs, strict=True)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_keep_their_layout_in_memory(order: Any) -> None:
+    models = [[np.asarray(np.arange(6.0).reshape(2, 3) * factor, order=order)] for factor in (1, 5)]
+    (ours,) = mean_of(models, [3, 1])
+    # (3*1 + 1*5) / 4 = 2
+    np.testing.assert_array_equal(ours, [[0.0, 2.0, 4.0], [6.0, 8.0, 10.0]])
+    assert ours.flags.f_contiguous == (order == "F")
+
+
 @given(data=st.data(), weights=WEIGHTS)
 def test_the_mean_of_float16_is_within_half_a_unit_of_the_exact_one(data: st.DataObject, weights: list[int]) -> None:
     numbers = [data.draw(st.floats(-1000, 1000, width=16)) for _ in weights]
@@ -256,6 +265,19 @@ def test_its_memory_is_one_model_and_a_block_a_processor_however_many_are_averag
     tracemalloc.stop()
     # For the blocks of 2^17 of two processors at most twelve of float64.
     assert peak < sum(array.nbytes for array in model) + 2 * 12 * 8 * 2**17
+
+
+def test_on_one_processor_the_mean_of_floats_takes_a_block_of_products_besides_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("flskew._strips.usable_processors", lambda: 1)
+    models = [[np.ones(2**19, np.float32)] for _ in range(3)]
+    tracemalloc.start()
+    weighted_mean(models, [1, 1, 1])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # A block of 2^17 is of four bytes each, and then of a boolean each: is it finite?
+    assert peak < models[0][0].nbytes + 2**17 * (4 + 1) + 2**16
 
 
 @pytest.mark.parametrize("processors", [1, 2, 3])

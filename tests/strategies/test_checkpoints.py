@@ -278,6 +278,23 @@ def test_the_very_object_that_was_stopped_goes_on_as_a_new_one_would(last: int, 
     assert start(strategy, checkpoint_dir=tmp_path, resume=True) == start(Remembers())
 
 
+def test_a_run_that_does_not_go_on_from_files_finds_what_the_one_before_has_left() -> None:
+    class Counts(FedAvg):
+        """As in Flower, what a strategy remembers outlives a run."""
+
+        rounds = 0
+
+        def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
+            self.rounds = self.rounds + 1
+            return super().aggregate_train(server_round, replies)
+
+    strategy = Counts(fraction_evaluate=0.0)
+    strategy.rounds = 10
+    for _ in range(2):
+        run(strategy, None, rounds=2)
+    assert strategy.rounds == 14
+
+
 def test_a_setting_that_is_changed_after_a_run_stays_changed(tmp_path: Path) -> None:
     strategy = FedProx(proximal_mu=0.1)
     run(strategy, tmp_path, rounds=2)
@@ -326,21 +343,19 @@ def test_what_cannot_be_written_is_named_once(tmp_path: Path, caplog: pytest.Log
     ]
 
 
-def test_a_finished_run_asks_nobody(tmp_path: Path) -> None:
+def test_a_finished_run_asks_nobody_and_hands_nothing_to_its_strategy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = fed_avg()
     expected = told(run(first, tmp_path), first.history)
 
-    def nobody(message: Message, context: Context) -> Message:
+    def unasked(*args: Any, **kwargs: Any) -> Any:
         raise AssertionError
 
-    def unasked(server_round: int, arrays: ArrayRecord) -> MetricRecord:
-        raise AssertionError
-
-    silent = ClientApp()
-    silent.train()(nobody)
-    silent.evaluate()(nobody)
+    for name in ("configure_train", "aggregate_train", "configure_evaluate", "aggregate_evaluate"):
+        monkeypatch.setattr(FedAvg, name, unasked)
     strategy = fed_avg()
-    with LocalGrid(silent, NODES) as grid:
+    with LocalGrid(app, NODES) as grid:
         result = strategy.start(grid, INITIAL, ROUNDS, evaluate_fn=unasked, checkpoint_dir=tmp_path, resume=True)
     assert told(result, strategy.history) == expected
     assert strategy.result is result

@@ -148,8 +148,24 @@ def test_where_no_client_evaluates_nobody_is_asked_again(strategy: Any, log: pyt
         running.start(grid, ZERO, num_rounds=3)
         assert [entry.phase for entry in running.history] == ["train", "evaluate", "train", "train"]
         assert "WARNING" not in {record.levelname for record in log.records}
-        with pytest.raises(RoundError, match=r"at least 1 must \(nodes 1000, 1001, 1002 only train\)"):
+        with pytest.raises(RoundError, match=r"0 of 3 .*, at least 1 must \(nodes 1000, 1001, 1002 only train\)"):
             strategy(min_evaluate_replies=1).start(grid, ZERO, num_rounds=3)
+
+
+def test_clients_that_only_train_are_each_asked_to_evaluate_once_however_few_are_asked_at_a_time() -> None:
+    asked = []
+
+    class Trains:
+        def __init__(self, context: Any) -> None:
+            asked.append(partition_id(context))
+
+        def fit(self, parameters: Any, config: Any) -> Any:
+            return parameters, 1, {}
+
+    with LocalGrid(client_app(Trains), 4) as grid:
+        FedAvg(fraction_evaluate=0.5, min_evaluate_nodes=1).start(grid, ZERO, num_rounds=5)
+    # Five trainings and one evaluation each: of two nodes, then of one of the other two, then of the last.
+    assert [asked.count(partition) for partition in range(4)] == [6] * 4
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

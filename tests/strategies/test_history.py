@@ -29,6 +29,17 @@ HISTORY = History(
 )
 
 
+@pytest.mark.parametrize("value", [HISTORY[0], HISTORY[0].replies[0], HISTORY[0].failures[0]])
+def test_what_is_kept_of_a_run_cannot_be_changed(value: Round | Reply | Failure) -> None:
+    for name in vars(value):
+        with pytest.raises(AttributeError, match="cannot assign to field"):
+            setattr(value, name, None)
+
+
+def test_a_failure_has_a_traceback_only_where_there_is_one() -> None:
+    assert Failure(1000, "no data").traceback == ""
+
+
 def test_a_frame_has_a_row_for_each_node_in_each_half_of_a_round() -> None:
     frame = HISTORY.to_frame()
     assert frame[["server_round", "phase", "node_id", "counted", "round_seconds"]].to_numpy().tolist() == [
@@ -40,6 +51,7 @@ def test_a_frame_has_a_row_for_each_node_in_each_half_of_a_round() -> None:
     assert frame["reason"].dropna().tolist() == ["ValueError: no data"]
     assert frame["assignment"].dropna().tolist() == ["a" * 64]
     assert frame["seconds"].dropna().tolist() == [1.5, 0.5]
+    assert frame["num_examples"].dropna().tolist() == [20.0, 4.0, 5.0]
 
 
 def test_a_metric_has_a_column_of_its_own_that_no_other_column_can_be_mistaken_for() -> None:

@@ -330,16 +330,24 @@ def test_fewer_replies_than_asked_for_end_the_run(federation: MakesFederation) -
         trained(grid, [0.0], min_replies=3)
 
 
-def test_more_replies_than_nodes_are_refused_before_anybody_trains(federation: MakesFederation) -> None:
+@pytest.mark.parametrize("nodes", [1, 3])
+def test_more_replies_than_nodes_are_refused_before_anybody_trains(nodes: int, federation: MakesFederation) -> None:
     asked = []
 
     def train(index: int, message: Message) -> dict[str, Any]:
         asked.append(index)
         return reply([1.0])
 
-    with pytest.raises(ValueError, match="min_replies=4, but only 3 nodes are asked to train; lower it, or ask"):
-        trained(federation(train=train), [0.0], min_replies=4)
+    with pytest.raises(ValueError, match=f"min_replies=4, but only {nodes} nodes are asked to train; lower it, or ask"):
+        trained(federation(train=train, nodes=nodes), [0.0], min_replies=4, **ONE_NODE)
     assert asked == []
+
+
+def test_finite_models_whose_mean_is_not_finite_end_the_run(federation: MakesFederation) -> None:
+    # Flower: the model is infinite.
+    largest = np.full(1, np.finfo(np.float32).max, np.float32)
+    with pytest.raises(RoundError, match="round 1: the mean of finite arrays is not finite; they are too large"):
+        trained(federation(*[reply(largest)] * 10), np.zeros(1, np.float32))  # a tenth is rounded up
 
 
 def test_a_silent_node_is_named(federation: MakesFederation) -> None:
@@ -353,6 +361,25 @@ def test_a_silent_node_is_named(federation: MakesFederation) -> None:
     (model,), strategy = trained(grid, [0.0])
     np.testing.assert_array_equal(model, [2.0])
     assert reasons(strategy) == {1001: "no reply before the timeout, or its message could not be delivered"}
+
+
+def test_where_every_node_stays_silent_the_run_ends(federation: MakesFederation) -> None:
+    class Mute(LocalGrid):
+        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
+            return []
+
+    grid = federation(reply([1.0]), reply([3.0]))
+    grid.__class__ = Mute
+    with pytest.raises(RoundError, match=r"0 of 2 train replies count.*\n  nodes 1000, 1001: no reply before the"):
+        trained(grid, [0.0])
+
+
+def test_a_round_is_not_held_to_the_messages_of_another(federation: MakesFederation) -> None:
+    grid = federation(reply([1.0]), reply([3.0]))
+    strategy = FedAvg()
+    strategy.configure_train(1, ArrayRecord([np.zeros(1)]), ConfigRecord(), grid)
+    assert strategy.aggregate_train(2, []) == (None, None)
+    assert strategy.history == []
 
 
 def test_a_node_that_the_server_has_lost_is_found_through_its_message(federation: MakesFederation) -> None:
@@ -454,6 +481,7 @@ def test_where_the_messages_are_not_known_replies_must_be_like_the_first_with_a_
     arrays, _ = strategy.aggregate_train(1, replies)
     assert arrays is not None
     np.testing.assert_array_equal(arrays["0"].numpy(), [2.0])
+    assert strategy.history[0].server_round == 1
     assert [reply.node_id for reply in strategy.history[0].replies] == [1001, 1003]
     # When nobody knows when a node was asked, nobody knows how long it took.
     assert all(np.isnan(reply.seconds) for reply in strategy.history[0].replies)
@@ -537,13 +565,14 @@ def test_metrics_that_cannot_be_sent_are_named_in_the_failure(value: object, kin
 def test_evaluation_replies_are_checked_too(federation: MakesFederation) -> None:
     def evaluate(index: int, message: Message) -> dict[str, Any]:
         counts = [4, -1, 12]
-        return {"metrics": MetricRecord({"num-examples": counts[index], "loss": float(index)})}
+        own = {"accuracy": 0.5} if index == 2 else {}
+        return {"metrics": MetricRecord({"num-examples": counts[index], "loss": float(index), **own})}
 
     strategy = FedAvg()
     grid = federation(reply([1.0]), reply([1.0]), reply([1.0]), evaluate=evaluate)
     result = strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
     # (4*0 + 12*2) / 16 = 1.5
-    assert result.evaluate_metrics_clientapp[1] == {"loss": 1.5}
+    assert result.evaluate_metrics_clientapp[1] == {"loss": 1.5, "accuracy": 0.5}
     assert reasons(strategy) == {1001: "num-examples = -1; it must be a number > 0 and at most 2^53"}
     assert [entry.phase for entry in strategy.history] == ["train", "evaluate"]
 

@@ -82,6 +82,12 @@ def test_an_epoch_that_was_added_up_from_parts_is_whole(federation: MakesFederat
     assert reasons(strategy) == {1001: "straggler: 0.999 of 1 local epochs"}
 
 
+def test_who_has_done_nothing_is_a_straggler(federation: MakesFederation) -> None:
+    strategy = FedAvg(fraction_evaluate=0.0, drop_stragglers=True)
+    assert trained(strategy, federation(reply(1.0, 1, local_epochs=0), reply(5.0, 1))) == 5.0
+    assert reasons(strategy) == {1000: "straggler: 0 of 10 local epochs"}
+
+
 @pytest.mark.parametrize("done", [math.nan, math.inf, -1, [10, 10]])
 def test_a_report_that_is_no_number_of_epochs_takes_its_client_out(done: Any, federation: MakesFederation) -> None:
     grid = federation(reply(1.0, 1, local_epochs=done), reply(5.0, 1))
@@ -142,8 +148,11 @@ def test_a_reply_to_a_message_that_nobody_knows_is_not_taken_for_whole(federatio
     grid = federation(*MIXED)
     message = Message(RecordDict({"arrays": ZERO, "config": TEN_EPOCHS}), 1000, "train")
     strategy = FedAvg(fraction_evaluate=0.0, drop_stragglers=True)
-    with pytest.raises(RoundError, match="node 1000: it reports 10 local epochs, and how many it was asked for is not"):
+    with pytest.raises(
+        RoundError, match="node 1000: it reports 10 local epochs, and how many it was asked for is not"
+    ) as caught:
         strategy.aggregate_train(1, grid.send_and_receive([message]))
+    assert caught.value.result.arrays == ArrayRecord()
 
 
 def test_the_config_is_found_under_a_key_of_the_users_own(federation: MakesFederation) -> None:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from flskew.client import ProximalTerm, client_app
 from flskew.simulation import LocalGrid
 from flskew.strategies import Checked, FedAvg, FedProx, Reply, Round
-from flskew.strategies.sampling import sample
+from flskew.strategies.sampling import available_nodes, sample
 
 PAIRS = [(FedAvg, flower.FedAvg), (FedProx, flower.FedProx)]
 ZERO = ArrayRecord([np.zeros(2)])
@@ -123,6 +123,8 @@ def test_a_mu_that_is_negative_or_not_finite_is_refused(mu: float) -> None:
         ({"fraction_train": "half"}, TypeError, "fraction_train must be a number, got 'half' of type str"),
         ({"fraction_train": True}, TypeError, "fraction_train must be a number, got True of type bool"),
         ({"min_train_nodes": -1}, ValueError, "min_train_nodes must be at least 0, got -1"),
+        ({"min_evaluate_nodes": -1}, ValueError, "min_evaluate_nodes must be at least 0, got -1"),
+        ({"min_available_nodes": -1}, ValueError, "min_available_nodes must be at least 0, got -1"),
         ({"min_evaluate_nodes": 1.5}, TypeError, "min_evaluate_nodes must be an integer, got 1.5"),
         ({"min_available_nodes": None}, TypeError, "min_available_nodes must be an integer, got None"),
         ({"min_replies": -1}, ValueError, "min_replies must be at least 0, got -1"),
@@ -163,6 +165,19 @@ def test_a_start_that_cannot_work_is_refused_before_anything_is_sent(
         FedAvg().start(grid, **{"initial_arrays": ZERO, **arguments})
 
 
+def test_replies_are_waited_for_as_long_as_start_is_told() -> None:
+    waited = []
+
+    class Notes(LocalGrid):
+        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
+            waited.append(timeout)
+            return super().send_and_receive(messages, timeout=timeout)
+
+    with Notes(client_app(Drift), 2) as grid:
+        FedAvg().start(grid, ZERO, num_rounds=1, timeout=60.5)
+    assert waited == [60.5, 60.5]
+
+
 @pytest.mark.parametrize("arguments", [{"num_rounds": 0}, {"num_rounds": 2, "fraction": 0.0}])
 def test_with_nothing_to_train_the_result_is_the_initial_model(arguments: dict[str, Any]) -> None:
     # Flower: the result is empty.
@@ -196,6 +211,20 @@ def test_the_strategy_waits_for_nodes_but_not_for_ever(monkeypatch: pytest.Monke
         naps.clear()
         with pytest.raises(TimeoutError, match="4 nodes are needed"):
             FedAvg(min_available_nodes=4, node_patience=1e-9).start(grid, ZERO, num_rounds=1)
+
+
+def test_a_grid_that_does_not_say_whether_its_nodes_are_fixed_is_asked_once_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    naps: list[float] = []
+    monkeypatch.setattr("flskew.strategies.sampling.time.sleep", naps.append)
+
+    class Filling:
+        def get_node_ids(self) -> list[int]:
+            return [7, 3, 5][: 1 + len(naps)]
+
+    assert available_nodes(Filling(), 3, patience=3600) == [3, 5, 7]  # type: ignore[arg-type]
+    assert naps == [1.0, 1.0]
 
 
 def test_a_round_waits_for_the_nodes_of_its_evaluation_before_anybody_trains() -> None:
@@ -254,6 +283,31 @@ def test_as_many_nodes_train_as_the_fraction_says_and_never_none(
 ) -> None:
     # 100 * 0.29 is 28.999999999999996.
     assert len(nodes_by_round(FedAvg(fraction, 0.0, minimum), nodes, 1)[0]) == expected
+
+
+def test_evaluation_has_a_minimum_and_a_draw_of_its_own() -> None:
+    strategy = FedAvg(0.5, 0.1, min_train_nodes=1, min_evaluate_nodes=5)
+    train = nodes_by_round(strategy)
+    evaluation = [[reply.node_id for reply in entry.replies] for entry in strategy.history if entry.phase != "train"]
+    assert [len(nodes) for nodes in evaluation] == [len(nodes) for nodes in train] == [5] * 5
+    assert evaluation != train
+
+
+def test_one_node_is_enough_where_no_minimum_is_set_and_none_is_too_few() -> None:
+    minimums = {"min_train_nodes": 0, "min_evaluate_nodes": 0, "min_available_nodes": 0}
+    strategy = FedAvg(**minimums)
+    run(strategy, nodes=1, rounds=1)
+    assert [len(entry.replies) for entry in strategy.history] == [1, 1]
+
+    class Empty(LocalGrid):
+        def get_node_ids(self) -> list[int]:
+            return []
+
+    with (
+        Empty(client_app(Drift), 1) as grid,
+        pytest.raises(TimeoutError, match="1 nodes are needed, 0 are connected; "),
+    ):
+        FedAvg(**minimums).start(grid, ZERO, num_rounds=1)
 
 
 @given(seed=st.integers(), size=st.integers(1, 9))
@@ -379,7 +433,9 @@ def test_flowers_wrappers_take_it_as_their_strategy() -> None:
         result = private.start(grid, sent, num_rounds=2)
         plain = FedAvg(fraction_evaluate=0.0).start(grid, sent, num_rounds=2)
     np.testing.assert_allclose(result.arrays["0"].numpy(), plain.arrays["0"].numpy())
-    assert len(strategy.history) == 2
+    assert [entry.server_round for entry in strategy.history] == [1, 2]
+    # Each reply is known to be one to a message of this round.
+    assert all(reply.seconds >= 0 for entry in strategy.history for reply in entry.replies)
 
 
 def test_the_servers_own_evaluation_is_called_as_flower_calls_it() -> None:
