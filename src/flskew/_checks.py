@@ -111,7 +111,7 @@ def dataset(value: object) -> Dataset:
     if not isinstance(value, Dataset):
         raise TypeError(
             f"dataset must be a datasets.Dataset, got {type(value).__name__}; "
-            f"anything else is split by its labels, with assign(labels)"
+            f"Dataset.from_dict and Dataset.from_pandas make one, and assign(labels) needs none"
         )
     return value
 
