@@ -97,7 +97,7 @@ def test_what_is_no_partitioner_and_what_is_no_data_set_is_refused_with_what_to_
     for wrong, message in (
         (DatasetDict(train=dataset), r"a DatasetDict of 'train'; pass one of them, e.g. dataset\['train'\]"),
         (dataset.to_iterable_dataset(), "got a stream"),
-        (dataset.to_pandas(), "got DataFrame; anything else is split by its labels"),
+        (dataset.to_pandas(), "got DataFrame; Dataset.from_dict and Dataset.from_pandas make one"),
     ):
         with pytest.raises(TypeError, match=message):
             Assignment.from_partitioner(flower.IidPartitioner(2), wrong)  # type: ignore[arg-type]

@@ -225,8 +225,9 @@ def test_another_set_is_matched_by_the_same_bins(tmp_path):
     [([1, 1, 1, 1], [4]), ([1, 1, 1, 2], [3, 1]), ([0] * 60 + [7, 7], [60, 2]), ([1.5, 2.5], [1, 1])],
 )
 def test_equal_values_are_in_one_bin(target, sizes):
-    counts = DirichletPartitioner(1, "target", 1, 0, num_bins=4).assign(target).label_counts
-    assert counts.tolist() == [sizes]
+    assignment = DirichletPartitioner(1, "target", 1, 0, num_bins=4).assign(target)
+    assert assignment.label_counts.tolist() == [sizes]
+    assert assignment.classes.tolist() == list(range(len(sizes)))
 
 
 @pytest.mark.parametrize(
