@@ -552,6 +552,21 @@ def test_tuples_and_nan_are_settings_too(tmp_path: Path) -> None:
     assert (strategy.betas, strategy.limit) == ((0.5, 0.5), 7.0)
 
 
+def test_a_setting_that_is_written_anew_as_it_was_is_still_one(tmp_path: Path) -> None:
+    class Writes(FedAvg):
+        rate = 0.1
+
+        def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
+            self.rate = self.rate * 1.0
+            return super().aggregate_train(server_round, replies)
+
+    for rate in (0.1, 0.7):
+        strategy = Writes(fraction_evaluate=0.0)
+        strategy.rate = rate
+        run(strategy, tmp_path, rounds=2 if rate == 0.1 else 3, resume=True)
+    assert strategy.rate == 0.7
+
+
 def test_what_came_back_to_its_first_value_is_state_all_the_same(tmp_path: Path) -> None:
     class Waits(FedAvg):
         def __init__(self) -> None:

@@ -50,9 +50,7 @@ class StrategyState:
         for name in sorted(self._changed & set(now)):
             try:
                 state[name] = _plain(now[name], self._before.get(name))
-                pack({name: state[name]})
             except NotPlainError as error:
-                state.pop(name, None)
                 if name not in self._left_out:
                     _logger.warning("Checkpoints leave out %r of %s: %s", name, type(self._strategy).__name__, error)
                     self._left_out.add(name)
