@@ -514,6 +514,13 @@ class Best:
 NONE_YET = Best()
 
 
+@dataclass
+class Knot:
+    """Holds itself."""
+
+    itself: object = None
+
+
 class KeepsBest(FedAvg):
     """Two attributes that are one value at first, and whenever a round is the best."""
 
@@ -635,6 +642,8 @@ def test_state_that_cannot_be_made_again_is_named(tmp_path: Path, caplog: pytest
             self.late: Best | None = None
             self.schedule = Schedule()
             self.loop: list[object] = []
+            self.knot = Knot()
+            self.knot.itself = self.knot
 
         def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
             self.late = Best(1.0, server_round)
@@ -644,6 +653,7 @@ def test_state_that_cannot_be_made_again_is_named(tmp_path: Path, caplog: pytest
     run(Strange(), tmp_path, rounds=2)
     lines = [record.getMessage() for record in caplog.records if "Checkpoints leave out" in record.getMessage()]
     assert lines == [
+        "Checkpoints leave out 'knot' of Strange: what holds itself is not written to files",
         "Checkpoints leave out 'late' of Strange: a Best that was not there before the run cannot be made",
         "Checkpoints leave out 'loop' of Strange: what holds itself is not written to files",
         "Checkpoints leave out 'schedule' of Strange: a Schedule is not written to files",
