@@ -514,6 +514,13 @@ class Best:
 NONE_YET = Best()
 
 
+@dataclass
+class Knot:
+    """Holds itself."""
+
+    itself: object = None
+
+
 class KeepsBest(FedAvg):
     """Two attributes that are one value at first, and whenever a round is the best."""
 
@@ -550,6 +557,21 @@ def test_tuples_and_nan_are_settings_too(tmp_path: Path) -> None:
     strategy.betas, strategy.limit = (0.5, 0.5), 7.0
     run(strategy, tmp_path, rounds=3, resume=True)
     assert (strategy.betas, strategy.limit) == ((0.5, 0.5), 7.0)
+
+
+def test_a_setting_that_is_written_anew_as_it_was_is_still_one(tmp_path: Path) -> None:
+    class Writes(FedAvg):
+        rate = 0.1
+
+        def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
+            self.rate = self.rate * 1.0
+            return super().aggregate_train(server_round, replies)
+
+    for rate in (0.1, 0.7):
+        strategy = Writes(fraction_evaluate=0.0)
+        strategy.rate = rate
+        run(strategy, tmp_path, rounds=2 if rate == 0.1 else 3, resume=True)
+    assert strategy.rate == 0.7
 
 
 def test_what_came_back_to_its_first_value_is_state_all_the_same(tmp_path: Path) -> None:
@@ -620,6 +642,8 @@ def test_state_that_cannot_be_made_again_is_named(tmp_path: Path, caplog: pytest
             self.late: Best | None = None
             self.schedule = Schedule()
             self.loop: list[object] = []
+            self.knot = Knot()
+            self.knot.itself = self.knot
 
         def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
             self.late = Best(1.0, server_round)
@@ -629,6 +653,7 @@ def test_state_that_cannot_be_made_again_is_named(tmp_path: Path, caplog: pytest
     run(Strange(), tmp_path, rounds=2)
     lines = [record.getMessage() for record in caplog.records if "Checkpoints leave out" in record.getMessage()]
     assert lines == [
+        "Checkpoints leave out 'knot' of Strange: what holds itself is not written to files",
         "Checkpoints leave out 'late' of Strange: a Best that was not there before the run cannot be made",
         "Checkpoints leave out 'loop' of Strange: what holds itself is not written to files",
         "Checkpoints leave out 'schedule' of Strange: a Schedule is not written to files",

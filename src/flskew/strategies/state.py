@@ -50,9 +50,7 @@ class StrategyState:
         for name in sorted(self._changed & set(now)):
             try:
                 state[name] = _plain(now[name], self._before.get(name))
-                pack({name: state[name]})
             except NotPlainError as error:
-                state.pop(name, None)
                 if name not in self._left_out:
                     _logger.warning("Checkpoints leave out %r of %s: %s", name, type(self._strategy).__name__, error)
                     self._left_out.add(name)
@@ -144,7 +142,10 @@ def _plain(value: object, before: object) -> object:
         if type(before) is not type(value):
             raise NotPlainError(f"a {type(value).__name__} that was not there before the run cannot be made") from None
         old, new = _fields(before), _fields(value)
-        return {_FIELDS: {name: _plain(entry, old.get(name)) for name, entry in new.items()}}
+        try:
+            return {_FIELDS: {name: _plain(entry, old.get(name)) for name, entry in new.items()}}
+        except RecursionError:
+            raise NotPlainError("what holds itself is not written to files") from None
     return value
 
 
