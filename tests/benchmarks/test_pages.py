@@ -54,7 +54,7 @@ INVENTED: dict[str, tuple[dict[str, Any], list[str]]] = {
         },
         [
             "| 10 replies of 10 million float32, same bytes | 50 ms | 150 ms | 3.0 times as fast (2.6 to 3.1) |",
-            "| 10 replies of 10 million int64 | 500 ms | 250 ms | 0.5 times as fast (0.4 to 0.6) |",
+            "| 10 replies of 10 million int64 | 500 ms | 250 ms | 2.0 times as slow (1.7 to 2.5) |",
             "| 10 replies, one with a NaN |  |  | 2.3 times a round of good replies |",
             "| 100 replies: peak memory beside them | 1.07 models |  |  |",
             "| 100 replies: peak memory beside them |  | 2.01 models |  |",
