@@ -231,8 +231,8 @@ def test_the_package_says_that_it_is_typed() -> None:
 def test_the_oldest_versions_under_test_are_the_ones_claimed() -> None:
     """So that raising a bound in one file and not in the other is noticed."""
     project = PYPROJECT["project"]
-    used = [*project["dependencies"], *project["optional-dependencies"]["plot"]]
-    used += project["optional-dependencies"]["sklearn"] + project["optional-dependencies"]["skew"]
+    extras = project["optional-dependencies"]
+    used = [*project["dependencies"], *extras["plot"], *extras["sklearn"]]
     claimed = dict(requirement.split(">=") for requirement in used)
     pinned = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "requirements/oldest.txt").read_text("utf-8"), re.MULTILINE))
     assert claimed.items() <= pinned.items()
