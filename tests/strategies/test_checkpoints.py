@@ -13,7 +13,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from flwr.serverapp import strategy as flower
 from flwr.serverapp.strategy import Result, Strategy
 from tests.strategies.test_checked import EVERY_STRATEGY
 
+from flskew import archive
 from flskew.bfloat16 import bfloat16_from_float32
 from flskew.client import client_app
 from flskew.parameters import numpy_from_array, record_from_parameters
@@ -498,6 +499,17 @@ def test_a_damaged_file_is_an_error(name: str, tmp_path: Path) -> None:
         run(fed_avg(), tmp_path, resume=True)
 
 
+@pytest.mark.parametrize("name", ["checkpoint.npz", "history-00001.npz"])
+def test_files_are_of_version_1_and_those_of_a_later_one_are_refused(name: str, tmp_path: Path) -> None:
+    run(fed_avg(), tmp_path, rounds=1)
+    written = archive.read(tmp_path / name, "checkpoint", 1)
+    archive.write(tmp_path / name, "checkpoint", 1, written)
+    assert Checkpoint.load(tmp_path).server_round == 1
+    archive.write(tmp_path / name, "checkpoint", 2, written)
+    with pytest.raises(ValueError, match=f"{name} is not .* of version 1 or below: it has version 2; update flskew"):
+        Checkpoint.load(tmp_path)
+
+
 def test_a_folder_without_a_checkpoint_cannot_be_loaded(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Checkpoint.load(tmp_path)
@@ -529,6 +541,7 @@ class KeepsBest(FedAvg):
         self.best = self.latest = NONE_YET
         self.betas = (0.9, 0.99)
         self.limit = math.nan
+        self.cap: float | None = None
 
     def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
         self.latest = replace(self.latest, loss=[3.0, 1.0, 2.0, 0.5][server_round - 1], server_round=server_round)
@@ -551,12 +564,42 @@ def test_dataclasses_are_kept_each_by_its_name_and_nobody_elses_is_changed(stopp
     assert Best() == NONE_YET
 
 
-def test_tuples_and_nan_are_settings_too(tmp_path: Path) -> None:
+def test_dataclasses_in_dataclasses_are_kept_and_those_with_slots(tmp_path: Path) -> None:
+    @dataclass(slots=True, weakref_slot=True)
+    class Memory:
+        best: Best = NONE_YET
+        not_yet: float = field(init=False)
+
+    class Remembers(FedAvg):
+        def __init__(self) -> None:
+            super().__init__(fraction_evaluate=0.0)
+            self.memory = Memory()
+
+        def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
+            self.memory.best = replace(self.memory.best, loss=1 / server_round)
+            return super().aggregate_train(server_round, replies)
+
+    run(Remembers(), tmp_path, rounds=2)
+    strategy = Remembers()
+    run(strategy, tmp_path, rounds=2, resume=True)
+    assert strategy.memory.best == Best(0.5)
+    assert not hasattr(strategy.memory, "not_yet")
+
+
+def test_how_files_of_version_1_name_what_a_strategy_remembers_is_settled(tmp_path: Path) -> None:
+    """Whoever changes this writes another version of the files, and reads this one still."""
+    run(KeepsBest(), tmp_path, rounds=1)
+    best = {"fields of": {"loss": 3.0, "server_round": 1}}
+    state = {"strategies": {"": "KeepsBest"}, "values": {"best": best, "latest": best}}
+    assert Checkpoint.load(tmp_path).state["strategy"] == state
+
+
+def test_tuples_nan_and_none_are_settings_too(tmp_path: Path) -> None:
     run(KeepsBest(), tmp_path, rounds=2)
     strategy = KeepsBest()
-    strategy.betas, strategy.limit = (0.5, 0.5), 7.0
+    strategy.betas, strategy.limit, strategy.cap = (0.5, 0.5), 7.0, 8.0
     run(strategy, tmp_path, rounds=3, resume=True)
-    assert (strategy.betas, strategy.limit) == ((0.5, 0.5), 7.0)
+    assert (strategy.betas, strategy.limit, strategy.cap) == ((0.5, 0.5), 7.0, 8.0)
 
 
 def test_a_setting_that_is_written_anew_as_it_was_is_still_one(tmp_path: Path) -> None:
@@ -629,6 +672,17 @@ def test_what_wrapped_strategies_and_slots_remember_is_kept(tmp_path: Path) -> N
     inner = Inner()
     run_plain(Checked(inner), rounds=3, checkpoint_dir=tmp_path, resume=True)
     assert (inner.slot, inner.result) == (6, 6)
+
+
+def test_strategies_that_know_one_another_are_kept_once_each(tmp_path: Path) -> None:
+    class Inner(flower.FedAvg):
+        outer: Strategy
+
+    inner = Inner()
+    inner.outer = strategy = Checked(inner)
+    run_plain(strategy, rounds=1, checkpoint_dir=tmp_path)
+    names = Checkpoint.load(tmp_path).state["strategy"]["strategies"]
+    assert names == {"": "Checked", "strategy": "Inner"}
 
 
 def test_state_that_cannot_be_made_again_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

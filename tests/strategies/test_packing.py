@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
 import hypothesis.extra.numpy as np_strategies
@@ -12,10 +13,11 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flskew.strategies.history import Failure, Reply, Round
 from flskew.strategies.packing import NotPlainError, pack, unpack
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
-KEYS = st.integers() | st.text()
+KEYS = st.integers() | st.text() | st.binary()
 # Each NaN is another member of a set, until it is read from a file.
 MEMBERS = LEAVES.filter(lambda value: value == value)
 VALUES = st.recursive(
@@ -81,6 +83,40 @@ def test_records_come_back_with_the_bytes_of_arrays_of_any_serialization() -> No
 def test_an_array_that_is_there_twice_is_written_once() -> None:
     array = Array(np.arange(1000.0))
     assert len(pack({"a": ArrayRecord({"x": array}), "b": ArrayRecord({"y": array})})) == 2
+
+
+def test_what_version_1_of_the_files_looks_like_is_settled() -> None:
+    """Whoever changes this writes another version of the files, and reads this one still."""
+    metrics, key = MetricRecord({"loss": 0.5}), ConfigRecord({"key": b"k"})
+    replies = (Reply(7, 3, metrics, 0.25, assignment="ab", records={"own": key}),)
+    values = {
+        "model": ArrayRecord({"w": Array("float32", (1, 2), "numpy.ndarray", b"w")}),
+        "records": RecordDict({"m": metrics}),
+        "rounds": [Round(1, "train", replies, (Failure(8, "no disk", "Traceback"),), 1.5)],
+        "groups": ((1, None), {2}, frozenset({True})),
+        "arrays": [np.arange(2.0), np.float64(3)],
+    }
+    metrics_text, key_text = {"MetricRecord": [["loss", 0.5]]}, {"ConfigRecord": [["key", {"bytes": 1}]]}
+    reply_text = {"Reply": [7, 3, metrics_text, 0.25, "ab", {"dict": [["own", key_text]]}]}
+    failures_text = {"tuple": [{"Failure": [8, "no disk", "Traceback"]}]}
+    text = {
+        "dict": [
+            ["model", {"ArrayRecord": [["w", {"Array": ["float32", [1, 2], "numpy.ndarray", 0]}]]}],
+            ["records", {"RecordDict": [["m", metrics_text]]}],
+            ["rounds", [{"Round": [1, "train", {"tuple": [reply_text]}, failures_text, 1.5]}]],
+            ["groups", {"tuple": [{"tuple": [1, None]}, {"set": [2]}, {"frozenset": [True]}]}],
+            ["arrays", [{"ndarray": 2}, {"float64": 3}]],
+        ]
+    }
+    written = pack(values)
+    assert json.loads(written["json"].tobytes()) == text
+    assert [written[name].tobytes() for name in "0123"] == [
+        b"w",
+        b"k",
+        np.arange(2.0).tobytes(),
+        np.float64(3).tobytes(),
+    ]
+    assert repr(unpack(written)) == repr(values)
 
 
 @pytest.mark.parametrize(

@@ -66,8 +66,7 @@ class _Packing:
 
     def __init__(self) -> None:
         self.arrays: list[NDArray[Any]] = []
-        self._numbers: dict[int, int] = {}
-        self._seen: list[object] = []
+        self._numbers: dict[int, int] = {}  # by id: nothing gets the id of another while all that is packed lives
 
     def packed(self, value: object) -> object:
         if value is None or type(value) in (bool, int, float, str):
@@ -104,7 +103,6 @@ class _Packing:
                 raise NotPlainError("an array of Python objects is not written to files")
             self._numbers[id(value)] = len(self.arrays)
             self.arrays.append(array)
-            self._seen.append(value)  # so that nothing else gets its id
         return self._numbers[id(value)]
 
 
