@@ -674,6 +674,32 @@ def test_what_wrapped_strategies_and_slots_remember_is_kept(tmp_path: Path) -> N
     assert (inner.slot, inner.result) == (6, 6)
 
 
+def test_a_single_slot_and_a_private_one_are_kept_too(tmp_path: Path) -> None:
+    class Single(flower.FedAvg):
+        __slots__ = "latest"
+
+    class Inner(Single):
+        __slots__ = ("__total",)
+
+        def __init__(self) -> None:
+            super().__init__(fraction_evaluate=0.0)
+            self.__total = 0
+
+        @property
+        def total(self) -> int:
+            return self.__total
+
+        def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
+            self.latest = server_round
+            self.__total += server_round
+            return super().aggregate_train(server_round, replies)
+
+    run_plain(Checked(Inner()), rounds=2, checkpoint_dir=tmp_path)
+    inner = Inner()
+    run_plain(Checked(inner), rounds=2, checkpoint_dir=tmp_path, resume=True)
+    assert (inner.latest, inner.total) == (2, 3)
+
+
 def test_strategies_that_know_one_another_are_kept_once_each(tmp_path: Path) -> None:
     class Inner(flower.FedAvg):
         outer: Strategy

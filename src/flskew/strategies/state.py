@@ -117,8 +117,10 @@ class StrategyState:
 
 def _fields(value: object) -> dict[str, Any]:
     """Return the attributes of an object itself, those of slots included."""
-    slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
-    named = {name: getattr(value, name) for name in slots if not name.startswith("__") and hasattr(value, name)}
+    # A class holds its slots under the names that Python gives them, private ones included.
+    members = [vars(kind).items() for kind in type(value).__mro__]
+    slots = [name for items in members for name, member in items if isinstance(member, types.MemberDescriptorType)]
+    named = {name: getattr(value, name) for name in slots if hasattr(value, name)}
     return {**named, **getattr(value, "__dict__", {})}
 
 
