@@ -272,18 +272,24 @@ def test_further_records_and_other_names_of_records_are_no_obstacle(federation: 
     assert [list(reply.records) for reply in strategy.history[0].replies] == [["gradients", "timing"], [], []]
 
 
-def test_the_names_of_weight_and_arrays_are_those_of_the_strategy_within(federation: MakesFederation) -> None:
+def trains_beside_momentum(arrays_key: str, weight_key: str) -> Callable[[int, Message], dict[str, Any]]:
+    """Make clients whose replies have two ArrayRecords: their mean by weight is (1*0 + 3*4) / 4 = 3."""
+
     def train(index: int, message: Message) -> dict[str, Any]:
         return {
             "momentum": ArrayRecord([np.zeros(1)]),
-            "model": ArrayRecord([np.full(1, 4.0 * index)]),
-            "metrics": MetricRecord({"rows": 1 + 2 * index}),
+            arrays_key: ArrayRecord([np.full(1, 4.0 * index)]),
+            "metrics": MetricRecord({weight_key: 1 + 2 * index}),
         }
 
+    return train
+
+
+def test_the_names_of_weight_and_arrays_are_those_of_the_strategy_within(federation: MakesFederation) -> None:
+    train = trains_beside_momentum("model", "rows")
     inner = flower.FedAvg(fraction_evaluate=0.0, weighted_by_key="rows", arrayrecord_key="model")
     wrapped = flower.DifferentialPrivacyClientSideFixedClipping(inner, 0.0, 1.0, 2)
     result = Checked(wrapped).start(federation(train=train, nodes=2), ArrayRecord([np.zeros(1)]), num_rounds=1)
-    # (1*0 + 3*4) / 4 = 3
     np.testing.assert_array_equal(result.arrays["0"].numpy(), [3.0])
 
 
@@ -310,15 +316,8 @@ class Bare(flower.Strategy):
 
 
 def test_a_strategy_without_settings_has_flowers_names(federation: MakesFederation) -> None:
-    def train(index: int, message: Message) -> dict[str, Any]:
-        return {
-            "momentum": ArrayRecord([np.zeros(1)]),
-            "arrays": ArrayRecord([np.full(1, 4.0 * index)]),
-            "metrics": MetricRecord({"num-examples": 1 + 2 * index}),
-        }
-
+    train = trains_beside_momentum("arrays", "num-examples")
     result = Checked(Bare()).start(federation(train=train, nodes=2), ArrayRecord([np.zeros(1)]), num_rounds=1)
-    # (1*0 + 3*4) / 4 = 3
     np.testing.assert_array_equal(result.arrays["0"].numpy(), [3.0])
 
 
