@@ -114,6 +114,8 @@ def test_without_labels_the_number_of_rows_can_be_told():
         ([[0, 1], [1]], None, ValueError, "row 1 is in more than one place"),
         ([[0, 0]], None, ValueError, "row 0 is in more than one place"),
         ([[-1]], None, ValueError, "must name rows by their positions, 0 and up, got -1"),
+        ([[0], [2**63 - 1]], None, ValueError, rf"partitions\[1\] names row {2**63 - 1}, more than there can be"),
+        ([np.array([2**63], dtype=np.uint64)], None, ValueError, rf"partitions\[0\] names row {2**63}, more than"),
         ([[5]], [1, 2], ValueError, "partitions name row 5, and the data set has rows 0 to 1"),
         ([[0.5]], None, TypeError, r"partitions\[0\] must hold rows, that is whole numbers"),
         ([[0], [[1, 2]]], None, TypeError, r"partitions\[1\] must hold rows"),
@@ -235,6 +237,11 @@ def test_a_number_of_rows_that_is_not_that_of_the_labels_is_refused():
     with pytest.raises(ValueError, match="num_rows=4 is not the number of labels, 3; leave one of them out"):
         Assignment.from_partitions([[0], [1]], ["a", "b", "a"], num_rows=4)
     assert Assignment.from_partitions([[0], [1]], ["a", "b", "a"], num_rows=3).unassigned.tolist() == [2]
+
+
+def test_a_number_of_rows_larger_than_any_can_be_is_refused():
+    with pytest.raises(ValueError, match=r"num_rows must be at most 1152921504606846975, got 10{30}"):
+        Assignment.from_partitions([[0]], num_rows=10**30)
 
 
 def test_a_text_file_is_no_saved_assignment(tmp_path):

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MOST_ROWS = np.iinfo(np.int64).max // 8
+"""As many 64-bit numbers as an array can have; so there are no more rows, and no more partitions that hold any."""
 
-def integer(name: str, value: object, *, minimum: int | None = None) -> int:
-    """Return `value` as an int: any integer type but bool, and at least `minimum`."""
+
+def integer(name: str, value: object, *, minimum: int | None = None, maximum: int | None = None) -> int:
+    """Return `value` as an int: any integer type but bool, at least `minimum` and at most `maximum`."""
     try:
         if isinstance(value, bool | np.bool_):
             raise TypeError
@@ -25,12 +28,14 @@ def integer(name: str, value: object, *, minimum: int | None = None) -> int:
         raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}") from None
     if minimum is not None and number < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {number}")
+    if maximum is not None and number > maximum:
+        raise ValueError(f"{name} must be at most {maximum}, got {number}")
     return number
 
 
-def optional_integer(name: str, value: object, *, minimum: int) -> int | None:
+def optional_integer(name: str, value: object, *, minimum: int, maximum: int | None = None) -> int | None:
     """Return None as it is, and anything else as `integer` does."""
-    return None if value is None else integer(name, value, minimum=minimum)
+    return None if value is None else integer(name, value, minimum=minimum, maximum=maximum)
 
 
 def positive(name: str, value: object, remedy: str) -> float:

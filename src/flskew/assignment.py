@@ -111,7 +111,7 @@ class Assignment:
             array([1, 3])
         """
         column = None if labels is None else read_labels(labels)
-        num_rows = _checks.optional_integer("num_rows", num_rows, minimum=0)
+        num_rows = _checks.optional_integer("num_rows", num_rows, minimum=0, maximum=_checks.MOST_ROWS)
         if column is not None and num_rows not in (None, len(column)):
             raise ValueError(f"num_rows={num_rows} is not the number of labels, {len(column)}; leave one of them out")
         arrays = given_rows(partitions)

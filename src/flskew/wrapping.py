@@ -26,6 +26,7 @@ def given_rows(partitions: Iterable[Iterable[int]]) -> list[Rows]:
 
     Raises:
         TypeError: A row is not an integer.
+        ValueError: A row is larger than any can be.
     """
     if isinstance(partitions, Mapping):
         raise TypeError("partitions must be in the order of their ids, got a mapping; pass a list of its values")
@@ -44,6 +45,8 @@ def given_rows(partitions: Iterable[Iterable[int]]) -> list[Rows]:
                 f"partitions[{partition_id}] must hold rows, that is whole numbers in one dimension, "
                 f"got an array of {array.dtype} of shape {array.shape}"
             )
+        if array.max(initial=0) >= _checks.MOST_ROWS:
+            raise ValueError(f"partitions[{partition_id}] names row {array.max()}, more than there can be rows")
         arrays.append(array.astype(np.int64))
     return arrays
 

@@ -14,7 +14,7 @@ from flwr_datasets import FederatedDataset
 from flwr_datasets.visualization import plot_label_distributions
 
 import flskew.partitioners
-from flskew import DirichletPartitioner, IidPartitioner
+from flskew import DirichletPartitioner, IidPartitioner, LabelExclusionPartitioner
 from flskew.labels import LabelColumn
 from flskew.partitioners import Partitioner
 
@@ -128,6 +128,7 @@ def test_a_partition_id_out_of_range_is_both_errors(partition_id, error):
         ({"alpha": True}, TypeError, "got True"),
         ({"alpha": [[1], [2, 3]]}, TypeError, "alpha must be"),
         ({"num_partitions": 0}, ValueError, "num_partitions must be at least 1, got 0"),
+        ({"num_partitions": 10**30}, ValueError, r"num_partitions must be at most 1152921504606846975, got 10{30}"),
         ({"num_partitions": 2.0}, TypeError, "num_partitions must be an integer, got 2.0"),
         ({"num_partitions": True}, TypeError, "num_partitions must be an integer, got True"),
         ({"min_partition_size": -1}, ValueError, "min_partition_size must be at least 0, got -1"),
@@ -176,11 +177,18 @@ def test_what_the_data_set_cannot_give_is_refused_before_any_work(changes, messa
             partitioner.load_partition(0)
 
 
-def test_more_partitions_than_rows_take_no_memory_before_they_are_refused():
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda count: dirichlet(num_partitions=count, min_partition_size=0),
+        lambda count: LabelExclusionPartitioner({0: {1}}, num_partitions=count, alpha=0.5),
+    ],
+)
+def test_more_partitions_than_rows_take_no_memory_before_they_are_refused(make):
     tracemalloc.start()
     try:
         with pytest.raises(ValueError, match="num_partitions=1000000000 is more than the 100 rows there are"):
-            dirichlet(num_partitions=10**9, min_partition_size=0).assign(DATASET["label"])
+            make(10**9).assign(DATASET["label"])
         assert tracemalloc.get_traced_memory()[1] < 10**6
     finally:
         tracemalloc.stop()

@@ -69,6 +69,8 @@ def test_a_target_out_of_reach_says_what_is_within() -> None:
     [
         ({"target": "some"}, TypeError, "target must be a finite number, a value of the measure, got 'some'"),
         ({"target": float("nan")}, TypeError, "target must be a finite number"),
+        ({"target": 10**400}, TypeError, "target must be a finite number, a value of the measure, got 1000"),
+        ({"target": np.complex128(1)}, TypeError, "target must be a finite number"),
         ({"measure": "total_variation"}, TypeError, "measure must be a function of a split"),
         ({"measure": lambda split: None}, TypeError, r"measure\(split\) must be a finite number, .* got None"),
         ({"measure": lambda split: np.nan}, TypeError, r"measure\(split\) must be a finite number, .* got nan"),

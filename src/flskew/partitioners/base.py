@@ -32,7 +32,7 @@ class Partitioner(flwr_datasets.partitioner.Partitioner):
 
     def __init__(self, num_partitions: int, partition_by: str | None, seed: int) -> None:
         super().__init__()
-        self._num_partitions = _checks.integer("num_partitions", num_partitions, minimum=1)
+        self._num_partitions = _checks.integer("num_partitions", num_partitions, minimum=1, maximum=_checks.MOST_ROWS)
         self._partition_by = None if partition_by is None else _checks.column_name("partition_by", partition_by)
         self._seed = _checks.seed(seed)
         self._num_bins: int | None = None

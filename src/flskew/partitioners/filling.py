@@ -14,7 +14,6 @@ from flskew.typing import Counts, Sizes
 
 __all__ = ["Pour", "check_sizes", "fill", "pour"]
 
-_MOST_ROWS = np.iinfo(np.int64).max
 Pour: TypeAlias = Callable[[NDArray[np.intp], Sizes, Sizes], NDArray[np.float64]]
 """Given some partitions, what is left of each class and what these partitions lack: what each would take of each."""
 
@@ -25,8 +24,7 @@ def check_sizes(partition_sizes: Sequence[int] | NDArray[np.integer[Any]]) -> Si
     if sizes.ndim != 1 or len(sizes) == 0:
         raise TypeError(f"partition_sizes must be one whole number per partition, got {partition_sizes!r:.80}")
     for partition_id, size in enumerate(sizes):
-        if _checks.integer(f"partition_sizes[{partition_id}]", size, minimum=0) > _MOST_ROWS:
-            raise ValueError(f"partition_sizes[{partition_id}]={size} is more rows than there can be; lower it")
+        _checks.integer(f"partition_sizes[{partition_id}]", size, minimum=0, maximum=_checks.MOST_ROWS)
     return sizes.astype(np.int64)
 
 

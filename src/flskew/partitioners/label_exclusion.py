@@ -69,8 +69,8 @@ class LabelExclusionPartitioner(LabelPartitioner):
         seed: int = 42,
         num_bins: int | None = None,
     ) -> None:
-        self._excluded = _label_sets(excluded, num_partitions)
-        super().__init__(len(self._excluded), partition_by, seed, num_bins=num_bins)
+        num_partitions, self._excluded = _label_sets(excluded, num_partitions)
+        super().__init__(num_partitions, partition_by, seed, num_bins=num_bins)
         self._on_excluded = _checks.choice("on_excluded", on_excluded, ("redistribute", "drop"))
         self._alpha = None if alpha is None else _checks.concentration(alpha, self._num_partitions)
 
@@ -128,7 +128,7 @@ class LabelExclusionPartitioner(LabelPartitioner):
     @property
     def excluded(self) -> tuple[frozenset[Label], ...]:
         """For each partition the labels it must not hold."""
-        return self._excluded
+        return tuple(self._excluded.get(partition_id, frozenset()) for partition_id in range(self._num_partitions))
 
     def _assign(self, column: LabelColumn, streams: Streams) -> Assignment:
         if self._on_excluded == "drop" and self._alpha is None:
@@ -139,7 +139,7 @@ class LabelExclusionPartitioner(LabelPartitioner):
         empty = np.flatnonzero(assignment.sizes == 0)
         if len(empty):
             raise ValueError(
-                f"partition {empty[0]} is left with no rows (it excludes {shown(self._excluded[empty[0]])}); "
+                f"partition {empty[0]} is left with no rows (it excludes {shown(self._excluded.get(empty[0], ()))}); "
                 f"exclude fewer labels there, lower num_partitions, or raise alpha"
             )
         return assignment
@@ -158,7 +158,7 @@ class LabelExclusionPartitioner(LabelPartitioner):
         """(num_classes, num_partitions) which partition may hold which class."""
         codes = {label: code for code, label in enumerate(column.labels)}
         may_hold = np.ones((len(codes), self._num_partitions), dtype=np.bool_)
-        for partition_id, labels in enumerate(self._excluded):
+        for partition_id, labels in self._excluded.items():
             for label in labels:
                 if label not in codes:
                     raise ValueError(
@@ -199,7 +199,8 @@ def _draw_held(num_partitions: int, num_classes: int, num_excluded: int, rng: np
 
 def _label_sets(
     excluded: Collection[Collection[Label]] | Mapping[int, Collection[Label]], num_partitions: int | None
-) -> tuple[frozenset[Label], ...]:
+) -> tuple[int, dict[int, frozenset[Label]]]:
+    """Return how many partitions there are, and the labels that some of them must not hold."""
     num_partitions = _checks.optional_integer("num_partitions", num_partitions, minimum=1)
     if isinstance(excluded, Mapping):
         if num_partitions is None:
@@ -210,7 +211,7 @@ def _label_sets(
                 f"excluded names partition {max(ids)}, and there are {num_partitions}, 0 to {num_partitions - 1}; "
                 f"raise num_partitions"
             )
-        return tuple(_label_set(f"excluded[{key}]", ids.get(key, ())) for key in range(num_partitions))
+        return num_partitions, {key: _label_set(f"excluded[{key}]", labels) for key, labels in ids.items()}
     if isinstance(excluded, str) or not isinstance(excluded, Collection):
         raise TypeError(f"excluded must be one collection of labels per partition, or a mapping, got {excluded!r}")
     if isinstance(excluded, Set):
@@ -223,7 +224,7 @@ def _label_sets(
         raise ValueError(
             "excluded must have one collection of labels per partition, got none; [set()] excludes nothing"
         )
-    return tuple(_label_set(f"excluded[{place}]", labels) for place, labels in enumerate(excluded))
+    return len(excluded), {place: _label_set(f"excluded[{place}]", labels) for place, labels in enumerate(excluded)}
 
 
 def _label_set(name: str, labels: Collection[Label]) -> frozenset[Label]:

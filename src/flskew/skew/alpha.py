@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -118,6 +119,8 @@ def _draw(column: LabelColumn, num_partitions: int, alpha: float, min_partition_
 
 
 def _number(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not math.isfinite(value):
-        raise TypeError(f"{name} must be a finite number, a value of the measure, got {value!r}")
-    return float(value)
+    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+        with suppress(OverflowError):
+            if math.isfinite(value):
+                return float(value)
+    raise TypeError(f"{name} must be a finite number, a value of the measure, got {value!r:.40}")
