@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy.spatial.distance import jensenshannon
-from scipy.stats import entropy
+from scipy.stats import entropy, hypergeom
 from sklearn.metrics import mutual_info_score
 
 from flskew import DirichletPartitioner, IidPartitioner, skew
@@ -203,6 +203,19 @@ def test_measuring_takes_less_memory_than_the_counts_do() -> None:
     finally:
         tracemalloc.stop()
     assert peak < counts.nbytes
+
+
+@given(counts_with_rows())
+def test_iid_total_variation_is_the_mean_over_all_splits_into_the_same_sizes(counts: Counts) -> None:
+    """By SciPy's probabilities of drawing so many rows of a class; the factorials are good to a thousandth."""
+    num_rows, totals = int(counts.sum()), counts.sum(axis=0)
+    expected = 0.0
+    for size in map(int, counts.sum(axis=1)):
+        drawn = np.arange(size + 1)
+        for total in map(int, totals):
+            deviation = hypergeom(num_rows, total, size).pmf(drawn) @ np.abs(drawn - size * total / num_rows)
+            expected += float(deviation) / num_rows / 2
+    assert skew.iid_total_variation(counts) == pytest.approx(expected, rel=1e-3, abs=1e-9)
 
 
 @pytest.mark.parametrize(

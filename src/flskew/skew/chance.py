@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
 from flskew.skew.tally import Split, tally
 
 __all__ = ["iid_total_variation"]
+
+Numbers: TypeAlias = NDArray[np.float64]
+"""One whole number for each class, or one alone."""
 
 
 def iid_total_variation(split: Split) -> float:
@@ -16,9 +21,9 @@ def iid_total_variation(split: Split) -> float:
     Small partitions differ by chance: 1,000 clients of ten rows each, of ten classes, are .35 apart without any skew.
     What a split has above that is skew.
 
-    By De Moivre's formula for the mean absolute deviation of a binomial variable (Persi Diaconis and Sandy Zabell,
-    Closed form summation for classical distributions: variations on a theme of De Moivre, Statistical Science 6(3),
-    1991), made smaller as drawing without replacement makes the variance smaller.
+    Exact: by the closed form for the mean absolute deviation of a hypergeometric variable, which is found as De
+    Moivre's for the binomial one is (Persi Diaconis and Sandy Zabell, Closed form summation for classical
+    distributions: variations on a theme of De Moivre, Statistical Science 6(3), 1991).
 
     Args:
         split: An `Assignment`, counts, or whatever else `flskew.skew.tally` takes.
@@ -34,27 +39,39 @@ def iid_total_variation(split: Split) -> float:
     """
     summary = tally(split).summary
     num_rows = int(summary.totals.sum())
-    shares = summary.totals[summary.totals > 0] / num_rows
+    held = summary.totals[summary.totals > 0].astype(np.float64)
     total = 0.0
     # Clients of one size differ by chance alike.
     for size, clients in zip(*np.unique(summary.sizes, return_counts=True), strict=True):
-        undrawn = np.sqrt((num_rows - size) / max(num_rows - 1, 1))
-        total += clients * undrawn * _mean_deviation(size, shares).sum() / 2
+        total += clients * _mean_deviation(int(size), held, num_rows).sum() / 2
     return float(total / num_rows)
 
 
-def _mean_deviation(number: int, probability: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return E|X - np| of binomial X: 2 (m + 1) C(n, m + 1) p^(m + 1) (1 - p)^(n - m), m being the floor of np."""
-    more = np.minimum(np.floor(number * probability) + 1, number)
-    # No class, or the only one: X is certain. The logarithm of what is left of it must not be asked for.
-    certain = (probability == 1) | (number == 0)
-    rest = np.where(certain, 1.0, 1 - probability)
-    ways = _log_factorial(np.array(float(number))) - _log_factorial(more) - _log_factorial(number - more)
-    logarithm = ways + more * np.log(probability) + (number - more + 1) * np.log(rest)
-    return np.where(certain, 0.0, 2 * more * np.exp(logarithm))
+def _mean_deviation(drawn: int, held: Numbers, num_rows: int) -> Numbers:
+    """Return E|X - E X|, X being how many of the M rows `held` by a class are among n rows `drawn` of all N.
+
+    It is 2 g(m), m being the first whole number above E X = nM / N, and g(x) = x (N - M - n + x) P(X = x) / N: since
+    g(x + 1) - g(x) = (E X - x) P(X = x), the sum of the deviations above E X is one term.
+    """
+    above = np.floor(drawn * (held / num_rows)) + 1
+    # Where no more than E X can be drawn, X is certain.
+    certain = above > np.minimum(drawn, held)
+    above = np.where(certain, 0.0, above)
+    others = np.where(certain, 0.0, num_rows - held - drawn + above)
+    logarithm = (
+        _log_ways(held, above)
+        + _log_ways(num_rows - held, np.where(certain, 0.0, drawn - above))
+        - _log_ways(np.array(float(num_rows)), np.array(float(drawn)))
+    )
+    return 2 * above * others * np.exp(np.where(certain, 0.0, logarithm)) / num_rows
 
 
-def _log_factorial(number: NDArray[np.float64]) -> NDArray[np.float64]:
+def _log_ways(number: Numbers, taken: Numbers) -> Numbers:
+    """Return log C(number, taken)."""
+    return _log_factorial(number) - _log_factorial(taken) - _log_factorial(number - taken)
+
+
+def _log_factorial(number: Numbers) -> Numbers:
     """Return log(n!) by Stirling's series, to less than a thousandth."""
     n = np.maximum(number, 1.0)
     series = n * np.log(n) - n + np.log(2 * np.pi * n) / 2 + 1 / (12 * n) - 1 / (360 * n**3)

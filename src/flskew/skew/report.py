@@ -55,7 +55,7 @@ class Report:
                 1    20        1               1.00            0.500  1 (100%)
         <BLANKLINE>
         Partition 1 holds no 0.
-        An IID split of these sizes would have a total variation of 0.049 by chance.
+        An IID split of these sizes would have a total variation of 0.048 by chance.
     """
 
     tally: Tally
