@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -113,3 +114,12 @@ def test_alpha_for_hits_its_target_on_seeds_it_has_not_seen(
     found = skew.alpha_for(target, labels, num_partitions)
     splits = (DirichletPartitioner(num_partitions, "label", found.alpha, seed=seed).assign(labels) for seed in SEEDS)
     assert np.mean([skew.total_variation(split) for split in splits]) == pytest.approx(target, abs=0.02)
+
+
+def test_the_table_of_the_page_is_what_the_benchmark_prints(mnist_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).resolve().parents[2]
+    monkeypatch.syspath_prepend(root / "benchmarks")
+    benchmark = runpy.run_path(str(root / "benchmarks" / "skew.py"))
+    lines = benchmark["markdown"](benchmark["mnist_table"](mnist_dir)).splitlines()
+    page = (root / "docs" / "skew.md").read_text("utf-8").splitlines()
+    assert [line for line in lines[2:] if line not in page] == []  # without the head of the table

@@ -126,7 +126,7 @@ class Report:
         return ", ".join(map(plural, counted.values(), counted))
 
     def _measures(self) -> Table:
-        """Each measure between what it is without skew and the most that it can be."""
+        """Each measure between what it is without skew and what at full skew."""
         summary = self.tally.summary
         shares = summary.totals[summary.totals > 0] / summary.totals.sum()
         weights = summary.sizes / summary.sizes.sum()
