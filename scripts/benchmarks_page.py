@@ -20,7 +20,8 @@ INTRODUCTION = """
 # Benchmarks
 
 Every claim that these pages make about speed or memory, against a peer. A ratio is of two times that were taken in turn
-in one run on one machine, so it holds where the seconds do not; below each table are the day, the machine and the
+in one run on one machine, so it holds where the seconds do not. Where there were several such pairs it is the median
+of their ratios, which is not quite that of the medians beside it. Below each table are the day, the machine and the
 versions. `make bench` measures all of it anew, and this page is made of the JSON that it writes under
 `benchmarks/results/`.
 """
@@ -133,7 +134,8 @@ def deployment(content: dict[str, Any]) -> Rows:
     fastest = content["records"][0]["round_s"]
     rows = [
         (
-            record["engine"], seconds(record["round_s"]), seconds(max(record["start_s"], 0)),
+            record["engine"], seconds(record["round_s"]),
+            seconds(record["start_s"]) if record["start_s"] > 0 else "too short to tell",
             f"{number(record['round_s'] / fastest)} times the first",
         )
         for record in content["records"]
@@ -165,7 +167,7 @@ SECTIONS = {
         """
         The time to the first partition of a data set, against the partitioner of the same name in Flower Datasets; and
         that of a whole Dirichlet split, against one random permutation of as many rows, about what dealing at random
-        costs. The time grows with the rows, and no draw is ever repeated. The IidPartitioner of Flower Datasets
+        costs. The time grows with the rows and the classes, and no draw is ever repeated. The IidPartitioner of Flower Datasets
         cuts the rows in their order; flskew's shuffles them first.
         """,
         partitioners,
@@ -175,7 +177,7 @@ SECTIONS = {
         """
         All that `FedAvg` does with the replies of a round, its checks included, against Flower's
         `aggregate_arrayrecords` alone. The memory of averaging is one model, whatever the number of clients. Integers
-        stay integers, which takes time; Flower's come back as float64.
+        stay integers, which takes time; Flower's come back as float64. The range is that of all pairs.
         """,
         aggregation,
     ),
@@ -213,7 +215,10 @@ SECTIONS = {
     "skew": ("Measures of skew", "All measures of one split, against a single pass over its counts.", skew),
     "import_time": (
         "The import",
-        "`import flskew` loads nothing heavy: no Flower, no NumPy, no framework, until a name is used.",
+        """
+        `import flskew` loads nothing heavy: no Flower, no NumPy, no framework, until a name is used. The range is that
+        of the middle half of the pairs.
+        """,
         import_time,
     ),
 }

@@ -98,7 +98,7 @@ INVENTED: dict[str, tuple[dict[str, Any], list[str]]] = {
             ]
         },
         [
-            "| simulate, in one process | 500 ms | 0 µs | 1.0 times the first |",
+            "| simulate, in one process | 500 ms | too short to tell | 1.0 times the first |",
             "| Ray | 2.2 s | 12 s | 4.5 times the first |",
         ],
     ),
