@@ -167,8 +167,8 @@ SECTIONS = {
         """
         The time to the first partition of a data set, against the partitioner of the same name in Flower Datasets; and
         that of a whole Dirichlet split, against one random permutation of as many rows, about what dealing at random
-        costs. The time grows with the rows and the classes, and no draw is ever repeated. The IidPartitioner of Flower Datasets
-        cuts the rows in their order; flskew's shuffles them first.
+        costs. The time grows with the rows and the classes, and no draw is ever repeated. The IidPartitioner of Flower
+        Datasets cuts the rows in their order; flskew's shuffles them first.
         """,
         partitioners,
     ),
