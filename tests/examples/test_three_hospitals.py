@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -69,6 +70,18 @@ def test_together_they_read_all_digits_within_ten_rounds(comparison: Comparison)
 def test_together_each_reads_the_digits_it_never_had(comparison: Comparison) -> None:
     for excluded in EXCLUDED:
         assert comparison.together[-1].recall[list(excluded)].min() >= 0.85
+
+
+def test_the_readmes_table_has_the_figures_of_the_command(run: ModuleType, example: Path) -> None:
+    found = run.compare(run.run_config())
+    rows = re.findall(
+        r"^hospital \d +[\d, ]+?  +(\d+) +([\d.]+)% .* ([\d.]+)%  ", (example / "README.md").read_text("utf-8"), re.M
+    )
+    assert [int(images) for images, _, _ in rows] == found.counts.sum(axis=1).tolist()
+    # Other releases of scikit-learn, or another processor, round otherwise.
+    for (_, alone, together), scores in zip(rows, found.alone, strict=True):
+        assert scores[-1].accuracy == pytest.approx(float(alone) / 100, abs=0.015)
+        assert found.together[-1].accuracy == pytest.approx(float(together) / 100, abs=0.015)
 
 
 def test_alone_and_together_start_from_the_same_weights(comparison: Comparison) -> None:

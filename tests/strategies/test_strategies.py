@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import random
+import re
 import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,6 +66,14 @@ def test_start_takes_flowers_arguments_first(ours: type[FedAvg], flowers: type[f
 def test_fed_prox_takes_what_fed_avg_takes_with_the_same_defaults() -> None:
     have, want = inspect.signature(FedProx).parameters, inspect.signature(FedAvg).parameters
     assert {name: have[name].default for name in want} == {name: want[name].default for name in want}
+
+
+def test_the_defaults_are_those_of_the_page() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "strategies.md"
+    shown = dict(re.findall(r"^\| `(\w+)` \| (\d+) \|", page.read_text("utf-8"), re.MULTILINE))
+    assert len(shown) == 5
+    have = inspect.signature(FedAvg).parameters
+    assert {name: float(value) for name, value in shown.items()} == {name: have[name].default for name in shown}
 
 
 def assert_takes_the_same_first(ours: Callable[..., object], flowers: Callable[..., object]) -> None:
