@@ -120,6 +120,17 @@ def test_classes_are_left_to_nobody() -> None:
     assert [sum(map(len, partitions)) for partitions in five] == [4200] * 3
 
 
+def test_zeros_in_a_table_of_shares_keep_no_class_away() -> None:
+    shares = np.array([[float((client - label) % 10 >= 3) for client in range(10)] for label in range(10)])
+    labels = np.arange(6011) % 10
+    partitions = load("DistributionPartitioner", labels, shares, 10, 10, "label", 0, seed=1)
+    counts = np.array([np.bincount(own, minlength=10) for own in partitions])
+    assert counts.sum() == len(labels)
+    assert counts[shares.T == 0].sum() > 0
+    with pytest.raises(ValueError, match="not divisible by the number of unique labels"):
+        load("DistributionPartitioner", labels, shares[:, :3], 3, 10, "label", 0)
+
+
 def test_a_row_without_a_label_is_dropped() -> None:
     labels = np.append(np.arange(100.0) % 2, np.nan)
     assert sum(map(len, load("DirichletPartitioner", labels, 2, "label", 10.0))) == 100
