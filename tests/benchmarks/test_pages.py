@@ -217,6 +217,25 @@ def test_three_hospitals_are_compared_seed_by_seed(tmp_path: Path) -> None:
     assert "| together, round 3, FedProx with mu = 0.01 in the gradient |  | 95.0 | 95.0 | equal |" in lines
 
 
+def test_what_other_pages_say_in_words_is_so_in_the_kept_figures() -> None:
+    kept = {path.stem: json.loads(path.read_text("utf-8")) for path in benchmarks_page.RESULTS.glob("*.json")}
+    # docs/frameworks.md: an eighth, and more than a half.
+    (term,) = kept["proximal"]["records"]
+    assert 0.1 < term["term_adds"] < 0.15
+    assert term["autograd_adds"] > 0.5
+    # docs/strategies.md: the memory of one model.
+    models = {record["models"] for record in kept["aggregation"]["records"] if record.get("function") == "ours"}
+    assert max(models) < 1.1
+    # README.md: milliseconds a round.
+    assert kept["simulation"]["records"]["simulate_3_clients_3_rounds_s"] / 3 < 0.01
+    # docs/how-to/laptop-to-machines.md and the README of the example "deployment".
+    here, ray, nodes = kept["deployment"]["records"]
+    assert max(here["round_s"], ray["round_s"]) < 1
+    assert 20 < ray["start_s"] < ray["start_s"] + 3 * ray["round_s"] < 40  # half a minute
+    assert 20 < nodes["round_s"] < 30  # 25 s
+    assert 75 < nodes["start_s"] + 3 * nodes["round_s"] < 105  # a minute and a half
+
+
 def test_the_readme_of_the_three_hospitals_has_the_kept_figures() -> None:
     runs = json.loads((reproductions_page.RESULTS / "three_hospitals.json").read_text())["fedavg"]
     first, second, third = (f"{run['federated'][-1]:.3f}".lstrip("0") for run in runs)
