@@ -21,8 +21,8 @@ def iid_total_variation(split: Split) -> float:
     Small partitions differ by chance: 1,000 clients of ten rows each, of ten classes, are .35 apart without any skew.
     What a split has above that is skew.
 
-    To four digits, by the closed form for the mean absolute deviation of a hypergeometric variable, which is found as De
-    Moivre's for the binomial one is (Persi Diaconis and Sandy Zabell, Closed form summation for classical
+    To four digits, by the closed form for the mean absolute deviation of a hypergeometric variable, which is found as
+    De Moivre's for the binomial one is (Persi Diaconis and Sandy Zabell, Closed form summation for classical
     distributions: variations on a theme of De Moivre, Statistical Science 6(3), 1991).
 
     Args:
