@@ -71,6 +71,14 @@ def test_a_nul_within_a_string_is_part_of_it():
     assert read_labels(np.array(["a\0b", "a"])).labels == ["a", "a\0b"]
 
 
+@pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="NumPy has them from 2.0 on")
+def test_numpys_strings_of_variable_width_are_strings():
+    kind = np.dtypes.StringDType(na_object=None)
+    assert read_labels(np.array(["b", "a\0c", "b"], dtype=kind)).labels == ["a\0c", "b"]
+    with pytest.raises(ValueError, match=r"no label .* at row 1"):
+        read_labels(np.array(["b", None], dtype=kind))
+
+
 def test_a_wide_range_of_big_endian_integers_is_read():
     assert read_labels(np.array([10**9, 0], dtype=">i8")).labels == [0, 10**9]
 

@@ -180,3 +180,24 @@ def test_a_partitioner_of_flower_datasets_is_checked_through_a_data_set():
         pytest.raises(LawError, match="law 1: 50 rows are unassigned"),
     ):
         check_partitioner(flower.SizePartitioner([10, 20]), LABELS)
+
+
+class ReturnsLists(Own):
+    def assign(self, labels):
+        return self.split(labels)
+
+
+@pytest.mark.parametrize(
+    ("partitioner", "message"),
+    [
+        (
+            ReturnsLists(),
+            r"ReturnsLists.assign must return an Assignment, got list; Assignment.from_partitions\(rows_of_",
+        ),
+        (ReturnsLists, "partitioner must be an object with assign.* got <class .*; pass one that is made already"),
+        ([[0, 1], [2]], r"partitioner must be an object with assign\(labels\), .* got \[\[0, 1\], \[2\]\]"),
+    ],
+)
+def test_what_is_no_partitioner_is_named(partitioner, message):
+    with pytest.raises(TypeError, match=message):
+        check_partitioner(partitioner, LABELS)

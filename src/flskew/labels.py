@@ -155,15 +155,17 @@ def _integers_or_arrow(labels: Labels, name: str) -> NDArray[Any] | pa.ChunkedAr
                 f"{name} must have one dimension, got an array of shape {labels.shape}; "
                 f"{remedy} with {'.ravel()' if is_column else '.argmax(axis=1)'}"
             )
-        labels = labels.astype(labels.dtype.newbyteorder("="), copy=False)
+        if not labels.dtype.isnative:
+            labels = labels.astype(labels.dtype.newbyteorder("="))
         # What a mask hides is missing, and Arrow knows masks.
         if labels.dtype.kind in "iub" and not isinstance(labels, np.ma.MaskedArray):
             return labels
     try:
         if isinstance(labels, np.ndarray) and labels.dtype.kind == "S":
             labels = labels.astype(np.str_)
-        if isinstance(labels, np.ndarray) and labels.dtype.kind == "U":
-            labels = labels.astype(object)  # Arrow would cut NumPy's strings at their first NUL.
+        if isinstance(labels, np.ndarray) and labels.dtype.kind in "UT":
+            # Arrow would cut NumPy's strings at their first NUL, and does not know those of variable width.
+            labels = labels.astype(object)
         # from_pandas: NaN among objects is a missing label, not a float.
         try:
             array = pa.array(labels, from_pandas=True)

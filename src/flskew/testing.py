@@ -84,6 +84,7 @@ def check_partitioner(
 
     Raises:
         LawError: A law is broken; an AssertionError, so a test fails on it.
+        TypeError: It is no partitioner, or its `assign` returns something else than an Assignment.
 
     Examples:
         >>> from flskew import DirichletPartitioner
@@ -108,14 +109,29 @@ def check_partitioner(
 
 def _assign_of(partitioner: Assigns | flwr_datasets.partitioner.Partitioner) -> _Assign:
     """How to assign labels with it; a partitioner of Flower Datasets is copied and bound each time."""
-    if isinstance(partitioner, Assigns):
-        return partitioner.assign
+    is_flowers = isinstance(partitioner, flwr_datasets.partitioner.Partitioner)
+    if isinstance(partitioner, type) or not (is_flowers or isinstance(partitioner, Assigns)):
+        raise TypeError(
+            f"partitioner must be an object with assign(labels), or a partitioner of Flower Datasets, "
+            f"got {partitioner!r:.60}; pass one that is made already, e.g. IidPartitioner(10)"
+        )
 
     def assign(labels: Labels) -> Assignment:
+        if isinstance(partitioner, Assigns):
+            return _checked(partitioner.assign(labels), partitioner)
         column = _label_column(partitioner)
         return Assignment.from_partitioner(partitioner, Dataset.from_dict({column: labels}), column)
 
     return assign
+
+
+def _checked(assignment: object, partitioner: Assigns) -> Assignment:
+    if not isinstance(assignment, Assignment):
+        raise TypeError(
+            f"{type(partitioner).__name__}.assign must return an Assignment, got {type(assignment).__name__}; "
+            f"Assignment.from_partitions(rows_of_each, labels) makes one"
+        )
+    return assignment
 
 
 def _label_column(partitioner: flwr_datasets.partitioner.Partitioner) -> str:

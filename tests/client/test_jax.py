@@ -314,3 +314,25 @@ def test_flax_nnx_models_go_by_their_state() -> None:
     optimizer.update(model, zero)
     for array, old in zip(get_parameters(nnx.state(model, nnx.Param)), arrays, strict=True):
         np.testing.assert_allclose(array, old + 1 - 0.1 * MU, atol=1e-6)
+
+
+class Dropping(nnx.Module):  # type: ignore[misc]
+    def __init__(self) -> None:
+        self.linear = nnx.Linear(2, 2, rngs=nnx.Rngs(0))
+        self.dropout = nnx.Dropout(0.5, rngs=nnx.Rngs(0))
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        (nnx.state(Dropping()), r"leaf \['dropout'\].*: a random key cannot be sent; take the weights alone"),
+        ({"w": jnp.ones(2), "activation": jnp.tanh}, r"leaf \['activation'\]: PjitFunction cannot be sent"),
+        ({"w": jnp.ones(2), "kind": "dense"}, r"leaf \['kind'\]: str cannot be sent"),
+    ],
+    ids=["key", "function", "text"],
+)
+def test_a_leaf_that_is_no_array_of_numbers_is_named(tree: Any, message: str) -> None:
+    with pytest.raises(ParametersError, match=message):
+        get_parameters(tree)
+    with pytest.raises(ParametersError, match=message):
+        set_parameters(tree, [np.ones(2)] * 9)

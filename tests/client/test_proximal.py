@@ -36,6 +36,12 @@ def test_the_loss_is_half_mu_times_the_squared_norm_of_all_parameters_together()
     assert term.loss([np.array([1.0, 2.0]), np.array(4.0)]) == pytest.approx(2.1)
 
 
+def test_complex_parameters_are_as_far_apart_as_their_real_and_imaginary_parts() -> None:
+    # 0.5/2 * (|3 + 4j - 0|^2 + |1j - 1|^2) = 0.25 * (25 + 2) = 6.75
+    term = ProximalTerm(0.5, [np.array([0, 1], dtype=np.complex64)])
+    assert term.loss([np.array([3 + 4j, 1j], dtype=np.complex64)]) == pytest.approx(6.75)
+
+
 @given(mu=st.floats(1e-3, 10))
 def test_the_gradient_is_that_of_the_loss_by_finite_differences(mu: float) -> None:
     term = ProximalTerm(mu, ANCHOR)

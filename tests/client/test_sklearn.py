@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier, SGDRegressor
@@ -299,3 +300,44 @@ def test_a_learning_rate_that_makes_no_step_is_refused_whatever_mu() -> None:
     for mu in (0, 0.1):
         with pytest.raises(ValueError, match="learning_rate must be finite and >= 0, got -1"):
             ProximalTerm(mu, prepared(MODELS["SGDClassifier"])).step(-1)
+
+
+def test_classes_that_do_not_fit_the_labels_are_named() -> None:
+    model = prepared(MODELS["LogisticRegression"])
+    with pytest.raises(ValueError, match=r"labels hold 7, none of the model's classes, 0, 1, 2, 3, 4; give prepare"):
+        complete_classes(model, X[:2], [1, 7])
+    with pytest.raises(ValueError, match="labels hold '1', none of the model's classes"):
+        complete_classes(model, X[:2], ["1", "2"])
+    with pytest.raises(TypeError, match="LogisticRegression knows no classes; call prepare"):
+        complete_classes(LogisticRegression(), X, Y)
+
+
+def test_balanced_class_weights_are_refused_where_a_class_has_no_rows_to_weigh() -> None:
+    """scikit-learn divides by how often each class is there: training would stop at once, with weights that are NaN."""
+    model = LogisticRegression(class_weight="balanced")
+    prepare(model, 4, classes=range(5))
+    assert np.isfinite(model.fit(*complete_classes(model, X, Y)).coef_).all()
+    with pytest.raises(ValueError, match=r"class_weight='balanced' knows no weight for a class without rows, here 3"):
+        complete_classes(model, X[Y < 3], Y[Y < 3])
+
+
+def test_sparse_rows_are_refused_with_a_remedy() -> None:
+    with pytest.raises(
+        TypeError, match=r"rows must be an array, got csr_matrix; use .toarray\(\), or a model with partial"
+    ):
+        complete_classes(prepared(MODELS["LogisticRegression"]), csr_matrix(X), Y)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"num_features": X.shape}, TypeError, r"num_features must be an integer, got \(60, 4\)"),
+        ({"num_features": 0}, ValueError, "num_features must be at least 1, got 0"),
+        ({"num_outputs": 0}, ValueError, "num_outputs must be at least 1, got 0"),
+        ({"classes": 5}, TypeError, r"classes must be a list of every class on any client, got 5; e.g. classes=range"),
+        ({"classes": "cat"}, TypeError, "classes must be a list of every class on any client, got 'cat'"),
+    ],
+)
+def test_a_shape_that_is_none_is_named(arguments: dict[str, object], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        prepare(LogisticRegression(), **({"num_features": 4, "classes": range(5)} | arguments))

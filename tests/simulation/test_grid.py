@@ -248,6 +248,19 @@ def test_the_person_at_the_keyboard_may_interrupt() -> None:
         grid.send_and_receive(messages(grid))
 
 
+def test_nothing_is_kept_of_a_round_that_was_interrupted() -> None:
+    def handler(message: Message, context: Context) -> RecordDict:
+        if context.node_id == 1001:
+            raise KeyboardInterrupt
+        return content()
+
+    with LocalGrid(app_of(handler), 2) as grid:
+        requests = messages(grid)
+        with pytest.raises(KeyboardInterrupt):
+            grid.push_messages(requests)
+        assert grid.pull_messages([request.metadata.message_id for request in requests]) == []
+
+
 def test_what_is_no_reply_is_an_error_that_says_how_to_make_one() -> None:
     def fresh(message: Message, context: Context) -> Message:
         return Message(content(), 1, "train")

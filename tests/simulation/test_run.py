@@ -261,6 +261,9 @@ def test_a_file_that_holds_no_app_is_named(tmp_path: Path) -> None:
     file.write_text("[tool.flwr.app\n")
     with pytest.raises(ValueError, match=r"pyproject.toml is not TOML"):
         read_app_config(file)
+    file.write_text("[tool.flwr.app]\npublisher = 'José'\n", encoding="latin-1")
+    with pytest.raises(ValueError, match=r"pyproject.toml is not TOML in UTF-8"):
+        read_app_config(file)
     file.write_text("[tool.flwr.app]\npublisher = 'x'\n")
     assert read_app_config(file) == {}
 

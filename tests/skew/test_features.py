@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -68,6 +70,12 @@ def test_what_is_no_assignment_and_no_measure_is_refused() -> None:
         skew.feature_distances([[0], [1]], FEATURES)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"measure must be a function of two samples, .* got 'ks'"):
         skew.feature_distances(SHIFTED, FEATURES, measure="ks")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("result", [ks_2samp([1, 2], [3, 4]), None, "far"], ids=type)
+def test_a_measure_that_returns_no_number_is_named(result: Any) -> None:
+    with pytest.raises(TypeError, match=f"measure must return a number, got {type(result).__name__}; take it out"):
+        skew.feature_distances(SHIFTED, FEATURES, measure=lambda ours, others: result)
 
 
 def test_bad_features_are_refused() -> None:

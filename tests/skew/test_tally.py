@@ -54,6 +54,14 @@ def test_whole_numbers_may_come_as_fractions() -> None:
     assert skew.tally(frame).counts.tolist() == [[1, 2], [0, 3]]
 
 
+def test_integers_of_pandas_own_kind_are_counts_as_well() -> None:
+    frame = pd.DataFrame({"cat": [1, 0], "dog": [2, 3]}).convert_dtypes()
+    assert skew.tally(frame).counts.tolist() == [[1, 2], [0, 3]]
+    frame.loc[0, "cat"] = pd.NA
+    with pytest.raises(TypeError, match=r"empty cells of a DataFrame become zeros with .fillna\(0\)"):
+        skew.tally(frame)
+
+
 @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
 def test_an_array_of_another_kind_is_counted_like_a_plain_one() -> None:
     for given in (np.matrix(COUNTS), np.ma.array(COUNTS)):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from flskew.client.arrays import Slot, fit_into, private_copy
 from flskew.client.proximal import BaseProximalTerm, checked_learning_rate
-from flskew.parameters import Parameters
+from flskew.parameters import Parameters, ParametersError
 
 __all__ = ["ProximalTerm", "get_parameters", "set_parameters"]
 
@@ -29,13 +29,16 @@ def get_parameters(tree: PyTree) -> Parameters:
 
     bfloat16 and float8 go as float32, which holds them exactly; `set_parameters` turns them back.
 
+    Raises:
+        ParametersError: A leaf is no array of numbers, such as a random key or a function; it names the leaf.
+
     Examples:
         >>> import jax.numpy as jnp
         >>> from flskew.client.jax import get_parameters
         >>> get_parameters({"w": jnp.ones(2), "b": jnp.zeros(())})
         [array(0., dtype=float32), array([1., 1.], dtype=float32)]
     """
-    return [private_copy(np.asarray(leaf)) for leaf in jax.tree_util.tree_leaves(tree)]
+    return [private_copy(np.asarray(leaf)) for _, leaf in _named_leaves(tree)]
 
 
 def set_parameters(tree: PyTree, parameters: Sequence[NDArray[Any]]) -> PyTree:
@@ -46,7 +49,8 @@ def set_parameters(tree: PyTree, parameters: Sequence[NDArray[Any]]) -> PyTree:
         parameters: As many as the tree has leaves, with the same shapes.
 
     Raises:
-        ParametersError: Too many or too few, or one has another shape or a dtype that does not fit; it names the leaf.
+        ParametersError: Too many or too few, or one has another shape or a dtype that does not fit; or a leaf of the
+            tree is no array of numbers. It names the leaf.
 
     Examples:
         >>> import jax.numpy as jnp, numpy as np
@@ -54,11 +58,10 @@ def set_parameters(tree: PyTree, parameters: Sequence[NDArray[Any]]) -> PyTree:
         >>> set_parameters({"w": jnp.ones(2), "b": jnp.zeros(())}, [np.array(3.0), np.array([1.0, 2.0])])
         {'b': Array(3., dtype=float32), 'w': Array([1., 2.], dtype=float32)}
     """
-    paths, structure = jax.tree_util.tree_flatten_with_path(tree)
-    leaves = [leaf for _, leaf in paths]
-    slots = [Slot(jax.tree_util.keystr(path), np.shape(leaf), _numpy_dtype(leaf)) for path, leaf in paths]
-    made = [_like(leaf, array) for leaf, array in zip(leaves, fit_into(slots, parameters), strict=True)]
-    return jax.tree_util.tree_unflatten(structure, made)
+    named = _named_leaves(tree)
+    slots = [Slot(name, np.shape(leaf), _numpy_dtype(leaf)) for name, leaf in named]
+    made = [_like(leaf, array) for (_, leaf), array in zip(named, fit_into(slots, parameters), strict=True)]
+    return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(tree), made)
 
 
 class Transformation(Protocol):
@@ -195,6 +198,20 @@ class ProximalTerm(BaseProximalTerm[PyTree]):
             if _layout(tree) != want:
                 raise ValueError(f"{name} must be shaped like the anchor, {_shown(want)}, got {_shown(_layout(tree))}")
         return jax.tree_util.tree_map(function, parameters, *others)
+
+
+def _named_leaves(tree: PyTree) -> list[tuple[str, jax.Array]]:
+    named = [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]]
+    for name, leaf in named:
+        # Not by way of NumPy where there is a dtype already: the array may lie on a device.
+        dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
+        is_key = jnp.issubdtype(dtype, jax.dtypes.prng_key)
+        if is_key or dtype.kind in "OUS":
+            raise ParametersError(
+                f"leaf {name}: {'a random key' if is_key else type(leaf).__name__} cannot be sent; take the weights "
+                "alone, e.g. nnx.state(model, nnx.Param) or equinox.filter(model, equinox.is_inexact_array)"
+            )
+    return named
 
 
 def _layout(tree: PyTree) -> tuple[jax.tree_util.PyTreeDef, list[tuple[int, ...]]]:

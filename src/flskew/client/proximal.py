@@ -201,5 +201,5 @@ def checked_learning_rate(value: object) -> float:
 
 
 def _squared_distance(w: NDArray[Any], w_t: NDArray[Any]) -> float:
-    difference = np.subtract(w, w_t, dtype=np.float64).ravel()
-    return float(difference @ difference)
+    difference = np.subtract(w, w_t, dtype=np.result_type(w_t, np.float64)).ravel()
+    return float(np.vdot(difference, difference).real)

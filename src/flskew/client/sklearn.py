@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from sklearn.base import BaseEstimator, clone, is_classifier
 
+from flskew import _checks
 from flskew.client import proximal
 from flskew.client.arrays import Slot, fit_into, private_copy
+from flskew.labels import shown
 from flskew.parameters import Parameters
 
 __all__ = ["ProximalTerm", "complete_classes", "get_parameters", "prepare", "set_parameters"]
@@ -48,8 +50,8 @@ def prepare(
         dtype: That of the rows to come; some models refuse rows of another.
 
     Raises:
-        TypeError: The model has no weights that `get_parameters` knows.
-        ValueError: A classifier without two classes, a regressor with some, or averaged weights.
+        TypeError: The model has no weights that `get_parameters` knows, a number is no integer, or classes are no list.
+        ValueError: A classifier without two classes, a regressor with some, averaged weights, or a number below 1.
 
     Examples:
         >>> import numpy as np
@@ -60,6 +62,10 @@ def prepare(
         >>> model.partial_fit(np.eye(4), [3, 5, 3, 5]).coef_.shape  # two of the ten
         (10, 4)
     """
+    num_features = _checks.integer("num_features", num_features, minimum=1)
+    num_outputs = _checks.integer("num_outputs", num_outputs, minimum=1)
+    if isinstance(classes, str) or not isinstance(classes, Iterable | None):
+        raise TypeError(f"classes must be a list of every class on any client, got {classes!r}; e.g. classes=range(10)")
     labels = np.unique(np.array([] if classes is None else list(classes)))
     if is_classifier(model) and labels.size < 2:
         raise ValueError(
@@ -143,6 +149,11 @@ def complete_classes(
         rows: (n, num_features).
         labels: (n,), of the model's classes.
 
+    Raises:
+        TypeError: The rows are a sparse matrix, or the model knows no classes.
+        ValueError: A label is none of the model's classes; or a class is missing and `class_weight` is "balanced",
+            which divides by how often each class is there.
+
     Examples:
         >>> import numpy as np
         >>> from sklearn.linear_model import LogisticRegression
@@ -153,7 +164,25 @@ def complete_classes(
         (3, 2)
     """
     rows, labels = np.asarray(rows), np.asarray(labels)
+    if rows.ndim == 0:  # What NumPy makes of a sparse matrix.
+        raise TypeError(
+            f"rows must be an array, got {type(rows.item()).__name__}; use .toarray(), or a model with partial_fit, "
+            "which takes sparse rows and needs no classes completed"
+        )
+    if not hasattr(model, "classes_"):
+        raise TypeError(f"{type(model).__name__} knows no classes; call prepare, unless it is no classifier")
+    unknown = np.setdiff1d(labels, model.classes_).tolist()
+    if unknown:
+        raise ValueError(
+            f"labels hold {unknown[0]!r}, none of the model's classes, {shown(model.classes_.tolist())}; "
+            "give prepare every class on any client, as the labels have them"
+        )
     missing = np.setdiff1d(model.classes_, labels)
+    if len(missing) and getattr(model, "class_weight", None) == "balanced":
+        raise ValueError(
+            f"class_weight='balanced' knows no weight for a class without rows, here {missing.tolist()[0]!r}; "
+            "pass a dictionary with the weight of each class, the same on every client, or None"
+        )
     weights = np.concatenate([np.ones(len(labels)), np.zeros(len(missing))])
     return (
         np.concatenate([rows, np.zeros((len(missing), *rows.shape[1:]), rows.dtype)]),

@@ -43,7 +43,7 @@ def read_app_config(path: str | PathLike[str], overrides: Mapping[str, object] |
         FileNotFoundError: There is no pyproject.toml.
         LookupError: An override names a key that the app's config does not have.
         TypeError: A value is not a bool, int, float, str or table.
-        ValueError: The file is not TOML, or holds no `[tool.flwr.app]`.
+        ValueError: The file is not TOML in UTF-8, or holds no `[tool.flwr.app]`.
 
     Examples:
         >>> import pathlib, tempfile
@@ -60,8 +60,8 @@ def read_app_config(path: str | PathLike[str], overrides: Mapping[str, object] |
     with file.open("rb") as stream:
         try:
             project: object = tomllib.load(stream)
-        except tomllib.TOMLDecodeError as error:
-            raise ValueError(f"{file} is not TOML: {error}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{file} is not TOML in UTF-8: {error}") from error
     for name in ("tool", "flwr", "app"):
         project = project.get(name) if isinstance(project, dict) else None
     if not isinstance(project, dict):

@@ -152,12 +152,14 @@ class LocalGrid(Grid):
         # One that expires while others run was still sent in time.
         expired = [message for message in known if _has_expired(message)]
         message_ids = [self._stamp(message) for message in known]
-        self._outcomes.update((_id(message), _Outcome(message, _expired(message), 0.0)) for message in expired)
-        tasks = self._tasks([message for message in known if _id(message) not in self._outcomes])
+        done = {_id(message): _Outcome(message, _expired(message), 0.0) for message in expired}
+        tasks = self._tasks([message for message in known if _id(message) not in done])
         with Progress(pending[0].metadata.message_type if pending else "", len(tasks)) as progress:
             for outcomes in in_threads(self._deliver, tasks, self._max_workers):
-                self._outcomes.update((_id(outcome.request), outcome) for outcome in outcomes)
+                done.update((_id(outcome.request), outcome) for outcome in outcomes)
                 progress.advance()
+        # Only now: nobody has the ids to pull replies by if an interrupt ends this call, and they would stay for good.
+        self._outcomes.update(done)
         return message_ids
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:

@@ -65,8 +65,18 @@ def feature_distances(
                     distances[partition_id, feature] = _kolmogorov_smirnov(np.sort(ours), rising)
                 else:
                     others = np.concatenate([values[:start], values[stop:]])
-                    distances[partition_id, feature] = measure(ours, others)
+                    distances[partition_id, feature] = _number(measure(ours, others))
     return distances
+
+
+def _number(distance: object) -> NDArray[Any]:
+    number = np.asarray(distance)
+    if number.ndim or number.dtype.kind not in "iufb":
+        raise TypeError(
+            f"measure must return a number, got {type(distance).__name__}; "
+            f"take it out, e.g. lambda ours, others: ks_2samp(ours, others).statistic"
+        )
+    return number
 
 
 def _checked(assignment: Assignment, features: NDArray[Any]) -> NDArray[Any]:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence, Set, Sized
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,13 +153,25 @@ def _of_others(split: object) -> Tally:
         # Of a matrix or the like the mere array; a mask that hides nothing goes with it.
         return _of_counts(split if np.ma.is_masked(split) else np.asarray(split), None)
     if hasattr(split, "columns") and hasattr(split, "to_numpy"):
-        return _of_counts(split.to_numpy(), split.columns.tolist())
+        return _of_counts(_cells(cast("pd.DataFrame", split)), split.columns.tolist())
     if isinstance(split, Sequence) and not isinstance(split, str | bytes):
         return _of_labels(split)
     raise TypeError(
         f"split must be an Assignment, an array or DataFrame of counts, a list with the labels of each partition, or a "
         f"partitioner bound to a data set, got {type(split).__name__}"
     )
+
+
+def _cells(frame: pd.DataFrame) -> NDArray[Any]:
+    cells: NDArray[Any] = frame.to_numpy()
+    # Of integers of its own kind, which may lack values, pandas makes Python objects even where none is lacking.
+    if (
+        cells.dtype == object
+        and all(column.kind in "iu" for column in frame.dtypes)
+        and not frame.isna().any(axis=None)
+    ):
+        return frame.to_numpy(dtype=np.int64)
+    return cells
 
 
 def _of_counts(counts: NDArray[Any], classes: Sequence[Label] | None) -> Tally:
