@@ -83,6 +83,15 @@ def test_a_wide_range_of_big_endian_integers_is_read():
     assert read_labels(np.array([10**9, 0], dtype=">i8")).labels == [0, 10**9]
 
 
+def test_texts_that_would_fill_the_memory_are_no_labels(monkeypatch):
+    monkeypatch.setattr("flskew.encoding._MOST_BYTES", 4 * 3 * 10)
+    assert read_labels(["a", "b", "c" * 10]).labels == ["a", "b", "c" * 10]
+    with pytest.raises(
+        ValueError, match=r"labels holds 3 different strings, the longest of 11 characters.*; choose the"
+    ):
+        read_labels(["a", "b", "c" * 11])
+
+
 def test_bytes_are_ascii_strings():
     assert read_labels(np.array([b"no", b"yes"])).labels == ["no", "yes"]
 

@@ -20,6 +20,9 @@ __all__ = ["ALLOWED", "LabelColumn", "encode", "encode_bins"]
 ALLOWED = "labels may be integers, strings or booleans"
 # Rows encoded at a time: they stay in the cache, and working memory does not grow with the data set.
 _BLOCK = 1 << 16
+# NumPy gives each string as many bytes as the longest takes. Labels never come to so many; a column of texts does, and
+# the system would end the process without a word.
+_MOST_BYTES = 1 << 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,6 +181,13 @@ def _sorted(
     codes: NDArray[Any], found: list[str] | NDArray[Any], name: str, rows: pa.ChunkedArray | None
 ) -> LabelColumn:
     """Turn codes that follow the order of appearance into codes that follow the sorted classes."""
+    if isinstance(found, list):
+        longest = max(map(len, found))
+        if 4 * longest * len(found) > _MOST_BYTES:
+            raise ValueError(
+                f"{name} holds {len(found):,} different strings, the longest of {longest:,} characters, which is text "
+                f"and no classes; choose the column with the labels, or number the classes"
+            )
     classes = np.array(found)
     if isinstance(found, list) and classes.tolist() != found:
         raise ValueError(f"{name} holds a string that ends in a NUL character, which NumPy drops; strip it first")

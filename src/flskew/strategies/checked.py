@@ -181,7 +181,8 @@ class Checked(Strategy):
         shared = shared_keys([reply.metrics for reply in counted])
         first = counted[0]  # Flower wants the same names in all replies
         shown = [self._shown_reply(reply, first, judgement.like, shared) for reply in counted]
-        kept = [[key for key in reply.metrics if key not in shared] for reply in counted]
+        seen = frozenset(shared)
+        kept = [[key for key in reply.metrics if key not in seen] for reply in counted]
         unshared = [
             RecordDict({"metrics": MetricRecord({key: reply.metrics[key] for key in (self._weighted_by_key, *keys)})})
             for reply, keys in zip(counted, kept, strict=True)

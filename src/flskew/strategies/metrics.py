@@ -24,7 +24,7 @@ def shared_keys(records: Sequence[MetricRecord]) -> list[str]:
     """Return the metrics that all records have and that can be averaged: numbers, or lists of one length."""
     first, *others = records
     shared = [key for key in first if all(key in record for record in others)]
-    return [key for key in shared if len({_length(record[key]) for record in records}) == 1]
+    return [key for key in shared if _are_alike(records, key)]
 
 
 def aggregate_metrics(contents: list[RecordDict], weighted_by_key: str) -> MetricRecord:
@@ -53,7 +53,7 @@ def aggregate_metrics(contents: list[RecordDict], weighted_by_key: str) -> Metri
         having = [record for record in records if key in record]
         if len(having) < len(records):
             _logger.warning("Metric %r is averaged over %d of %d replies", key, len(having), len(records))
-        if key in shared_keys(having):
+        if _are_alike(having, key):
             weights = [float(record[weighted_by_key]) for record in having]  # type: ignore[arg-type]
             aggregated[key] = _mean([record[key] for record in having], weights)
         else:
@@ -70,6 +70,11 @@ def _mean(values: Sequence[MetricValue], weights: Sequence[float]) -> MetricValu
         for numbers in zip(*columns, strict=True)
     ]
     return means if isinstance(values[0], list) else means[0]
+
+
+def _are_alike(records: Sequence[MetricRecord], key: str) -> bool:
+    """Return whether a metric that all records have is a number in all of them, or a list of one length."""
+    return len({_length(record[key]) for record in records}) == 1
 
 
 def _length(value: MetricValue) -> int | None:
