@@ -35,8 +35,8 @@ def fit_into(slots: Sequence[Slot], parameters: Sequence[NDArray[Any]]) -> Param
     Where the model has an integer and the array is a float, as averaging makes of counters, it is rounded.
 
     Raises:
-        ParametersError: The arrays are too many or too few, or one has another shape or a dtype that would lose more
-            than precision.
+        ParametersError: The arrays are too many or too few; or one has another shape, a dtype that would lose more than
+            precision, or a number that the model's dtype cannot hold.
     """
     if len(parameters) != len(slots):
         raise ParametersError(
@@ -51,7 +51,31 @@ def _fit(slot: Slot, array: NDArray[Any]) -> NDArray[Any]:
         raise ParametersError(f"array {slot.name!r}: the model has shape {slot.shape}, got {np.shape(array)}")
     array = np.asarray(array)
     if array.dtype.kind == "f" and slot.dtype.kind in "iub":
-        array = np.rint(array)
+        array = np.rint(array.astype(np.float64, copy=False))
     elif not np.can_cast(array.dtype, slot.dtype, "same_kind"):
         raise ParametersError(f"array {slot.name!r}: the model has dtype {slot.dtype}, got {array.dtype}")
-    return np.require(array, slot.dtype, ["C", "W"])
+    if slot.dtype.kind in "iub" and not np.can_cast(array.dtype, slot.dtype):
+        _check_range(slot, array)
+    try:
+        with np.errstate(over="raise"):
+            return np.require(array, slot.dtype, ["C", "W"])
+    except FloatingPointError:
+        largest = np.abs(array[np.isfinite(array)]).max()
+        raise ParametersError(
+            f"array {slot.name!r}: the model has dtype {slot.dtype}, too small for {largest}"
+        ) from None
+
+
+def _check_range(slot: Slot, array: NDArray[Any]) -> None:
+    """Refuse what a cast to whole numbers would wrap around, or make a number of where there was none."""
+    low, high = (0, 1) if slot.dtype.kind == "b" else (np.iinfo(slot.dtype).min, np.iinfo(slot.dtype).max)
+    # As a float the highest may be rounded up; the number after it is a power of two, which is exact.
+    fits = (
+        (array >= float(low)) & (array < float(high) + 1)
+        if array.dtype.kind == "f"
+        else (array >= low) & (array <= high)
+    )
+    if not fits.all():
+        raise ParametersError(
+            f"array {slot.name!r}: the model has dtype {slot.dtype}, which cannot hold {array[~fits][0]}"
+        )
