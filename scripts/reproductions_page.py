@@ -91,8 +91,8 @@ NIID_NOTE = """
 What is not the same: the published FedProx is the best of four strengths, and ours has mu = 0.01 only. Ours is one
 seed, {seed}. The splits are drawn by the same rules, but not by the same random numbers, and with two or three classes
 a client it matters who has which. Another version of the baseline's README gives figures up to 0.3 away from these.
-FedProx with 2 classes a client still rises at the end, by 0.6 in its last ten rounds; whether one of the other
-strengths comes closer to the published figure was not tried.
+FedProx with 2 classes a client still rises at the end; whether one of the other strengths comes closer to the published
+figure was not tried.
 """
 
 STRAGGLER_TEXT = """
