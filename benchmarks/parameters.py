@@ -21,8 +21,9 @@ import numpy as np
 from flwr.app import ArrayRecord
 from records import RESULTS, about, write
 
-from flskew.client.model import private_parameters
-from flskew.parameters import Parameters, parameters_from_record, record_from_parameters
+from flskew._arrays.records import parameters_from_record, record_from_parameters
+from flskew.client._model import private_parameters
+from flskew.typing import Parameters
 
 REPEATS = 31
 LIMIT = 20

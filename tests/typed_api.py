@@ -35,6 +35,7 @@ from flskew import (
     client_app,
     partition,
     partition_id,
+    plots,
     simulate,
     skew,
 )
@@ -99,17 +100,17 @@ except PartitionIdError as error:
     index_error: IndexError = error
 
 # A picture is of whatever says who holds what, and comes as figure and axes.
-assert_type(skew.plot_dots(assignment), tuple[Figure, Axes])
-skew.plot_dots(iid, partition_id_axis="y", ax=Figure().add_subplot())
-skew.plot_heatmap(np.array([[1, 2], [3, 4]]))
-skew.plot_bars([["cat", "dog"], ["dog"]])
-skew.plot_sizes(assignment.to_frame())
-assert_type(skew.plot_splits({"mine": assignment}, kind="bars"), tuple[Figure, list[Axes]])
-skew.plot_splits([assignment, iid], ax=[Figure().add_subplot(), Figure().add_subplot()])
-skew.plot_recall({"alone": [0.5, 1.0], "together": np.array([0.9, 0.9])}, class_names=["cat", "dog"])
-skew.plot_recall(np.array([[0.5, 1.0]]))
-skew.plot_accuracy({1: [0.5, 0.6], 2: [0.7]}, {0: 0.1, 1: 0.5})
-skew.plot_accuracy(np.array([[0.5, 0.6]]), central=[0.5])
+assert_type(plots.dots(assignment), tuple[Figure, Axes])
+plots.dots(iid, partition_id_axis="y", ax=Figure().add_subplot())
+plots.heatmap(np.array([[1, 2], [3, 4]]))
+plots.bars([["cat", "dog"], ["dog"]])
+plots.sizes(assignment.to_frame())
+assert_type(plots.splits({"mine": assignment}, kind="bars"), tuple[Figure, list[Axes]])
+plots.splits([assignment, iid], ax=[Figure().add_subplot(), Figure().add_subplot()])
+plots.recall({"alone": [0.5, 1.0], "together": np.array([0.9, 0.9])}, class_names=["cat", "dog"])
+plots.recall(np.array([[0.5, 1.0]]))
+plots.accuracy({1: [0.5, 0.6], 2: [0.7]}, {0: 0.1, 1: 0.5})
+plots.accuracy(np.array([[0.5, 0.6]]), central=[0.5])
 
 
 # A client is any object with the two methods, or Flower's own.

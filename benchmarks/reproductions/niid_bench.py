@@ -44,10 +44,10 @@ from flskew import (
     client_app,
     skew,
 )
-from flskew.client import Config, partition
+from flskew.client import partition
 from flskew.client.torch import ProximalTerm, get_parameters, set_parameters
-from flskew.parameters import Parameters
 from flskew.partitioners import LabelPartitioner
+from flskew.typing import Config, Parameters
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples" / "three-hospitals"))

@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING
 from flskew._version import __version__
 
 if TYPE_CHECKING:
+    from flskew import plots as plots
     from flskew import skew as skew
     from flskew import testing as testing
+    from flskew import typing as typing
+    from flskew._arrays.records import ParametersError as ParametersError
     from flskew.assignment import Assignment as Assignment
     from flskew.assignment import PartitionIdError as PartitionIdError
     from flskew.client import ClientError as ClientError
     from flskew.client import ProximalTerm as ProximalTerm
     from flskew.client import client_app as client_app
+    from flskew.client import partition as partition
     from flskew.client import partition_id as partition_id
-    from flskew.client.node_config import partition as partition
     from flskew.partitioners import DirichletPartitioner as DirichletPartitioner
     from flskew.partitioners import DistributionPartitioner as DistributionPartitioner
     from flskew.partitioners import ExtendedDirichletPartitioner as ExtendedDirichletPartitioner
@@ -67,6 +70,7 @@ _HOMES = {
     "LocalGrid": "flskew.simulation",
     "NaturalIdPartitioner": "flskew.partitioners",
     "PachinkoPartitioner": "flskew.partitioners",
+    "ParametersError": "flskew._arrays.records",
     "PartitionIdError": "flskew.assignment",
     "PathologicalPartitioner": "flskew.partitioners",
     "ProximalTerm": "flskew.client",
@@ -83,7 +87,7 @@ _HOMES = {
 }
 
 # Modules of their own, whose names are used through them.
-_ROOMS = ("skew", "testing")
+_ROOMS = ("plots", "skew", "testing", "typing")
 
 __all__ = ["__version__", *_HOMES, *_ROOMS]
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew import _checks, archive
-from flskew.allocation import apportion
-from flskew.dealing import deal
-from flskew.labels import LabelColumn, read_column, read_labels, shown
-from flskew.streams import Streams
+from flskew._split.allocation import apportion
+from flskew._split.dealing import deal
+from flskew._split.labels import LabelColumn, read_column, read_labels, shown
+from flskew._split.streams import Streams
+from flskew._split.wrapping import given_rows, joined, loaded_rows
+from flskew._util import archive, checks
 from flskew.typing import Classes, Counts, Edges, LabelCounts, Labels, Offsets, Rows, Sizes
-from flskew.wrapping import given_rows, joined, loaded_rows
 
 if TYPE_CHECKING:
     import flwr_datasets.partitioner
@@ -111,7 +111,7 @@ class Assignment:
             array([1, 3])
         """
         column = None if labels is None else read_labels(labels)
-        num_rows = _checks.optional_integer("num_rows", num_rows, minimum=0, maximum=_checks.MOST_ROWS)
+        num_rows = checks.optional_integer("num_rows", num_rows, minimum=0, maximum=checks.MOST_ROWS)
         if column is not None and num_rows not in (None, len(column)):
             raise ValueError(f"num_rows={num_rows} is not the number of labels, {len(column)}; leave one of them out")
         arrays = given_rows(partitions)
@@ -182,7 +182,7 @@ class Assignment:
             PartitionIdError: There is no such partition; both a KeyError and an IndexError.
         """
         try:
-            index = _checks.integer("partition_id", partition_id, minimum=0)
+            index = checks.integer("partition_id", partition_id, minimum=0)
         except (TypeError, ValueError) as error:
             raise PartitionIdError(f"{error}; there are partitions 0 to {len(self) - 1}") from None
         if index >= len(self):
@@ -248,7 +248,7 @@ class Assignment:
             array([[0, 1],
                    [2, 0]])
         """
-        streams = Streams(_checks.seed(seed))
+        streams = Streams(checks.seed(seed))
         column = read_labels(labels, edges=self._edges)
         here = {label: code for code, label in enumerate(self.classes.tolist())}
         unknown = [label for label in column.labels if label not in here]

@@ -15,8 +15,8 @@ import flwr_datasets.partitioner
 import numpy as np
 from datasets import Dataset
 
+from flskew._split.labels import read_labels
 from flskew.assignment import Assignment
-from flskew.labels import read_labels
 from flskew.typing import Label, Labels
 
 __all__ = ["LawError", "check_partitioner"]

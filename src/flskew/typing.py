@@ -13,12 +13,15 @@ __all__ = [
     "ArrowColumn",
     "Classes",
     "Codes",
+    "Config",
     "Counts",
     "Edges",
     "Label",
     "LabelCounts",
     "Labels",
+    "MetricValue",
     "Offsets",
+    "Parameters",
     "Rows",
     "Shares",
     "Sizes",
@@ -79,3 +82,12 @@ class _ArrayLike(Protocol):
 
 Labels: TypeAlias = Sequence[Label] | _ArrayLike | ArrowColumn
 """One label per row: a list, a NumPy array, a pandas or Arrow column, a column of a Hugging Face data set."""
+
+Parameters: TypeAlias = list[NDArray[Any]]
+"""A model's weights in a fixed order; each array has its own dtype and shape."""
+
+Config: TypeAlias = dict[str, Any]
+"""What the server configures for a round: bool, int, float, str, bytes, or lists of one of these."""
+
+MetricValue: TypeAlias = int | float | list[int] | list[float]
+"""What a `MetricRecord` holds."""

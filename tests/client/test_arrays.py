@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from flskew.client.arrays import Slot, fit_into
-from flskew.parameters import ParametersError
+from flskew._arrays.records import ParametersError
+from flskew.client._arrays import Slot, fit_into
 
 
 def fit(array: NDArray[Any], dtype: str) -> NDArray[Any]:

@@ -14,8 +14,8 @@ from flwr.client import NumPyClient
 from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
+from flskew._wire import does_not_evaluate
 from flskew.client import ClientError, client_app
-from flskew.client.replies import does_not_evaluate
 from flskew.simulation import LocalGrid
 
 Fit = Callable[[list[NDArray[Any]], dict[str, Any]], Any]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from flskew import FedAvg, FedProx, LabelExclusionPartitioner, LocalGrid, ProximalTerm, client_app, partition_id
-from flskew.parameters import parameters_from_record
+from flskew._arrays.records import parameters_from_record
 
 Arrays = list[NDArray[Any]]
 

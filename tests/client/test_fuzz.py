@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from flskew.bfloat16 import BFLOAT16
+from flskew._arrays.bfloat16 import BFLOAT16
+from flskew._arrays.records import ParametersError, array_from_numpy
+from flskew._wire import does_not_evaluate
 from flskew.client import ClientError, client_app
-from flskew.client.replies import does_not_evaluate
-from flskew.parameters import ParametersError, array_from_numpy
 from flskew.simulation import LocalGrid
 
 KEYS = st.sampled_from(["arrays", "config", "metrics", "flskew", "", "é", "loss", "num-examples"])

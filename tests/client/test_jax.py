@@ -12,8 +12,8 @@ import pytest
 from flax import linen, nnx
 from flax.training.train_state import TrainState
 
+from flskew._arrays.records import ParametersError
 from flskew.client.jax import ProximalTerm, get_parameters, set_parameters
-from flskew.parameters import ParametersError
 
 pytestmark = pytest.mark.jax
 

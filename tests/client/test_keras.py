@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from flskew._arrays.records import ParametersError
 from flskew.client.keras import ProximalTerm, get_parameters, set_parameters
-from flskew.parameters import ParametersError
 
 pytestmark = pytest.mark.tensorflow
 

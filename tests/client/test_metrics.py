@@ -12,7 +12,7 @@ from flwr.app import MetricRecord
 from numpy.typing import NDArray
 
 from flskew.client import ClientError
-from flskew.client.metrics import loss_value, metric_value, num_examples
+from flskew.client._metrics import loss_value, metric_value, num_examples
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
 from flskew import LocalGrid, client_app
-from flskew.bfloat16 import bfloat16_from_float32, bits, float32_from_bfloat16
-from flskew.parameters import numpy_from_array, record_from_parameters
+from flskew._arrays.bfloat16 import bfloat16_from_float32, bits, float32_from_bfloat16
+from flskew._arrays.records import numpy_from_array, record_from_parameters
 
 Arrays = list[NDArray[Any]]
 

@@ -15,7 +15,7 @@ from flwr.clientapp.mod import LocalDpMod, arrays_size_mod, message_size_mod
 from numpy.typing import NDArray
 
 from flskew import Assignment, ClientError, IidPartitioner, LocalGrid, client_app, partition
-from flskew.client.replies import does_not_evaluate
+from flskew._wire import does_not_evaluate
 
 Arrays = list[NDArray[Any]]
 NODES = [1000, 1001, 1002]

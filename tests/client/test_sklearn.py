@@ -13,8 +13,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassi
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from flskew import ProximalTerm as NumPyTerm
+from flskew._arrays.records import ParametersError
 from flskew.client.sklearn import ProximalTerm, complete_classes, get_parameters, prepare, set_parameters
-from flskew.parameters import ParametersError
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((60, 4)), np.arange(60) % 5

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
+from flskew._arrays.records import ParametersError
 from flskew.client.torch import ProximalTerm, get_parameters, set_parameters
-from flskew.parameters import ParametersError
 
 pytestmark = pytest.mark.torch
 

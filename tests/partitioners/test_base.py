@@ -15,7 +15,7 @@ from flwr_datasets.visualization import plot_label_distributions
 
 import flskew.partitioners
 from flskew import DirichletPartitioner, IidPartitioner, LabelExclusionPartitioner
-from flskew.labels import LabelColumn
+from flskew._split.labels import LabelColumn
 from flskew.partitioners import Partitioner
 
 DATASET = Dataset.from_dict({"row": range(100), "label": [row % 4 for row in range(100)]})

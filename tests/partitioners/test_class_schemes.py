@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flskew import ExtendedDirichletPartitioner, PathologicalPartitioner, ShardPartitioner
-from flskew.partitioners.holders import balanced_holders
+from flskew._split.holders import balanced_holders
 
 from .cases import seeds
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flskew import DirichletPartitioner
-from flskew.allocation import normalise
-from flskew.partitioners.shares import dirichlet_weights
+from flskew._split.allocation import normalise
+from flskew._split.shares import dirichlet_weights
 
 from .cases import labels_and_partitions, seeds
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flskew import InnerDirichletPartitioner, PachinkoPartitioner, QuantityPartitioner
-from flskew.partitioners.filling import fill, pour
+from flskew._split.water_filling import fill, pour
 
 DIGITS = np.arange(6000) % 10
 

@@ -18,10 +18,10 @@ from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
 
+from flskew._flower import Identity, _read, new_run
 from flskew.client import client_app
-from flskew.parameters import Parameters
 from flskew.simulation import LocalGrid
-from flskew.simulation.identity import Identity, _read, new_run
+from flskew.typing import Parameters
 
 Handler = Callable[[Message, Context], Any]
 

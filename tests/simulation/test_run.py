@@ -17,9 +17,9 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import Result
 
+from flskew._flower import _read
 from flskew.client import client_app
 from flskew.simulation import LocalGrid, read_app_config, simulate
-from flskew.simulation.identity import _read
 from flskew.strategies import FedAvg, RoundError
 
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from flskew.client import client_app
 from flskew.simulation import LocalGrid
 from flskew.strategies import FedProx
-from flskew.strategies.adaptive_mu import AdaptiveMu
+from flskew.strategies._adaptive_mu import AdaptiveMu
 
 if TYPE_CHECKING:
     from tests.strategies.conftest import MakesFederation

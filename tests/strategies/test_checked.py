@@ -11,12 +11,12 @@ from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import strategy as flower
 from numpy.typing import NDArray
 
-from flskew.bfloat16 import bfloat16_from_float32, float32_from_bfloat16
+from flskew._arrays.bfloat16 import bfloat16_from_float32, float32_from_bfloat16
+from flskew._arrays.casting import narrowed, widened
+from flskew._arrays.records import ParametersError, numpy_from_array, record_from_parameters
 from flskew.client import client_app
-from flskew.parameters import ParametersError, numpy_from_array, record_from_parameters
 from flskew.simulation import LocalGrid
 from flskew.strategies import Checked, FedAvg, FedProx, RoundError
-from flskew.strategies.casting import narrowed, widened
 
 if TYPE_CHECKING:
     from tests.strategies.conftest import Answer, MakesFederation

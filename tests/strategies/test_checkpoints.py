@@ -26,10 +26,10 @@ from flwr.serverapp import strategy as flower
 from flwr.serverapp.strategy import Result, Strategy
 from tests.strategies.test_checked import EVERY_STRATEGY
 
-from flskew import archive
-from flskew.bfloat16 import bfloat16_from_float32
+from flskew._arrays.bfloat16 import bfloat16_from_float32
+from flskew._arrays.records import numpy_from_array, record_from_parameters
+from flskew._util import archive
 from flskew.client import client_app
-from flskew.parameters import numpy_from_array, record_from_parameters
 from flskew.simulation import LocalGrid
 from flskew.strategies import Checked, Checkpoint, FedAvg, FedProx, History, Round, RoundError
 

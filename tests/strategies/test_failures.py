@@ -13,7 +13,7 @@ from flskew import Assignment
 from flskew.client import client_app, partition_id
 from flskew.simulation import LocalGrid
 from flskew.strategies import Checked, FedAvg, RoundError
-from flskew.strategies.reasons import grouped, read_reason
+from flskew.strategies._reasons import grouped, read_reason
 
 if TYPE_CHECKING:
     from tests.strategies.conftest import MakesFederation

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flskew import skew
+from flskew import plots
 from flskew.strategies import Failure, History, Reply, Round
 
 HISTORY = History(
@@ -121,7 +121,7 @@ def test_a_metric_of_lists_has_no_number_for_a_client() -> None:
 def test_the_picture_of_accuracies_takes_a_metric_of_a_history_as_it_is() -> None:
     replies = tuple(Reply(1000 + node, 1.0, {"accuracy": node / 10}, 1.0) for node in range(3))
     history = History([Round(number, "evaluate", replies, (), 1.0) for number in (1, 2)])
-    _, axes = skew.plot_accuracy(history.metric("accuracy"))
+    _, axes = plots.accuracy(history.metric("accuracy"))
     (median,) = axes.lines
     assert median.get_xydata().tolist() == [[1, 0.1], [2, 0.1]]
 

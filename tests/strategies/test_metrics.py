@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flwr.app import MetricRecord, RecordDict
 
-from flskew.strategies.metrics import aggregate_metrics
+from flskew.strategies._metrics import aggregate_metrics
 
 
 class CountedRecord(MetricRecord):

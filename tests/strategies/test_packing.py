@@ -13,8 +13,8 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flskew.strategies._packing import NotPlainError, pack, unpack
 from flskew.strategies.history import Failure, Reply, Round
-from flskew.strategies.packing import NotPlainError, pack, unpack
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
 KEYS = st.integers() | st.text() | st.binary()

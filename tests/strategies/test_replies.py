@@ -14,10 +14,10 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRec
 from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
 from numpy.typing import NDArray
 
-from flskew.bfloat16 import bfloat16_from_float32, float32_from_bfloat16
+from flskew._arrays.bfloat16 import bfloat16_from_float32, float32_from_bfloat16
+from flskew._arrays.records import numpy_from_array, record_from_parameters
 from flskew.client import client_app
-from flskew.client.replies import DoesNotEvaluateError
-from flskew.parameters import numpy_from_array, record_from_parameters
+from flskew.client._replies import DoesNotEvaluateError
 from flskew.simulation import LocalGrid
 from flskew.strategies import FedAvg, RoundError
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from flskew.client import ProximalTerm, client_app
 from flskew.simulation import LocalGrid
 from flskew.strategies import Checked, FedAvg, FedProx, Reply, Round
-from flskew.strategies.sampling import available_nodes, sample
+from flskew.strategies._sampling import available_nodes, sample
 
 PAIRS = [(FedAvg, flower.FedAvg), (FedProx, flower.FedProx)]
 ZERO = ArrayRecord([np.zeros(2)])
@@ -198,14 +198,14 @@ def test_with_nothing_to_train_the_result_is_the_initial_model(arguments: dict[s
 def test_too_few_nodes_on_a_grid_that_gets_no_more_are_an_error_and_not_a_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("flskew.strategies.sampling.time.sleep", pytest.fail)
+    monkeypatch.setattr("flskew.strategies._sampling.time.sleep", pytest.fail)
     with pytest.raises(TimeoutError, match="5 nodes are needed, 2 are connected, nodes 1000, 1001; start more nodes"):
         run(FedAvg(min_available_nodes=5), nodes=2)
 
 
 def test_the_strategy_waits_for_nodes_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     naps: list[float] = []
-    monkeypatch.setattr("flskew.strategies.sampling.time.sleep", naps.append)
+    monkeypatch.setattr("flskew.strategies._sampling.time.sleep", naps.append)
 
     class Filling(LocalGrid):
         nodes_are_fixed = False
@@ -227,7 +227,7 @@ def test_a_grid_that_does_not_say_whether_its_nodes_are_fixed_is_asked_once_a_se
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     naps: list[float] = []
-    monkeypatch.setattr("flskew.strategies.sampling.time.sleep", naps.append)
+    monkeypatch.setattr("flskew.strategies._sampling.time.sleep", naps.append)
 
     class Filling:
         def get_node_ids(self) -> list[int]:
@@ -459,7 +459,7 @@ def test_the_servers_own_evaluation_is_called_as_flower_calls_it() -> None:
 
 
 def test_aggregating_takes_the_memory_of_one_model_however_many_reply(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flskew._strips.usable_processors", lambda: 1)  # each processor has a block of its own
+    monkeypatch.setattr("flskew._util.threads.usable_processors", lambda: 1)  # each processor has a block of its own
     model = ArrayRecord([np.zeros(2**18, np.float32) for _ in range(8)])  # 8 MiB
     peaks = []
     with LocalGrid(ClientApp(), 1):

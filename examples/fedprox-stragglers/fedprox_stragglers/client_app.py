@@ -6,7 +6,8 @@ from flwr.app import Context
 
 from fedprox_stragglers.task import Parameters, epochs_done, load_data, train
 from flskew import ProximalTerm, client_app
-from flskew.client import Config, partition
+from flskew.client import partition
+from flskew.typing import Config
 
 
 class FlowerClient:

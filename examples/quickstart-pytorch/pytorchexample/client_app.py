@@ -5,9 +5,8 @@ from __future__ import annotations
 from flwr.app import Context
 
 from flskew import client_app
-from flskew.client import Config
 from flskew.client.torch import ProximalTerm, get_parameters, set_parameters
-from flskew.parameters import Parameters
+from flskew.typing import Config, Parameters
 from pytorchexample.task import Net, load_data, test, train
 
 

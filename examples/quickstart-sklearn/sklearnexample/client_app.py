@@ -6,9 +6,8 @@ from flwr.app import Context
 from sklearn.metrics import log_loss
 
 from flskew import client_app
-from flskew.client import Config
 from flskew.client.sklearn import ProximalTerm, get_parameters, set_parameters
-from flskew.parameters import Parameters
+from flskew.typing import Config, Parameters
 from sklearnexample.task import DIGITS, create_model, load_data, train
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from flskew import skew
+from flskew import plots
 from three_hospitals.comparison import Comparison
 
 INK, BLUE = "#1a1a1a", "#0a5a9c"
@@ -49,7 +49,7 @@ def save(figure: Figure, path: Path) -> None:
 
 def draw_holdings(axes: Axes, comparison: Comparison) -> None:
     """Draw who holds which digit: a dot's area is the number of images."""
-    skew.plot_dots(comparison.counts, partition_id_axis="y", ax=axes)
+    plots.dots(comparison.counts, partition_id_axis="y", ax=axes)
     axes.set_yticks(range(len(comparison.counts)), _hospitals(comparison))
     _label_digits(axes)
     _title(axes, "Images that each hospital trains on (×: never seen)")
@@ -58,7 +58,7 @@ def draw_holdings(axes: Axes, comparison: Comparison) -> None:
 def draw_recall(axes: Axes, comparison: Comparison) -> None:
     """Draw the final recall of each digit: the darker, the better."""
     models = [*(f"{hospital} alone" for hospital in _hospitals(comparison)), "together"]
-    skew.plot_recall(dict(zip(models, comparison.recall(), strict=True)), ax=axes)
+    plots.recall(dict(zip(models, comparison.recall(), strict=True)), ax=axes)
     axes.axhline(len(models) - 1.5, color="white", linewidth=7)  # sets the federation apart
     axes.get_yticklabels()[-1].set_fontweight("bold")
     _label_digits(axes)

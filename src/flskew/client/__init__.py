@@ -1,9 +1,10 @@
 """Client side: a NumPy client as a Flower app, and FedProx's proximal term."""
 
-from flskew.client.app import ClientFn, client_app
-from flskew.client.node_config import partition, partition_id
-from flskew.client.protocols import ClientError, Config, SupportsEvaluate, SupportsFit
-from flskew.client.proximal import ProximalTerm
+from flskew.client._app import ClientFn, client_app
+from flskew.client._node_config import partition, partition_id
+from flskew.client._protocols import ClientError, SupportsEvaluate, SupportsFit
+from flskew.client._proximal import ProximalTerm
+from flskew.typing import Config
 
 __all__ = [
     "ClientError",

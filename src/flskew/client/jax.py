@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew.client.arrays import Slot, fit_into, private_copy
-from flskew.client.proximal import BaseProximalTerm, checked_learning_rate
-from flskew.parameters import Parameters, ParametersError
+from flskew._arrays.records import ParametersError
+from flskew.client._arrays import Slot, fit_into, private_copy
+from flskew.client._proximal import BaseProximalTerm, checked_learning_rate
+from flskew.typing import Parameters
 
 __all__ = ["ProximalTerm", "get_parameters", "set_parameters"]
 

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from sklearn.base import BaseEstimator, clone, is_classifier
 
-from flskew import _checks
-from flskew.client import proximal
-from flskew.client.arrays import Slot, fit_into, private_copy
-from flskew.labels import shown
-from flskew.parameters import Parameters
+from flskew._split.labels import shown
+from flskew._util import checks
+from flskew.client import _proximal
+from flskew.client._arrays import Slot, fit_into, private_copy
+from flskew.typing import Parameters
 
 __all__ = ["ProximalTerm", "complete_classes", "get_parameters", "prepare", "set_parameters"]
 
@@ -62,8 +62,8 @@ def prepare(
         >>> model.partial_fit(np.eye(4), [3, 5, 3, 5]).coef_.shape  # two of the ten
         (10, 4)
     """
-    num_features = _checks.integer("num_features", num_features, minimum=1)
-    num_outputs = _checks.integer("num_outputs", num_outputs, minimum=1)
+    num_features = checks.integer("num_features", num_features, minimum=1)
+    num_outputs = checks.integer("num_outputs", num_outputs, minimum=1)
     if isinstance(classes, str) or not isinstance(classes, Iterable | None):
         raise TypeError(f"classes must be a list of every class on any client, got {classes!r}; e.g. classes=range(10)")
     labels = np.unique(np.array([] if classes is None else list(classes)))
@@ -191,7 +191,7 @@ def complete_classes(
     )
 
 
-class ProximalTerm(proximal.BaseProximalTerm[BaseEstimator]):
+class ProximalTerm(_proximal.BaseProximalTerm[BaseEstimator]):
     """FedProx's (mu/2)·||w - w_t||² for learners that show no gradients: an exact proximal step after each update.
 
     Make one in `fit`, when the server's parameters are set; call `step` after every `partial_fit`. mu = 0 is FedAvg and
@@ -222,7 +222,7 @@ class ProximalTerm(proximal.BaseProximalTerm[BaseEstimator]):
     def __init__(self, mu: float, anchor: BaseEstimator) -> None:
         super().__init__(mu, anchor)
         self._model = anchor
-        self._term = proximal.ProximalTerm(mu, get_parameters(anchor) if self._mu else [])
+        self._term = _proximal.ProximalTerm(mu, get_parameters(anchor) if self._mu else [])
 
     def loss(self) -> float:
         """Return (mu/2)·||w - w_t||², summed in float64."""

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from flskew.client.arrays import Slot, fit_into
-from flskew.client.proximal import BaseProximalTerm, checked_learning_rate
-from flskew.parameters import Parameters, ParametersError
+from flskew._arrays.records import ParametersError
+from flskew.client._arrays import Slot, fit_into
+from flskew.client._proximal import BaseProximalTerm, checked_learning_rate
+from flskew.typing import Parameters
 
 __all__ = ["ProximalTerm", "get_parameters", "set_parameters"]
 

@@ -9,10 +9,10 @@ from typing import cast
 import flwr_datasets.partitioner
 from datasets import Dataset
 
-from flskew import _checks
+from flskew._split.labels import LabelColumn, read_column, read_labels
+from flskew._split.streams import Streams
+from flskew._util import checks
 from flskew.assignment import Assignment
-from flskew.labels import LabelColumn, read_column, read_labels
-from flskew.streams import Streams
 from flskew.typing import Counts, Labels
 
 __all__ = ["LabelPartitioner", "Partitioner"]
@@ -32,9 +32,9 @@ class Partitioner(flwr_datasets.partitioner.Partitioner):
 
     def __init__(self, num_partitions: int, partition_by: str | None, seed: int) -> None:
         super().__init__()
-        self._num_partitions = _checks.integer("num_partitions", num_partitions, minimum=1, maximum=_checks.MOST_ROWS)
-        self._partition_by = None if partition_by is None else _checks.column_name("partition_by", partition_by)
-        self._seed = _checks.seed(seed)
+        self._num_partitions = checks.integer("num_partitions", num_partitions, minimum=1, maximum=checks.MOST_ROWS)
+        self._partition_by = None if partition_by is None else checks.column_name("partition_by", partition_by)
+        self._seed = checks.seed(seed)
         self._num_bins: int | None = None
         self._assignment: Assignment | None = None
 
@@ -100,7 +100,7 @@ class Partitioner(flwr_datasets.partitioner.Partitioner):
     @dataset.setter
     def dataset(self, value: Dataset) -> None:
         # The setter of the class above, which super() does not reach.
-        flwr_datasets.partitioner.Partitioner.dataset.__set__(self, _checks.dataset(value))  # type: ignore[attr-defined]
+        flwr_datasets.partitioner.Partitioner.dataset.__set__(self, checks.dataset(value))  # type: ignore[attr-defined]
 
     @abstractmethod
     def _assign(self, column: LabelColumn, streams: Streams) -> Assignment:
@@ -135,9 +135,9 @@ class LabelPartitioner(Partitioner):
     def __init__(
         self, num_partitions: int, partition_by: str, seed: int, *, shuffle: bool = True, num_bins: int | None = None
     ) -> None:
-        super().__init__(num_partitions, _checks.column_name("partition_by", partition_by), seed)
-        self._shuffle = _checks.truth("shuffle", shuffle)
-        self._num_bins = _checks.optional_integer("num_bins", num_bins, minimum=1)
+        super().__init__(num_partitions, checks.column_name("partition_by", partition_by), seed)
+        self._shuffle = checks.truth("shuffle", shuffle)
+        self._num_bins = checks.optional_integer("num_bins", num_bins, minimum=1)
 
     def _assign(self, column: LabelColumn, streams: Streams) -> Assignment:
         return Assignment._from_counts(column, self._counts(column, streams), streams, shuffle=self._shuffle)

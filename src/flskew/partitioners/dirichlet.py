@@ -11,12 +11,12 @@ from functools import partial
 
 import numpy as np
 
-from flskew import _checks
-from flskew.allocation import apportion, apportion_classes, meet_minimum, normalise
-from flskew.labels import LabelColumn
+from flskew._split.allocation import apportion, apportion_classes, meet_minimum, normalise
+from flskew._split.labels import LabelColumn
+from flskew._split.shares import dirichlet_weights
+from flskew._split.streams import Streams
+from flskew._util import checks
 from flskew.partitioners.base import LabelPartitioner
-from flskew.partitioners.shares import dirichlet_weights
-from flskew.streams import Streams
 from flskew.typing import Alpha, Counts
 
 __all__ = ["DirichletPartitioner"]
@@ -72,13 +72,13 @@ class DirichletPartitioner(LabelPartitioner):
         num_bins: int | None = None,
     ) -> None:
         super().__init__(num_partitions, partition_by, seed, shuffle=shuffle, num_bins=num_bins)
-        self._alpha = _checks.concentration(alpha, self._num_partitions)
-        self._min_partition_size = _checks.integer("min_partition_size", min_partition_size, minimum=0)
-        self._self_balancing = _checks.truth("self_balancing", self_balancing)
+        self._alpha = checks.concentration(alpha, self._num_partitions)
+        self._min_partition_size = checks.integer("min_partition_size", min_partition_size, minimum=0)
+        self._self_balancing = checks.truth("self_balancing", self_balancing)
 
     def _check_num_rows(self, num_rows: int) -> None:
         super()._check_num_rows(num_rows)
-        _checks.enough_rows(self._min_partition_size, self._num_partitions, num_rows)
+        checks.enough_rows(self._min_partition_size, self._num_partitions, num_rows)
 
     def _counts(self, column: LabelColumn, streams: Streams) -> Counts:
         if self._self_balancing:

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew import _checks
-from flskew.allocation import apportion
-from flskew.labels import LabelColumn
+from flskew._split.allocation import apportion
+from flskew._split.labels import LabelColumn
+from flskew._split.streams import Streams
+from flskew._util import checks
 from flskew.partitioners.base import LabelPartitioner
-from flskew.streams import Streams
 from flskew.typing import Counts
 
 __all__ = ["DistributionPartitioner"]
@@ -73,13 +73,13 @@ class DistributionPartitioner(LabelPartitioner):
     ) -> None:
         super().__init__(num_partitions, partition_by, seed, shuffle=shuffle, num_bins=num_bins)
         self._array = _matrix(distribution_array)
-        self._num_held = _checks.optional_integer(
+        self._num_held = checks.optional_integer(
             "num_unique_labels_per_partition", num_unique_labels_per_partition, minimum=1
         )
-        self._preassigned = _checks.integer(
+        self._preassigned = checks.integer(
             "preassigned_num_samples_per_label", preassigned_num_samples_per_label, minimum=0
         )
-        self._rescale = _checks.truth("rescale", rescale)
+        self._rescale = checks.truth("rescale", rescale)
 
     def _counts(self, column: LabelColumn, streams: Streams) -> Counts:
         array, holders = self._full_array(len(column.classes))

@@ -10,13 +10,13 @@ from functools import partial
 
 import numpy as np
 
-from flskew import _checks
-from flskew.allocation import apportion_classes, meet_minimum
-from flskew.labels import LabelColumn
+from flskew._split.allocation import apportion_classes, meet_minimum
+from flskew._split.holders import balanced_holders, check_enough_rows, check_num_classes
+from flskew._split.labels import LabelColumn
+from flskew._split.shares import dirichlet_weights
+from flskew._split.streams import Streams
+from flskew._util import checks
 from flskew.partitioners.base import LabelPartitioner
-from flskew.partitioners.holders import balanced_holders, check_enough_rows, check_num_classes
-from flskew.partitioners.shares import dirichlet_weights
-from flskew.streams import Streams
 from flskew.typing import Alpha, Counts
 
 __all__ = ["ExtendedDirichletPartitioner"]
@@ -67,9 +67,9 @@ class ExtendedDirichletPartitioner(LabelPartitioner):
         num_bins: int | None = None,
     ) -> None:
         super().__init__(num_partitions, partition_by, seed, shuffle=shuffle, num_bins=num_bins)
-        self._num_held = _checks.integer("num_classes_per_partition", num_classes_per_partition, minimum=1)
-        self._alpha = _checks.concentration(alpha, self._num_partitions)
-        self._min_rows_per_class = _checks.integer("min_rows_per_class", min_rows_per_class, minimum=0)
+        self._num_held = checks.integer("num_classes_per_partition", num_classes_per_partition, minimum=1)
+        self._alpha = checks.concentration(alpha, self._num_partitions)
+        self._min_rows_per_class = checks.integer("min_rows_per_class", min_rows_per_class, minimum=0)
 
     def _counts(self, column: LabelColumn, streams: Streams) -> Counts:
         check_num_classes(self._num_held, column)

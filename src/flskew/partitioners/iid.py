@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datasets import Dataset
 
-from flskew.allocation import even_counts
+from flskew._split.allocation import even_counts
+from flskew._split.labels import LabelColumn
+from flskew._split.streams import Streams
 from flskew.assignment import Assignment
-from flskew.labels import LabelColumn
 from flskew.partitioners.base import Partitioner
-from flskew.streams import Streams
 
 __all__ = ["IidPartitioner"]
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew import _checks
-from flskew.labels import LabelColumn
+from flskew._split.labels import LabelColumn
+from flskew._split.shares import dirichlet_weights
+from flskew._split.streams import Streams
+from flskew._split.water_filling import check_sizes, fill, pour
+from flskew._util import checks
 from flskew.partitioners.base import LabelPartitioner
-from flskew.partitioners.filling import check_sizes, fill, pour
-from flskew.partitioners.shares import dirichlet_weights
-from flskew.streams import Streams
 from flskew.typing import Alpha, Counts
 
 __all__ = ["InnerDirichletPartitioner"]
@@ -65,10 +65,10 @@ class InnerDirichletPartitioner(LabelPartitioner):
     ) -> None:
         self._partition_sizes = check_sizes(partition_sizes)
         super().__init__(len(self._partition_sizes), partition_by, seed, shuffle=shuffle, num_bins=num_bins)
-        self._alpha = _checks.concentration(alpha, None, per="class")
+        self._alpha = checks.concentration(alpha, None, per="class")
 
     def _check_num_rows(self, num_rows: int) -> None:
-        _checks.sizes_fit(self._partition_sizes, num_rows)
+        checks.sizes_fit(self._partition_sizes, num_rows)
 
     def _counts(self, column: LabelColumn, streams: Streams) -> Counts:
         num_classes = len(column.classes)

@@ -12,14 +12,14 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew import _checks
-from flskew.allocation import apportion_classes
+from flskew._split.allocation import apportion_classes
+from flskew._split.labels import LabelColumn, shown
+from flskew._split.shares import dirichlet_weights
+from flskew._split.streams import Streams
+from flskew._util import checks
 from flskew.assignment import Assignment
-from flskew.labels import LabelColumn, shown
 from flskew.partitioners.base import LabelPartitioner
 from flskew.partitioners.iid import even_split
-from flskew.partitioners.shares import dirichlet_weights
-from flskew.streams import Streams
 from flskew.typing import Alpha, Counts, Label
 
 __all__ = ["LabelExclusionPartitioner"]
@@ -71,8 +71,8 @@ class LabelExclusionPartitioner(LabelPartitioner):
     ) -> None:
         num_partitions, self._excluded = _label_sets(excluded, num_partitions)
         super().__init__(num_partitions, partition_by, seed, num_bins=num_bins)
-        self._on_excluded = _checks.choice("on_excluded", on_excluded, ("redistribute", "drop"))
-        self._alpha = None if alpha is None else _checks.concentration(alpha, self._num_partitions)
+        self._on_excluded = checks.choice("on_excluded", on_excluded, ("redistribute", "drop"))
+        self._alpha = None if alpha is None else checks.concentration(alpha, self._num_partitions)
 
     @classmethod
     def random(
@@ -109,8 +109,8 @@ class LabelExclusionPartitioner(LabelPartitioner):
             >>> [len(labels) for labels in hospitals.excluded]
             [3, 3, 3, 3, 3]
         """
-        num_partitions = _checks.integer("num_partitions", num_partitions, minimum=1)
-        num_excluded = _checks.integer("num_excluded", num_excluded, minimum=0)
+        num_partitions = checks.integer("num_partitions", num_partitions, minimum=1)
+        num_excluded = checks.integer("num_excluded", num_excluded, minimum=0)
         if isinstance(labels, int):
             raise TypeError(f"labels must be all the distinct labels, got {labels}; pass range({labels}) for so many")
         classes = sorted(_label_set("labels", labels), key=lambda label: (type(label).__name__, label))
@@ -121,7 +121,7 @@ class LabelExclusionPartitioner(LabelPartitioner):
                 f"num_excluded={num_excluded} of {len(classes)} labels leaves {num_partitions} partitions unable to "
                 f"hold every class; lower num_excluded or raise num_partitions"
             )
-        held = _draw_held(num_partitions, len(classes), num_excluded, Streams(_checks.seed(seed))("excluded"))
+        held = _draw_held(num_partitions, len(classes), num_excluded, Streams(checks.seed(seed))("excluded"))
         excluded = [[classes[code] for code in np.flatnonzero(~row)] for row in held]
         return cls(excluded, partition_by, on_excluded=on_excluded, alpha=alpha, seed=seed)
 
@@ -201,11 +201,11 @@ def _label_sets(
     excluded: Collection[Collection[Label]] | Mapping[int, Collection[Label]], num_partitions: int | None
 ) -> tuple[int, dict[int, frozenset[Label]]]:
     """Return how many partitions there are, and the labels that some of them must not hold."""
-    num_partitions = _checks.optional_integer("num_partitions", num_partitions, minimum=1)
+    num_partitions = checks.optional_integer("num_partitions", num_partitions, minimum=1)
     if isinstance(excluded, Mapping):
         if num_partitions is None:
             raise TypeError("num_partitions must be given when excluded is a mapping; partitions not in it hold all")
-        ids = {_checks.integer("a key of excluded", key, minimum=0): labels for key, labels in excluded.items()}
+        ids = {checks.integer("a key of excluded", key, minimum=0): labels for key, labels in excluded.items()}
         if max(ids, default=-1) >= num_partitions:
             raise ValueError(
                 f"excluded names partition {max(ids)}, and there are {num_partitions}, 0 to {num_partitions - 1}; "

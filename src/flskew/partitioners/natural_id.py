@@ -8,12 +8,12 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from flskew import _checks
+from flskew._split.dealing import stable_order
+from flskew._split.labels import LabelColumn, read_column, read_labels
+from flskew._split.streams import Streams
+from flskew._util import checks
 from flskew.assignment import Assignment
-from flskew.dealing import stable_order
-from flskew.labels import LabelColumn, read_column, read_labels
 from flskew.partitioners.base import Partitioner
-from flskew.streams import Streams
 from flskew.typing import Labels
 
 __all__ = ["GroupedNaturalIdPartitioner", "NaturalIdPartitioner"]
@@ -58,11 +58,11 @@ class GroupedNaturalIdPartitioner(Partitioner):
         label_by: str | None = None,
     ) -> None:
         # How many partitions there are, the owners tell; and nothing here is random.
-        super().__init__(1, _checks.column_name("partition_by", partition_by), seed=0)
-        self._group_size = _checks.integer("group_size", group_size, minimum=1)
-        self._mode = _checks.choice("mode", mode, ("allow-smaller", "allow-bigger", "drop-reminder", "strict"))
-        self._sort_unique_ids = _checks.truth("sort_unique_ids", sort_unique_ids)
-        self._label_by = None if label_by is None else _checks.column_name("label_by", label_by)
+        super().__init__(1, checks.column_name("partition_by", partition_by), seed=0)
+        self._group_size = checks.integer("group_size", group_size, minimum=1)
+        self._mode = checks.choice("mode", mode, ("allow-smaller", "allow-bigger", "drop-reminder", "strict"))
+        self._sort_unique_ids = checks.truth("sort_unique_ids", sort_unique_ids)
+        self._label_by = None if label_by is None else checks.column_name("label_by", label_by)
 
     def assign(self, owners: Labels, /, labels: Labels | None = None) -> Assignment:
         """Split rows by their owners, with no data set needed.

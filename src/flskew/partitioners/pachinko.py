@@ -15,14 +15,14 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from flskew import _checks
-from flskew.allocation import even_counts
+from flskew._split.allocation import even_counts
+from flskew._split.labels import LabelColumn, read_column
+from flskew._split.shares import dirichlet_weights
+from flskew._split.streams import Streams
+from flskew._split.water_filling import check_sizes, fill, pour
+from flskew._util import checks
 from flskew.assignment import Assignment
-from flskew.labels import LabelColumn, read_column
 from flskew.partitioners.base import LabelPartitioner
-from flskew.partitioners.filling import check_sizes, fill, pour
-from flskew.partitioners.shares import dirichlet_weights
-from flskew.streams import Streams
 from flskew.typing import Counts, Label, Sizes
 
 __all__ = ["PachinkoPartitioner"]
@@ -76,9 +76,9 @@ class PachinkoPartitioner(LabelPartitioner):
             self._coarse_by = None
         else:
             self._coarse = None
-            self._coarse_by = _checks.column_name("coarse_by", coarse_by)
-        self._alpha = _checks.positive("alpha", alpha, "0.1 is usual, smaller is more skewed")
-        self._beta = _checks.positive("beta", beta, "10 is usual, smaller is more skewed")
+            self._coarse_by = checks.column_name("coarse_by", coarse_by)
+        self._alpha = checks.positive("alpha", alpha, "0.1 is usual, smaller is more skewed")
+        self._beta = checks.positive("beta", beta, "10 is usual, smaller is more skewed")
         self._partition_sizes = None if partition_sizes is None else check_sizes(partition_sizes)
         if self._partition_sizes is not None and len(self._partition_sizes) != self._num_partitions:
             raise ValueError(
@@ -89,7 +89,7 @@ class PachinkoPartitioner(LabelPartitioner):
     def _check_num_rows(self, num_rows: int) -> None:
         super()._check_num_rows(num_rows)
         if self._partition_sizes is not None:
-            _checks.sizes_fit(self._partition_sizes, num_rows)
+            checks.sizes_fit(self._partition_sizes, num_rows)
 
     def _assign_dataset(self, dataset: Dataset) -> Assignment:
         if self._coarse_by is None:

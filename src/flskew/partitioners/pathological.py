@@ -13,12 +13,12 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew import _checks
-from flskew.allocation import apportion_classes
-from flskew.labels import LabelColumn
+from flskew._split.allocation import apportion_classes
+from flskew._split.holders import balanced_holders, check_enough_rows, check_num_classes
+from flskew._split.labels import LabelColumn
+from flskew._split.streams import Streams
+from flskew._util import checks
 from flskew.partitioners.base import LabelPartitioner
-from flskew.partitioners.holders import balanced_holders, check_enough_rows, check_num_classes
-from flskew.streams import Streams
 from flskew.typing import Counts
 
 __all__ = ["PathologicalPartitioner"]
@@ -67,8 +67,8 @@ class PathologicalPartitioner(LabelPartitioner):
         num_bins: int | None = None,
     ) -> None:
         super().__init__(num_partitions, partition_by, seed, shuffle=shuffle, num_bins=num_bins)
-        self._num_held = _checks.integer("num_classes_per_partition", num_classes_per_partition, minimum=1)
-        self._mode = _checks.choice(
+        self._num_held = checks.integer("num_classes_per_partition", num_classes_per_partition, minimum=1)
+        self._mode = checks.choice(
             "class_assignment_mode", class_assignment_mode, ("random", "deterministic", "first-deterministic")
         )
 

@@ -12,13 +12,13 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from flskew import _checks
-from flskew.allocation import apportion, meet_minimum, normalise
+from flskew._split.allocation import apportion, meet_minimum, normalise
+from flskew._split.labels import LabelColumn
+from flskew._split.shares import dirichlet_weights
+from flskew._split.streams import Streams
+from flskew._util import checks
 from flskew.assignment import Assignment
-from flskew.labels import LabelColumn
 from flskew.partitioners.base import Partitioner
-from flskew.partitioners.shares import dirichlet_weights
-from flskew.streams import Streams
 from flskew.typing import Alpha
 
 __all__ = ["QuantityPartitioner"]
@@ -73,15 +73,15 @@ class QuantityPartitioner(Partitioner):
                 f"exactly one of alpha, sigma and exponent must be given, got {' and '.join(names) or 'none'}; "
                 f"alpha=0.5 is a common choice"
             )
-        self._alpha = None if alpha is None else _checks.concentration(alpha, self._num_partitions)
-        self._sigma = None if sigma is None else _checks.positive("sigma", sigma, "2 is a common choice")
-        self._exponent = None if exponent is None else _checks.positive("exponent", exponent, "try 1.5")
-        self._min_partition_size = _checks.integer("min_partition_size", min_partition_size, minimum=0)
-        self._shuffle = _checks.truth("shuffle", shuffle)
+        self._alpha = None if alpha is None else checks.concentration(alpha, self._num_partitions)
+        self._sigma = None if sigma is None else checks.positive("sigma", sigma, "2 is a common choice")
+        self._exponent = None if exponent is None else checks.positive("exponent", exponent, "try 1.5")
+        self._min_partition_size = checks.integer("min_partition_size", min_partition_size, minimum=0)
+        self._shuffle = checks.truth("shuffle", shuffle)
 
     def _check_num_rows(self, num_rows: int) -> None:
         super()._check_num_rows(num_rows)
-        _checks.enough_rows(self._min_partition_size, self._num_partitions, num_rows)
+        checks.enough_rows(self._min_partition_size, self._num_partitions, num_rows)
 
     def _assign_dataset(self, dataset: Dataset) -> Assignment:
         if self._partition_by is not None:

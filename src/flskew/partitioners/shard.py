@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew import _checks
-from flskew.allocation import even_counts
-from flskew.labels import LabelColumn
+from flskew._split.allocation import even_counts
+from flskew._split.labels import LabelColumn
+from flskew._split.streams import Streams
+from flskew._util import checks
 from flskew.partitioners.base import LabelPartitioner
-from flskew.streams import Streams
 from flskew.typing import Counts, Offsets
 
 __all__ = ["ShardPartitioner"]
@@ -70,11 +70,11 @@ class ShardPartitioner(LabelPartitioner):
         super().__init__(num_partitions, partition_by, seed, shuffle=shuffle, num_bins=num_bins)
         if num_shards_per_partition is None and shard_size is None:
             raise ValueError("num_shards_per_partition or shard_size must be given, got neither; 2 shards are usual")
-        self._num_shards_per_partition = _checks.optional_integer(
+        self._num_shards_per_partition = checks.optional_integer(
             "num_shards_per_partition", num_shards_per_partition, minimum=1
         )
-        self._shard_size = _checks.optional_integer("shard_size", shard_size, minimum=1)
-        self._keep_incomplete_shard = _checks.truth("keep_incomplete_shard", keep_incomplete_shard)
+        self._shard_size = checks.optional_integer("shard_size", shard_size, minimum=1)
+        self._keep_incomplete_shard = checks.truth("keep_incomplete_shard", keep_incomplete_shard)
 
     def _counts(self, column: LabelColumn, streams: Streams) -> Counts:
         rng = streams("shards")

@@ -17,12 +17,19 @@ from flwr.clientapp import ClientApp
 from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 
-from flskew import _checks
-from flskew.simulation.config import RunConfig, flat_config
-from flskew.simulation.identity import SERVER_NODE_ID, Identity, new_run
-from flskew.simulation.isolation import isolated_context, isolated_message, isolated_records
-from flskew.simulation.progress import Progress
-from flskew.simulation.threads import in_threads
+from flskew._flower import (
+    SERVER_NODE_ID,
+    Identity,
+    isolated_context,
+    isolated_message,
+    isolated_records,
+    new_run,
+    stamp,
+)
+from flskew._util import checks
+from flskew._util.threads import in_threads
+from flskew.simulation._config import RunConfig, flat_config
+from flskew.simulation._progress import Progress
 
 if TYPE_CHECKING:
     from flwr.supercore.run import Run
@@ -98,8 +105,8 @@ class LocalGrid(Grid):
         max_workers: int = 1,
     ) -> None:
         self._client_app = checked_client_app(client_app)
-        count = _checks.integer("num_supernodes", num_supernodes, minimum=1)
-        self._max_workers = _checks.integer("max_workers", max_workers, minimum=1)
+        count = checks.integer("num_supernodes", num_supernodes, minimum=1)
+        self._max_workers = checks.integer("max_workers", max_workers, minimum=1)
         config = flat_config(run_config or {})
         self._run = new_run(next(_run_ids), config)
         self._contexts = {FIRST_NODE_ID + index: self._new_context(index, count, config) for index in range(count)}
@@ -208,7 +215,7 @@ class LocalGrid(Grid):
     def _stamp(self, message: Message) -> str:
         """Give a message its id and its sender, as Flower's grids do, so that replies can be matched with it."""
         message_id = f"{self._run.run_id}-{next(self._num_messages)}"
-        message.metadata.__dict__.update(_run_id=self._run.run_id, _src_node_id=SERVER_NODE_ID, _message_id=message_id)
+        stamp(message, run_id=self._run.run_id, src_node_id=SERVER_NODE_ID, message_id=message_id)
         return message_id
 
     def _tasks(self, messages: Sequence[Message]) -> list[list[Message]]:
@@ -230,7 +237,7 @@ class LocalGrid(Grid):
         started = time.monotonic()
         reply = self._answer(isolated_message(message))
         seconds = time.monotonic() - started
-        reply.metadata.__dict__["_message_id"] = f"{_id(message)}-reply"
+        stamp(reply, message_id=f"{_id(message)}-reply")
         return _Outcome(message, reply, seconds)
 
     def _answer(self, message: Message) -> Message:
@@ -287,7 +294,7 @@ def _expired(message: Message) -> Message:
     reason = f"The message or its reply outlived its time to live of {metadata.ttl} s"
     reply = Message(Error(ErrorCode.MESSAGE_UNAVAILABLE, reason), reply_to=message)
     # The server itself, not the node, tells that a message has expired.
-    reply.metadata.__dict__["_src_node_id"] = SERVER_NODE_ID
+    stamp(reply, src_node_id=SERVER_NODE_ID)
     return reply
 
 

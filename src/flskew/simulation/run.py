@@ -8,9 +8,9 @@ from flwr.app import Context, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 
-from flskew.simulation.config import flat_config
+from flskew._flower import SERVER_NODE_ID, has_main
+from flskew.simulation._config import flat_config
 from flskew.simulation.grid import LocalGrid, checked_client_app
-from flskew.simulation.identity import SERVER_NODE_ID, has_main
 
 __all__ = ["simulate"]
 

@@ -1,4 +1,4 @@
-"""How skewed is a split: measures, a report, pictures, and the alpha for a wanted skew."""
+"""How skewed is a split: measures, a report, and the alpha for a wanted skew."""
 
 from __future__ import annotations
 
@@ -17,15 +17,6 @@ from flskew.skew.measures import (
     label_information,
     missing_classes,
     total_variation,
-)
-from flskew.skew.pictures import (
-    plot_accuracy,
-    plot_bars,
-    plot_dots,
-    plot_heatmap,
-    plot_recall,
-    plot_sizes,
-    plot_splits,
 )
 from flskew.skew.report import Report, report
 from flskew.skew.tally import Split, Tally, tally
@@ -50,13 +41,6 @@ __all__ = [
     "jensen_shannon",
     "label_information",
     "missing_classes",
-    "plot_accuracy",
-    "plot_bars",
-    "plot_dots",
-    "plot_heatmap",
-    "plot_recall",
-    "plot_sizes",
-    "plot_splits",
     "report",
     "tally",
     "total_variation",

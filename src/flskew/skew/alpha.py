@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from flskew import _checks
-from flskew.labels import LabelColumn, read_labels
+from flskew._split.labels import LabelColumn, read_labels
+from flskew._split.streams import Streams
+from flskew._util import checks
 from flskew.skew.measures import Measure, total_variation
 from flskew.skew.tally import Tally
-from flskew.streams import Streams
 from flskew.typing import Labels
 
 __all__ = ["AlphaEstimate", "alpha_for"]
@@ -84,8 +84,8 @@ def alpha_for(
     if not callable(measure):
         raise TypeError(f"measure must be a function of a split, such as skew.total_variation, got {measure!r}")
     column = read_labels(labels)
-    num_draws = _checks.integer("num_draws", num_draws, minimum=2)
-    streams = Streams(_checks.seed(seed, otherwise="each call would find another alpha"))
+    num_draws = checks.integer("num_draws", num_draws, minimum=2)
+    streams = Streams(checks.seed(seed, otherwise="each call would find another alpha"))
     seeds = [int(streams("alpha", draw).integers(1 << 32)) for draw in range(num_draws)]
 
     def measured(alpha: float) -> AlphaEstimate:

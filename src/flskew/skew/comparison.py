@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flskew.skew._tables import Table, title
 from flskew.skew.report import Report, report
-from flskew.skew.tables import Table, title
 from flskew.skew.tally import Split, several
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew.skew.summary import PerPartition, Summary
+from flskew.skew._summary import PerPartition, Summary
 from flskew.skew.tally import Split, tally
 
 __all__ = [

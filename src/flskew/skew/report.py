@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flskew.skew._remarks import remarks
+from flskew.skew._tables import Table, plural, title
 from flskew.skew.chance import iid_total_variation
 from flskew.skew.measures import MEASURES
-from flskew.skew.remarks import remarks
-from flskew.skew.tables import Table, plural, title
 from flskew.skew.tally import Split, Tally, tally
 
 if TYPE_CHECKING:

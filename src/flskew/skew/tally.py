@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from flskew._split.labels import LabelColumn, read_column, read_labels
 from flskew.assignment import Assignment
-from flskew.labels import LabelColumn, read_column, read_labels
-from flskew.skew.summary import Summary, summarise
-from flskew.skew.tables import listed
+from flskew.skew._summary import Summary, summarise
+from flskew.skew._tables import listed
 from flskew.typing import Label, LabelCounts, Labels, Sizes
 
 if TYPE_CHECKING:

@@ -11,16 +11,16 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedXgbBagging, FedXgbCyclic, Result, Strategy
 
-from flskew import _checks
-from flskew.parameters import ParametersError
-from flskew.strategies.casting import narrowed, widened
-from flskew.strategies.checks import CheckedReply
+from flskew._arrays.casting import narrowed, widened
+from flskew._arrays.records import ParametersError
+from flskew._util import checks
+from flskew.strategies._checks import CheckedReply
+from flskew.strategies._judgement import Judgement
+from flskew.strategies._ledger import Ledger, round_error
+from flskew.strategies._metrics import aggregate_metrics, shared_keys
+from flskew.strategies._running import ServerEvaluation, run_rounds
 from flskew.strategies.fedavg import FedAvg
 from flskew.strategies.history import History
-from flskew.strategies.judgement import Judgement
-from flskew.strategies.ledger import Ledger, round_error
-from flskew.strategies.metrics import aggregate_metrics, shared_keys
-from flskew.strategies.running import ServerEvaluation, run_rounds
 
 __all__ = ["Checked"]
 
@@ -81,7 +81,7 @@ class Checked(Strategy):
         self.strategy = strategy
         self._weighted_by_key = _setting(strategy, "weighted_by_key", "num-examples")
         self._arrayrecord_key = _setting(strategy, "arrayrecord_key", "arrays")
-        needed = _checks.integer("min_replies", min_replies, minimum=1)
+        needed = checks.integer("min_replies", min_replies, minimum=1)
         self._ledger = Ledger(self._weighted_by_key, self._arrayrecord_key, needed, min_evaluate_replies)
 
     @property

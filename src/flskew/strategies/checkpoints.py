@@ -13,12 +13,12 @@ from flwr.app import ArrayRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
-from flskew import archive
-from flskew.strategies.checks import BadReplyError, check_arrays
+from flskew._util import archive
+from flskew.strategies._checks import BadReplyError, check_arrays
+from flskew.strategies._ledger import Ledger
+from flskew.strategies._packing import pack, unpack
+from flskew.strategies._state import StrategyState
 from flskew.strategies.history import History
-from flskew.strategies.ledger import Ledger
-from flskew.strategies.packing import pack, unpack
-from flskew.strategies.state import StrategyState
 
 __all__ = ["Checkpoint", "KeepsStates", "RunOnDisk"]
 

@@ -16,17 +16,17 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
 from flwr.serverapp.strategy import Result
 
-from flskew import _checks
-from flskew.parameters import Draft
-from flskew.strategies import arguments
+from flskew._arrays.records import Draft
+from flskew._arrays.weighted_mean import NotFiniteError, weighted_mean
+from flskew._util import checks
+from flskew.strategies import _arguments
+from flskew.strategies._judgement import Judgement
+from flskew.strategies._ledger import Ledger, round_error
+from flskew.strategies._metrics import aggregate_metrics
+from flskew.strategies._running import ServerEvaluation, run_rounds
+from flskew.strategies._sampling import available_nodes, sample
+from flskew.strategies._stragglers import asked_epochs, without_stragglers
 from flskew.strategies.history import History, Phase
-from flskew.strategies.judgement import Judgement
-from flskew.strategies.ledger import Ledger, round_error
-from flskew.strategies.metrics import aggregate_metrics
-from flskew.strategies.running import ServerEvaluation, run_rounds
-from flskew.strategies.sampling import available_nodes, sample
-from flskew.strategies.stragglers import asked_epochs, without_stragglers
-from flskew.weighted_mean import NotFiniteError, weighted_mean
 
 __all__ = ["FedAvg", "MetricsAggregator"]
 
@@ -116,20 +116,20 @@ class FedAvg(FlowerFedAvg):
         # By its name, not super(): in FedProx the next class would be Flower's FedProx, which takes mu for 0.
         FlowerFedAvg.__init__(
             self,
-            fraction_train=arguments.fraction("fraction_train", fraction_train),
-            fraction_evaluate=arguments.fraction("fraction_evaluate", fraction_evaluate),
-            min_train_nodes=_checks.integer("min_train_nodes", min_train_nodes, minimum=0),
-            min_evaluate_nodes=_checks.integer("min_evaluate_nodes", min_evaluate_nodes, minimum=0),
-            min_available_nodes=_checks.integer("min_available_nodes", min_available_nodes, minimum=0),
+            fraction_train=_arguments.fraction("fraction_train", fraction_train),
+            fraction_evaluate=_arguments.fraction("fraction_evaluate", fraction_evaluate),
+            min_train_nodes=checks.integer("min_train_nodes", min_train_nodes, minimum=0),
+            min_evaluate_nodes=checks.integer("min_evaluate_nodes", min_evaluate_nodes, minimum=0),
+            min_available_nodes=checks.integer("min_available_nodes", min_available_nodes, minimum=0),
             weighted_by_key=weighted_by_key,
             arrayrecord_key=arrayrecord_key,
             configrecord_key=configrecord_key,
             train_metrics_aggr_fn=train_metrics_aggr_fn or aggregate_metrics,
             evaluate_metrics_aggr_fn=evaluate_metrics_aggr_fn or aggregate_metrics,
         )
-        self.seed = _checks.seed(seed, otherwise="each run would draw other nodes")
-        self.node_patience = arguments.seconds("node_patience", node_patience)
-        self.drop_stragglers = _checks.truth("drop_stragglers", drop_stragglers)
+        self.seed = checks.seed(seed, otherwise="each run would draw other nodes")
+        self.node_patience = _arguments.seconds("node_patience", node_patience)
+        self.drop_stragglers = checks.truth("drop_stragglers", drop_stragglers)
         self._ledger = Ledger(weighted_by_key, arrayrecord_key, min_replies, min_evaluate_replies)
 
     @property

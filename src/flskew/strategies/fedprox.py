@@ -19,10 +19,9 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedProx as FlowerFedProx
 
-from flskew import _checks
-from flskew.client.metrics import LOSS_KEY
-from flskew.client.proximal import checked_mu
-from flskew.strategies.adaptive_mu import AdaptiveMu
+from flskew._util import checks
+from flskew._wire import LOSS_KEY
+from flskew.strategies._adaptive_mu import AdaptiveMu
 from flskew.strategies.fedavg import FedAvg, MetricsAggregator
 from flskew.strategies.history import Phase
 
@@ -123,8 +122,8 @@ class FedProx(FedAvg, FlowerFedProx):
             node_patience=node_patience,
             drop_stragglers=drop_stragglers,
         )
-        self.proximal_mu = checked_mu("proximal_mu", proximal_mu)
-        self.adaptive_mu = _checks.choice("adaptive_mu", adaptive_mu, ("train", "evaluate", None))
+        self.proximal_mu = checks.proximal_mu("proximal_mu", proximal_mu)
+        self.adaptive_mu = checks.choice("adaptive_mu", adaptive_mu, ("train", "evaluate", None))
         if adaptive_mu == "evaluate" and fraction_evaluate == 0.0:
             raise ValueError(
                 "adaptive_mu='evaluate' follows the loss of evaluations, got fraction_evaluate=0.0; let some nodes "

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord
 
-from flskew.client.metrics import MetricValue
-from flskew.strategies.reasons import grouped
+from flskew.strategies._reasons import grouped
+from flskew.typing import MetricValue
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,7 +122,7 @@ class History(list[Round]):
     """
 
     def metric(self, key: str, phase: Phase = "evaluate") -> dict[int, list[float]]:
-        """Return the numbers that the clients reported under `key`, by round: what `flskew.skew.plot_accuracy` draws.
+        """Return the numbers that the clients reported under `key`, by round: what `flskew.plots.accuracy` draws.
 
         Args:
             key: The name of a metric; replies without it are left out.

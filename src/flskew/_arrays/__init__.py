@@ -1,0 +1,1 @@
+"""Models as NumPy arrays and as Flower's records."""

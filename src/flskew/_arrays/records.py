@@ -1,0 +1,260 @@
+"""Lists of arrays to and from Flower's records, and whether they are finite.
+
+A Flower `Array` holds the bytes of a `.npy` file. Reading one here is a view on those bytes, and writing one is a
+single copy, so that a model of a gigabyte costs a gigabyte and not three. bfloat16 travels as Flower writes the arrays
+of ml_dtypes: an `Array` whose dtype says bfloat16 around a `.npy` file of two raw bytes a number.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import itertools
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from flwr.app import Array, ArrayRecord
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from flskew._arrays.bfloat16 import BFLOAT16, BFLOAT16_NAME, bits, is_bfloat16
+from flskew.typing import Parameters
+
+__all__ = [
+    "Draft",
+    "ParametersError",
+    "all_finite",
+    "array_from_numpy",
+    "numpy_from_array",
+    "parameters_from_record",
+    "record_from_parameters",
+]
+
+_NUMPY_STYPE = "numpy.ndarray"
+# Elements looked at together: no temporary is ever as large as the model.
+_BLOCK = 1 << 16
+# More than NumPy reads; one that says it is longer is refused, and need not be kept.
+_LONGEST_HEADER = 1 << 14
+
+
+class ParametersError(ValueError):
+    """Arrays cannot be read, written or averaged; the message names the array and the remedy.
+
+    Examples:
+        >>> import numpy as np
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from flskew.client.sklearn import prepare, set_parameters
+        >>> model = prepare(LogisticRegression(), num_features=2, classes=[0, 1])
+        >>> set_parameters(model, [np.zeros((1, 3)), np.zeros(1)])
+        Traceback (most recent call last):
+        flskew._arrays.records.ParametersError: array 'coef_': the model has shape (1, 2), got (1, 3)
+    """
+
+
+def numpy_from_array(array: Array, name: str = "array") -> NDArray[Any]:
+    """Return a read-only view on the bytes of a Flower `Array`, without a copy; of bfloat16, a view of `BFLOAT16`.
+
+    Args:
+        array: Serialized by NumPy, as `Array(ndarray)` and `ArrayRecord(list_of_ndarrays)` do.
+        name: What errors call it.
+
+    Raises:
+        ParametersError: Another serialization, Python objects (they would have to be unpickled), another void type
+            than bfloat16, or bytes that disagree with the dtype and shape `array` claims.
+
+    Examples:
+        >>> import numpy as np
+        >>> from flwr.app import Array
+        >>> numpy_from_array(Array(np.arange(3.0)))
+        array([0., 1., 2.])
+    """
+    if array.stype != _NUMPY_STYPE:
+        raise ParametersError(f"{name}: serialized as {array.stype!r}; send it as a NumPy array ({_NUMPY_STYPE!r})")
+    try:
+        shape, is_fortran, dtype, start = _read_header(_header(array.data))
+    except Exception as error:  # the header parser raises whatever Python's own parser raises
+        raise ParametersError(f"{name}: its bytes are not a .npy array ({error})") from error
+    is_told = array.dtype == BFLOAT16_NAME and dtype == BFLOAT16
+    if not is_told:
+        _refuse_unreadable_dtype(dtype, name)
+    if not (is_told or _same_dtype(array.dtype, dtype)) or tuple(array.shape) != shape:
+        raise ParametersError(
+            f"{name}: said to be {array.dtype} {tuple(array.shape)} but its bytes hold {dtype} {shape}; "
+            "make it with Array(ndarray)"
+        )
+    count = math.prod(shape)
+    num_bytes = len(array.data) - start
+    if min(shape, default=0) < 0 or num_bytes != count * dtype.itemsize:
+        raise ParametersError(
+            f"{name}: {dtype} {shape} takes {count * dtype.itemsize} bytes, got {num_bytes}; it was cut or damaged"
+        )
+    try:
+        flat = np.frombuffer(array.data, dtype, count, start) if num_bytes else np.zeros(count, dtype)
+        view = flat.reshape(shape, order="F" if is_fortran else "C")
+    except (ValueError, OverflowError, MemoryError) as error:  # empty, but of a shape that NumPy does not have
+        raise ParametersError(f"{name}: {dtype} {shape} is no array ({error})") from error
+    view.setflags(write=False)
+    return view
+
+
+def array_from_numpy(array: NDArray[Any] | np.generic, name: str = "array") -> Array:
+    """Return a Flower `Array` with the same bytes as `Array(array)`, in one copy instead of two.
+
+    bfloat16 is taken as `BFLOAT16` or as ml_dtypes has it.
+
+    Raises:
+        ParametersError: `array` is not a NumPy array, or holds Python objects, structured rows or a mask.
+
+    Examples:
+        >>> import numpy as np
+        >>> array_from_numpy(np.zeros((2, 3), np.float32)).shape
+        (2, 3)
+    """
+    if not isinstance(array, np.ndarray | np.generic):  # arithmetic on a 0-d array gives a NumPy scalar
+        remedy = "tensor.detach().cpu().numpy()" if hasattr(array, "detach") else "numpy.asarray"
+        raise ParametersError(f"{name}: a NumPy array is needed, got {type(array).__name__}; use {remedy}")
+    if isinstance(array, np.ma.MaskedArray):
+        raise ParametersError(f"{name}: a mask cannot be sent; use numpy.ma.filled")
+    plain = np.asarray(array)
+    draft = Draft(plain, name)
+    draft.numbers[...] = bits(plain).view(BFLOAT16) if is_bfloat16(plain.dtype) else plain
+    return draft.finish()
+
+
+class Draft:
+    """A Flower `Array` in the making, whose numbers are written straight into the bytes that will be sent.
+
+    Attributes:
+        numbers: What to write to, not yet anything; bfloat16 is `BFLOAT16`.
+
+    Args:
+        like: Has the dtype, shape and layout in memory.
+        name: What errors call it.
+
+    Raises:
+        ParametersError: `like` holds Python objects or structured rows.
+
+    Examples:
+        >>> import numpy as np
+        >>> draft = Draft(np.zeros(3, np.float32))
+        >>> draft.numbers[...] = 7
+        >>> draft.finish().numpy()
+        array([7., 7., 7.], dtype=float32)
+    """
+
+    def __init__(self, like: NDArray[Any], name: str = "array") -> None:
+        is_bits = is_bfloat16(like.dtype)
+        if not is_bits:
+            _refuse_unreadable_dtype(like.dtype, name)
+        fields = npy.header_data_from_array_1_0(bits(like) if is_bits else like)
+        header = io.BytesIO()
+        npy.write_array_header_1_0(header, fields | {"descr": "<V2"} if is_bits else fields)
+        self._name = BFLOAT16_NAME if is_bits else str(like.dtype)
+        # These bytes take no memory before they are written to, and leave the file without a copy.
+        self._file = io.BytesIO(bytes(header.tell() + like.nbytes))
+        self._file.write(header.getbuffer())
+        dtype = BFLOAT16 if is_bits else like.dtype
+        if like.nbytes:
+            flat = np.frombuffer(self._file.getbuffer(), dtype, like.size, header.tell())
+            self.numbers = flat.reshape(like.shape, order="F" if fields["fortran_order"] else "C")
+        else:
+            self.numbers = np.empty(like.shape, dtype)
+
+    def finish(self) -> Array:
+        """Return the array; `numbers` are gone."""
+        shape = self.numbers.shape
+        del self.numbers
+        return Array(self._name, shape, _NUMPY_STYPE, self._file.getvalue())
+
+
+def parameters_from_record(record: ArrayRecord) -> Parameters:
+    """Return the arrays of a record in its order, as read-only views on its bytes.
+
+    Raises:
+        ParametersError: An array cannot be read; see `numpy_from_array`.
+    """
+    return [numpy_from_array(array, f"array {name!r}") for name, array in record.items()]
+
+
+def record_from_parameters(parameters: Iterable[NDArray[Any]], names: Iterable[str] | None = None) -> ArrayRecord:
+    """Return a record of arrays, under Flower's own names "0", "1", ... or the names given.
+
+    Args:
+        parameters: The arrays; they are copied, one at a time.
+        names: One distinct name per array, in the same order.
+
+    Raises:
+        ParametersError: The names are not distinct or not as many as the arrays, or an array cannot be sent.
+
+    Examples:
+        >>> import numpy as np
+        >>> list(record_from_parameters([np.zeros(2), np.ones(3)], ["weight", "bias"]))
+        ['weight', 'bias']
+    """
+    numbered = ((str(index), array) for index, array in enumerate(parameters))
+    record = ArrayRecord()
+    for name, array in numbered if names is None else itertools.zip_longest(names, parameters):
+        if name is None or array is None or name in record:
+            raise ParametersError(f"each array needs a name of its own: stopped at {name!r} after {list(record)}")
+        record[name] = array_from_numpy(array, f"array {name!r}")
+    return record
+
+
+def all_finite(array: NDArray[Any]) -> bool:
+    """Return whether an array holds neither NaN nor infinity; integers, booleans and text always do not.
+
+    Examples:
+        >>> import numpy as np
+        >>> all_finite(np.array([1.0, np.nan]))
+        False
+    """
+    is_bits = is_bfloat16(array.dtype)
+    if array.dtype.kind not in "fc" and not is_bits:
+        return True
+    flat = (bits(array) if is_bits else array).ravel(order="K")
+    marks = np.empty(min(_BLOCK, flat.size), np.bool_)
+    for start in range(0, flat.size, _BLOCK):
+        block, out = flat[start : start + _BLOCK], marks[: flat.size - start]
+        # Of a bfloat16 that is infinite or NaN, all eight bits of the exponent are set.
+        is_finite = np.not_equal(block & 0x7F80, 0x7F80, out=out) if is_bits else np.isfinite(block, out=out)
+        if not is_finite.all():
+            return False
+    return True
+
+
+def _header(data: bytes) -> bytes:
+    """Return the part of a .npy file before its numbers."""
+    # Two bytes for its length in version 1.0, four in 2.0, after a magic string of eight.
+    length = 2 if data[6:7] == b"\x01" else 4
+    end = 8 + length + int.from_bytes(data[8 : 8 + length], "little")
+    return data[: min(end, _LONGEST_HEADER)]
+
+
+@functools.lru_cache(maxsize=256)
+def _read_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Return shape, whether Fortran's order, dtype, and where the numbers start; all rounds have the same headers."""
+    stream = io.BytesIO(header)
+    version = npy.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"format version {version} is for structured arrays")
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, is_fortran, dtype = read(stream)
+    if not all(type(length) is int for length in shape):  # True is 1 to whoever compares it, but not to NumPy
+        raise ValueError(f"the shape {shape} has something else than integers")
+    return shape, is_fortran, dtype, stream.tell()
+
+
+def _same_dtype(name: str, dtype: np.dtype[Any]) -> bool:
+    try:
+        return np.dtype(name) == dtype
+    except Exception:  # NumPy parses it, and raises whatever Python's own parser raises
+        return False
+
+
+def _refuse_unreadable_dtype(dtype: np.dtype[Any], name: str) -> None:
+    if dtype.hasobject:
+        raise ParametersError(f"{name}: Python objects would have to be unpickled; convert it to a numeric dtype")
+    if dtype.kind == "V":
+        raise ParametersError(f"{name}: NumPy has no arithmetic for {dtype}; convert it, float8 to float32")

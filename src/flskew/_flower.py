@@ -1,0 +1,161 @@
+"""The only module that touches Flower's internals.
+
+- Recent releases refuse to make a `Message` before the process has an identity, which their engines set when they
+  start an app. An app that runs in this process needs one as well. Earlier releases have none and need none.
+- `Run` moves between modules from release to release.
+- A message's metadata is read-only to its users, and whoever plays the network has to write it.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+
+if TYPE_CHECKING:
+    from flwr.serverapp import ServerApp
+    from flwr.supercore.run import Run
+
+__all__ = [
+    "SERVER_NODE_ID",
+    "Identity",
+    "has_main",
+    "isolated_context",
+    "isolated_message",
+    "isolated_records",
+    "new_run",
+    "stamp",
+]
+
+SERVER_NODE_ID = 1
+"""The node id of Flower's SuperLink, from which a ServerApp's messages come."""
+
+_NAMES = ("run_id", "node_id", "task_id")
+
+
+class Identity:
+    """The identity of the ServerApp of one run, in force from its making until `release`.
+
+    Identities may be released in any order: in force is the latest one that has not been, and after the last one what
+    was there before the first. What somebody else has set in the meantime is left alone.
+
+    Args:
+        run_id: The run's number.
+    """
+
+    _lock = threading.RLock()
+    _held: ClassVar[list[Identity]] = []
+    _before: ClassVar[tuple[int | None, ...]] = ()
+
+    def __init__(self, run_id: int) -> None:
+        self._values: tuple[int | None, ...] = (run_id, SERVER_NODE_ID, 1)
+        with self._lock:
+            if not self._held:
+                Identity._before = _read()
+            self._held.append(self)
+            _write(self._values)
+
+    def release(self) -> None:
+        """Stop being in force; a second call does nothing."""
+        with self._lock:
+            if self not in self._held:
+                return
+            self._held.remove(self)
+            if _read() == self._values:
+                _write(self._held[-1]._values if self._held else Identity._before)
+
+
+def new_run(run_id: int, override_config: dict[str, bool | float | int | str]) -> Run:
+    """Return Flower's `Run` of this number."""
+    run: Run = _run_class().create_empty(run_id)
+    run.override_config = dict(override_config)
+    return run
+
+
+def has_main(server_app: ServerApp) -> bool:
+    """Return whether an app has a function to run, or the parts that Flower had before: a server_fn, a strategy."""
+    parts = ("_main", "_server_fn", "_server", "_config", "_strategy", "_client_manager")
+    return any(getattr(server_app, part, None) is not None for part in parts)
+
+
+def stamp(
+    message: Message, *, run_id: int | None = None, src_node_id: int | None = None, message_id: str | None = None
+) -> None:
+    """Write what a grid writes into the metadata of a message that it carries; None leaves an entry as it is."""
+    entries = {"_run_id": run_id, "_src_node_id": src_node_id, "_message_id": message_id}
+    message.metadata.__dict__.update({name: value for name, value in entries.items() if value is not None})
+
+
+def isolated_records(records: RecordDict) -> RecordDict:
+    """Return records that share no mutable object with `records`."""
+    isolated = RecordDict()
+    for key, record in records.items():
+        isolated[key] = _isolated_record(record)
+    return isolated
+
+
+def isolated_message(message: Message) -> Message:
+    """Return a message with metadata and content of its own."""
+    isolated = copy.copy(message)
+    isolated.__dict__["_metadata"] = copy.copy(message.metadata)
+    # A digest that Flower has cached is that of the original.
+    isolated.__dict__.pop("_object_id", None)
+    if message.has_content():
+        isolated.content = isolated_records(message.content)
+    return isolated
+
+
+def isolated_context(context: Context) -> Context:
+    """Return a context with state and configs of its own."""
+    isolated = copy.copy(context)
+    isolated.node_config = dict(context.node_config)
+    isolated.run_config = dict(context.run_config)
+    isolated.state = isolated_records(context.state)
+    return isolated
+
+
+def _isolated_record(record: ArrayRecord | ConfigRecord | MetricRecord) -> ArrayRecord | ConfigRecord | MetricRecord:
+    if isinstance(record, ArrayRecord):
+        arrays = ArrayRecord()
+        for name, array in record.items():
+            arrays[name] = Array(array.dtype, tuple(array.shape), array.stype, array.data)
+        return arrays
+    values = {key: list(value) if isinstance(value, list) else value for key, value in record.items()}
+    return type(record)(values)  # type: ignore[arg-type]
+
+
+def _run_class() -> Any:
+    try:
+        return import_module("flwr.supercore.run").Run
+    except ImportError:
+        return import_module("flwr.common.typing").Run
+
+
+def _task_identity() -> Any:
+    try:
+        return import_module("flwr.supercore.task_identity").TaskIdentity
+    except ImportError:
+        return None
+
+
+def _read() -> tuple[int | None, ...]:
+    identity = _task_identity()
+    return tuple(_get(identity, name) for name in _NAMES)
+
+
+def _get(identity: Any, name: str) -> int | None:
+    try:
+        value: int | None = getattr(identity, name, None)
+    except RuntimeError:  # Flower's way to say that it is not set
+        return None
+    return value
+
+
+def _write(values: tuple[int | None, ...]) -> None:
+    identity = _task_identity()
+    if identity is not None:
+        for name, value in zip(_NAMES, values, strict=True):
+            setattr(identity, name, value)

@@ -1,0 +1,1 @@
+"""From labels to who holds which row."""

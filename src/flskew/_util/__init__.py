@@ -1,0 +1,1 @@
+"""Argument checks, sealed files, and threads."""

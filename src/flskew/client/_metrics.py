@@ -1,0 +1,169 @@
+"""Metrics as Flower's `MetricRecord` takes them: NumPy scalars and truth values become Python's int and float."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Collection, Iterable, Mapping
+
+import numpy as np
+from flwr.app import MetricRecord
+
+from flskew._wire import INT64, LOCAL_EPOCHS_KEY
+from flskew.client._protocols import ClientError
+from flskew.typing import MetricValue
+
+__all__ = [
+    "check_local_epochs",
+    "loss_value",
+    "metric_record",
+    "metric_value",
+    "num_examples",
+]
+
+
+def metric_value(name: str, value: object) -> MetricValue:
+    """Return a metric as an int, a float, or a list of one of them.
+
+    Truth values become 0 and 1. NaN and infinity are let through: a loss that has diverged is worth knowing.
+
+    Args:
+        name: What errors call it.
+        value: Any real scalar of Python, NumPy or a framework, or a list, tuple or one-dimensional array of them.
+
+    Raises:
+        ClientError: Anything else, such as text, None, a dictionary, a complex number, or an integer beyond 64 bits.
+
+    Examples:
+        >>> import numpy as np
+        >>> metric_value("accuracy", np.float32(0.5)), metric_value("converged", True)
+        (0.5, 1)
+        >>> metric_value("loss-by-epoch", [2, 1.5])
+        [2.0, 1.5]
+    """
+    value = _plain(value)
+    return _numbers(name, value) if isinstance(value, list | tuple) else _number(name, value)
+
+
+def loss_value(loss: object) -> int | float:
+    """Return the loss of an evaluation.
+
+    Raises:
+        ClientError: It is not one number.
+    """
+    number = _plain(loss)
+    if not isinstance(number, numbers.Real):
+        raise ClientError(
+            f"the loss, the first value that evaluate returns, must be one number, got {_shown(loss)}; "
+            "return its mean over the rows, then num_examples, then the metrics"
+        )
+    return _number("the loss", number)
+
+
+def metric_record(metrics: object, reserved: Mapping[str, int | float]) -> MetricRecord:
+    """Return the record of a reply: the reserved entries first, then the metrics.
+
+    Args:
+        metrics: What the client returned: a mapping of text to numbers.
+        reserved: Entries of the reply itself, such as num-examples.
+
+    Raises:
+        ClientError: `metrics` is not a mapping, a key is not text, a value cannot be sent, or a reserved key is there
+            with another value.
+    """
+    if not isinstance(metrics, Mapping):
+        raise ClientError(
+            f"metrics must be a dictionary, got {type(metrics).__name__}; return {{}} when there are none"
+        )
+    record = MetricRecord({**reserved})
+    for key, value in metrics.items():
+        if not isinstance(key, str):
+            raise ClientError(f"metrics: the keys must be text, got {_shown(key)}")
+        number = metric_value(f"metrics[{key!r}]", value)
+        if key in reserved and number != reserved[key] and not _both_nan(number, reserved[key]):
+            raise ClientError(
+                f"metrics[{key!r}], {_shown(number)}, contradicts the {key} returned beside it, {reserved[key]!r}; "
+                "rename it"
+            )
+        record[key] = number
+    return record
+
+
+def num_examples(value: object, method: str) -> int:
+    """Return a client's number of examples as an int; the strategy judges whether it is a weight.
+
+    Args:
+        value: What the client returned.
+        method: "fit" or "evaluate", for the error.
+
+    Raises:
+        ClientError: It is not a whole number.
+    """
+    number = _plain(value)
+    is_real = isinstance(number, numbers.Real) and not isinstance(number, bool)
+    if not is_real or not (isinstance(number, numbers.Integral) or float(number).is_integer()):  # type: ignore[arg-type]
+        raise ClientError(
+            f"num_examples, the second value that {method} returns, must be a whole number, got {_shown(value)}; "
+            "return how many rows it used, e.g. len(dataset)"
+        )
+    return int(_number("num_examples", int(number)))  # type: ignore[call-overload]
+
+
+def check_local_epochs(record: MetricRecord) -> None:
+    """Check what a client reports of its local work, if it does: strategies compare it with what they asked for.
+
+    Raises:
+        ClientError: It is not one finite number >= 0.
+    """
+    done = record.get(LOCAL_EPOCHS_KEY, 0)
+    if isinstance(done, list) or not math.isfinite(done) or done < 0:
+        raise ClientError(
+            f"metrics[{LOCAL_EPOCHS_KEY!r}] must be one finite number >= 0, got {_shown(done)}; "
+            "report how many passes over its rows the client has made, e.g. 2 or 1.5"
+        )
+
+
+def _number(name: str, value: object) -> int | float:
+    if isinstance(value, bool | np.bool_):
+        return int(value)
+    if isinstance(value, numbers.Integral):
+        if int(value) not in INT64:
+            raise ClientError(f"{name} = {value!r} does not fit 64 bits; send it as a float")
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    raise ClientError(
+        f"{name} must be a number or a list of numbers, got {_shown(value)}; "
+        "send numbers only, e.g. one key per entry of a dictionary, and leave out what is None or text"
+    )
+
+
+def _numbers(name: str, values: Iterable[object]) -> list[int] | list[float]:
+    converted = [_number(name, _plain(value)) for value in values]
+    if any(isinstance(number, float) for number in converted):
+        return [float(number) for number in converted]
+    return [int(number) for number in converted]
+
+
+def _shown(value: object) -> str:
+    """Say what a value is, and quote no more than a number: the message goes to the server, and it may be a row."""
+    name, number = type(value).__name__, _plain(value)
+    if number is None or isinstance(number, numbers.Number):
+        return f"{number!r} of type {name}"
+    if hasattr(value, "shape"):
+        return f"{name} of shape {value.shape}"
+    return f"{name} of length {len(value)}" if isinstance(value, Collection) else name
+
+
+def _plain(value: object) -> object:
+    """Turn an array, NumPy's or a framework's, into a number or a list; all else is returned as it is."""
+    if not hasattr(value, "shape") or isinstance(value, numbers.Number):
+        return value
+    if not hasattr(value, "tolist") and hasattr(value, "__array__"):  # a tensor of TensorFlow
+        value = np.asarray(value)
+    convert = getattr(value, "tolist", None)
+    return convert() if callable(convert) else value
+
+
+def _both_nan(first: MetricValue, second: MetricValue) -> bool:
+    return isinstance(first, float) and isinstance(second, float) and math.isnan(first) and math.isnan(second)

@@ -1,0 +1,74 @@
+"""What a user brings: an object with `fit`, and `evaluate` if it can. Nothing to inherit from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flskew.typing import Config, Parameters
+
+__all__ = [
+    "ClientError",
+    "NumExamples",
+    "ReturnedParameters",
+    "SupportsEvaluate",
+    "SupportsFit",
+    "WrapsNumPyClient",
+]
+
+ReturnedParameters: TypeAlias = Sequence[NDArray[Any]]
+"""Arrays as many as the client was given, in the same order, with the same shapes and dtypes."""
+
+NumExamples: TypeAlias = int | np.integer[Any]
+"""How many rows were used; the weight of a reply."""
+
+
+class ClientError(ValueError):
+    """A client, or what it returned, is not what the protocol asks for; the message says what to return instead.
+
+    Flower's engines turn it into an error reply, so it is the strategies that report it.
+
+    Examples:
+        >>> import numpy as np
+        >>> from flwr.app import ArrayRecord
+        >>> from flskew import FedAvg, LocalGrid, RoundError, client_app
+        >>> class Forgetful:
+        ...     def fit(self, parameters, config):
+        ...         return [], 10, {}
+        >>> grid = LocalGrid(client_app(lambda context: Forgetful()), 2)
+        >>> try:
+        ...     FedAvg(fraction_evaluate=0.0).start(grid, ArrayRecord([np.zeros(2)]))
+        ... except RoundError as error:
+        ...     print(str(error.failures[0]).partition(";")[0])
+        node 1000: ClientError: fit was given 1 arrays and returned 0
+    """
+
+
+@runtime_checkable
+class SupportsFit(Protocol):
+    """A client that trains, such as any subclass of `flwr.client.NumPyClient`."""
+
+    def fit(
+        self, parameters: Parameters, config: Config
+    ) -> tuple[ReturnedParameters, NumExamples, Mapping[str, object]]:
+        """Train from `parameters`, which are the client's own to change; return new ones, rows used, metrics."""
+        ...
+
+
+@runtime_checkable
+class SupportsEvaluate(Protocol):
+    """A client that evaluates as well."""
+
+    def evaluate(self, parameters: Parameters, config: Config) -> tuple[float, NumExamples, Mapping[str, object]]:
+        """Evaluate `parameters` on rows of the client's own; return the loss, rows used, metrics."""
+        ...
+
+
+@runtime_checkable
+class WrapsNumPyClient(Protocol):
+    """What `flwr.client.NumPyClient.to_client()` returns: the client inside is the one that is used."""
+
+    numpy_client: SupportsFit

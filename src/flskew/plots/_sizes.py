@@ -1,0 +1,79 @@
+"""Sizes: how the rows are spread over the partitions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flskew.plots._canvas import BLUE, GREY, Size, label_side, open_axes, room, root_figure
+from flskew.plots._stairs import draw_stairs, fit_partitions, fit_rows, partitions_size
+from flskew.skew.tally import Split, Tally, tally
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["draw_sizes", "sizes", "sizes_size"]
+
+# A bar that is so many times lower than another is hardly seen.
+_MOST_TIMES = 100
+
+
+def sizes(split: Split, *, ax: Axes | None = None) -> tuple[Figure, Axes]:
+    """Draw the sizes of the partitions, the largest first.
+
+    A broken line is the mean. Where one partition has more than 100 times as many rows as another, the scale is
+    logarithmic, and dots stand for the bars. A cross stands for a partition without rows.
+
+    Args:
+        split: An `Assignment`, counts, or whatever else `flskew.skew.tally` takes.
+        ax: Where to draw; by default on a figure of its own.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        TypeError: `ax` is something else than an Axes.
+
+    Examples:
+        >>> import numpy as np
+        >>> from flskew import plots
+        >>> figure, axes = plots.sizes(np.array([[2, 0], [3, 1]]))
+        >>> [tick.get_text() for tick in axes.get_xticklabels()]
+        ['1', '0']
+    """
+    counted = tally(split)
+    axes = open_axes(ax, sizes_size(counted))
+    draw_sizes([axes], [counted])
+    return root_figure(axes), axes
+
+
+def sizes_size(counted: Tally) -> Size:
+    """Return the size of a picture of its own."""
+    return partitions_size(len(counted.counts))
+
+
+def draw_sizes(axes: Sequence[Axes], tallies: Sequence[Tally]) -> None:
+    """Draw splits to one scale."""
+    held = np.concatenate([counted.sizes[counted.sizes > 0] for counted in tallies])
+    highest = int(held.max())
+    logarithmic = highest > _MOST_TIMES * held.min()
+    for ax, counted in zip(axes, tallies, strict=True):
+        order = np.argsort(-counted.sizes, kind="stable")
+        falling = counted.sizes[order]
+        fit_partitions(ax, falling)
+        if logarithmic:
+            ax.set_yscale("log")
+            ax.set_ylabel("rows (logarithmic)")
+            ax.set_ylim(0.6 * held.min(), 1.7 * highest)
+            filled = falling[falling > 0]
+            side = min(max(0.6 * room(ax)[0] / len(falling), 1.5), 6)
+            ax.plot(np.arange(len(filled)), filled, color=BLUE, linestyle="none", marker="o", markersize=side)
+        else:
+            fit_rows(ax, highest)
+            draw_stairs(ax, np.zeros_like(falling), falling, BLUE)
+        mean = falling.mean()
+        ax.axhline(mean, color=GREY, linestyle="--", linewidth=1)
+        key = [f"- - mean {mean:,.0f}", *["×: no rows"] * (0 in falling)]
+        if not label_side(ax, "x", "partition, largest first", order.tolist(), key=key):
+            label_side(ax, "x", "rank by size, 0 is the largest", range(len(falling)), key=key)

@@ -1,0 +1,91 @@
+"""Bars of partitions, one artist for all of them, with gaps between them while there is room."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flskew.plots._canvas import GREY, Size, room
+from flskew.typing import Sizes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.patches import StepPatch
+    from matplotlib.typing import ColorType
+
+__all__ = ["draw_stairs", "fit_partitions", "fit_rows", "partitions_size"]
+
+# Points: narrower bars stand side by side.
+_NARROWEST_APART = 4
+# Points: in narrower bars frames would hide what they frame.
+_NARROWEST_FRAMED = 10
+
+
+def partitions_size(num_partitions: int) -> Size:
+    """Return the size of a picture with something for each partition side by side."""
+    return Size(min(max(0.4 * num_partitions, 2.2), 6.5), 3.0, left=0.95)
+
+
+def draw_stairs(
+    ax: Axes,
+    below: Sizes,
+    above: Sizes,
+    color: ColorType | NDArray[np.float64],
+    *,
+    hatched: bool = False,
+    framed: bool = False,
+) -> StepPatch:
+    """Draw a bar at 0, 1, ... from each number in `below` to that in `above`, with frame or hatch if they have room."""
+    from matplotlib.patches import StepPatch
+
+    place = room(ax)[0] / len(above)
+    places = np.arange(len(above))
+    # What is not a number is not drawn: no frame around nothing, and no step between two bars.
+    heights = np.where(above > below, above, np.nan)
+    feet = below.astype(np.float64)
+    edges = np.arange(len(above) + 1) - 0.5
+    if place >= _NARROWEST_APART:
+        edges = np.column_stack([places - 0.4, places + 0.4]).ravel()
+        heights, feet = (np.insert(values, places[1:], np.nan) for values in (heights, feet))
+    bars = StepPatch(
+        heights,
+        edges,
+        baseline=cast("float", feet),  # or, as its documentation says, an array
+        fill=True,
+        facecolor=color,
+        edgecolor="white",
+        linewidth=0.6 if framed and place >= _NARROWEST_FRAMED else 0,
+        hatch="////" if hatched and place >= _NARROWEST_FRAMED else None,
+    )
+    # Not by ax.stairs, which looks at every corner to find the limits; they are known here.
+    ax.add_artist(bars)
+    return bars
+
+
+def fit_rows(ax: Axes, highest: int) -> None:
+    """Fit the axes to bars of up to so many rows."""
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+    ax.set_ylim(0, 1.04 * highest)
+    ax.set_ylabel("rows")
+    ax.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+
+def fit_partitions(ax: Axes, sizes: Sizes) -> None:
+    """Fit the axes to a place for each partition, and put a cross where there are no rows."""
+    ax.set_xlim(-0.6, len(sizes) - 0.4)
+    ax.spines[["top", "right"]].set_visible(False)
+    empty = np.flatnonzero(sizes == 0)
+    side = min(max(room(ax)[0] / len(sizes), 2), 4.5)
+    ax.scatter(
+        empty,
+        np.full(len(empty), 0.015),
+        s=side**2,
+        color=GREY,
+        marker="x",
+        linewidths=side / 4,
+        transform=ax.get_xaxis_transform(),
+    )

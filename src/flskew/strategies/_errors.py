@@ -1,0 +1,49 @@
+"""The error of a round that has no model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flwr.serverapp.strategy import Result
+
+from flskew.strategies._reasons import grouped
+from flskew.strategies.history import Failure, Phase
+
+__all__ = ["RoundError"]
+
+
+class RoundError(RuntimeError):
+    """A round has too few replies that count, or replies that must not be mixed; what was trained so far is in it.
+
+    The message lists the reasons, each once with the nodes that share it.
+
+    Examples:
+        >>> import numpy as np
+        >>> from flwr.app import ArrayRecord
+        >>> from flskew import FedAvg, LocalGrid, RoundError, client_app
+        >>> class Diverges:
+        ...     def fit(self, parameters, config):
+        ...         return [parameters[0] * np.nan], 10, {}
+        >>> grid = LocalGrid(client_app(lambda context: Diverges()), 2)
+        >>> try:
+        ...     FedAvg(fraction_evaluate=0.0).start(grid, ArrayRecord([np.zeros(2)]))
+        ... except RoundError as error:
+        ...     error.server_round, [failure.node_id for failure in error.failures], error.result.arrays["0"].numpy()
+        (1, [1000, 1001], array([0., 0.]))
+
+    Attributes:
+        server_round: The round.
+        phase: "train" or "evaluate".
+        failures: The nodes whose reply did not count.
+        result: Flower's `Result` of the rounds before: the latest model, or the initial one, and the metrics.
+    """
+
+    def __init__(
+        self, message: str, server_round: int, phase: Phase, failures: Sequence[Failure], result: Result
+    ) -> None:
+        lines = grouped((failure.node_id, failure.reason) for failure in failures)
+        super().__init__("\n  ".join((message, *lines)))
+        self.server_round = server_round
+        self.phase = phase
+        self.failures = tuple(failures)
+        self.result = result

@@ -1,0 +1,54 @@
+"""Which nodes take part in a round."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+from flwr.serverapp import Grid
+
+from flskew._split.streams import Streams
+from flskew.strategies._reasons import named
+from flskew.strategies.history import Phase
+
+__all__ = ["available_nodes", "sample"]
+
+_POLL_SECONDS = 1.0
+_logger = logging.getLogger("flwr")
+
+
+def available_nodes(grid: Grid, minimum: int, patience: float) -> list[int]:
+    """Return the ids of all nodes, sorted, once there are `minimum` of them.
+
+    Args:
+        grid: Flower's grid; one whose attribute `nodes_are_fixed` is true is not waited for.
+        minimum: How many nodes are needed.
+        patience: Seconds to wait for them.
+
+    Raises:
+        TimeoutError: There are still fewer; the message has the numbers, and who is there.
+    """
+    deadline = time.monotonic() + patience
+    while len(node_ids := sorted(grid.get_node_ids())) < minimum:
+        if getattr(grid, "nodes_are_fixed", False) or time.monotonic() >= deadline:
+            present = f", {named(node_ids)}" if node_ids else ""
+            raise TimeoutError(
+                f"{minimum} nodes are needed, {len(node_ids)} are connected{present}; start more nodes or lower "
+                "min_available_nodes, min_train_nodes and min_evaluate_nodes"
+            )
+        _logger.info("Waiting for nodes to connect: %d connected, %d needed", len(node_ids), minimum)
+        time.sleep(_POLL_SECONDS)
+    return node_ids
+
+
+def sample(node_ids: Sequence[int], size: int, *, seed: int, server_round: int, phase: Phase) -> list[int]:
+    """Return `size` of the nodes, each set of them equally likely, in the order of `node_ids`.
+
+    The choice hangs on the arguments alone: neither on earlier rounds, so that a run that goes on from a checkpoint
+    draws as it would have, nor on any global generator.
+    """
+    if size >= len(node_ids):
+        return list(node_ids)
+    rng = Streams(seed)(f"nodes to {phase}", server_round)
+    return [node_ids[index] for index in sorted(rng.choice(len(node_ids), size, replace=False))]

@@ -1,0 +1,57 @@
+"""A stream is known by its name, and by nothing else."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import scipy.stats
+
+from flskew import DirichletPartitioner, IidPartitioner
+from flskew._split.streams import Streams
+
+
+def test_a_stream_does_not_depend_on_what_others_drew():
+    streams = Streams(1)
+    alone = streams("rows", "a").random(3).tolist()
+    streams("rows", "b").random(100)
+    assert streams("rows", "a").random(3).tolist() == alone
+
+
+def test_streams_differ_by_seed_purpose_label_and_type():
+    names = [
+        (1, "rows", 1),
+        (2, "rows", 1),
+        (1, "order", 1),
+        (1, "rows", 2),
+        (1, "rows", "1"),
+        (1, "rows", True),
+        (1, "rows", None),
+    ]
+    draws = {Streams(seed)(purpose, label).random() for seed, purpose, label in names}
+    assert len(draws) == len(names)
+
+
+def test_an_odd_number_of_short_draws_leaves_nothing_behind():
+    streams = Streams(1)
+    streams("rows").integers(0, 2**32, dtype=np.uint32)
+    first = streams("order").integers(0, 2**32, 2, dtype=np.uint32)
+    assert np.array_equal(streams("order").integers(0, 2**32, 2, dtype=np.uint32), first)
+
+
+def test_first_draws_over_many_names_are_uniform_and_unrelated():
+    streams = Streams(7)
+    draws = np.array([streams("shares", label).random() for label in range(5000)])
+    assert scipy.stats.kstest(draws, "uniform").pvalue > 0.001
+    assert abs(np.corrcoef(draws[:-1], draws[1:])[0, 1]) < 0.05
+
+
+def test_the_global_generators_are_neither_read_nor_seeded():
+    np.random.seed(3)  # noqa: NPY002
+    random.seed(3)
+    before = np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
+    first = DirichletPartitioner(3, "label", 1.0, 0).assign(range(50))
+    IidPartitioner(3).assign(range(50))
+    assert (np.random.get_state()[1].tolist(), random.getstate()) == before  # noqa: NPY002
+    np.random.seed(4)  # noqa: NPY002
+    assert DirichletPartitioner(3, "label", 1.0, 0).assign(range(50)) == first

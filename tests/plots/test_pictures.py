@@ -1,0 +1,241 @@
+"""What holds for every picture: where it is drawn, what it leaves alone, and that it can be read at any size."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import combinations
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from flskew import plots, skew
+
+COUNTS = np.array([[40, 0, 59], [39, 60, 0], [0, 61, 59]])
+
+NAMES = [
+    "an unusually long class name",
+    "очень длинное русское имя класса",
+    "ένα μακρύ ελληνικό όνομα",
+    "$5 or $6",
+    "_hidden",
+    "a name that never ends, not here and not even there",
+    *"bcde",
+]
+
+
+def splits_of(kind: str) -> Callable[..., tuple[Figure, Any]]:
+    def plot(split: skew.Split, *, ax: Axes | None = None) -> tuple[Figure, Any]:
+        figure, axes = plots.splits({"one": split, "other": split}, kind=kind, ax=None if ax is None else [ax, ax])
+        return figure, axes if ax is None else axes[0]
+
+    return plot
+
+
+def recall_of(split: skew.Split, *, ax: Axes | None = None) -> tuple[Figure, Axes]:
+    counted = skew.tally(split)
+    recall = counted.counts / counted.counts.max()
+    return plots.recall({f"model {i}": row for i, row in enumerate(recall)}, class_names=counted.classes, ax=ax)
+
+
+def accuracy_of(split: skew.Split, *, ax: Axes | None = None) -> tuple[Figure, Axes]:
+    counted = skew.tally(split)
+    accuracy = counted.counts / counted.counts.max()
+    return plots.accuracy(accuracy, central=accuracy.mean(axis=1), ax=ax)
+
+
+SINGLE = {
+    "dots": plots.dots,
+    "dots with partitions on y": lambda split, ax=None: plots.dots(split, partition_id_axis="y", ax=ax),
+    "heatmap": plots.heatmap,
+    "heatmap with partitions on y": lambda split, ax=None: plots.heatmap(split, partition_id_axis="y", ax=ax),
+    "bars": plots.bars,
+    "sizes": plots.sizes,
+    "recall": recall_of,
+    "accuracy": accuracy_of,
+}
+PICTURES = {**SINGLE, **{f"splits as {kind}": splits_of(kind) for kind in ("dots", "heatmap", "bars", "sizes")}}
+
+every_single_picture = pytest.mark.parametrize("plot", SINGLE.values(), ids=SINGLE.keys())
+every_picture = pytest.mark.parametrize("plot", PICTURES.values(), ids=PICTURES.keys())
+
+
+def sparse(num_partitions: int, num_classes: int, largest: int = 200) -> np.ndarray:
+    rng = np.random.default_rng(1)
+    held = rng.random((num_partitions, num_classes)) < 0.4
+    return np.where(held, rng.integers(1, largest, held.shape), 0)
+
+
+EXTREMES = {
+    "3 x 10, long names": skew.tally(sparse(3, 10), class_names=NAMES),
+    "one of one": np.array([[1]]),
+    "30 x 2": sparse(30, 2),
+    "2 x 30": sparse(2, 30),
+    "1 and 1,000,000 rows, and none": np.array([[1, 0], [0, 0], [600_000, 400_000]]),
+    "100 x 10, one empty": np.vstack([sparse(99, 10), np.zeros((1, 10), int)]),
+    "1,000 x 2": sparse(1000, 2),
+    "2 x 1,000, named": skew.tally(sparse(2, 1000), class_names=[f"n{i:08} a class" for i in range(1000)]),
+    "1,000 x 1,000": sparse(1000, 1000, 10**6),
+}
+every_extreme = pytest.mark.parametrize("split", EXTREMES.values(), ids=EXTREMES.keys())
+
+
+def draw(figure: Figure) -> np.ndarray:
+    """Draw, and return the pixels' lightness between 0 and 1."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3] / 255
+    return np.asarray(pixels @ [0.299, 0.587, 0.114])
+
+
+def words(figure: Figure) -> list[Text]:
+    """Draw, and return the texts that are seen: no labels of ticks beyond the ends of an axis."""
+    draw(figure)
+    beyond = set()
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
+            if not low <= tick.get_loc() <= high:
+                beyond |= {tick.label1, tick.label2}
+    texts = figure.findobj(lambda one: isinstance(one, Text) and one.get_visible() and one.get_text() != "")
+    return [text for text in texts if isinstance(text, Text) and text not in beyond]
+
+
+@every_picture
+@every_extreme
+def test_a_picture_can_be_read_at_any_size_of_split(plot: Callable[..., Any], split: skew.Split) -> None:
+    """No words overlap, none are cut, it fits a page, and it does not take an artist for each of a million cells."""
+    figure, _ = plot(split)
+    boxes = {text: text.get_window_extent() for text in words(figure)}
+    for text, box in boxes.items():
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1, f"{text.get_text()!r} is cut"
+        assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1, f"{text.get_text()!r} is cut"
+    for (one, box), (other, other_box) in combinations(boxes.items(), 2):
+        assert not box.overlaps(other_box), f"{one.get_text()!r} overlaps {other.get_text()!r}"
+    assert len(figure.findobj()) < 2500  # a tick is five
+    assert max(figure.get_size_inches()) < 12.5
+
+
+@every_single_picture
+def test_a_picture_is_drawn_on_the_axes_given_and_on_nothing_else(plot: Callable[..., Any]) -> None:
+    figure = Figure(figsize=(8, 4))
+    left, right = figure.subplots(1, 2)
+    drawn_on, axes = plot(COUNTS, ax=right)
+    assert drawn_on is figure
+    assert axes is right
+    assert not left.has_data()
+    assert [tick.get_text() for tick in left.get_xticklabels()] == [f"{number:.1f}" for number in np.arange(6) / 5]
+
+
+@every_single_picture
+def test_axes_in_a_subfigure_come_with_the_figure_that_holds_it(plot: Callable[..., Any]) -> None:
+    figure = Figure()
+    axes = figure.subfigures(1, 2)[0].add_subplot()
+    assert plot(COUNTS, ax=axes) == (figure, axes)
+    draw(figure)
+
+
+@every_single_picture
+def test_what_is_not_an_axes_is_refused_by_name(plot: Callable[..., Any]) -> None:
+    with pytest.raises(TypeError, match=r"ax must be a matplotlib Axes, such as .* returns, got Figure"):
+        plot(COUNTS, ax=Figure())
+
+
+@every_picture
+def test_a_figure_of_its_own_shows_itself_in_a_notebook(plot: Callable[..., Any]) -> None:
+    """IPython calls this method of the last value of a cell where no other way of showing it is known."""
+    figure, _ = plot(COUNTS)
+    assert figure._repr_png_().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+@every_picture
+def test_a_figure_of_its_own_can_go_to_another_process(plot: Callable[..., Any]) -> None:
+    figure, _ = plot(COUNTS)
+    assert np.array_equal(draw(pickle.loads(pickle.dumps(figure))), draw(figure))
+
+
+@every_picture
+def test_the_same_split_gives_the_same_bytes(plot: Callable[..., Any]) -> None:
+    first, second = (plot(COUNTS)[0]._repr_png_() for _ in range(2))
+    assert first == second
+
+
+@every_picture
+def test_the_input_is_left_as_it_is(plot: Callable[..., Any]) -> None:
+    counts = COUNTS.copy()
+    plot(counts)
+    assert np.array_equal(counts, COUNTS)
+
+
+@every_picture
+def test_pictures_are_drawn_in_a_callers_style_as_well(plot: Callable[..., Any]) -> None:
+    with matplotlib.rc_context({"figure.facecolor": "black", "text.color": "white", "font.size": 14}):
+        figure, _ = plot(COUNTS)
+        draw(figure)
+
+
+def test_no_state_is_shared_with_pyplot_and_none_is_changed() -> None:
+    code = """
+import sys, numpy as np
+from flskew import plots, skew
+assert "matplotlib" not in sys.modules, "matplotlib is imported before the first picture"
+import matplotlib, random
+before, state = dict(matplotlib.rcParams), (random.getstate(), np.random.get_state()[1].tolist())
+counts = np.array([[40, 0], [0, 60]])
+for plot in (plots.dots, plots.heatmap, plots.bars, plots.sizes):
+    plot(counts)[0].savefig(sys.stderr.buffer, format="pdf")
+figures = [plots.splits([counts, counts], kind=kind)[0] for kind in ("dots", "heatmap", "bars", "sizes")]
+figures += [plots.recall([[0.5, 1.0]])[0], plots.accuracy([[0.5, 1.0]])[0]]
+for figure in figures:
+    figure._repr_png_()
+assert dict(matplotlib.rcParams) == before
+assert (random.getstate(), np.random.get_state()[1].tolist()) == state
+print("matplotlib.pyplot" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, b"False"), done.stderr[-2000:]
+
+
+@every_single_picture
+def test_without_matplotlib_the_error_says_what_to_install(
+    plot: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"pip install 'flskew\[plot\]'"):
+        plot(COUNTS)
+
+
+def test_a_dollar_in_a_name_is_a_dollar() -> None:
+    _, axes = plots.dots(skew.tally(COUNTS, class_names=["$5 or $6", r"$\alpha$", "100 $"]))
+    labels = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert labels == [r"\$5 or \$6", r"\$\alpha\$", r"100 \$"]  # as matplotlib spells it
+
+
+def test_a_name_that_begins_with_an_underscore_is_in_the_legend() -> None:
+    _, axes = plots.bars(skew.tally(COUNTS, class_names=["_a", "b", "_c"]))
+    assert [text.get_text().strip() for text in axes.get_legend().get_texts()] == ["_c", "b", "_a"]
+
+
+def test_a_very_long_name_is_cut_and_a_long_one_is_not() -> None:
+    _, axes = plots.dots(skew.tally(COUNTS, class_names=["n" * 32, "m" * 33, "two\nlines"]))
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["n" * 32, "m" * 31 + "…", "two lines"]
+
+
+def test_where_not_every_partition_can_be_named_some_are() -> None:
+    _, axes = plots.heatmap(np.ones((400, 3), int))
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == [str(number) for number in range(0, 400, 20)]
+    assert axes.get_xticks().tolist() == list(range(0, 400, 20))
+
+
+@pytest.mark.parametrize("plot", [plots.dots, plots.heatmap])
+def test_partitions_lie_on_x_or_y_and_nowhere_else(plot: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match="partition_id_axis must be one of 'x', 'y', got 'z'"):
+        plot(COUNTS, partition_id_axis="z")
