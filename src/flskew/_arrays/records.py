@@ -46,7 +46,8 @@ class ParametersError(ValueError):
         >>> import numpy as np
         >>> from sklearn.linear_model import LogisticRegression
         >>> from flskew.client.sklearn import prepare, set_parameters
-        >>> model = prepare(LogisticRegression(), num_features=2, classes=[0, 1])
+        >>> model = LogisticRegression()
+        >>> prepare(model, num_features=2, classes=[0, 1])
         >>> set_parameters(model, [np.zeros((1, 3)), np.zeros(1)])
         Traceback (most recent call last):
         flskew._arrays.records.ParametersError: array 'coef_': the model has shape (1, 2), got (1, 3)
