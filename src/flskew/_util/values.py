@@ -54,7 +54,7 @@ class Value:
         """Whether the same call would make both."""
         if type(other) is not type(self):
             return NotImplemented
-        return self._fields_key() == other._fields_key()  # type: ignore[attr-defined]
+        return self._fields_key() == other._fields_key()
 
     def __hash__(self) -> int:
         """Equal objects have equal hashes."""
