@@ -94,7 +94,7 @@ def test_on_windows_the_commands_are_those_of_the_makefile(job: str, constraints
     (step,) = [step for step in workflow("tests")["jobs"][job]["steps"] if step.get("if") == "runner.os == 'Windows'"]
     install, test = step["run"].splitlines()
     (light,) = re.findall(r"^LIGHT := (.*)$", MAKEFILE, re.MULTILINE)
-    assert test == f'python -m pytest -m "{light}"'
+    assert test == f'python -m pytest -n auto --dist worksteal -m "{light}"'
     assert install == f'python -m pip install -c {constraints} -e ".[dev,plot,sklearn]"'
     assert f"-c {constraints} -e '.[dev,plot,sklearn]'" in MAKEFILE
 

@@ -227,7 +227,7 @@ def test_a_node_that_never_counts_is_named_at_the_end_of_the_run(strategy: Any, 
     with LocalGrid(client_app(Client), 4) as grid:
         strategy().start(grid, ZERO, num_rounds=3)
     reason = (
-        "there are more nodes than partitions, start as many as there are partitions: "
+        "there are more nodes than partitions, start one node per partition: "
         "PartitionIdError: partition_id=3 is out of range: there are 3 partitions, 0 to 2"
     )
     assert [record.getMessage() for record in log.records if "In all" in record.getMessage()] == [
