@@ -382,7 +382,7 @@ def test_splits_are_drawn_on_the_axes_given() -> None:
 @pytest.mark.parametrize("split", [COUNTS, skew.tally(COUNTS), pd.DataFrame(COUNTS)], ids=type)
 def test_one_split_is_not_drawn_side_by_side(split: Any) -> None:
     with pytest.raises(
-        TypeError, match=f"a list or a mapping of splits, got one {type(split).__name__}; use plots.bars"
+        TypeError, match=f"a list or a mapping of splits, got a single {type(split).__name__}; use plots.bars"
     ):
         plots.splits(split, kind="bars")
 
@@ -390,8 +390,8 @@ def test_one_split_is_not_drawn_side_by_side(split: Any) -> None:
 @pytest.mark.parametrize(
     ("splits", "options", "message"),
     [
-        ({}, {}, "splits must hold at least one split, got none"),
-        ([[[0, 1]], [[0, 2]]], {}, "splits must have the same classes, and 'split 1' has others than 'split 0'"),
+        ({}, {}, "splits must contain at least one split, got none"),
+        ([[[0, 1, 1]], [[0, 2, 2]]], {}, "splits must have the same classes, and 'split 1' has others than 'split 0'"),
         (SPLITS, {"kind": "pie"}, "kind must be one of 'dots', 'heatmap', 'bars', 'sizes', got 'pie'"),
         (SPLITS, {"ax": [Figure().add_subplot()]}, "ax must hold one Axes for each of the 2 splits, got 1"),
     ],

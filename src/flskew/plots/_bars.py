@@ -133,7 +133,7 @@ def draw_bars(axes: Sequence[Axes], tallies: Sequence[Tally]) -> None:
 
 def _largest_classes(tallies: Sequence[Tally]) -> list[int]:
     """Return the classes that are shown by themselves, in their order."""
-    totals = np.sum([counted.summary.totals for counted in tallies], axis=0)
+    totals = np.sum([counted._summary.totals for counted in tallies], axis=0)
     if len(totals) <= _MOST_LAYERS:
         return list(range(len(totals)))
     return sorted(np.argsort(-totals, kind="stable")[: _MOST_LAYERS - 1].tolist())

@@ -20,7 +20,7 @@ from flskew.plots._cells import (
     table_size,
     write_in_cells,
 )
-from flskew.skew.tally import names_of_classes
+from flskew.skew._words import names_of_classes
 from flskew.typing import Label
 
 if TYPE_CHECKING:

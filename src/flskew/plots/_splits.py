@@ -12,7 +12,8 @@ from flskew.plots._canvas import Size, check_axes, font_size, new_figure, printa
 from flskew.plots._dots import dots_size, draw_dots
 from flskew.plots._heatmap import draw_heatmap, heatmap_size
 from flskew.plots._sizes import draw_sizes, sizes_size
-from flskew.skew.tally import Split, Tally, several, tally
+from flskew.skew._several import named_splits
+from flskew.skew.tally import Split, Tally, tally
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +65,7 @@ def splits(
         ['alpha 0.1', 'alpha 1', 'alpha 10']
     """
     measure, draw = _KINDS[checks.choice("kind", kind, tuple(_KINDS))]
-    named = several(splits, prefix="split ", instead=f"plots.{kind}")
+    named = named_splits(splits, prefix="split ", instead=f"plots.{kind}")
     tallies = [tally(split) for split in named.values()]
     for name, counted in zip(named, tallies, strict=True):
         if counted.classes != tallies[0].classes:
