@@ -128,10 +128,8 @@ def bands(axes: Axes) -> dict[object, Any]:
 def test_of_more_clients_all_and_the_middle_half_are_bands() -> None:
     clients = np.linspace(0, 1, 21)
     _, axes = plots.accuracy([clients, clients / 2])
-    for label, top, bottom in (
-        ("clients: all", [1, 0.5], [0, 0]),
-        ("clients: middle half", [0.75, 0.375], [0.25, 0.125]),
-    ):
+    expected = {"clients: all": ([1, 0.5], [0, 0]), "clients: middle half": ([0.75, 0.375], [0.25, 0.125])}
+    for label, (top, bottom) in expected.items():
         values, edges, baseline = bands(axes)[label]
         assert np.allclose(values, top)
         assert np.allclose(baseline, bottom)

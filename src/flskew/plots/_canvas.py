@@ -25,8 +25,6 @@ Size: TypeAlias = tuple[float, float]
 
 # Longer names are shortened: a class name may be a sentence.
 _LONGEST_NAME = 32
-# Inches: half a pixel or so.
-_TOLERANCE = 0.01
 # More names than these never fit side by side, so their widths are not measured.
 _MOST_MEASURED = 200
 
@@ -69,16 +67,13 @@ def fit(axes: Sequence[Axes], size: Size) -> None:
     assert place is not None
     assert layout is not None
     rows, columns, *_ = place.get_geometry()
-    width, height = figure.get_size_inches() + 5
-    # Text that is longer than its axes needs less room beside larger ones, so the first size may be too small.
-    for _ in range(3):
-        figure.set_size_inches(width, height)
+    figure.set_size_inches(figure.get_size_inches() + 5)
+    # Twice, because text that is longer than its axes takes less room beside larger ones.
+    for _ in range(2):
         layout.execute(figure)
-        box = axes[0].get_position()
+        (width, height), box = figure.get_size_inches(), axes[0].get_position()
         wider, higher = columns * (size[0] - box.width * width), rows * (size[1] - box.height * height)
-        width, height = width + wider, height + higher
-        if max(abs(wider), abs(higher)) < _TOLERANCE:
-            break
+        figure.set_size_inches(width + wider, height + higher)
 
 
 def check_axes(name: str, value: object) -> Axes:
