@@ -85,16 +85,19 @@ def draw_bars(axes: Sequence[Axes], tallies: Sequence[Tally]) -> None:
             handles.append(draw_stairs(ax, below, counted.sizes, "#d0d0d0", hatched=True, framed=True))
         name_side(ax, "x", "partition", counted.partitions, key=["×: no rows"] * (0 in counted.sizes))
     rightmost = max(axes, key=lambda ax: ax.get_position().x1)
+    # As high as the axes at most, but readable.
+    size = max(min(0.9 * font_size(rightmost), room(rightmost)[1] / (1.3 * (len(handles) + 2))), 6)
     # A legend ignores names that begin with an underscore.
     labels = [f" {name}" if name.startswith("_") else name for name in map(printable, names)]
     rightmost.legend(
         handles[::-1],
         [*labels, *[f"{others:,} other classes"] * (others > 0)][::-1],
         title="class",
+        title_fontsize=size,
         loc="upper left",
         bbox_to_anchor=(1, 1.02),
         frameon=False,
-        fontsize=0.9 * font_size(rightmost),
+        fontsize=size,
         labelspacing=0.25,
     )
 

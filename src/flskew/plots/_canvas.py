@@ -67,7 +67,8 @@ def fit(axes: Sequence[Axes], size: Size) -> None:
     assert place is not None
     assert layout is not None
     rows, columns, *_ = place.get_geometry()
-    figure.set_size_inches(figure.get_size_inches() + 5)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width + 5, height + 5)
     # Twice, because text that is longer than its axes takes less room beside larger ones.
     for _ in range(2):
         layout.execute(figure)
