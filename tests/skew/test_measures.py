@@ -151,7 +151,7 @@ def test_a_measure_is_a_number_within_its_range(name: str, counts: Counts) -> No
         ([[2], [2]], (0, 0, 0, 1, 1, 0, 0, 0)),
         # An empty partition weighs nothing, and lacks every class; half of the clients have all rows.
         ([[2, 2], [0, 0]], (0, 0, 0.5, 2, 0.5, 0.5, 0, 0)),
-        # Each class with a client of its own: 1/2 · (|1 - 1/2| + |0 - 1/2|) = 1/2.
+        # Each client has a different class: 1/2 · (|1 - 1/2| + |0 - 1/2|) = 1/2.
         ([[4, 0], [0, 4]], (0.5, 1, 0.5, 1, 1, 0, 1, 1)),
     ],
 )

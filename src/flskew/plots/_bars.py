@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew.plots._canvas import Size, draw_on, font_size, name_side, printable, room, shown, text_width, write_inside
+from flskew.plots._canvas import draw_on, font_size, name_side, printable, room, shown, text_width, write_inside
 from flskew.plots._stairs import draw_stairs, fit_partitions, fit_rows, partitions_size
 from flskew.skew.tally import Split, Tally, tally
 from flskew.typing import Sizes
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["bars", "bars_size", "draw_bars"]
+__all__ = ["bars", "draw_bars"]
 
 # More shades than these cannot be told apart.
 _MOST_LAYERS = 20
@@ -52,12 +52,7 @@ def bars(split: Split, *, ax: Axes | None = None) -> tuple[Figure, Axes]:
         ['1', '0']
     """
     counted = tally(split)
-    return draw_on(ax, bars_size(counted), partial(draw_bars, tallies=[counted]))
-
-
-def bars_size(counted: Tally) -> Size:
-    """Return the size that the picture has in a new figure."""
-    return partitions_size(len(counted.counts))
+    return draw_on(ax, partitions_size(counted), partial(draw_bars, tallies=[counted]))
 
 
 def draw_bars(axes: Sequence[Axes], tallies: Sequence[Tally]) -> None:

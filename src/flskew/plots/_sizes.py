@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flskew.plots._canvas import BLUE, GREY, Size, draw_on, name_side, room
+from flskew.plots._canvas import BLUE, GREY, draw_on, name_side, room
 from flskew.plots._stairs import draw_stairs, fit_partitions, fit_rows, partitions_size
 from flskew.skew.tally import Split, Tally, tally
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_sizes", "sizes", "sizes_size"]
+__all__ = ["draw_sizes", "sizes"]
 
 # A bar that is this many times lower than another is hardly visible.
 _MOST_TIMES = 100
@@ -44,12 +44,7 @@ def sizes(split: Split, *, ax: Axes | None = None) -> tuple[Figure, Axes]:
         ['1', '0']
     """
     counted = tally(split)
-    return draw_on(ax, sizes_size(counted), partial(draw_sizes, tallies=[counted]))
-
-
-def sizes_size(counted: Tally) -> Size:
-    """Return the size that the picture has in a new figure."""
-    return partitions_size(len(counted.counts))
+    return draw_on(ax, partitions_size(counted), partial(draw_sizes, tallies=[counted]))
 
 
 def draw_sizes(axes: Sequence[Axes], tallies: Sequence[Tally]) -> None:

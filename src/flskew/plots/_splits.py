@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from flskew._util import checks
-from flskew.plots._bars import bars_size, draw_bars
+from flskew.plots._bars import draw_bars
 from flskew.plots._canvas import Size, check_axes, fit, font_size, new_axes, printable, room, root_figure, wrapped
 from flskew.plots._dots import dots_size, draw_dots
 from flskew.plots._heatmap import draw_heatmap, heatmap_size
-from flskew.plots._sizes import draw_sizes, sizes_size
+from flskew.plots._sizes import draw_sizes
+from flskew.plots._stairs import partitions_size
 from flskew.skew._several import named_splits
 from flskew.skew.tally import Split, Tally, tally
 
@@ -26,8 +27,8 @@ _Draw: TypeAlias = "Callable[[Sequence[Axes], Sequence[Tally]], None]"
 _KINDS: dict[str, tuple[_Measure, _Draw]] = {
     "dots": (dots_size, draw_dots),
     "heatmap": (heatmap_size, draw_heatmap),
-    "bars": (bars_size, draw_bars),
-    "sizes": (sizes_size, draw_sizes),
+    "bars": (partitions_size, draw_bars),
+    "sizes": (partitions_size, draw_sizes),
 }
 _MOST_IN_A_ROW = 4
 # Inches: the width of all pictures in a row, and the height of each, on a page or a screen.

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew.plots._canvas import GREY, Size, room
+from flskew.skew.tally import Tally
 from flskew.typing import Sizes
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ _NARROWEST_APART = 4
 _NARROWEST_LINED = 10
 
 
-def partitions_size(num_partitions: int) -> Size:
-    """Return the size of a picture with the partitions side by side."""
-    return min(max(0.4 * num_partitions, 2.2), 6.5), 3.0
+def partitions_size(counted: Tally) -> Size:
+    """Return the size that a picture with the partitions side by side has in a new figure."""
+    return min(max(0.4 * len(counted.counts), 2.2), 6.5), 3.0
 
 
 def draw_stairs(
