@@ -6,7 +6,8 @@ matplotlib is imported when the first picture is drawn; pyplot never is.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from flskew.typing import Label
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["BLUE", "GREY", "Size", "check_axes", "draw_on", "fit", "font_size", "name_side", "new_axes", "printable"]
+__all__ = ["BLUE", "GREY", "Size", "check_axes", "draw_on", "font_size", "name_side", "new_axes", "printable"]
 __all__ += ["room", "root_figure", "shown", "text_width", "wrapped", "write_inside"]
 
 BLUE, GREY = "#0a5a9c", "#8c8c8c"
@@ -36,15 +37,17 @@ def draw_on(ax: Axes | None, size: Size, draw: Callable[[list[Axes]], None]) -> 
         TypeError: `ax` is not an Axes.
         ImportError: matplotlib is not installed.
     """
-    axes = new_axes(size) if ax is None else [check_axes("ax", ax)]
-    draw(axes)
-    if ax is None:
-        fit(axes, size)
+    if ax is not None:
+        draw([check_axes("ax", ax)])
+        return root_figure(ax), ax
+    with new_axes(size) as axes:
+        draw(axes)
     return root_figure(axes[0]), axes[0]
 
 
-def new_axes(size: Size, count: int = 1, columns: int = 1) -> list[Axes]:
-    """Return axes of this size in a new figure, which they fill until `fit` makes room for text."""
+@contextmanager
+def new_axes(size: Size, count: int = 1, columns: int = 1) -> Iterator[list[Axes]]:
+    """Yield axes of this size in a new figure, and finally enlarge the figure by the room that its text needs."""
     _need_matplotlib()
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -57,18 +60,8 @@ def new_axes(size: Size, count: int = 1, columns: int = 1) -> list[Axes]:
     axes: list[Axes] = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for one in axes[count:]:
         one.remove()
-    return axes[:count]
-
-
-def fit(axes: Sequence[Axes], size: Size) -> None:
-    """Resize a figure from `new_axes` so that its layout engine leaves this size to each of its axes."""
-    figure, place = root_figure(axes[0]), axes[0].get_subplotspec()
-    layout = figure.get_layout_engine()
-    assert place is not None
-    assert layout is not None
-    rows, columns, *_ = place.get_geometry()
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(width + 5, height + 5)
+    yield axes[:count]
+    figure.set_size_inches(columns * size[0] + 5, rows * size[1] + 5)
     # Twice, because text that is longer than its axes takes less room beside larger ones.
     for _ in range(2):
         layout.execute(figure)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from flskew._util import checks
 from flskew.plots._bars import draw_bars
-from flskew.plots._canvas import Size, check_axes, fit, font_size, new_axes, printable, room, root_figure, wrapped
+from flskew.plots._canvas import Size, check_axes, font_size, new_axes, printable, room, root_figure, wrapped
 from flskew.plots._dots import dots_size, draw_dots
 from flskew.plots._heatmap import draw_heatmap, heatmap_size
 from flskew.plots._sizes import draw_sizes
@@ -77,16 +78,15 @@ def splits(
             )
     columns = min(len(tallies), _MOST_IN_A_ROW)
     size = _common_size([measure(counted) for counted in tallies], columns)
-    axes = new_axes(size, len(tallies), columns) if ax is None else _given_axes(ax, len(tallies))
-    for one, name in zip(axes, named, strict=True):
-        one.set_title(printable(wrapped(name, room(one)[0], 1.2 * font_size(one))))
-    draw(axes, tallies)
-    if ax is None:
+    given = None if ax is None else _given_axes(ax, len(tallies))
+    with new_axes(size, len(tallies), columns) if given is None else nullcontext(given) as axes:
+        for one, name in zip(axes, named, strict=True):
+            one.set_title(printable(wrapped(name, room(one)[0], 1.2 * font_size(one))))
+        draw(axes, tallies)
         for number, one in enumerate(axes):
-            if number % columns:  # The labels of the first in a row apply to all.
+            if given is None and number % columns:  # The labels of the first in a row apply to all.
                 one.set_ylabel("")
                 one.tick_params(labelleft=False)
-        fit(axes, size)
     return root_figure(axes[0]), axes
 
 
