@@ -23,7 +23,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.serverapp import strategy as flower
 from flwr.serverapp.strategy import Result, Strategy
-from tests.strategies.test_checked import EVERY_STRATEGY
+from tests.strategies.test_checked import over_every_strategy
 
 from flskew._arrays.bfloat16 import bfloat16_from_float32
 from flskew._arrays.records import numpy_from_array, record_from_parameters
@@ -174,7 +174,7 @@ def test_a_process_killed_outright_in_a_simulation_goes_on(tmp_path: Path) -> No
     assert told(checkpoint.result, checkpoint.history) == expected
 
 
-@pytest.mark.parametrize("make", EVERY_STRATEGY.values(), ids=EVERY_STRATEGY)
+@over_every_strategy
 def test_every_strategy_of_flower_goes_on_with_its_momenta(make: Callable[[], Strategy], tmp_path: Path) -> None:
     whole = Checked(make())
     expected = run_plain(whole)
@@ -544,7 +544,7 @@ def test_the_state_of_every_strategy_of_flower_is_known() -> None:
     assert set(FLOWER_STATE) == names - {"FedXgbBagging", "FedXgbCyclic", "Result", "Strategy"}
 
 
-@pytest.mark.parametrize("make", EVERY_STRATEGY.values(), ids=EVERY_STRATEGY)
+@over_every_strategy
 def test_a_strategy_of_flower_changes_nothing_but_its_known_state(make: Callable[[], Strategy]) -> None:
     strategy = make()
     before = {id(link): dict(vars(link)) for link in links(strategy)}
