@@ -1,4 +1,4 @@
-"""The pictures of the site are what the code of their pages draws."""
+"""The pictures on the site are drawn by the code on their pages."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.image import imread
 
 
-def test_each_picture_of_a_page_is_the_one_that_its_code_draws(repository: Path, python: str, tmp_path: Path) -> None:
-    """But for what a step back does not show: letters and edges differ between versions of matplotlib."""
+def test_each_picture_on_a_page_is_drawn_by_the_code_above_it(repository: Path, python: str, tmp_path: Path) -> None:
+    """Compared at low resolution, because text and edges differ between versions of matplotlib."""
     subprocess.run([python, repository / "scripts" / "gallery.py", tmp_path], check=True, capture_output=True)
     drawn = {path.relative_to(tmp_path): path for path in tmp_path.rglob("*.png")}
     docs = repository / "docs"

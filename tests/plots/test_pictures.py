@@ -1,4 +1,4 @@
-"""What holds for every picture: where it is drawn, what it leaves alone, and that it can be read at any size."""
+"""Every picture: where it is drawn, what it does not change, and that it is readable at any size."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -65,7 +66,6 @@ SINGLE = {
 PICTURES = {**SINGLE, **{f"splits as {kind}": splits_of(kind) for kind in ("dots", "heatmap", "bars", "sizes")}}
 
 every_single_picture = pytest.mark.parametrize("plot", SINGLE.values(), ids=SINGLE.keys())
-every_picture = pytest.mark.parametrize("plot", PICTURES.values(), ids=PICTURES.keys())
 
 
 def sparse(num_partitions: int, num_classes: int, largest: int = 200) -> np.ndarray:
@@ -81,11 +81,25 @@ EXTREMES = {
     "2 x 30": sparse(2, 30),
     "1 and 1,000,000 rows, and none": np.array([[1, 0], [0, 0], [600_000, 400_000]]),
     "100 x 10, one empty": np.vstack([sparse(99, 10), np.zeros((1, 10), int)]),
-    "1,000 x 2": sparse(1000, 2),
     "2 x 1,000, named": skew.tally(sparse(2, 1000), class_names=[f"n{i:08} a class" for i in range(1000)]),
     "1,000 x 1,000": sparse(1000, 1000, 10**6),
 }
-every_extreme = pytest.mark.parametrize("split", EXTREMES.values(), ids=EXTREMES.keys())
+# The others are drawn by the same functions as these four, so a few extremes are enough for them.
+ALL_EXTREMES = ("dots", "heatmap", "bars", "sizes")
+FEW_EXTREMES = ("3 x 10, long names", "1,000 x 1,000")
+CASES = [
+    pytest.param(plot, split, id=f"{extreme}, {picture}")
+    for picture, plot in PICTURES.items()
+    for extreme, split in EXTREMES.items()
+    if picture in ALL_EXTREMES or extreme in FEW_EXTREMES
+]
+
+
+@pytest.fixture(scope="module", params=SINGLE.values(), ids=SINGLE.keys())
+def figure(request: pytest.FixtureRequest) -> Figure:
+    """One figure of each picture, for tests that only look at it."""
+    figure, _ = request.param(COUNTS)
+    return figure
 
 
 def draw(figure: Figure) -> np.ndarray:
@@ -97,7 +111,7 @@ def draw(figure: Figure) -> np.ndarray:
 
 
 def words(figure: Figure) -> list[Text]:
-    """Draw, and return the texts that are seen: no labels of ticks beyond the ends of an axis."""
+    """Draw, and return the visible texts: without the labels of ticks beyond the ends of an axis."""
     draw(figure)
     beyond = set()
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
@@ -109,10 +123,9 @@ def words(figure: Figure) -> list[Text]:
     return [text for text in texts if isinstance(text, Text) and text not in beyond]
 
 
-@every_picture
-@every_extreme
-def test_a_picture_can_be_read_at_any_size_of_split(plot: Callable[..., Any], split: skew.Split) -> None:
-    """No words overlap, none are cut, it fits a page, and it does not take an artist for each of a million cells."""
+@pytest.mark.parametrize(("plot", "split"), CASES)
+def test_a_picture_is_readable_at_any_size_of_split(plot: Callable[..., Any], split: skew.Split) -> None:
+    """Words neither overlap nor are cut, the picture fits a page, and a million cells do not take an artist each."""
     figure, _ = plot(split)
     boxes = {text: text.get_window_extent() for text in words(figure)}
     for text, box in boxes.items():
@@ -125,7 +138,7 @@ def test_a_picture_can_be_read_at_any_size_of_split(plot: Callable[..., Any], sp
 
 
 @every_single_picture
-def test_a_picture_is_drawn_on_the_axes_given_and_on_nothing_else(plot: Callable[..., Any]) -> None:
+def test_a_picture_is_drawn_on_the_given_axes_only(plot: Callable[..., Any]) -> None:
     figure = Figure(figsize=(8, 4))
     left, right = figure.subplots(1, 2)
     drawn_on, axes = plot(COUNTS, ax=right)
@@ -136,7 +149,7 @@ def test_a_picture_is_drawn_on_the_axes_given_and_on_nothing_else(plot: Callable
 
 
 @every_single_picture
-def test_axes_in_a_subfigure_come_with_the_figure_that_holds_it(plot: Callable[..., Any]) -> None:
+def test_axes_in_a_subfigure_are_returned_with_the_whole_figure(plot: Callable[..., Any]) -> None:
     figure = Figure()
     axes = figure.subfigures(1, 2)[0].add_subplot()
     assert plot(COUNTS, ax=axes) == (figure, axes)
@@ -144,45 +157,41 @@ def test_axes_in_a_subfigure_come_with_the_figure_that_holds_it(plot: Callable[.
 
 
 @every_single_picture
-def test_what_is_not_an_axes_is_refused_by_name(plot: Callable[..., Any]) -> None:
+def test_anything_but_an_axes_is_refused(plot: Callable[..., Any]) -> None:
     with pytest.raises(TypeError, match=r"ax must be a matplotlib Axes, such as .* returns, got Figure"):
         plot(COUNTS, ax=Figure())
 
 
-@every_picture
-def test_a_figure_of_its_own_shows_itself_in_a_notebook(plot: Callable[..., Any]) -> None:
-    """IPython calls this method of the last value of a cell where no other way of showing it is known."""
-    figure, _ = plot(COUNTS)
+def test_a_new_figure_shows_itself_in_a_notebook(figure: Figure) -> None:
+    """IPython calls this method for the last value of a cell."""
     assert figure._repr_png_().startswith(b"\x89PNG\r\n\x1a\n")
 
 
-@every_picture
-def test_a_figure_of_its_own_can_go_to_another_process(plot: Callable[..., Any]) -> None:
-    figure, _ = plot(COUNTS)
+def test_a_new_figure_can_be_sent_to_another_process(figure: Figure) -> None:
     assert np.array_equal(draw(pickle.loads(pickle.dumps(figure))), draw(figure))
 
 
-@every_picture
+@every_single_picture
 def test_the_same_split_gives_the_same_bytes(plot: Callable[..., Any]) -> None:
     first, second = (plot(COUNTS)[0]._repr_png_() for _ in range(2))
     assert first == second
 
 
-@every_picture
-def test_the_input_is_left_as_it_is(plot: Callable[..., Any]) -> None:
+@every_single_picture
+def test_the_input_is_not_changed(plot: Callable[..., Any]) -> None:
     counts = COUNTS.copy()
     plot(counts)
     assert np.array_equal(counts, COUNTS)
 
 
-@every_picture
-def test_pictures_are_drawn_in_a_callers_style_as_well(plot: Callable[..., Any]) -> None:
+@every_single_picture
+def test_pictures_can_be_drawn_in_the_users_style(plot: Callable[..., Any]) -> None:
     with matplotlib.rc_context({"figure.facecolor": "black", "text.color": "white", "font.size": 14}):
         figure, _ = plot(COUNTS)
         draw(figure)
 
 
-def test_no_state_is_shared_with_pyplot_and_none_is_changed() -> None:
+def test_pyplot_settings_and_random_generators_are_untouched() -> None:
     code = """
 import sys, numpy as np
 from flskew import plots, skew
@@ -213,29 +222,61 @@ def test_without_matplotlib_the_error_says_what_to_install(
         plot(COUNTS)
 
 
-def test_a_dollar_in_a_name_is_a_dollar() -> None:
+def test_dollars_in_a_name_are_not_mathematics() -> None:
     _, axes = plots.dots(skew.tally(COUNTS, class_names=["$5 or $6", r"$\alpha$", "100 $"]))
     labels = [tick.get_text() for tick in axes.get_yticklabels()]
     assert labels == [r"\$5 or \$6", r"\$\alpha\$", r"100 \$"]  # as matplotlib spells it
 
 
-def test_a_name_that_begins_with_an_underscore_is_in_the_legend() -> None:
+def test_the_legend_contains_names_that_begin_with_an_underscore() -> None:
     _, axes = plots.bars(skew.tally(COUNTS, class_names=["_a", "b", "_c"]))
     assert [text.get_text().strip() for text in axes.get_legend().get_texts()] == ["_c", "b", "_a"]
 
 
-def test_a_very_long_name_is_cut_and_a_long_one_is_not() -> None:
+def test_names_are_shortened_to_32_characters() -> None:
     _, axes = plots.dots(skew.tally(COUNTS, class_names=["n" * 32, "m" * 33, "two\nlines"]))
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["n" * 32, "m" * 31 + "…", "two lines"]
 
 
-def test_where_not_every_partition_can_be_named_some_are() -> None:
+def test_partitions_are_numbered_at_even_steps_if_not_all_fit() -> None:
     _, axes = plots.heatmap(np.ones((400, 3), int))
     assert [tick.get_text() for tick in axes.get_xticklabels()] == [str(number) for number in range(0, 400, 20)]
     assert axes.get_xticks().tolist() == list(range(0, 400, 20))
 
 
+def x_labels(axes: Axes) -> list[str]:
+    return [tick.get_text() for tick in axes.get_xticklabels()]
+
+
+def test_no_name_of_a_class_is_left_out_if_all_fit() -> None:
+    """Side by side if they fit, else upright: of short and of narrow names as well."""
+    short = [f"c{code}" for code in range(30)]
+    narrow = ["illicit lilli"] * 3
+    _, axes = plots.heatmap(skew.tally(np.ones((2, 30), int), class_names=short), partition_id_axis="y")
+    assert x_labels(axes) == short
+    _, axes = plots.heatmap(skew.tally(np.ones((2, 3), int), class_names=narrow), partition_id_axis="y")
+    assert x_labels(axes) == narrow
+    airplanes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    _, axes = plots.recall(np.ones((2, 10)), class_names=airplanes)
+    assert x_labels(axes) == airplanes
+
+
+def test_names_are_side_by_side_if_their_width_in_the_font_allows_it() -> None:
+    """At ten points, 32 letters i are 89 points wide and 32 letters W are 316; each has 100 points."""
+    for letter, rotation in (("i", 0), ("W", 90)):
+        axes = Figure(figsize=(300 / 72 / 0.775, 3)).add_subplot()  # subplots take 0.775 of the width
+        plots.heatmap(skew.tally(np.ones((2, 3), int), class_names=[letter * 32] * 3), partition_id_axis="y", ax=axes)
+        assert {tick.get_rotation() for tick in axes.get_xticklabels()} == {rotation}
+
+
+@pytest.mark.parametrize("plot", [plots.dots, plots.heatmap, plots.bars])
+def test_partitions_have_the_names_of_a_data_frames_index(plot: Callable[..., Any]) -> None:
+    frame = pd.DataFrame(COUNTS, index=["Bern", "Geneva", "Zug"])
+    assert x_labels(plot(frame)[1]) == ["Bern", "Geneva", "Zug"]
+    assert x_labels(plots.sizes(frame.iloc[:2])[1]) == ["Bern", "Geneva"]  # 99 rows each
+
+
 @pytest.mark.parametrize("plot", [plots.dots, plots.heatmap])
-def test_partitions_lie_on_x_or_y_and_nowhere_else(plot: Callable[..., Any]) -> None:
+def test_the_axis_of_the_partitions_must_be_x_or_y(plot: Callable[..., Any]) -> None:
     with pytest.raises(ValueError, match="partition_id_axis must be one of 'x', 'y', got 'z'"):
         plot(COUNTS, partition_id_axis="z")

@@ -1,4 +1,4 @@
-"""What is on the pictures of a split: artists, labels and counts, each compared with the counts themselves."""
+"""What the pictures of a split show: artists, labels and numbers, each compared with the counts."""
 
 from __future__ import annotations
 
@@ -79,17 +79,17 @@ def test_the_largest_dot_fits_its_cell_after_the_figure_has_changed_its_shape() 
         assert diameter == pytest.approx(0.94 * cell)
 
 
-def test_a_cross_stands_where_a_partition_has_no_row_of_a_class() -> None:
+def test_a_cross_marks_a_class_that_a_partition_lacks() -> None:
     _, axes = plots.dots(COUNTS)
     assert crosses(axes) == {(i, j) for (i, j), count in np.ndenumerate(COUNTS) if not count}
     assert "×: none" in axes.get_xlabel()
 
 
-def test_where_nothing_is_missing_no_cross_is_explained() -> None:
+def test_crosses_are_not_explained_if_there_are_none() -> None:
     assert plots.dots(COUNTS[:2, 1:2])[1].get_xlabel() == "partition"
 
 
-def test_numbers_are_written_in_the_dots_that_have_room_and_the_largest_is_named_otherwise() -> None:
+def test_large_dots_contain_their_number_and_the_largest_is_given_below_if_small_ones_do_not() -> None:
     counts = np.array([[900, 800, 1]])
     _, axes = plots.dots(counts)
     written = {tuple(map(round, text.get_position())): text.get_text() for text in axes.texts}
@@ -97,7 +97,7 @@ def test_numbers_are_written_in_the_dots_that_have_room_and_the_largest_is_named
     assert "largest dot: 900 rows" in axes.get_xlabel()
 
 
-def test_the_fewest_rows_are_a_speck_beside_a_million() -> None:
+def test_one_row_is_visible_beside_a_million() -> None:
     assert dots(plots.dots(np.array([[10**6], [1]]))[1])[1, 0] == pytest.approx(np.pi / 4)
 
 
@@ -116,7 +116,7 @@ def test_partitions_may_lie_on_y() -> None:
     assert dots(axes).keys() == {(j, i) for (i, j), count in np.ndenumerate(COUNTS) if count}
 
 
-def test_where_dots_have_no_room_shades_stand_for_the_counts() -> None:
+def test_shades_replace_dots_that_would_be_too_small() -> None:
     counts = np.arange(2000).reshape(200, 10)
     _, axes = plots.dots(counts)
     (shades,) = axes.images
@@ -128,7 +128,7 @@ def test_where_dots_have_no_room_shades_stand_for_the_counts() -> None:
     assert "white: none" in axes.get_xlabel()
 
 
-def test_a_shade_of_several_cells_is_the_largest_of_them_and_says_so() -> None:
+def test_a_shade_of_several_cells_shows_the_largest_and_says_so() -> None:
     counts = np.zeros((1000, 10), int)
     counts[998:, 3] = 1, 5
     _, axes = plots.dots(counts)
@@ -151,7 +151,7 @@ def test_a_heat_map_shows_shares_of_each_partition() -> None:
     assert axes.get_xlabel() == "partition\n% of the partition\n×: no rows"
 
 
-def test_a_share_too_small_to_be_a_percent_is_not_none() -> None:
+def test_a_share_below_half_a_percent_is_not_shown_as_0() -> None:
     _, axes = plots.heatmap(np.array([[1, 999], [0, 5]]))
     assert [text.get_text() for text in axes.texts] == ["<1", "100", "100"]
 
@@ -169,7 +169,7 @@ def test_a_partition_without_rows_is_crossed_out() -> None:
 
 
 @pytest.mark.parametrize("num_partitions", [300, 3000])
-def test_a_partition_without_rows_is_grey_where_crosses_have_no_room(num_partitions: int) -> None:
+def test_a_partition_without_rows_is_grey_if_cells_are_too_small_for_crosses(num_partitions: int) -> None:
     counts = np.ones((num_partitions, 10), int)
     counts[7] = 0
     for side, (column, row) in (("x", (7, 5)), ("y", (5, 7))):
@@ -183,7 +183,7 @@ def test_a_partition_without_rows_is_grey_where_crosses_have_no_room(num_partiti
         assert np.ptp(pixels[len(pixels) - round(blue[1]), round(blue[0])]) > 40
 
 
-def test_more_is_darker_in_grey_too_and_the_least_is_darker_than_none() -> None:
+def test_larger_shares_are_darker_in_grey_too_and_the_smallest_is_darker_than_none() -> None:
     counts = np.array([[0, 1, 100, 1000, 3000, 5899]])
     figure, axes = plots.heatmap(counts)
     for text in [*axes.texts]:
@@ -209,7 +209,7 @@ def pieces(patch: StepPatch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return ((edges[1:] + edges[:-1]) / 2)[there], baseline[there], values[there]
 
 
-def test_the_pieces_of_a_bar_are_the_rows_of_each_class_one_upon_the_other() -> None:
+def test_the_pieces_of_a_bar_are_the_stacked_rows_of_each_class() -> None:
     _, axes = plots.bars(COUNTS)
     stacked = np.zeros(3)
     for code, patch in enumerate(bars(axes)):
@@ -221,7 +221,7 @@ def test_the_pieces_of_a_bar_are_the_rows_of_each_class_one_upon_the_other() -> 
     assert stacked.tolist() == COUNTS.sum(axis=1).tolist()
 
 
-def test_a_legend_names_the_classes_from_the_top_down_in_the_colours_of_the_bars() -> None:
+def test_a_legend_names_the_classes_from_top_to_bottom_in_the_colours_of_the_bars() -> None:
     _, axes = plots.bars(skew.tally(COUNTS, class_names=["ant", "bee", "cat", "dog"]))
     legend = axes.get_legend()
     assert [text.get_text() for text in legend.get_texts()] == ["dog", "cat", "bee", "ant"]
@@ -231,14 +231,14 @@ def test_a_legend_names_the_classes_from_the_top_down_in_the_colours_of_the_bars
     assert np.all(np.diff(lightness) < -0.1)
 
 
-def test_classes_are_named_in_the_pieces_that_have_room() -> None:
+def test_pieces_with_room_contain_the_name_of_their_class() -> None:
     counts = np.array([[500, 500], [1, 999]])
     _, axes = plots.bars(skew.tally(counts, class_names=["a", "b"]))
     written = {(text.get_text(), *text.get_position()) for text in axes.texts}
     assert written == {("a", 0, 250), ("b", 0, 750), ("b", 1, 500.5)}
 
 
-def test_of_more_than_twenty_classes_the_smallest_are_one() -> None:
+def test_the_smallest_of_more_than_twenty_classes_are_combined() -> None:
     counts = np.vstack([np.arange(1, 31), np.full(30, 1000)])
     _, axes = plots.bars(counts)
     names = [text.get_text() for text in axes.get_legend().get_texts()]
@@ -248,14 +248,14 @@ def test_of_more_than_twenty_classes_the_smallest_are_one() -> None:
     assert len(bars(plots.bars(counts[:, :20])[1])) == 20
 
 
-def test_a_partition_without_rows_has_a_cross_for_a_bar() -> None:
+def test_a_partition_without_rows_has_a_cross_instead_of_a_bar() -> None:
     _, axes = plots.bars(COUNTS)
     assert crosses(axes) == {(2, 0)}
     assert axes.get_xlabel() == "partition\n×: no rows"
     assert plots.bars(COUNTS[:2])[1].get_xlabel() == "partition"
 
 
-def test_the_bars_of_a_thousand_partitions_stand_side_by_side() -> None:
+def test_the_bars_of_a_thousand_partitions_have_no_gaps() -> None:
     counts = np.random.default_rng(0).integers(1, 9, (1000, 3))
     _, axes = plots.bars(counts)
     values, edges, _ = bars(axes)[2].get_data()
@@ -266,7 +266,7 @@ def test_the_bars_of_a_thousand_partitions_stand_side_by_side() -> None:
 # Sizes
 
 
-def test_sizes_fall_from_left_to_right_with_the_partitions_named() -> None:
+def test_sizes_decrease_from_left_to_right_below_the_names_of_their_partitions() -> None:
     _, axes = plots.sizes(COUNTS)
     middles, _, heights = pieces(bars(axes)[0])
     assert middles.tolist() == pytest.approx([0, 1])
@@ -275,14 +275,14 @@ def test_sizes_fall_from_left_to_right_with_the_partitions_named() -> None:
     assert crosses(axes) == {(2, 0)}
 
 
-def test_a_broken_line_is_the_mean_size() -> None:
+def test_a_dashed_line_marks_the_mean_size() -> None:
     _, axes = plots.sizes(COUNTS)
     (line,) = axes.lines
     assert np.unique(line.get_ydata()) == pytest.approx(250 / 3)
     assert "mean 83" in axes.get_xlabel()
 
 
-def test_sizes_beyond_a_hundredfold_are_on_a_logarithmic_scale() -> None:
+def test_the_scale_is_logarithmic_if_sizes_differ_more_than_a_hundredfold() -> None:
     _, axes = plots.sizes(np.array([[1], [0], [10**6]]))
     assert axes.get_yscale() == "log"
     assert axes.get_ylabel() == "rows (logarithmic)"
@@ -292,7 +292,7 @@ def test_sizes_beyond_a_hundredfold_are_on_a_logarithmic_scale() -> None:
     assert plots.sizes(np.array([[1], [100]]))[1].get_yscale() == "linear"
 
 
-def test_where_not_all_partitions_can_be_named_their_ranks_are() -> None:
+def test_ranks_replace_the_names_of_partitions_that_do_not_fit() -> None:
     _, axes = plots.sizes(np.arange(1, 101)[:, None])
     assert axes.get_xlabel().startswith("rank by size, 0 is the largest")
     assert labels(axes)[0][:3] == ["0", "5", "10"]
@@ -313,11 +313,11 @@ def test_splits_lie_side_by_side_under_their_names() -> None:
     assert boxes[0].width == pytest.approx(boxes[1].width)
 
 
-def test_splits_in_a_row_are_numbered() -> None:
+def test_splits_in_a_list_are_numbered() -> None:
     assert [one.get_title() for one in plots.splits([*SPLITS.values()])[1]] == ["split 0", "split 1"]
 
 
-def test_as_many_rows_are_as_large_a_dot_in_each_split() -> None:
+def test_equal_counts_have_dots_of_the_same_area_in_each_split() -> None:
     even, skewed = plots.splits(SPLITS)[1]
     assert dots(even)[0, 0] * 4 == pytest.approx(dots(skewed)[0, 0])  # 20 and 80 rows
     box = skewed.get_window_extent()
@@ -326,18 +326,18 @@ def test_as_many_rows_are_as_large_a_dot_in_each_split() -> None:
 
 
 @pytest.mark.parametrize("kind", ["bars", "sizes"])
-def test_as_many_rows_are_as_high_in_each_split(kind: Any) -> None:
+def test_equal_counts_have_bars_of_the_same_height_in_each_split(kind: Any) -> None:
     even, skewed = plots.splits(SPLITS, kind=kind)[1]
     assert even.get_ylim() == skewed.get_ylim()
     assert even.get_ylim()[1] > 80
 
 
-def test_sizes_are_logarithmic_in_all_splits_or_in_none() -> None:
+def test_the_scale_of_sizes_is_logarithmic_in_all_splits_or_in_none() -> None:
     splits = {"even": np.array([[200], [200]]), "skewed": np.array([[399], [1]])}
     assert {one.get_yscale() for one in plots.splits(splits, kind="sizes")[1]} == {"log"}
 
 
-def test_shades_are_the_same_in_all_splits_and_have_one_scale() -> None:
+def test_shades_have_one_scale_for_all_splits() -> None:
     many = {"few": np.ones((200, 10), int), "more": np.full((200, 10), 50)}
     for kind in ("dots", "heatmap"):
         figure, axes = plots.splits(many, kind=kind)
@@ -345,7 +345,7 @@ def test_shades_are_the_same_in_all_splits_and_have_one_scale() -> None:
         assert len(figure.axes) == 3
 
 
-def test_bars_of_all_splits_show_the_same_classes_and_have_one_legend() -> None:
+def test_bars_show_the_same_classes_in_all_splits_with_one_legend() -> None:
     first, second = np.zeros((2, 1, 40), int)
     first[0, :20], second[0, 20:] = 7, 9
     _, axes = plots.splits([first, second], kind="bars")
@@ -355,7 +355,7 @@ def test_bars_of_all_splits_show_the_same_classes_and_have_one_legend() -> None:
     assert sum(len(pieces(patch)[0]) for patch in bars(axes[0])) == 1  # all of the first are others
 
 
-def test_more_than_four_splits_fill_several_rows() -> None:
+def test_more_than_four_splits_take_several_rows() -> None:
     figure, axes = plots.splits([COUNTS] * 6)
     assert len(figure.axes) == len(axes) == 6
     draw(figure)
@@ -380,9 +380,9 @@ def test_splits_are_drawn_on_the_axes_given() -> None:
 
 
 @pytest.mark.parametrize("split", [COUNTS, skew.tally(COUNTS), pd.DataFrame(COUNTS)], ids=type)
-def test_one_split_is_not_drawn_side_by_side(split: Any) -> None:
+def test_a_single_split_is_refused(split: Any) -> None:
     with pytest.raises(
-        TypeError, match=f"a list or a mapping of splits, got one {type(split).__name__}; use plots.bars"
+        TypeError, match=f"a list or a mapping of splits, got a single {type(split).__name__}; use plots.bars"
     ):
         plots.splits(split, kind="bars")
 
@@ -390,13 +390,17 @@ def test_one_split_is_not_drawn_side_by_side(split: Any) -> None:
 @pytest.mark.parametrize(
     ("splits", "options", "message"),
     [
-        ({}, {}, "splits must hold at least one split, got none"),
-        ([[[0, 1]], [[0, 2]]], {}, "splits must have the same classes, and 'split 1' has others than 'split 0'"),
+        ({}, {}, "splits must contain at least one split, got none"),
+        (
+            [[[0, 1, 1]], [[0, 2, 2]]],
+            {},
+            "the same classes, but those of 'split 1' differ from those of 'split 0'",
+        ),
         (SPLITS, {"kind": "pie"}, "kind must be one of 'dots', 'heatmap', 'bars', 'sizes', got 'pie'"),
-        (SPLITS, {"ax": [Figure().add_subplot()]}, "ax must hold one Axes for each of the 2 splits, got 1"),
+        (SPLITS, {"ax": [Figure().add_subplot()]}, "ax must contain one Axes for each of the 2 splits, got 1"),
     ],
 )
-def test_what_cannot_be_drawn_side_by_side_is_refused(splits: Any, options: dict[str, Any], message: str) -> None:
+def test_splits_that_do_not_match_are_refused(splits: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         plots.splits(splits, **options)
 
@@ -404,10 +408,10 @@ def test_what_cannot_be_drawn_side_by_side_is_refused(splits: Any, options: dict
 @pytest.mark.parametrize(
     ("ax", "message"),
     [
-        (Figure().add_subplot(), "ax must hold one Axes for each of the 2 splits, got Axes"),
+        (Figure().add_subplot(), "ax must contain one Axes for each of the 2 splits, got Axes"),
         ([Figure().add_subplot(), None], r"ax\[1\] must be a matplotlib Axes.* got NoneType"),
     ],
 )
-def test_axes_for_splits_are_one_for_each(ax: Any, message: str) -> None:
+def test_axes_for_splits_must_be_one_for_each(ax: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         plots.splits(SPLITS, ax=ax)

@@ -1,4 +1,4 @@
-"""What is on the pictures of recall and accuracy, and what they refuse."""
+"""What the pictures of recall and accuracy show, and what they refuse."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection, PathCollection, QuadMesh
+from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.patches import StepPatch
 
 from flskew import plots
@@ -41,7 +41,7 @@ def test_recall_is_a_shade_and_a_number_for_each_class_and_model() -> None:
     assert axes.get_xlabel() == "class\nrecall in %"
 
 
-def test_numbers_stand_out_from_their_shade() -> None:
+def test_numbers_contrast_with_their_shade() -> None:
     _, axes = plots.recall(RECALL)
     mesh = only(axes, QuadMesh)
     for value, text in zip(np.ravel([*RECALL.values()]), axes.texts, strict=True):
@@ -50,18 +50,18 @@ def test_numbers_stand_out_from_their_shade() -> None:
         assert abs(behind - ink) > 0.4, text.get_text()
 
 
-def test_a_matrix_has_models_and_classes_by_number() -> None:
+def test_models_and_classes_of_a_matrix_are_numbered() -> None:
     _, axes = plots.recall(np.array([[0.1, 0.2]]))
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "1"]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["0"]
 
 
-def test_the_scale_of_recall_runs_from_0_to_1_whatever_the_recalls() -> None:
+def test_the_scale_of_recall_always_runs_from_0_to_1() -> None:
     norm = only(plots.recall([[0.4, 0.5]])[1], QuadMesh).norm
     assert (norm.vmin, norm.vmax) == (0, 1)
 
 
-def test_a_class_that_was_not_tested_is_crossed_out_and_not_a_zero() -> None:
+def test_a_class_that_was_not_tested_is_crossed_out_instead_of_zero() -> None:
     _, axes = plots.recall([[0.5, np.nan], [0.0, 1.0]])
     assert only(axes, PathCollection).get_offsets().tolist() == [[1, 0]]
     assert [text.get_text() for text in axes.texts] == ["50", "0", "100"]
@@ -69,7 +69,7 @@ def test_a_class_that_was_not_tested_is_crossed_out_and_not_a_zero() -> None:
     assert np.mean(only(axes, QuadMesh).to_rgba(0.0)[:3]) < 0.93  # and zero is not white
 
 
-def test_of_a_thousand_classes_the_worst_of_those_that_share_a_shade_is_shown() -> None:
+def test_a_shade_of_several_classes_shows_the_worst_of_them() -> None:
     recall = np.ones((3, 1000))
     recall[1, 500] = 0
     _, axes = plots.recall(recall)
@@ -85,25 +85,25 @@ def test_of_a_thousand_classes_the_worst_of_those_that_share_a_shade_is_shown() 
         (
             {"a": [98.0, 0.0]},
             ValueError,
-            "between 0 and 1, got 98 for model 'a' and class 0; divide percentages by 100",
+            "recall must be between 0 and 1, got 98 for model 'a'; divide percentages by 100",
         ),
-        ([[0.5, -0.1]], ValueError, "between 0 and 1, got -0.1 for model 0 and class 1"),
-        ([[0.5], [0.5, 1.0]], ValueError, r"as many for each; got shapes \(1,\), \(2,\)"),
-        ([[[0.5]]], ValueError, "one number per class for each model"),
+        ([[0.5, -0.1]], ValueError, "between 0 and 1, got -0.1 for model 0"),
+        ([[0.5], [0.5, 1.0]], ValueError, r"equally many for all models; got shapes \(1,\), \(2,\)"),
+        ([[[0.5]]], ValueError, "recall must have one dimension for each model"),
         ({}, ValueError, "at least one number, got none"),
         ([[]], ValueError, "at least one number, got none"),
         ([[np.nan]], ValueError, "at least one number, got none"),
-        (0.5, TypeError, "must be a mapping from models to recalls, or a matrix, got float"),
-        (["high"], TypeError, "one number per class for each model"),
+        (0.5, TypeError, "recall must be a mapping or a sequence with numbers for each model, got float"),
+        (["high"], TypeError, "recall must contain numbers, got 'high' for model 0"),
         ([0.5, 0.6], ValueError, "one number per class for each model"),
     ],
 )
-def test_what_is_no_recall_is_refused(recall: Any, error: type[Exception], message: str) -> None:
+def test_invalid_recalls_are_refused(recall: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         plots.recall(recall)
 
 
-def test_names_of_classes_are_as_many_as_recalls() -> None:
+def test_class_names_must_match_the_number_of_classes() -> None:
     with pytest.raises(ValueError, match="class_names must be 3 names, one per class, got 2"):
         plots.recall(RECALL, class_names=["cat", "dog"])
     with pytest.raises(TypeError, match="class_names must be a list with one name per class, got 'cat'"):
@@ -113,34 +113,41 @@ def test_names_of_classes_are_as_many_as_recalls() -> None:
 # Accuracy
 
 
-def test_up_to_ten_clients_are_dots_around_their_median() -> None:
+def test_up_to_ten_clients_are_circles_around_their_median() -> None:
     _, axes = plots.accuracy([[0.2, 0.4, 0.9], [0.6, 0.8]])
     assert only(axes, PathCollection).get_offsets().tolist() == [[1, 0.2], [1, 0.4], [1, 0.9], [2, 0.6], [2, 0.8]]
     assert line(axes, "clients: median") == [(1, 0.4), (2, pytest.approx(0.7))]
     assert legend(axes) == ["clients: median", "clients: each"]
 
 
-def test_of_more_clients_all_and_the_middle_half_are_bars() -> None:
+def bands(axes: Axes) -> dict[object, Any]:
+    """The upper ends, edges and lower ends of each band, by its label."""
+    return {one.get_label(): one.get_data() for one in axes.patches if isinstance(one, StepPatch)}
+
+
+def test_of_more_clients_all_and_the_middle_half_are_bands() -> None:
     clients = np.linspace(0, 1, 21)
     _, axes = plots.accuracy([clients, clients / 2])
-    spans = {one.get_label(): one.get_segments() for one in axes.collections if isinstance(one, LineCollection)}
-    assert np.allclose(spans["clients: all"], [[[1, 0], [1, 1]], [[2, 0], [2, 0.5]]])
-    assert np.allclose(spans["clients: middle half"], [[[1, 0.25], [1, 0.75]], [[2, 0.125], [2, 0.375]]])
+    expected = {"clients: all": ([1, 0.5], [0, 0]), "clients: middle half": ([0.75, 0.375], [0.25, 0.125])}
+    for label, (top, bottom) in expected.items():
+        values, edges, baseline = bands(axes)[label]
+        assert np.allclose(values, top)
+        assert np.allclose(baseline, bottom)
+        assert edges.tolist() == [0.5, 1.5, 2.5]
     assert legend(axes) == ["clients: median", "clients: middle half", "clients: all"]
 
 
-def test_of_many_rounds_the_spread_is_a_band_that_skips_none() -> None:
+def test_the_bands_have_a_gap_at_a_round_without_clients() -> None:
     clients = {number: np.linspace(0, number / 1000, 21) for number in range(1, 1001) if number != 500}
     _, axes = plots.accuracy(clients)
-    bands = {one.get_label(): one.get_data() for one in axes.patches if isinstance(one, StepPatch)}
-    values, edges, baseline = bands["clients: all"]
+    values, edges, baseline = bands(axes)["clients: all"]
     assert (edges[0], edges[-1], len(values)) == (0.5, 1000.5, 1000)
     assert np.allclose(np.delete(values, 499), [number / 1000 for number in clients])
     assert np.nanmax(baseline) == 0
     assert np.isnan(values[499])
 
 
-def test_the_servers_accuracy_is_a_line_of_its_own_from_the_round_it_begins_with() -> None:
+def test_the_servers_accuracy_is_a_separate_line_that_may_begin_before_round_1() -> None:
     _, axes = plots.accuracy([[0.2], [0.4]], central={0: 0.1, 1: 0.3, 2: 0.5})
     assert line(axes, "server") == [(0, 0.1), (1, 0.3), (2, 0.5)]
     assert line(axes, "clients: median") == [(1, 0.2), (2, 0.4)]
@@ -153,18 +160,18 @@ def test_a_sequence_begins_with_round_1() -> None:
     assert line(axes, "server") == [(1, 0.1), (2, 0.3)]
 
 
-def test_a_client_that_failed_counts_for_nothing_and_a_round_without_any_is_left_out() -> None:
+def test_failed_clients_and_rounds_without_clients_are_left_out() -> None:
     _, axes = plots.accuracy([[0.2, np.nan, 0.6], [np.nan], [], [0.9]], central=[0.1, np.nan, 0.2, 0.3])
     assert line(axes, "clients: median") == [(1, 0.4), (4, 0.9)]
     assert line(axes, "server") == [(1, 0.1), (3, 0.2), (4, 0.3)]
     assert axes.get_xlabel() == "round\n1 to 2 clients in a round"
 
 
-def test_the_server_alone_is_enough() -> None:
+def test_the_server_can_be_shown_without_clients() -> None:
     assert legend(plots.accuracy({}, central=[0.5, 0.6])[1]) == ["server"]
 
 
-def test_accuracy_is_shown_from_0_to_100_percent_and_rounds_are_whole() -> None:
+def test_accuracy_is_shown_from_0_to_100_percent_and_rounds_as_integers() -> None:
     _, axes = plots.accuracy([[0.91], [0.92]])
     assert axes.get_ylim() == (0, 1)
     axes.figure.draw_without_rendering()
@@ -173,7 +180,7 @@ def test_accuracy_is_shown_from_0_to_100_percent_and_rounds_are_whole() -> None:
     assert all(tick == round(tick) for tick in axes.get_xticks())
 
 
-def test_server_and_clients_differ_in_more_than_colour() -> None:
+def test_server_and_clients_have_different_markers() -> None:
     _, axes = plots.accuracy([[0.2], [0.4]], central=[0.1, 0.3])
     assert len({one.get_marker() for one in axes.lines}) == 2
 
@@ -183,15 +190,20 @@ def test_server_and_clients_differ_in_more_than_colour() -> None:
     [
         ([[50.0]], None, ValueError, "clients must be between 0 and 1, got 50 for round 1; divide percentages by 100"),
         ([[0.5]], {0: -1.0}, ValueError, "central must be between 0 and 1, got -1 for round 0"),
-        ([[0.5]], {1: [0.5, 0.6]}, ValueError, "central must hold one number for each round, got 2 for round 1"),
-        (np.zeros((2, 3, 4)), None, ValueError, r"in one dimension, got an array of shape \(3, 4\) for round 1"),
-        ([], None, ValueError, "clients must hold at least one number, got none"),
-        ([[np.nan]], None, ValueError, "clients must hold at least one number, got none"),
-        (0.5, None, TypeError, "clients must be a mapping from rounds to numbers, or a sequence, got float"),
-        ([["high"]], None, TypeError, r"clients must hold numbers, got \['high'\] for round 1"),
+        ([[0.5]], {1: [0.5, 0.6]}, ValueError, "central must contain one number per round, got 2 for round 1"),
+        (
+            np.zeros((2, 3, 4)),
+            None,
+            ValueError,
+            r"one dimension for each round, got .* shape \(3, 4\) for round 1",
+        ),
+        ([], None, ValueError, "clients must contain at least one number, got none"),
+        ([[np.nan]], None, ValueError, "clients must contain at least one number, got none"),
+        (0.5, None, TypeError, "clients must be a mapping or a sequence with numbers for each round, got float"),
+        ([["high"]], None, TypeError, r"clients must contain numbers, got \['high'\] for round 1"),
         ({"first": [0.5]}, None, TypeError, "round must be an integer, got 'first'"),
     ],
 )
-def test_what_is_no_accuracy_is_refused(clients: Any, central: Any, error: type[Exception], message: str) -> None:
+def test_invalid_accuracies_are_refused(clients: Any, central: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         plots.accuracy(clients, central)

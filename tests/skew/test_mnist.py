@@ -1,4 +1,4 @@
-"""Published values of the measures on MNIST's training labels, and alphas for wanted skews."""
+"""Published values of the measures on MNIST's training labels, and alphas for target skews."""
 
 from __future__ import annotations
 
@@ -40,8 +40,7 @@ def labels(mnist_dir: Path) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=8)
 
 
-# Total variation, label information, missing classes, effective classes, effective clients: one draw each, but for the
-# hospitals and one class a client, which no draw changes in the digits given.
+# Total variation, label information, missing classes, effective classes and effective clients of one draw each.
 PUBLISHED: dict[str, tuple[Callable[[int], Assigns], tuple[str, str, str, str, str]]] = {
     "IID": (
         lambda seed: IidPartitioner(10, partition_by="label", seed=seed),
@@ -71,8 +70,8 @@ def measured(assignment: Assignment) -> list[float]:
 
 
 @pytest.mark.parametrize("scheme", PUBLISHED)
-def test_a_published_draw_is_one_of_ours(scheme: str, labels: NDArray[np.uint8]) -> None:
-    """No further from the mean over twenty seeds than four standard deviations and the rounding of what was printed."""
+def test_a_published_draw_is_likely_with_our_partitioner(scheme: str, labels: NDArray[np.uint8]) -> None:
+    """Within four standard deviations and the rounding error of the mean over twenty seeds."""
     make, published = PUBLISHED[scheme]
     draws = np.array([measured(make(seed).assign(labels)) for seed in SEEDS])
     for value, mean, deviation in zip(published, draws.mean(axis=0), draws.std(axis=0, ddof=1), strict=True):
@@ -80,8 +79,8 @@ def test_a_published_draw_is_one_of_ours(scheme: str, labels: NDArray[np.uint8])
         assert abs(float(value) - mean) <= 4 * deviation + 0.5 * 10**-decimals
 
 
-def test_three_hospitals_are_as_published_to_the_digits_printed(labels: NDArray[np.uint8]) -> None:
-    """The published rows are dropped from random thirds, so the third digit may be one off."""
+def test_three_hospitals_have_the_published_measures(labels: NDArray[np.uint8]) -> None:
+    """The published rows are dropped from random thirds, so the third digit may differ by one."""
     drops = [LabelExclusionPartitioner(HOSPITALS, on_excluded="drop", seed=seed).assign(labels) for seed in SEEDS]
     total_variation, *others = np.mean([measured(drop) for drop in drops], axis=0)
     assert total_variation == pytest.approx(0.288, abs=0.0015)
@@ -93,8 +92,8 @@ def test_three_hospitals_are_as_published_to_the_digits_printed(labels: NDArray[
     ]
 
 
-def test_one_class_a_client_is_as_published_to_the_digits_printed(labels: NDArray[np.uint8]) -> None:
-    """No draw has a part in it: partition i holds class i."""
+def test_one_class_per_client_has_the_published_measures(labels: NDArray[np.uint8]) -> None:
+    """Independent of the seed: partition i has class i."""
     split = PathologicalPartitioner(10, "label", 1, class_assignment_mode="deterministic").assign(labels)
     digits = (3, 2, 2, 2, 2)
     assert [f"{value:.{places}f}" for value, places in zip(measured(split), digits, strict=True)] == [
@@ -108,7 +107,7 @@ def test_one_class_a_client_is_as_published_to_the_digits_printed(labels: NDArra
 
 @pytest.mark.parametrize("num_partitions", [10, 100])
 @pytest.mark.parametrize("target", [0.1, 0.3, 0.5, 0.7])
-def test_alpha_for_hits_its_target_on_seeds_it_has_not_seen(
+def test_alpha_for_meets_its_target_with_seeds_that_it_did_not_use(
     target: float, num_partitions: int, labels: NDArray[np.uint8]
 ) -> None:
     found = skew.alpha_for(target, labels, num_partitions)
@@ -116,7 +115,7 @@ def test_alpha_for_hits_its_target_on_seeds_it_has_not_seen(
     assert np.mean([skew.total_variation(split) for split in splits]) == pytest.approx(target, abs=0.02)
 
 
-def test_the_table_of_the_page_is_what_the_benchmark_prints(mnist_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_on_the_page_is_printed_by_the_benchmark(mnist_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = Path(__file__).resolve().parents[2]
     monkeypatch.syspath_prepend(root / "benchmarks")
     benchmark = runpy.run_path(str(root / "benchmarks" / "skew.py"))

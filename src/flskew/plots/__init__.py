@@ -1,8 +1,8 @@
-"""Pictures of a split and of what it does to a federation, to put into a paper.
+"""Pictures of a split, and of the training on it, for a notebook or a paper.
 
-They need matplotlib, the extra `plot`, which is imported when the first one is drawn. Each draws on a figure of its own
-or on the axes it is given, without pyplot, and reads in grey. Where there is no room for what a picture would show of
-each partition and class, it shows less, and says so.
+They need matplotlib, the extra `plot`, which is imported when the first picture is drawn. Each picture is drawn on a
+new figure or on the axes you pass, without pyplot, and works in shades of grey. If there is no room for every partition
+and class, a picture shows fewer of them and says so below.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from flskew.plots._accuracy import accuracy
 from flskew.plots._bars import bars
 from flskew.plots._dots import dots
 from flskew.plots._heatmap import heatmap
+from flskew.plots._numbers import Fractions
 from flskew.plots._recall import recall
 from flskew.plots._sizes import sizes
 from flskew.plots._splits import splits
 
-__all__ = ["accuracy", "bars", "dots", "heatmap", "recall", "sizes", "splits"]
+__all__ = ["Fractions", "accuracy", "bars", "dots", "heatmap", "recall", "sizes", "splits"]

@@ -1,4 +1,4 @@
-"""What matplotlib has no artist for; the one module of the room that imports it at once."""
+"""What matplotlib lacks; the only module of the room that imports it at the top."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.collections import CircleCollection
 from matplotlib.figure import Figure
-from matplotlib.typing import ColorType
 from numpy.typing import NDArray
 
 __all__ = ["Dots", "NotebookFigure"]
 
-# Points: fewer rows are a speck, and not nothing.
+# Points: smaller dots would be invisible.
 _SMALLEST_DOT = 1
 
 
 class NotebookFigure(Figure):
     """A figure that a notebook shows as the last value of a cell.
 
-    IPython learns how to show figures when pyplot is imported. These are made without it, so that no state is shared
-    with a caller's figures, and say themselves how they are shown.
+    IPython learns to show figures when pyplot is imported. Our figures are made without pyplot, which shares state
+    between figures, so they provide the representation themselves.
     """
 
     def _repr_png_(self) -> bytes:
@@ -33,22 +32,22 @@ class NotebookFigure(Figure):
 
 
 class Dots(CircleCollection):
-    """Dots in the cells of a table, as large as these are when they are drawn.
+    """Round dots that fill their cells at any size of the figure, unlike those of matplotlib's EllipseCollection.
 
     Args:
-        ax: Axes in which cells are 1 wide and 1 high.
+        ax: Axes with cells of width and height 1.
         centres: (num_dots, 2).
-        shares: (num_dots,) areas, as shares of the largest circle that a cell has room for.
-        color: Of all of them.
+        shares: (num_dots,) areas, as fractions of the largest circle that fits into a cell.
+        color: The colour of all dots.
     """
 
-    def __init__(self, ax: Axes, centres: NDArray[np.float64], shares: NDArray[np.float64], color: ColorType) -> None:
+    def __init__(self, ax: Axes, centres: NDArray[np.int64], shares: NDArray[np.float64], color: str) -> None:
         super().__init__(shares, offsets=centres, offset_transform=ax.transData, facecolors=color, linewidths=0)
         self._ax, self._shares = ax, shares
         ax.add_collection(self, autolim=False)
 
     def draw(self, renderer: RendererBase) -> None:
-        """Draw after whatever has changed the size of the cells."""
+        """Adapt the dots to the current size of the cells, then draw them."""
         corners = self.get_offset_transform().transform([(0, 0), (1, 1)])
         dpi = self._ax.figure.dpi
         cell = np.abs(corners[1] - corners[0]).min() * 72 / dpi

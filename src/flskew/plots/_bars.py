@@ -1,170 +1,118 @@
-"""Stacked bars: how large each partition is, and of what."""
+"""Stacked bars: the size and the classes of each partition."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew.plots._canvas import (
-    Size,
-    beside,
-    font_size,
-    label_side,
-    open_axes,
-    printable,
-    room,
-    root_figure,
-    shown,
-    text_width,
-)
+from flskew.plots._canvas import draw_on, font_size, name_side, printable, room, shown, text_width, write_inside
 from flskew.plots._stairs import draw_stairs, fit_partitions, fit_rows, partitions_size
 from flskew.skew.tally import Split, Tally, tally
-from flskew.typing import LabelCounts
+from flskew.typing import Sizes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["bars", "bars_size", "draw_bars"]
+__all__ = ["bars", "draw_bars"]
 
-# Of more than these, nobody tells the shades apart.
+# More shades than these cannot be told apart.
 _MOST_LAYERS = 20
 _MOST_WORDS = 400
-# Points: a frame would hide a lower piece.
+# Points: a white frame would hide a lower piece.
 _LOWEST_FRAMED = 4
-# How light red, green and blue are, and how little it matters how opaque (ITU-R BT.601).
+# The lightness of red, green, blue and opacity (ITU-R BT.601).
 _LIGHTNESS = np.array([0.299, 0.587, 0.114, 0.0])
 
 
-class Layers(NamedTuple):
-    """What lies one upon the other.
-
-    Attributes:
-        names: (layers,) from the bottom up.
-        counts: (num_partitions, layers).
-        others: Whether the last stands for all classes that are not shown by themselves.
-    """
-
-    names: Sequence[str]
-    counts: LabelCounts
-    others: bool
-
-
 def bars(split: Split, *, ax: Axes | None = None) -> tuple[Figure, Axes]:
-    """Draw each partition as a bar, as high as it has rows, its classes one upon the other.
+    """Draw each partition as a bar whose height is its number of rows, divided into its classes.
 
-    The classes lie in their order, from dark to light, in each bar alike. Of more than 20 classes the 19 largest are
-    shown, and the others as one, on top. A cross stands for a partition without rows.
+    The classes have the same order in each bar, from dark at the bottom to light at the top, and a legend names them.
+    With more than 20 classes, the 19 largest are shown, and the others as one on top. A cross marks a partition without
+    rows.
 
     Args:
-        split: An `Assignment`, counts, or whatever else `flskew.skew.tally` takes.
-        ax: Where to draw; by default on a figure of its own.
+        split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
+        ax: The axes to draw on; a new figure by default.
 
     Raises:
         ImportError: matplotlib is not installed.
-        TypeError: `ax` is something else than an Axes.
+        TypeError: `ax` is not an Axes.
 
     Examples:
         >>> import numpy as np
         >>> from flskew import plots
         >>> figure, axes = plots.bars(np.array([[8, 0], [3, 1]]))
-        >>> [text.get_text() for text in axes.get_legend().get_texts()]  # from the top down, as in the bars
+        >>> [text.get_text() for text in axes.get_legend().get_texts()]  # from top to bottom, as in the bars
         ['1', '0']
     """
     counted = tally(split)
-    axes = open_axes(ax, bars_size(counted))
-    draw_bars([axes], [counted])
-    return root_figure(axes), axes
-
-
-def bars_size(counted: Tally) -> Size:
-    """Return the size of a picture of its own."""
-    names = [*counted.classes, f"{len(counted.classes)} other classes"]
-    return partitions_size(len(counted.counts))._replace(right=beside(names) + 0.1)
+    return draw_on(ax, partitions_size(counted), partial(draw_bars, tallies=[counted]))
 
 
 def draw_bars(axes: Sequence[Axes], tallies: Sequence[Tally]) -> None:
-    """Draw splits of the same classes to one scale."""
+    """Draw splits with the same classes on a common scale."""
     from matplotlib import colormaps
 
-    shown_classes = _largest_classes(tallies)
+    codes = _largest_classes(tallies)
+    names = [shown(tallies[0].classes[code]) for code in codes]
+    colors = [*colormaps["cividis"](np.linspace(0, 1, max(len(names), 2)))]
+    others = len(tallies[0].classes) - len(names)
     highest = max(int(counted.sizes.max()) for counted in tallies)
     for ax, counted in zip(axes, tallies, strict=True):
-        layers = _layers(counted, shown_classes)
-        colors = colormaps["cividis"](np.linspace(0, 1, max(len(layers.names) - layers.others, 2)))
-        tops = np.cumsum(layers.counts, axis=1)
-        handles = []
-        for layer in range(len(layers.names)):
-            below = tops[:, layer] - layers.counts[:, layer]
-            other = layers.others and layer == len(layers.names) - 1
-            handles.append(
-                draw_stairs(
-                    ax,
-                    below,
-                    tops[:, layer],
-                    "#d0d0d0" if other else colors[layer],
-                    hatched=other,
-                    framed=room(ax)[1] * layers.counts[:, layer].max() / highest >= _LOWEST_FRAMED,
-                )
-            )
-            if not other:
-                ink = "white" if colors[layer] @ _LIGHTNESS < 0.5 else "black"
-                _name(ax, layers, layer, (below + tops[:, layer]) / 2, highest, ink)
         fit_partitions(ax, counted.sizes)
         fit_rows(ax, highest)
-        label_side(ax, "x", "partition", range(len(counted.counts)), key=["×: no rows"] * (0 in counted.sizes))
-    # Matplotlib leaves out what begins with an underscore.
-    names = [f" {name}" if name.startswith("_") else name for name in map(printable, layers.names)]
+        below = np.zeros_like(counted.sizes)
+        handles = []
+        for code, name, color in zip(codes, names, colors, strict=False):
+            above = below + counted.counts[:, code]
+            framed = room(ax)[1] * counted.counts[:, code].max() / highest >= _LOWEST_FRAMED
+            handles.append(draw_stairs(ax, below, above, color, framed=framed))
+            if len(counted.sizes) * len(names) <= _MOST_WORDS:
+                _name_pieces(ax, name, below, above, color)
+            below = above
+        if others:
+            handles.append(draw_stairs(ax, below, counted.sizes, "#d0d0d0", hatched=True, framed=True))
+        name_side(ax, "x", "partition", counted.partitions, key=["×: no rows"] * (0 in counted.sizes))
     rightmost = max(axes, key=lambda ax: ax.get_position().x1)
+    # As high as the axes at most, but readable.
+    size = max(min(0.9 * font_size(rightmost), room(rightmost)[1] / (1.3 * (len(handles) + 2))), 6)
+    # A legend ignores names that begin with an underscore.
+    labels = [f" {name}" if name.startswith("_") else name for name in map(printable, names)]
     rightmost.legend(
         handles[::-1],
-        names[::-1],
+        [*labels, *[f"{others:,} other classes"] * (others > 0)][::-1],
         title="class",
+        title_fontsize=size,
         loc="upper left",
         bbox_to_anchor=(1, 1.02),
         frameon=False,
-        fontsize=0.9 * font_size(rightmost),
+        fontsize=size,
         labelspacing=0.25,
     )
 
 
 def _largest_classes(tallies: Sequence[Tally]) -> list[int]:
-    """Return the classes that are shown by themselves, in their order."""
-    totals = np.sum([counted.summary.totals for counted in tallies], axis=0)
+    """Return the classes that are shown individually, in their order."""
+    totals = np.sum([counted._summary.totals for counted in tallies], axis=0)
     if len(totals) <= _MOST_LAYERS:
         return list(range(len(totals)))
     return sorted(np.argsort(-totals, kind="stable")[: _MOST_LAYERS - 1].tolist())
 
 
-def _layers(counted: Tally, shown_classes: Sequence[int]) -> Layers:
-    names = [shown(counted.classes[code]) for code in shown_classes]
-    counts = counted.counts[:, shown_classes]
-    left = len(counted.classes) - len(names)
-    if left:
-        names.append(f"{left:,} other classes")
-        counts = np.column_stack([counts, counted.sizes - counts.sum(axis=1)])
-    return Layers(names, counts, others=left > 0)
-
-
-def _name(ax: Axes, layers: Layers, layer: int, middles: NDArray[np.float64], highest: int, ink: str) -> None:
+def _name_pieces(ax: Axes, name: str, below: Sizes, above: Sizes, color: NDArray[np.float64]) -> None:
     """Write the name of a class on each of its pieces that has room for it."""
-    if layers.counts.size > _MOST_WORDS:
-        return
-    width, height = room(ax)
     size = 0.8 * font_size(ax)
-    name = layers.names[layer]
-    if text_width(name, size) > 0.75 * width / len(middles):
+    width, height = room(ax)
+    if text_width(name, size) > 0.8 * width / len(below) - 2:
         return
-    for partition_id in np.flatnonzero(layers.counts[:, layer] * height / highest > 1.25 * size).tolist():
-        ax.text(
-            partition_id,
-            middles[partition_id],
-            printable(name),
-            color=ink,
-            fontsize=size,
-            ha="center",
-            va="center_baseline",
-        )
+    ink = "white" if color @ _LIGHTNESS < 0.5 else "black"
+    tall = (above - below) * height / ax.get_ylim()[1] > 1.25 * size
+    for partition_id in np.flatnonzero(tall).tolist():
+        middle = (below[partition_id] + above[partition_id]) / 2
+        write_inside(ax, partition_id, middle, name, ink, size)

@@ -1,14 +1,14 @@
-"""What all pictures share: where they are drawn, how their axes are labelled, how much fits.
+"""What all pictures share: their figure, the names along their sides, and how much text fits.
 
-matplotlib is imported when the first picture is drawn, and pyplot never.
+matplotlib is imported when the first picture is drawn; pyplot never is.
 """
 
 from __future__ import annotations
 
 import textwrap
-import unicodedata
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from flskew.typing import Label
 
@@ -16,71 +16,62 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["BLUE", "GREY", "Side", "Size", "below", "beside", "check_axes", "font_size", "label_side", "new_figure"]
-__all__ += ["open_axes", "printable", "room", "root_figure", "shown", "text_width"]
+__all__ = ["BLUE", "GREY", "Size", "check_axes", "draw_on", "font_size", "name_side", "new_axes", "printable"]
+__all__ += ["room", "root_figure", "shown", "text_width", "wrapped", "write_inside"]
 
 BLUE, GREY = "#0a5a9c", "#8c8c8c"
 
-Side: TypeAlias = Literal["x", "y"]
-"""The axis on which something lies."""
+Size: TypeAlias = tuple[float, float]
+"""Width and height of one Axes in inches, without the text around it."""
 
-# Longer names are cut: a class may be called by a sentence.
+# Longer names are shortened: a class name may be a sentence.
 _LONGEST_NAME = 32
-# Of the font size: the mean width of a character in matplotlib's default font.
-_CHARACTER = 0.62
-# Of a million names few fit, and those need not be the first.
-_MOST_MEASURED = 10**4
+# More names than these never fit side by side, so their widths are not measured.
+_MOST_MEASURED = 200
 
 
-class Size(NamedTuple):
-    """A picture's size in inches, and the room for words around it."""
-
-    width: float
-    height: float
-    left: float = 0.75
-    bottom: float = 0.75
-    right: float = 0.15
-    top: float = 0.15
-
-
-def new_figure(size: Size, rows: int = 1, columns: int = 1) -> Figure:
-    """Make a figure for so many pictures that belongs to nobody else.
+def draw_on(ax: Axes | None, size: Size, draw: Callable[[list[Axes]], None]) -> tuple[Figure, Axes]:
+    """Draw on the given axes, or on axes of this size in a new figure that fits all text around them.
 
     Raises:
+        TypeError: `ax` is not an Axes.
         ImportError: matplotlib is not installed.
     """
+    if ax is not None:
+        draw([check_axes("ax", ax)])
+        return root_figure(ax), ax
+    with new_axes(size) as axes:
+        draw(axes)
+    return root_figure(axes[0]), axes[0]
+
+
+@contextmanager
+def new_axes(size: Size, count: int = 1, columns: int = 1) -> Iterator[list[Axes]]:
+    """Yield axes of this size in a new figure, and finally enlarge the figure by the room that its text needs."""
     _need_matplotlib()
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     from flskew.plots._artists import NotebookFigure
 
-    width = size.left + columns * size.width + size.right
-    height = size.bottom + rows * size.height + size.top
-    figure = NotebookFigure(figsize=(width, height), layout=ConstrainedLayoutEngine(wspace=0.06, hspace=0.06))
-    # The layout engine has the last word when the figure is drawn; until then, this says how much fits.
-    figure.subplotpars.update(
-        left=size.left / width,
-        right=1 - size.right / width,
-        bottom=size.bottom / height,
-        top=1 - size.top / height,
-        wspace=0,
-        hspace=0,
-    )
-    return figure
-
-
-def open_axes(ax: Axes | None, size: Size) -> Axes:
-    """Return the axes to draw on: the caller's, or new ones of this size.
-
-    Raises:
-        TypeError: `ax` is something else.
-        ImportError: matplotlib is not installed.
-    """
-    return new_figure(size).add_subplot() if ax is None else check_axes("ax", ax)
+    rows = -(-count // columns)
+    layout = ConstrainedLayoutEngine(wspace=0.06, hspace=0.06)
+    figure = NotebookFigure(figsize=(columns * size[0], rows * size[1]), layout=layout)
+    figure.subplotpars.update(left=0, right=1, bottom=0, top=1, wspace=0, hspace=0)
+    axes: list[Axes] = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    for one in axes[count:]:
+        one.remove()
+    yield axes[:count]
+    figure.set_size_inches(columns * size[0] + 5, rows * size[1] + 5)
+    # Twice, because text that is longer than its axes takes less room beside larger ones.
+    for _ in range(2):
+        layout.execute(figure)
+        (width, height), box = figure.get_size_inches(), axes[0].get_position()
+        wider, higher = columns * (size[0] - box.width * width), rows * (size[1] - box.height * height)
+        figure.set_size_inches(width + wider, height + higher)
 
 
 def check_axes(name: str, value: object) -> Axes:
-    """Return `value` when it is a matplotlib Axes."""
+    """Return `value` if it is a matplotlib Axes."""
     _need_matplotlib()
     from matplotlib.axes import Axes
 
@@ -92,93 +83,86 @@ def check_axes(name: str, value: object) -> Axes:
 
 
 def root_figure(ax: Axes) -> Figure:
-    """Return the figure that holds these axes, however deep in its subfigures."""
+    """Return the figure that contains these axes, even if they are in a subfigure."""
     return ax.figure.figure
 
 
 def room(ax: Axes) -> tuple[float, float]:
-    """Return width and height of axes in points, as they are before words are laid out beside them."""
+    """Return the width and height of axes in points."""
     box = ax.get_window_extent()
     dpi = root_figure(ax).dpi
     return box.width * 72 / dpi, box.height * 72 / dpi
 
 
 def font_size(ax: Axes) -> float:
-    """Return the size in points in which axes are labelled."""
+    """Return the font size of the labels of axes in points."""
     return float(ax.xaxis.label.get_fontsize())
 
 
 def text_width(text: str, size: float) -> float:
-    """Return about how many points wide a text is; full-width characters count twice."""
-    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
-    return (len(text) + wide) * _CHARACTER * size
+    """Return the width in points of a text in the current font."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    return text_to_path.get_text_width_height_descent(text, FontProperties(size=size), ismath=False)[0]
+
+
+def wrapped(text: str, width: float, size: float) -> str:
+    """Return a text in lines of about this width in points, but of at least twelve characters."""
+    return textwrap.fill(text, max(int(len(text) * width / max(text_width(text, size), 1)), 12))
+
+
+def write_inside(ax: Axes, x: float, y: float, text: str, color: str, size: float) -> None:
+    """Write a text around a point inside the axes, where the layout engine does not need to measure it."""
+    ax.text(x, y, printable(text), color=color, fontsize=size, ha="center", va="center_baseline", in_layout=False)
 
 
 def shown(name: Label | float) -> str:
-    """Return a name in one line of bearable length."""
+    """Return a name in one line of limited length."""
     text = " ".join(str(name).split())
     return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1].rstrip() + "…"
 
 
 def printable(text: str) -> str:
-    """Return a text as matplotlib takes it without reading mathematics into its dollars."""
+    """Return a text in which matplotlib does not mistake dollars for mathematics."""
     return text.replace("$", r"\$")
 
 
-def beside(names: Sequence[Label]) -> float:
-    """Return how many inches names take that are written beside a picture."""
-    return _widest(names, 10) / 72 + 0.55
+def name_side(ax: Axes, side: Literal["x", "y"], what: str, names: Sequence[Label], *, key: Sequence[str] = ()) -> bool:
+    """Label an axis and its places 0, 1, ...; return whether there was room for all names.
 
-
-def below(names: Sequence[Label], width: float) -> float:
-    """Return how many inches names take that are written below a picture of this width in inches."""
-    upright = _upright(_widest(names, 10), 10, width * 72 / len(names))
-    return 0.7 + (_widest(names, 10) / 72 if upright else 0)
-
-
-def label_side(ax: Axes, side: Side, what: str, names: Sequence[Label], *, key: Sequence[str] = ()) -> bool:
-    """Write what lies on a side and the names of its places 0, 1, ..., as many as fit; say whether all did.
+    Numbers that simply count are written horizontally, and every second, fifth, ... if there are too many. Other names
+    below a picture are turned upright first.
 
     Args:
         ax: The axes.
         side: "x" or "y".
-        what: A word for all of them, such as "class".
+        what: The label of the axis, such as "class".
         names: One for each place.
-        key: What the marks in the picture mean, written below on the side "x".
+        key: What the marks in the picture mean, written below it on the side "x".
     """
     size = font_size(ax)
-    line = 1.3 * size
-    if side == "y":
-        needed, place, rotation = line, room(ax)[1] / len(names), 0
-    else:
-        place, widest = room(ax)[0] / len(names), _widest(names, size)
-        needed, rotation = (line, 90) if _upright(widest, size, place) else (widest + 0.6 * size, 0)
+    along = room(ax)["xy".index(side)]
+    place, needed, rotation = along / len(names), 1.3 * size, 0
+    if side == "x":
+        counting = all(name == position for position, name in enumerate(names))
+        measured = names[-1:] if counting else names[: _MOST_MEASURED + 1]
+        widest = max(text_width(shown(name), size) for name in measured) + 0.6 * size
+        if counting or (len(names) <= _MOST_MEASURED and widest <= place):
+            needed = widest
+        else:
+            rotation = 90
     positions = range(0, len(names), _round_up(needed / place))
     labels = [printable(shown(names[position])) for position in positions]
     if side == "x":
+        line = "   ".join(key)
+        lines = [line] if text_width(line, size) <= along else [wrapped(entry, along, size) for entry in key]
         ax.set_xticks(positions, labels, rotation=rotation)
-        ax.set_xlabel("\n".join([what, *_lines(key, room(ax)[0] / (_CHARACTER * size))]))
+        ax.set_xlabel("\n".join([what, *lines] if key else [what]))
     else:
         ax.set_yticks(positions, labels)
         ax.set_ylabel(what)
     return len(positions) == len(names)
-
-
-def _lines(key: Sequence[str], letters: float) -> list[str]:
-    """Put a key into one line where it fits, and else into one or more for each of its entries."""
-    in_line = "   ".join(key)
-    if len(in_line) <= letters:
-        return [in_line] if key else []
-    return [line for entry in key for line in textwrap.wrap(entry, max(int(letters), 12))]
-
-
-def _widest(names: Sequence[Label], size: float) -> float:
-    return max(text_width(shown(name), size) for name in names[:_MOST_MEASURED])
-
-
-def _upright(widest: float, size: float, place: float) -> bool:
-    """Whether names are turned: long ones that do not fit side by side. Of short ones some are left out."""
-    return widest + 0.6 * size > place and widest > 4 * size
 
 
 def _round_up(step: float) -> int:

@@ -1,24 +1,27 @@
-"""Dots: who holds what, at a glance."""
+"""Dots: who has what, at a glance."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from flskew._util import checks
-from flskew.plots._canvas import BLUE, Side, Size, open_axes, root_figure
+from flskew.plots._canvas import BLUE, Size, draw_on
 from flskew.plots._cells import (
     add_scale,
     cell_size,
     draw_cells,
     frame_cells,
     mark_cells,
+    name_cells,
     table_sides,
     table_size,
     write_in_cells,
 )
+from flskew.skew._words import plural
 from flskew.skew.tally import Split, Tally, tally
 from flskew.typing import LabelCounts
 
@@ -28,28 +31,29 @@ if TYPE_CHECKING:
 
 __all__ = ["dots", "dots_size", "draw_dots"]
 
-# Points: in smaller cells dots are specks.
+# Points: in smaller cells dots are too small to compare.
 _SMALLEST_CELL = 5
-# Rows: beyond, shades go by the logarithm, so that a few can be told from none.
+# Rows: beyond, shades are logarithmic, so that a few rows can be told from none.
 _MOST_LINEAR = 100
-# Of a cell: the diameter of the largest dot.
+# The diameter of the largest dot, as a fraction of its cell.
 _LARGEST_DOT = 0.94
 
 
-def dots(split: Split, *, partition_id_axis: Side = "x", ax: Axes | None = None) -> tuple[Figure, Axes]:
-    """Draw who holds what: for each class and partition a dot, whose area is the number of rows.
+def dots(split: Split, *, partition_id_axis: Literal["x", "y"] = "x", ax: Axes | None = None) -> tuple[Figure, Axes]:
+    """Draw a dot for each partition and class; its area is proportional to the number of rows.
 
-    A cross stands where a partition has no row of a class; few rows beside very many are a speck. Where there is no
-    room for dots, shades stand for them, with a scale beside the picture.
+    A cross marks a partition without rows of a class. Numbers are written into the dots that are large enough, and if
+    not all are, the number of rows of the largest dot is given below. With too many partitions for dots, shades of
+    blue show the number of rows, with a scale beside the picture.
 
     Args:
-        split: An `Assignment`, counts, or whatever else `flskew.skew.tally` takes.
-        partition_id_axis: Where the partitions lie: "x", or "y" to write the names of the classes below the picture.
-        ax: Where to draw; by default on a figure of its own.
+        split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
+        partition_id_axis: The axis of the partitions: "x", or "y" to write the names of the classes below the picture.
+        ax: The axes to draw on; a new figure by default.
 
     Raises:
         ImportError: matplotlib is not installed.
-        TypeError: `ax` is something else than an Axes.
+        TypeError: `ax` is not an Axes.
 
     Examples:
         >>> from flskew import LabelExclusionPartitioner, plots
@@ -60,22 +64,21 @@ def dots(split: Split, *, partition_id_axis: Side = "x", ax: Axes | None = None)
     """
     counted = tally(split)
     checks.choice("partition_id_axis", partition_id_axis, ("x", "y"))
-    axes = open_axes(ax, dots_size(counted, partition_id_axis))
-    draw_dots([axes], [counted], partition_id_axis)
-    return root_figure(axes), axes
+    draw = partial(draw_dots, tallies=[counted], partition_id_axis=partition_id_axis)
+    return draw_on(ax, dots_size(counted, partition_id_axis), draw)
 
 
-def dots_size(counted: Tally, partition_id_axis: Side = "x") -> Size:
-    """Return the size of a picture of its own."""
+def dots_size(counted: Tally, partition_id_axis: Literal["x", "y"] = "x") -> Size:
+    """Return the size that the picture has in a new figure."""
     rows, columns = table_sides(counted, partition_id_axis)
     cell = min(0.4, 7 / len(columns.names), 5 / len(rows.names))
     if 72 * cell <= _SMALLEST_CELL + 1:
-        return table_size(rows, columns, cell=(0.06, 0.25))._replace(right=0.9)
+        return table_size(rows, columns, cell=(0.06, 0.25))
     return table_size(rows, columns, cell=(cell, cell))
 
 
-def draw_dots(axes: Sequence[Axes], tallies: Sequence[Tally], partition_id_axis: Side = "x") -> None:
-    """Draw splits to one scale."""
+def draw_dots(axes: Sequence[Axes], tallies: Sequence[Tally], partition_id_axis: Literal["x", "y"] = "x") -> None:
+    """Draw splits on a common scale."""
     from matplotlib.colors import LogNorm, Normalize
 
     tables = [counted.counts.T if partition_id_axis == "x" else counted.counts for counted in tallies]
@@ -85,35 +88,32 @@ def draw_dots(axes: Sequence[Axes], tallies: Sequence[Tally], partition_id_axis:
     norm = LogNorm(1, largest) if largest > _MOST_LINEAR else Normalize(0, largest)
     for ax, table, counted in zip(axes, tables, tallies, strict=True):
         key: list[str] = []
+        frame_cells(ax, *table.shape)
         if dots:
             if not _draw(ax, table, largest):
-                key.append(f"largest dot: {_rows(largest)}")
+                key.append(f"largest dot: {plural(largest, 'row')}")
             if mark_cells(ax, table == 0):
                 key.append("×: none")
         else:
             shades = draw_cells(ax, np.where(table == 0, np.nan, table), norm, key)
             if 0 in table:
                 key.append("white: none")
-        frame_cells(ax, *table_sides(counted, partition_id_axis), key)
+        name_cells(ax, *table_sides(counted, partition_id_axis), key)
     if not dots:
         add_scale(axes, shades, "rows", whole=largest <= _MOST_LINEAR)
 
 
 def _draw(ax: Axes, table: LabelCounts, largest: int) -> bool:
-    """Draw the dots, and their numbers where they fit; say whether all did."""
+    """Draw the dots and the numbers that fit into them; return whether all did."""
     from flskew.plots._artists import Dots
 
     shares = _LARGEST_DOT**2 * table / largest
     rows, columns = np.nonzero(table)
     Dots(ax, np.column_stack([columns, rows]), shares[rows, columns], BLUE)
     diameters = np.sqrt(shares) * min(cell_size(ax, *table.shape))
-    # The square within a circle has sides of 0.7 diameters; numbers are wide rather than high.
+    # The square inscribed in a circle has sides of 0.7 diameters; numbers are wider than high.
     return write_in_cells(ax, table, _number, lambda _: "white", 0.82 * diameters, 0.7 * diameters)
 
 
 def _number(count: float) -> str:
     return str(count) if count else ""
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"

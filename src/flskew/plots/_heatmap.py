@@ -1,20 +1,22 @@
-"""Heat map: what each partition is made of."""
+"""Heat map: the class shares of each partition."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from flskew._util import checks
-from flskew.plots._canvas import GREY, Side, Size, open_axes, room, root_figure
+from flskew.plots._canvas import GREY, Size, draw_on, room
 from flskew.plots._cells import (
     add_scale,
     cell_size,
     draw_cells,
     frame_cells,
     mark_cells,
+    name_cells,
     table_sides,
     table_size,
     write_in_cells,
@@ -28,22 +30,23 @@ if TYPE_CHECKING:
 __all__ = ["draw_heatmap", "heatmap", "heatmap_size"]
 
 
-def heatmap(split: Split, *, partition_id_axis: Side = "x", ax: Axes | None = None) -> tuple[Figure, Axes]:
-    """Draw what each partition is made of: for each class its share of the partition's rows, the darker, the more.
+def heatmap(split: Split, *, partition_id_axis: Literal["x", "y"] = "x", ax: Axes | None = None) -> tuple[Figure, Axes]:
+    """Draw a table of the share of each class in each partition; larger shares are darker.
 
-    Shares and not counts: skew is how partitions differ in what they are made of, and beside a large partition the
-    counts of a small one are all pale. The scale is the same in all heat maps, from 0 to all rows, and is that of the
-    root of the share, so that one of a thousand classes can still be told from none. White is none; a partition without
-    rows is crossed out, or grey.
+    The cells show percentages of the partition's rows if they fit; otherwise there is a scale beside the picture. Every
+    heat map has the same scale, from 0 to 100 %, and shades follow the square root of the share, so that even a class
+    with one row in a thousand differs from white, which means none. A partition without rows is crossed out or grey.
+
+    Shares show label skew better than counts, which would all be pale for a small partition beside a large one.
 
     Args:
-        split: An `Assignment`, counts, or whatever else `flskew.skew.tally` takes.
-        partition_id_axis: Where the partitions lie: "x", or "y" to write the names of the classes below the picture.
-        ax: Where to draw; by default on a figure of its own.
+        split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
+        partition_id_axis: The axis of the partitions: "x", or "y" to write the names of the classes below the picture.
+        ax: The axes to draw on; a new figure by default.
 
     Raises:
         ImportError: matplotlib is not installed.
-        TypeError: `ax` is something else than an Axes.
+        TypeError: `ax` is not an Axes.
 
     Examples:
         >>> import numpy as np
@@ -54,19 +57,17 @@ def heatmap(split: Split, *, partition_id_axis: Side = "x", ax: Axes | None = No
     """
     counted = tally(split)
     checks.choice("partition_id_axis", partition_id_axis, ("x", "y"))
-    axes = open_axes(ax, heatmap_size(counted, partition_id_axis))
-    draw_heatmap([axes], [counted], partition_id_axis)
-    return root_figure(axes), axes
+    draw = partial(draw_heatmap, tallies=[counted], partition_id_axis=partition_id_axis)
+    return draw_on(ax, heatmap_size(counted, partition_id_axis), draw)
 
 
-def heatmap_size(counted: Tally, partition_id_axis: Side = "x") -> Size:
-    """Return the size of a picture of its own."""
-    rows, columns = table_sides(counted, partition_id_axis)
-    return table_size(rows, columns, cell=(0.42, 0.28))
+def heatmap_size(counted: Tally, partition_id_axis: Literal["x", "y"] = "x") -> Size:
+    """Return the size that the picture has in a new figure."""
+    return table_size(*table_sides(counted, partition_id_axis), cell=(0.42, 0.28))
 
 
-def draw_heatmap(axes: Sequence[Axes], tallies: Sequence[Tally], partition_id_axis: Side = "x") -> None:
-    """Draw splits to one scale."""
+def draw_heatmap(axes: Sequence[Axes], tallies: Sequence[Tally], partition_id_axis: Literal["x", "y"] = "x") -> None:
+    """Draw splits on a common scale."""
     from matplotlib.colors import PowerNorm
 
     norm = PowerNorm(0.5, 0, 1)
@@ -76,6 +77,7 @@ def draw_heatmap(axes: Sequence[Axes], tallies: Sequence[Tally], partition_id_ax
         empty = np.broadcast_to(counted.sizes[:, None] == 0, shares.shape)
         table, empty = (shares.T, empty.T) if partition_id_axis == "x" else (shares, empty)
         key: list[str] = []
+        frame_cells(ax, *table.shape)
         shades = draw_cells(ax, np.where(table == 0, np.nan, table), norm, key)
         width, height = cell_size(ax, *table.shape)
         all_written &= write_in_cells(ax, table, _percent, _ink, width - 2, height - 2)
@@ -86,7 +88,7 @@ def draw_heatmap(axes: Sequence[Axes], tallies: Sequence[Tally], partition_id_ax
         elif empty.any():
             _strike(ax, counted, partition_id_axis)
             key.append("grey: no rows")
-        frame_cells(ax, *table_sides(counted, partition_id_axis), key)
+        name_cells(ax, *table_sides(counted, partition_id_axis), key)
     if not all_written:
         add_scale(axes, shades, "share")
 
@@ -99,8 +101,8 @@ def _ink(share: float) -> str:
     return "white" if share > 0.3 else "#1a1a1a"
 
 
-def _strike(ax: Axes, counted: Tally, partition_id_axis: Side) -> None:
-    """Grey out whole partitions, where crosses have no room."""
+def _strike(ax: Axes, counted: Tally, partition_id_axis: Literal["x", "y"]) -> None:
+    """Grey out partitions without rows if cells are too small for crosses."""
     lines = ax.vlines if partition_id_axis == "x" else ax.hlines
     width = room(ax)["xy".index(partition_id_axis)] / len(counted.sizes)
     end = len(counted.classes) - 0.5

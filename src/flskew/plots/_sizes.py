@@ -1,13 +1,14 @@
-"""Sizes: how the rows are spread over the partitions."""
+"""Sizes: how the rows are distributed among the partitions (quantity skew)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flskew.plots._canvas import BLUE, GREY, Size, label_side, open_axes, room, root_figure
+from flskew.plots._canvas import BLUE, GREY, draw_on, name_side, room
 from flskew.plots._stairs import draw_stairs, fit_partitions, fit_rows, partitions_size
 from flskew.skew.tally import Split, Tally, tally
 
@@ -15,25 +16,25 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_sizes", "sizes", "sizes_size"]
+__all__ = ["draw_sizes", "sizes"]
 
-# A bar that is so many times lower than another is hardly seen.
+# A bar that is this many times lower than another is hardly visible.
 _MOST_TIMES = 100
 
 
 def sizes(split: Split, *, ax: Axes | None = None) -> tuple[Figure, Axes]:
-    """Draw the sizes of the partitions, the largest first.
+    """Draw the number of rows of each partition as a bar, the largest first.
 
-    A broken line is the mean. Where one partition has more than 100 times as many rows as another, the scale is
-    logarithmic, and dots stand for the bars. A cross stands for a partition without rows.
+    A dashed line marks the mean, and a cross a partition without rows. If the largest partition has more than 100 times
+    the rows of the smallest, the scale is logarithmic, and dots replace the bars.
 
     Args:
-        split: An `Assignment`, counts, or whatever else `flskew.skew.tally` takes.
-        ax: Where to draw; by default on a figure of its own.
+        split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
+        ax: The axes to draw on; a new figure by default.
 
     Raises:
         ImportError: matplotlib is not installed.
-        TypeError: `ax` is something else than an Axes.
+        TypeError: `ax` is not an Axes.
 
     Examples:
         >>> import numpy as np
@@ -43,18 +44,11 @@ def sizes(split: Split, *, ax: Axes | None = None) -> tuple[Figure, Axes]:
         ['1', '0']
     """
     counted = tally(split)
-    axes = open_axes(ax, sizes_size(counted))
-    draw_sizes([axes], [counted])
-    return root_figure(axes), axes
-
-
-def sizes_size(counted: Tally) -> Size:
-    """Return the size of a picture of its own."""
-    return partitions_size(len(counted.counts))
+    return draw_on(ax, partitions_size(counted), partial(draw_sizes, tallies=[counted]))
 
 
 def draw_sizes(axes: Sequence[Axes], tallies: Sequence[Tally]) -> None:
-    """Draw splits to one scale."""
+    """Draw splits on a common scale."""
     held = np.concatenate([counted.sizes[counted.sizes > 0] for counted in tallies])
     highest = int(held.max())
     logarithmic = highest > _MOST_TIMES * held.min()
@@ -75,5 +69,6 @@ def draw_sizes(axes: Sequence[Axes], tallies: Sequence[Tally]) -> None:
         mean = falling.mean()
         ax.axhline(mean, color=GREY, linestyle="--", linewidth=1)
         key = [f"- - mean {mean:,.0f}", *["×: no rows"] * (0 in falling)]
-        if not label_side(ax, "x", "partition, largest first", order.tolist(), key=key):
-            label_side(ax, "x", "rank by size, 0 is the largest", range(len(falling)), key=key)
+        names = [counted.partitions[partition_id] for partition_id in order.tolist()]
+        if not name_side(ax, "x", "partition, largest first", names, key=key):
+            name_side(ax, "x", "rank by size, 0 is the largest", range(len(falling)), key=key)

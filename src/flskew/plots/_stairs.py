@@ -1,4 +1,4 @@
-"""Bars of partitions, one artist for all of them, with gaps between them while there is room."""
+"""Bars of partitions: one artist for all of them, with gaps in between if there is room."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew.plots._canvas import GREY, Size, room
+from flskew.skew.tally import Tally
 from flskew.typing import Sizes
 
 if TYPE_CHECKING:
@@ -17,15 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_stairs", "fit_partitions", "fit_rows", "partitions_size"]
 
-# Points: narrower bars stand side by side.
+# Points: narrower bars have no gaps.
 _NARROWEST_APART = 4
-# Points: in narrower bars frames would hide what they frame.
-_NARROWEST_FRAMED = 10
+# Points: in narrower bars, lines around and across them would hide their colour.
+_NARROWEST_LINED = 10
 
 
-def partitions_size(num_partitions: int) -> Size:
-    """Return the size of a picture with something for each partition side by side."""
-    return Size(min(max(0.4 * num_partitions, 2.2), 6.5), 3.0, left=0.95)
+def partitions_size(counted: Tally) -> Size:
+    """Return the size that a picture with the partitions side by side has in a new figure."""
+    return min(max(0.4 * len(counted.counts), 2.2), 6.5), 3.0
 
 
 def draw_stairs(
@@ -37,12 +38,12 @@ def draw_stairs(
     hatched: bool = False,
     framed: bool = False,
 ) -> StepPatch:
-    """Draw a bar at 0, 1, ... from each number in `below` to that in `above`, with frame or hatch if they have room."""
+    """Draw a bar at 0, 1, ... from each number in `below` to that in `above`."""
     from matplotlib.patches import StepPatch
 
     place = room(ax)[0] / len(above)
     places = np.arange(len(above))
-    # What is not a number is not drawn: no frame around nothing, and no step between two bars.
+    # NaN is not drawn: neither a frame around an empty bar nor a line between two bars.
     heights = np.where(above > below, above, np.nan)
     feet = below.astype(np.float64)
     edges = np.arange(len(above) + 1) - 0.5
@@ -52,20 +53,20 @@ def draw_stairs(
     bars = StepPatch(
         heights,
         edges,
-        baseline=cast("float", feet),  # or, as its documentation says, an array
+        baseline=cast("float", feet),  # an array is allowed too
         fill=True,
         facecolor=color,
         edgecolor="white",
-        linewidth=0.6 if framed and place >= _NARROWEST_FRAMED else 0,
-        hatch="////" if hatched and place >= _NARROWEST_FRAMED else None,
+        linewidth=0.6 if framed and place >= _NARROWEST_LINED else 0,
+        hatch="////" if hatched and place >= _NARROWEST_LINED else None,
     )
-    # Not by ax.stairs, which looks at every corner to find the limits; they are known here.
+    # `ax.stairs` would visit every corner to find the limits, which are known here.
     ax.add_artist(bars)
     return bars
 
 
 def fit_rows(ax: Axes, highest: int) -> None:
-    """Fit the axes to bars of up to so many rows."""
+    """Fit the axes to bars of at most this many rows."""
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     ax.set_ylim(0, 1.04 * highest)
@@ -75,17 +76,11 @@ def fit_rows(ax: Axes, highest: int) -> None:
 
 
 def fit_partitions(ax: Axes, sizes: Sizes) -> None:
-    """Fit the axes to a place for each partition, and put a cross where there are no rows."""
+    """Fit the axes to the number of partitions, and mark those without rows with a cross."""
     ax.set_xlim(-0.6, len(sizes) - 0.4)
     ax.spines[["top", "right"]].set_visible(False)
     empty = np.flatnonzero(sizes == 0)
     side = min(max(room(ax)[0] / len(sizes), 2), 4.5)
-    ax.scatter(
-        empty,
-        np.full(len(empty), 0.015),
-        s=side**2,
-        color=GREY,
-        marker="x",
-        linewidths=side / 4,
-        transform=ax.get_xaxis_transform(),
-    )
+    transform = ax.get_xaxis_transform()
+    bottom = np.full(len(empty), 0.015)
+    ax.scatter(empty, bottom, s=side**2, color=GREY, marker="x", linewidths=side / 4, transform=transform)

@@ -1,4 +1,4 @@
-"""How skewed is a split: measures, a report, and the alpha for a wanted skew."""
+"""How skewed a split is: measures, a report, and the alpha for a target skew."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is unusual about a split, in plain words."""
+"""What is unusual about a split, in sentences."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew.skew._tables import listed
+from flskew.skew._words import listed, one_line
 from flskew.skew.chance import iid_total_variation
 from flskew.skew.measures import total_variation
 from flskew.skew.tally import Tally
@@ -15,20 +15,20 @@ from flskew.typing import Label
 
 __all__ = ["remarks"]
 
-# So many partitions, or classes, are named one by one; of more, it is said how many there are.
+# Up to this many partitions or classes are named; larger sets are only counted.
 _MOST_NAMED = 3
-# Half of the rows in so small a part of the partitions is worth a word; evenly spread, it is a half.
+# Sizes are unusual if this fraction of the partitions has half of the rows.
 _FEW = 0.35
-# A class that makes up so much of a partition, and not of the whole.
+# A class dominates a partition from this fraction of its rows, unless it has more than half of all rows.
 _NEARLY_ALL, _HALF = 0.9, 0.5
 
 
 def remarks(split: Tally) -> tuple[str, ...]:
-    """Return one sentence for each unusual thing, and a last one that compares the skew with chance."""
+    """Return one sentence for each unusual property, and a last one that compares the skew with chance."""
     return (
         *_empty(split),
         *_missing(split),
-        *_unheld(split),
+        *_absent(split),
         *_dominated(split),
         *_uneven(split),
         _against_chance(split),
@@ -38,59 +38,61 @@ def remarks(split: Tally) -> tuple[str, ...]:
 def _empty(split: Tally) -> Iterator[str]:
     empty = np.flatnonzero(split.sizes == 0)
     if len(empty):
-        yield f"Partition{'s' * (len(empty) > 1)} {listed(empty.tolist())} hold{'s' * (len(empty) == 1)} no rows."
+        names = listed([split.partitions[partition_id] for partition_id in empty.tolist()])
+        yield f"Partitions {names} have no rows." if len(empty) > 1 else f"Partition {names} has no rows."
 
 
 def _missing(split: Tally) -> Iterator[str]:
-    """Partitions that lack classes which others have; where they are many, also the classes that are nearly nowhere."""
-    lacking = np.count_nonzero(split.summary.totals) - split.summary.held
+    """Partitions that lack classes which others have, and, if there are many, the classes that few partitions have."""
+    lacking = np.count_nonzero(split._summary.totals) - split._summary.held
     lacking[split.sizes == 0] = 0
     partition_ids = np.flatnonzero(lacking).tolist()
     if len(partition_ids) <= _MOST_NAMED:
         for partition_id in partition_ids:
-            yield f"Partition {partition_id} {_holdings(split, partition_id)}."
+            yield _classes_of(split, partition_id)
         return
-    worst = int(np.argmax(lacking))
-    yield f"{len(partition_ids):,} of {len(lacking):,} partitions lack classes."
-    yield f"Partition {worst} {_holdings(split, worst)}."
+    yield f"{_of_all(len(partition_ids), len(lacking))} partitions are missing at least one class."
+    yield _classes_of(split, int(np.argmax(lacking)))
     holders = np.count_nonzero(split.counts, axis=0)
-    alone = np.flatnonzero(holders == 1).tolist()
-    if len(alone) <= _MOST_NAMED:
-        for code in alone:
-            yield f"Only partition {np.argmax(split.counts[:, code])} holds class {split.classes[code]}."
+    single = np.flatnonzero(holders == 1).tolist()
+    if len(single) <= _MOST_NAMED:
+        for code in single:
+            holder = _partition(split, int(np.argmax(split.counts[:, code])))
+            yield f"Only {holder} has class {one_line(split.classes[code])}."
     else:
-        yield f"{len(alone):,} of {len(holders):,} classes are in one partition each."
+        yield f"{_of_all(len(single), len(holders))} classes occur in one partition only."
 
 
-def _holdings(split: Tally, partition_id: int) -> str:
+def _classes_of(split: Tally, partition_id: int) -> str:
     own = split.counts[partition_id]
     held = _names(split, own > 0)
-    missing = _names(split, (own == 0) & (split.summary.totals > 0))
-    if len(missing) <= len(held):
-        return f"holds no {listed(missing, last='or')}"
-    return f"holds only {listed(held)}"
+    missing = _names(split, (own == 0) & (split._summary.totals > 0))
+    verb, names = ("is missing", missing) if len(missing) <= len(held) else ("has only", held)
+    subject = _partition(split, partition_id)
+    return f"{subject[0].upper()}{subject[1:]} {verb} {_classes(names)}."
 
 
-def _unheld(split: Tally) -> Iterator[str]:
-    unheld = _names(split, split.summary.totals == 0)
-    if unheld:
-        yield f"No partition holds {'class' if len(unheld) == 1 else 'classes'} {listed(unheld, last='or')}."
+def _absent(split: Tally) -> Iterator[str]:
+    absent = _names(split, split._summary.totals == 0)
+    if absent:
+        yield f"No partition has rows of {_classes(absent, last='or')}."
 
 
 def _dominated(split: Tally) -> Iterator[str]:
-    """Partitions that are nearly all of one class, where the whole is not."""
+    """Partitions that consist almost entirely of one class, unless most of all rows are of one class."""
     largest = split.counts.max(axis=1)
     nearly_all = (split.sizes > 0) & (largest >= _NEARLY_ALL * split.sizes)
-    if split.summary.totals.max() > _HALF * split.sizes.sum():
+    if split._summary.totals.max() > _HALF * split.sizes.sum():
         return
     if np.count_nonzero(nearly_all) > _MOST_NAMED:
-        yield f"{np.count_nonzero(nearly_all):,} of {len(largest):,} partitions are nearly all of one class."
+        count = _of_all(int(np.count_nonzero(nearly_all)), len(largest))
+        yield f"{count} partitions consist almost entirely of one class."
         return
-    # Of those that have but one class it has been said already.
-    for partition_id in np.flatnonzero(nearly_all & (split.summary.held > 1)):
+    # Partitions with a single class are covered by the remarks about missing classes.
+    for partition_id in np.flatnonzero(nearly_all & (split._summary.held > 1)).tolist():
         name = split.classes[int(np.argmax(split.counts[partition_id]))]
         share = largest[partition_id] / split.sizes[partition_id]
-        yield f"{share:.0%} of partition {partition_id} are of class {name}."
+        yield f"{share:.0%} of the rows of {_partition(split, partition_id)} are of class {one_line(name)}."
 
 
 def _uneven(split: Tally) -> Iterator[str]:
@@ -103,9 +105,21 @@ def _uneven(split: Tally) -> Iterator[str]:
 def _against_chance(split: Tally) -> str:
     measured, chance = total_variation(split), iid_total_variation(split)
     if measured <= 1.5 * chance:
-        return f"Labels are spread as in an IID split of these sizes, whose total variation is {chance:.3f} by chance."
-    return f"An IID split of these sizes would have a total variation of {chance:.3f} by chance."
+        return f"The labels look IID: a random split with these sizes has a total variation of {chance:.3f} on average."
+    return f"For comparison: a random split with these sizes has a total variation of {chance:.3f} on average."
 
 
 def _names(split: Tally, which: NDArray[np.bool_]) -> list[Label]:
     return [split.classes[code] for code in np.flatnonzero(which).tolist()]
+
+
+def _partition(split: Tally, partition_id: int) -> str:
+    return f"partition {one_line(split.partitions[partition_id])}"
+
+
+def _classes(names: list[Label], last: str = "and") -> str:
+    return f"class{'es' * (len(names) > 1)} {listed(names, last=last)}"
+
+
+def _of_all(count: int, total: int) -> str:
+    return f"All {total:,}" if count == total else f"{count:,} of {total:,}"

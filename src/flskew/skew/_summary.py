@@ -1,4 +1,4 @@
-"""The one look at the counts that all measures are made from."""
+"""The sums over the counts that all measures share, computed in one pass."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from flskew.typing import LabelCounts, Sizes
 __all__ = ["PerClass", "PerPartition", "Summary", "summarise"]
 
 PerPartition: TypeAlias = NDArray[np.float64]
-"""(num_partitions,) one number for each."""
+"""(num_partitions,) one number per partition."""
 
 PerClass: TypeAlias = NDArray[np.float64]
-"""(num_classes,) one number for each."""
+"""(num_classes,) one number per class."""
 
 Cells: TypeAlias = NDArray[np.float64]
-"""One number for each partition and class of a block."""
+"""One number per partition and class of a block."""
 
 Function: TypeAlias = Callable[[Cells], Cells]
 
-# Cells looked at together: enough to leave the interpreter behind, few enough for the cache.
+# Cells per block: enough to make the interpreter's overhead negligible, few enough for the cache.
 _BLOCK = 1 << 17
-# Up to here a table of a function's values stays in the cache, and looking one up is faster than computing it.
+# Up to this size, a table of a function's values stays in the cache, so a lookup is faster than computing the value.
 _MOST_LOOKED_UP = 1 << 16
 
 _BITS_SET = np.array([number.bit_count() for number in range(256)], dtype=np.uint16)
 
 
 class Summary(NamedTuple):
-    """What the measures need to know of counts, in arrays of one dimension.
+    """The sums that the measures need, as one-dimensional arrays.
 
     Attributes:
         sizes: (num_partitions,) rows of each partition.
-        totals: (num_classes,) rows of each class that any partition holds.
-        held: (num_partitions,) classes that each partition has rows of.
+        totals: (num_classes,) rows of each class in all partitions.
+        held: (num_partitions,) number of classes of which each partition has rows.
         entropy: H(p_k) in bits, 0 for a partition without rows.
         distance: Total variation 1/2·||p_k - p||_1 of each partition, 0 for one without rows.
-        mean_shares: The mean of p_k over the partitions with rows, each counting alike.
+        mean_shares: The unweighted mean of p_k over the partitions with rows.
         root_shares: The sum of the square roots of p_k.
     """
 
@@ -55,7 +55,7 @@ class Summary(NamedTuple):
 
 
 def summarise(counts: LabelCounts) -> Summary:
-    """Look at (num_partitions, num_classes) counts, of which at least one is above 0, block by block."""
+    """Sum (num_partitions, num_classes) counts block by block; at least one must be above 0."""
     num_partitions, num_classes = counts.shape
     sizes = counts.sum(axis=1)
     totals = counts.sum(axis=0)
@@ -69,19 +69,19 @@ def summarise(counts: LabelCounts) -> Summary:
 
     height = max(_BLOCK // num_classes, 1)
 
-    def look(strip: range) -> list[tuple[PerClass, PerClass]]:
-        # Made once, for asking the system for memory takes longer than what is done with it.
+    def sum_strip(strip: range) -> list[tuple[PerClass, PerClass]]:
+        # Allocated once, because allocating takes longer than the arithmetic.
         rows, scratch = np.empty((2, height, num_classes))
-        return [look_at(slice(start, start + height), rows, scratch) for start in strip]
+        return [sum_block(slice(start, start + height), rows, scratch) for start in strip]
 
-    def look_at(block: slice, rows: Cells, scratch: Cells) -> tuple[PerClass, PerClass]:
+    def sum_block(block: slice, rows: Cells, scratch: Cells) -> tuple[PerClass, PerClass]:
         own, scale = counts[block], scales[block]
         rows, scratch = rows[: len(own)], scratch[: len(own)]
-        # Eight truth values a byte, for NumPy adds them up as if they were 64-bit numbers.
+        # Packed into bits, because NumPy sums booleans as 64-bit integers.
         held[block] = _BITS_SET[np.packbits(own != 0, axis=1)].sum(axis=1)
         # H(p) = log n - (sum of c·log c) / n.
         entropy[block] = -np.log2(scale) - weigh(own, scratch).sum(axis=1) * scale
-        # ||p - q|| = ||c - n·q|| / n, the outer product by the fastest way there is.
+        # ||p - q|| = ||c - n·q|| / n; np.dot is the fastest outer product.
         np.copyto(rows, own)
         np.dot(sizes[block, None].astype(np.float64), overall[None], out=scratch)
         scratch -= rows
@@ -90,18 +90,18 @@ def summarise(counts: LabelCounts) -> Summary:
         sums = scale @ rows
         return sums, np.sqrt(scale) @ root(own, scratch)
 
-    looks = [found for strip in in_strips(look, range(0, num_partitions, height)) for found in strip]
-    mean_shares = np.sum([sums for sums, _ in looks], axis=0) / np.count_nonzero(sizes)
-    root_shares = np.sum([roots for _, roots in looks], axis=0)
+    sums_of_blocks = [found for strip in in_strips(sum_strip, range(0, num_partitions, height)) for found in strip]
+    mean_shares = np.sum([sums for sums, _ in sums_of_blocks], axis=0) / np.count_nonzero(sizes)
+    root_shares = np.sum([roots for _, roots in sums_of_blocks], axis=0)
     return Summary(sizes, totals, held, np.maximum(entropy, 0.0), distance, mean_shares, root_shares)
 
 
 def _looked_up(function: Function, largest: int) -> Callable[[LabelCounts, Cells], Cells]:
-    """Return the function of counts from 0 to `largest`; where these are few, its values are looked up in a table."""
+    """Return the function for counts from 0 to `largest`, as a lookup table if that is small."""
     if largest >= _MOST_LOOKED_UP:
         return lambda counts, out: function(counts.astype(np.float64))
     table = function(np.arange(largest + 1, dtype=np.float64))
-    # No count is out of range, and mode="clip" writes straight into its place.
+    # All counts are in range; mode="clip" writes directly into `out` without a buffer.
     return lambda counts, out: np.take(table, counts, out=out, mode="clip")
 
 

@@ -1,4 +1,4 @@
-"""The alpha of a Dirichlet split that is as skewed as wanted."""
+"""The alpha that gives a Dirichlet split the skew you want."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from flskew.typing import Labels
 
 __all__ = ["AlphaEstimate", "alpha_for"]
 
-# Below, every class is with one partition; above, splits are as even as chance lets them be.
+# Below, each class goes to one partition; above, splits are as even as an IID split.
 _SMALLEST, _LARGEST = 1e-3, 1e4
-# Halvings of the logarithm of alpha: the last step is a thousandth, and alpha is given to three digits.
+# Bisections of log(alpha): the last step is about 0.1 %, and alpha is rounded to three digits.
 _HALVINGS = 14
 
 
 class AlphaEstimate(NamedTuple):
-    """The alpha for a wanted skew, and the skew it was found to give.
+    """The alpha for a target skew, and the skew that it gives.
 
     Attributes:
-        alpha: To three digits.
-        mean: The measure, over the draws.
-        spread: Its standard deviation from draw to draw: what one split may differ by.
+        alpha: Rounded to three significant digits.
+        mean: Mean of the measure over the draws.
+        spread: Standard deviation of the measure over the draws: the variation of individual splits.
 
     Examples:
         >>> from flskew import skew
@@ -52,25 +52,25 @@ def alpha_for(
     num_draws: int = 50,
     seed: int = 42,
 ) -> AlphaEstimate:
-    """Find the alpha with which `DirichletPartitioner` splits these labels as skewed as wanted.
+    """Find the alpha with which `DirichletPartitioner` gives these labels a target skew.
 
-    What an alpha does depends on the classes, their sizes and the number of partitions, so one alpha is moderate skew
-    on one data set and little on another. This draws splits with many seeds and bisects alpha until their mean is the
-    target. A single split differs from that mean by about the spread; with `report` you see by how much.
+    The effect of alpha depends on the classes, their sizes and the number of partitions: the same alpha may be strong
+    skew on one data set and mild on another. This function draws splits with many seeds and bisects alpha until their
+    mean is the target. An individual split differs from that mean by about `spread`; `report` measures it.
 
     Args:
-        target: The wanted mean of the measure.
+        target: The desired mean of the measure.
         labels: One label per row, as `DirichletPartitioner.assign` takes them.
         num_partitions: As for the partitioner.
-        measure: One of the measures of `flskew.skew`, or a function of your own from a split to a number that moves one
-            way with alpha.
+        measure: One of the measures of `flskew.skew`, or any function from a split to a number that is monotonic in
+            alpha.
         min_partition_size: As for the partitioner.
-        num_draws: Splits per alpha, >= 2; the mean is the more certain the more there are.
-        seed: Any integer; the same one gives the same alpha.
+        num_draws: Splits per alpha, >= 2; more of them make the mean more precise.
+        seed: Any integer; the same seed gives the same alpha.
 
     Raises:
-        TypeError: An argument of the wrong type.
-        ValueError: No alpha from 0.001 to 10,000 gives the target; the message says what can be had.
+        TypeError: An argument has the wrong type.
+        ValueError: No alpha from 0.001 to 10,000 gives the target; the message states the range that is possible.
 
     Examples:
         >>> from flskew import DirichletPartitioner, skew
@@ -85,7 +85,7 @@ def alpha_for(
         raise TypeError(f"measure must be a function of a split, such as skew.total_variation, got {measure!r}")
     column = read_labels(labels)
     num_draws = checks.integer("num_draws", num_draws, minimum=2)
-    streams = Streams(checks.seed(seed, otherwise="each call would find another alpha"))
+    streams = Streams(checks.seed(seed, otherwise="each call would find a different alpha"))
     seeds = [int(streams("alpha", draw).integers(1 << 32)) for draw in range(num_draws)]
 
     def measured(alpha: float) -> AlphaEstimate:
@@ -97,7 +97,7 @@ def alpha_for(
     if not min(low.mean, high.mean) <= wanted <= max(low.mean, high.mean):
         raise ValueError(
             f"target={target!r} is out of reach: on these labels and {num_partitions} partitions, alpha {_SMALLEST:g} "
-            f"gives {low.mean:.3f} and alpha {_LARGEST:g} gives {high.mean:.3f}; choose one between"
+            f"gives {low.mean:.3f} and alpha {_LARGEST:g} gives {high.mean:.3f}; choose a target between them"
         )
     rises = high.mean > low.mean
     bounds = [math.log(_SMALLEST), math.log(_LARGEST)]
@@ -108,8 +108,8 @@ def alpha_for(
 
 
 def _draw(column: LabelColumn, num_partitions: int, alpha: float, min_partition_size: int, seed: int) -> Tally:
-    """Return the counts of one split; which rows they are makes no difference to a measure."""
-    # Here, so that who only measures does not wait for Flower Datasets.
+    """Return the counts of one split; measures do not depend on which rows were drawn."""
+    # Imported here, so that measuring does not load Flower Datasets.
     from flskew.partitioners import DirichletPartitioner
 
     partitioner = DirichletPartitioner(num_partitions, "label", alpha, min_partition_size, seed=seed)

@@ -1,7 +1,8 @@
-"""What chance alone does: the total variation of an IID split."""
+"""The total variation that chance alone causes: that of an IID split."""
 
 from __future__ import annotations
 
+import math
 from typing import TypeAlias
 
 import numpy as np
@@ -11,22 +12,22 @@ from flskew.skew.tally import Split, tally
 
 __all__ = ["iid_total_variation"]
 
-Numbers: TypeAlias = NDArray[np.float64]
-"""One whole number for each class, or one alone."""
+_Numbers: TypeAlias = NDArray[np.float64]
+"""(num_sizes,) integers as floats, one for each distinct size of a class."""
 
 
 def iid_total_variation(split: Split) -> float:
-    """Return the total variation that an IID split of the same sizes and classes has on average.
+    """Return the mean total variation of IID splits with the same partition sizes and classes.
 
-    Small partitions differ by chance: 1,000 clients of ten rows each, of ten classes, are .35 apart without any skew.
-    What a split has above that is skew.
+    Small partitions differ by chance: with 1,000 clients of ten rows each and ten classes, the total variation of an
+    IID split averages 0.35. Only what a split has above this value is skew.
 
-    To four digits, by the closed form for the mean absolute deviation of a hypergeometric variable, which is found as
-    De Moivre's for the binomial one is (Persi Diaconis and Sandy Zabell, Closed form summation for classical
-    distributions: variations on a theme of De Moivre, Statistical Science 6(3), 1991).
+    Uses the closed form for the mean absolute deviation of a hypergeometric variable, which is derived like De Moivre's
+    for the binomial distribution (Persi Diaconis and Sandy Zabell, Closed form summation for classical distributions:
+    variations on a theme of De Moivre, Statistical Science 6(3), 1991).
 
     Args:
-        split: An `Assignment`, counts, or whatever else `flskew.skew.tally` takes.
+        split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
 
     Returns:
         0 to 1.
@@ -37,42 +38,41 @@ def iid_total_variation(split: Split) -> float:
         >>> round(skew.iid_total_variation(np.ones((1000, 10), dtype=int)), 2)
         0.35
     """
-    summary = tally(split).summary
+    summary = tally(split)._summary
     num_rows = int(summary.totals.sum())
-    held = summary.totals[summary.totals > 0].astype(np.float64)
+    held, classes = np.unique(summary.totals[summary.totals > 0].astype(np.float64), return_counts=True)
+    # C(N, M) = C(N, N - M): the factorials that do not depend on the size of a partition are computed once.
+    constant = _log_factorial(held) + _log_factorial(num_rows - held) - math.lgamma(num_rows + 1)
     total = 0.0
-    # Clients of one size differ by chance alike.
-    for size, clients in zip(*np.unique(summary.sizes, return_counts=True), strict=True):
-        total += clients * _mean_deviation(int(size), held, num_rows).sum() / 2
+    # Partitions of equal size have the same expected deviation, and so have classes.
+    for size, partitions in zip(*np.unique(summary.sizes, return_counts=True), strict=True):
+        total += partitions * (_mean_deviation(int(size), held, num_rows, constant) @ classes) / 2
     return float(total / num_rows)
 
 
-def _mean_deviation(drawn: int, held: Numbers, num_rows: int) -> Numbers:
-    """Return E|X - E X|, X being how many of the M rows `held` by a class are among n rows `drawn` of all N.
+def _mean_deviation(drawn: int, held: _Numbers, num_rows: int, constant: _Numbers) -> _Numbers:
+    """Return E|X - E X|, where X counts the rows of a class with M rows `held` among n rows `drawn` from all N.
 
-    It is 2 g(m), m being the first whole number above E X = nM / N, and g(x) = x (N - M - n + x) P(X = x) / N: since
-    g(x + 1) - g(x) = (E X - x) P(X = x), the sum of the deviations above E X is one term.
+    It is 2 g(m), where m is the first integer above E X = nM / N, and g(x) = x (N - M - n + x) P(X = x) / N: since
+    g(x + 1) - g(x) = (E X - x) P(X = x), the sum of the deviations above E X telescopes to one term.
     """
     above = np.floor(drawn * (held / num_rows)) + 1
-    # Where no more than E X can be drawn, X is certain.
-    certain = above > np.minimum(drawn, held)
-    above = np.where(certain, 0.0, above)
-    others = np.where(certain, 0.0, num_rows - held - drawn + above)
+    deviation = np.zeros(len(held))
+    # Elsewhere at most E X rows can be drawn, so X is constant.
+    varies = above <= np.minimum(drawn, held)
+    held, above, constant = held[varies], above[varies], constant[varies]
+    others = num_rows - held - drawn + above
+    # P(X = m) = C(M, m) C(N - M, n - m) / C(N, n)
     logarithm = (
-        _log_ways(held, above)
-        + _log_ways(num_rows - held, np.where(certain, 0.0, drawn - above))
-        - _log_ways(np.array(float(num_rows)), np.array(float(drawn)))
+        constant
+        + math.lgamma(drawn + 1)
+        + math.lgamma(num_rows - drawn + 1)
+        - sum(map(_log_factorial, (above, held - above, drawn - above, others)))
     )
-    return 2 * above * others * np.exp(np.where(certain, 0.0, logarithm)) / num_rows
+    deviation[varies] = 2 * above * others * np.exp(logarithm) / num_rows
+    return deviation
 
 
-def _log_ways(number: Numbers, taken: Numbers) -> Numbers:
-    """Return log C(number, taken)."""
-    return _log_factorial(number) - _log_factorial(taken) - _log_factorial(number - taken)
-
-
-def _log_factorial(number: Numbers) -> Numbers:
-    """Return log(n!) by Stirling's series, to less than a thousandth."""
-    n = np.maximum(number, 1.0)
-    series = n * np.log(n) - n + np.log(2 * np.pi * n) / 2 + 1 / (12 * n) - 1 / (360 * n**3)
-    return np.where(number < 2, 0.0, series)
+def _log_factorial(numbers: _Numbers) -> _Numbers:
+    """Return log(n!)."""
+    return np.fromiter(map(math.lgamma, (numbers + 1).tolist()), np.float64, len(numbers))

@@ -1,4 +1,4 @@
-"""Several splits side by side, which is how one chooses between them."""
+"""Several splits side by side, to choose between them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flskew.skew._tables import Table, title
+from flskew.skew._several import named_splits
+from flskew.skew._tables import Formats, as_html, as_markdown, as_text
 from flskew.skew.report import Report, report
-from flskew.skew.tally import Split, several
+from flskew.skew.tally import Split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,10 +22,10 @@ __all__ = ["Comparison", "compare"]
 class Comparison:
     """The reports of several splits, and a table of their measures.
 
-    `flskew.skew.compare` makes one; it prints, and shows in a notebook, like a `Report`.
+    `flskew.skew.compare` makes one; like a `Report`, it prints as text and a notebook shows a table.
 
     Attributes:
-        reports: One report for each split, by its name.
+        reports: One report per split, by name.
 
     Examples:
         >>> from flskew import skew
@@ -37,47 +38,45 @@ class Comparison:
 
     def __str__(self) -> str:
         """As text for a terminal."""
-        return self._table().text()
+        return as_text(*self._table())
 
     def __repr__(self) -> str:
-        """The same: what one sees at a prompt is what one asked for."""
+        """Same as `str(comparison)`."""
         return str(self)
 
     def to_markdown(self) -> str:
         """Return the table in GitHub's Markdown."""
-        return self._table().markdown()
+        return as_markdown(*self._table())
 
     def _repr_html_(self) -> str:
-        return self._table().html()
+        return as_html(*self._table())
 
     def to_json(self) -> str:
-        """Return the measures as JSON: one object per split, by its name."""
+        """Return the measures as JSON: one object per split, by name."""
         return json.dumps({name: dict(own.measures) for name, own in self.reports.items()}, ensure_ascii=False)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per split and one column per measure."""
         import pandas as pd
 
-        return pd.DataFrame.from_dict(
-            {name: dict(own.measures) for name, own in self.reports.items()}, orient="index"
-        ).rename_axis(index="split")
+        measures = {name: dict(own.measures) for name, own in self.reports.items()}
+        return pd.DataFrame.from_dict(measures, orient="index").rename_axis(index="split")
 
-    def _table(self) -> Table:
-        measures = list(next(iter(self.reports.values())).measures)
-        rows = [[name, *(f"{own.measures[measure]:.3f}" for measure in measures)] for name, own in self.reports.items()]
-        return Table(["split", *map(title, measures)], rows)
+    def _table(self) -> tuple[pd.DataFrame, Formats]:
+        frame = self.to_frame().rename_axis(index=None, columns="split")
+        return frame, {str(name): "{:.3f}".format for name in frame}
 
 
 def compare(splits: Mapping[str, Split] | Iterable[Split]) -> Comparison:
     """Measure several splits side by side.
 
     Args:
-        splits: The splits by name; or in a list, whose names are then their places. Each is an `Assignment`, counts, or
-            whatever else `flskew.skew.tally` takes. A DataFrame or an array is one split and no list of them.
+        splits: The splits by name, or in a list, whose positions become the names. Each is an `Assignment`, counts, or
+            anything else that `flskew.skew.tally` accepts. A DataFrame or an array is a single split instead of a list.
 
     Raises:
-        TypeError: One of them is no split, or they are one split and no list of them.
-        ValueError: There are none, two have the same name, or one holds no row.
+        TypeError: One of them is not a split, or `splits` is a single split.
+        ValueError: There are no splits, two have the same name, or one has no rows.
 
     Examples:
         >>> from flskew import DirichletPartitioner, skew
@@ -87,5 +86,5 @@ def compare(splits: Mapping[str, Split] | Iterable[Split]) -> Comparison:
         >>> compared["total_variation"].is_monotonic_decreasing
         True
     """
-    named = several(splits, prefix="", instead="report")
+    named = named_splits(splits, prefix="", instead="report")
     return Comparison({name: report(split) for name, split in named.items()})

@@ -1,4 +1,4 @@
-"""How far the features of the clients are apart, by any measure of two samples."""
+"""How much the features of clients differ (covariate shift), by any measure of two samples."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from flskew.assignment import Assignment
 __all__ = ["TwoSample", "feature_distances"]
 
 TwoSample: TypeAlias = Callable[[NDArray[Any], NDArray[Any]], float]
-"""A measure of how far two samples of one feature are apart, such as `scipy.stats.wasserstein_distance`."""
+"""A distance between two samples of one feature, such as `scipy.stats.wasserstein_distance`."""
 
 
 def feature_distances(
     assignment: Assignment, features: NDArray[Any], measure: TwoSample | None = None
 ) -> NDArray[np.float64]:
-    """Return how far each partition's features are from those of all other partitions.
+    """Return the distance between each partition's features and those of all other partitions.
 
-    Each feature is looked at by itself, so what only shows in several together is not seen.
+    Features are compared one at a time, so differences that only show in several features together go unnoticed.
 
     Args:
         assignment: The split.
         features: (num_rows,) or (num_rows, num_features) finite numbers, in the order of the data set.
         measure: Compares two samples; by default the Kolmogorov-Smirnov statistic, the largest difference between the
-            distribution functions, 0 to 1 in whatever unit the feature is. Another one, such as SciPy's
-            `wasserstein_distance`, is given all rows once for each partition, which takes longer.
+            distribution functions, 0 to 1 for any unit. Other measures, such as SciPy's `wasserstein_distance`, are
+            called with all rows for each partition, which takes longer.
 
     Returns:
-        (num_partitions, num_features) distances; 0 for a partition that has no rows, or has them all. The mean of each
+        (num_partitions, num_features) distances; 0 for a partition with no rows or with all of them. The mean of each
             feature, weighted by rows, is `assignment.sizes @ distances / assignment.sizes.sum()`.
 
     Raises:
-        TypeError: The features are no numbers, or another argument is of the wrong type.
-        ValueError: There are other than one row of features per row of the data set, or one is not finite.
+        TypeError: The features are not numbers, or another argument has the wrong type.
+        ValueError: The number of feature rows is not the number of rows of the data set, or a feature is not finite.
 
     Examples:
         >>> import numpy as np
@@ -50,7 +50,7 @@ def feature_distances(
     if not isinstance(assignment, Assignment):
         raise TypeError(
             f"assignment must be an Assignment, got {type(assignment).__name__}; "
-            f"Assignment.from_partitions(rows_of_each) makes one"
+            f"make one with Assignment.from_partitions(rows_of_each)"
         )
     if measure is not None and not callable(measure):
         raise TypeError(f"measure must be a function of two samples, such as ks_2samp's statistic, got {measure!r}")
@@ -60,12 +60,12 @@ def feature_distances(
         rising = np.sort(values)
         for partition_id, (start, stop) in enumerate(pairwise(assignment.offsets.tolist())):
             if 0 < stop - start < len(values):
-                ours = values[start:stop]
+                sample = values[start:stop]
                 if measure is None:
-                    distances[partition_id, feature] = _kolmogorov_smirnov(np.sort(ours), rising)
+                    distances[partition_id, feature] = _kolmogorov_smirnov(np.sort(sample), rising)
                 else:
                     others = np.concatenate([values[:start], values[stop:]])
-                    distances[partition_id, feature] = _number(measure(ours, others))
+                    distances[partition_id, feature] = _number(measure(sample, others))
     return distances
 
 
@@ -74,7 +74,7 @@ def _number(distance: object) -> NDArray[Any]:
     if number.ndim or number.dtype.kind not in "iufb":
         raise TypeError(
             f"measure must return a number, got {type(distance).__name__}; "
-            f"take it out, e.g. lambda ours, others: ks_2samp(ours, others).statistic"
+            f"extract one, e.g. lambda sample, others: ks_2samp(sample, others).statistic"
         )
     return number
 
@@ -82,11 +82,11 @@ def _number(distance: object) -> NDArray[Any]:
 def _checked(assignment: Assignment, features: NDArray[Any]) -> NDArray[Any]:
     array = np.asarray(features)
     if array.dtype.kind not in "iufb":
-        raise TypeError(f"features must be numbers, got an array of {array.dtype}; pass a NumPy array of them")
+        raise TypeError(f"features must be numbers, got an array of {array.dtype}; pass a NumPy array of numbers")
     if array.ndim not in (1, 2) or len(array) != assignment.num_rows:
         raise ValueError(
             f"features must have one row for each of the {assignment.num_rows} rows of the data set, and one column "
-            f"per feature, got an array of shape {array.shape}; images become rows with .reshape(len(images), -1)"
+            f"per feature, got an array of shape {array.shape}; flatten images with .reshape(len(images), -1)"
         )
     columns = array.reshape(len(array), -1)
     if np.ma.is_masked(features):
@@ -98,16 +98,16 @@ def _checked(assignment: Assignment, features: NDArray[Any]) -> NDArray[Any]:
     return columns
 
 
-def _kolmogorov_smirnov(ours: NDArray[Any], everybodys: NDArray[Any]) -> float:
-    """Return the largest difference between the distribution functions of our values and of those that are not ours.
+def _kolmogorov_smirnov(sample: NDArray[Any], pooled: NDArray[Any]) -> float:
+    """Return the largest difference between the distribution functions of a sample and the other pooled values.
 
-    Both are sorted, ours among everybody's. Between two of ours only the others' function rises, so the difference is
-    largest at one of ours, or just before it.
+    Both arrays are sorted, and `pooled` contains the sample. Between two values of the sample, only the other
+    distribution function rises, so the largest difference is at a value of the sample or just before it.
     """
-    own, total = len(ours), len(everybodys)
+    size, total = len(sample), len(pooled)
     largest = 0
     for side in ("left", "right"):
-        # In whole numbers: a / own - (b - a) / (total - own) = (a total - b own) / (own (total - own)).
-        mine, all_of_them = (np.searchsorted(among, ours, side) for among in (ours, everybodys))
-        largest = max(largest, int(np.abs(mine * total - all_of_them * own).max()))
-    return largest / (own * (total - own))
+        # In integers: a / size - (b - a) / (total - size) = (a total - b size) / (size (total - size)).
+        below, below_pooled = (np.searchsorted(values, sample, side) for values in (sample, pooled))
+        largest = max(largest, int(np.abs(below * total - below_pooled * size).max()))
+    return largest / (size * (total - size))

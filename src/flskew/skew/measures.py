@@ -1,11 +1,11 @@
-"""How skewed a split is, in numbers.
+"""Measures of how skewed a split is.
 
-p_k is the label distribution of partition k, p that of all rows held, n_k the rows of partition k, w_k = n_k / N its
-share of them, and H the entropy in bits. A partition without rows has no p_k: it weighs nothing in the measures that
-are weighted by rows and is left out of the others, so no measure is ever NaN. Every measure is the same whatever the
-order of the partitions and the classes, and whatever the classes are called.
+p_k is the label distribution of partition k, p that of all partitions together, n_k the number of rows of partition k,
+w_k = n_k / N its share of all N rows, and H the entropy in bits. A partition without rows has no p_k: its weight is 0
+in measures that are weighted by rows, and the others ignore it, so measures are never NaN. They do not depend on the
+order of the partitions and classes, nor on the names of the classes.
 
-`flskew.skew.tally` says what a split may come as, and what is refused.
+`flskew.skew.tally` lists the types of split that are accepted.
 """
 
 from __future__ import annotations
@@ -33,43 +33,44 @@ __all__ = [
 ]
 
 Measure: TypeAlias = Callable[[Split], float]
-"""One of the measures below, or a function of your own from a split to a number."""
+"""One of the measures below, or any function from a split to a number."""
 
 
 def total_variation(split: Split) -> float:
-    """Return the distance between a client's label distribution and that of all: sum_k w_k · 1/2 · ||p_k - p||_1.
+    """Return the mean distance of the clients' labels from the overall distribution: sum_k w_k · 1/2 · ||p_k - p||_1.
 
-    It is the fraction of a client's rows that would have to change their label for all clients to have the same
-    distribution. The "earth mover's distance" of Yue Zhao, Meng Li, Liangzhen Lai, Naveen Suda, Damon Civin and Vikas
-    Chandra, Federated Learning with Non-IID Data, arXiv 1806.00582 (2018), is twice this.
+    It is the fraction of labels that would have to change for all clients to have the same label distribution. The
+    "earth mover's distance" of Yue Zhao, Meng Li, Liangzhen Lai, Naveen Suda, Damon Civin and Vikas Chandra, Federated
+    Learning with Non-IID Data, arXiv 1806.00582 (2018), is twice the total variation.
 
     Args:
-        split: An `Assignment`, counts, or whatever else `flskew.skew.tally` takes.
+        split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
 
     Returns:
-        0 (all alike) to 1 - sum_k w_k² (no two clients share a class), which is below 1.
+        0 (all clients alike) to 1 - sum_k w_k² (no two clients share a class), which is below 1.
 
     Examples:
         >>> import numpy as np
         >>> from flskew import skew
-        >>> skew.total_variation(np.array([[8, 0], [0, 8]]))  # each would have to change half of its rows
+        >>> skew.total_variation(np.array([[8, 0], [0, 8]]))  # each client would have to change half of its labels
         0.5
     """
-    summary = tally(split).summary
+    summary = tally(split)._summary
     return float(_weights(summary) @ summary.distance)
 
 
 def label_information(split: Split) -> float:
-    """Return how much of a row's label its client tells: I(client; label) / H(label).
+    """Return how much the client reveals about a row's label: I(client; label) / H(label).
 
-    The numerator, the mutual information of client and label, is the Jensen-Shannon divergence of the clients' label
-    distributions, weighted by rows.
+    This is Theil's uncertainty coefficient. It equals scikit-learn's `homogeneity_score(labels, clients)`, unless all
+    rows are of one class: then it is 0, whereas scikit-learn's score is 1. The numerator, the mutual information of
+    client and label, is the Jensen-Shannon divergence of the clients' label distributions, weighted by rows.
 
     Args:
-        split: An `Assignment`, counts, or whatever else `flskew.skew.tally` takes.
+        split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
 
     Returns:
-        0 (nothing) to 1 (who knows the client knows the label); 0 where all rows are of one class.
+        0 (nothing) to 1 (the client determines the label); 0 if all rows are of one class.
 
     Examples:
         >>> import numpy as np
@@ -77,7 +78,7 @@ def label_information(split: Split) -> float:
         >>> skew.label_information(np.array([[8, 0], [0, 8]]))
         1.0
     """
-    summary = tally(split).summary
+    summary = tally(split)._summary
     in_all = _entropy(summary.totals / summary.totals.sum())
     if in_all == 0:
         return 0.0
@@ -85,14 +86,14 @@ def label_information(split: Split) -> float:
 
 
 def missing_classes(split: Split) -> float:
-    """Return the fraction of pairs of client and class of which the client has no row.
+    """Return the fraction of client-class pairs without rows.
 
     Args:
-        split: An `Assignment`, counts, or whatever else `flskew.skew.tally` takes.
+        split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
 
     Returns:
-        0 (every client has every class) to 1 - 1 / num_classes (each has one), more only where partitions have no rows,
-            as these lack every class.
+        0 (every client has every class) to 1 - 1 / num_classes (each has one), or more if partitions have no rows,
+            because these lack every class.
 
     Examples:
         >>> import numpy as np
@@ -100,22 +101,22 @@ def missing_classes(split: Split) -> float:
         >>> skew.missing_classes(np.array([[8, 0], [4, 4]]))  # one of four
         0.25
     """
-    summary = tally(split).summary
+    summary = tally(split)._summary
     cells = len(summary.sizes) * len(summary.totals)
     return float((cells - summary.held.sum()) / cells)
 
 
 def effective_classes(split: Split) -> float:
-    """Return how many classes a client has, rare ones counting less: mean_k 2^H(p_k).
+    """Return the mean number of classes of a client, in which rare classes count less: mean_k 2^H(p_k).
 
-    A client with the same number of rows of each of four classes has four effective classes; one with nearly all of
-    its rows in one class has little more than one.
+    A client with equally many rows of four classes has four effective classes; a client with nearly all rows in one
+    class has slightly more than one. This is a number of classes, whereas `effective_clients` is a fraction.
 
     Args:
-        split: An `Assignment`, counts, or whatever else `flskew.skew.tally` takes.
+        split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
 
     Returns:
-        1 to the number of classes; partitions without rows are left out.
+        1 to the number of classes; partitions without rows are ignored.
 
     Examples:
         >>> import numpy as np
@@ -123,18 +124,20 @@ def effective_classes(split: Split) -> float:
         >>> skew.effective_classes(np.array([[8, 0], [4, 4]]))  # (1 + 2) / 2
         1.5
     """
-    summary = tally(split).summary
+    summary = tally(split)._summary
     return float(np.exp2(summary.entropy[summary.sizes > 0]).mean())
 
 
 def effective_clients(split: Split) -> float:
-    """Return the fraction of clients that the rows are spread over: 2^H(w) / num_partitions.
+    """Return the fraction of clients among which the rows are effectively spread: 2^H(w) / num_partitions.
+
+    This is a fraction of the clients, whereas `effective_classes` is a number of classes.
 
     Args:
-        split: An `Assignment`, counts, or whatever else `flskew.skew.tally` takes.
+        split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
 
     Returns:
-        1 / num_partitions (one has all rows) to 1 (all have as many).
+        1 / num_partitions (one client has all rows) to 1 (all clients have equally many).
 
     Examples:
         >>> import numpy as np
@@ -142,7 +145,7 @@ def effective_clients(split: Split) -> float:
         >>> skew.effective_clients(np.array([[4, 4], [4, 4], [0, 0], [0, 0]]))  # 2 of 4
         0.5
     """
-    summary = tally(split).summary
+    summary = tally(split)._summary
     return float(np.exp2(_entropy(_weights(summary))) / len(summary.sizes))
 
 
@@ -150,10 +153,10 @@ def gini(split: Split) -> float:
     """Return the Gini coefficient of the clients' sizes: sum_kl |n_k - n_l| / (2 · num_partitions · N).
 
     Args:
-        split: An `Assignment`, counts, or whatever else `flskew.skew.tally` takes.
+        split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
 
     Returns:
-        0 (all have as many rows) to 1 - 1 / num_partitions (one has them all).
+        0 (all clients have equally many rows) to 1 - 1 / num_partitions (one has all rows).
 
     Examples:
         >>> import numpy as np
@@ -161,25 +164,25 @@ def gini(split: Split) -> float:
         >>> skew.gini(np.array([[6], [2]]))  # (|6 - 2| + |2 - 6|) / (2 · 2 · 8)
         0.25
     """
-    summary = tally(split).summary
+    summary = tally(split)._summary
     rising = np.sort(summary.sizes)
     count = len(rising)
-    # Sorted, each size is subtracted as often as there are larger ones, and added as often as smaller ones.
+    # In sorted order, each size is subtracted once per larger size and added once per smaller one.
     places = 2 * np.arange(count) - count + 1
     return float(places @ rising.astype(np.float64) / (count * rising.sum()))
 
 
 def jensen_shannon(split: Split) -> float:
-    """Return the Jensen-Shannon distance of the clients' label distributions, each client counting alike.
+    """Return the Jensen-Shannon distance of the clients' label distributions, with equal weights.
 
-    sqrt((H(mean_k p_k) - mean_k H(p_k)) / log2(K)) for K clients with rows, as the library FedArtML publishes it;
-    for two clients it is SciPy's `jensenshannon` to base 2. `label_information` weighs clients by rows instead.
+    sqrt((H(mean_k p_k) - mean_k H(p_k)) / log2(K)) for K clients with rows, as defined by the library FedArtML;
+    for two clients it is SciPy's `jensenshannon` with base 2. `label_information` weights clients by rows instead.
 
     Args:
-        split: An `Assignment`, counts, or whatever else `flskew.skew.tally` takes.
+        split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
 
     Returns:
-        0 (all alike) to 1; 1 where no two clients share a class. 0 where only one has rows.
+        0 (all clients alike, or only one has rows) to 1 (no two clients share a class).
 
     Examples:
         >>> import numpy as np
@@ -187,7 +190,7 @@ def jensen_shannon(split: Split) -> float:
         >>> skew.jensen_shannon(np.array([[8, 0], [0, 2]]))
         1.0
     """
-    summary = tally(split).summary
+    summary = tally(split)._summary
     filled = summary.entropy[summary.sizes > 0]
     if len(filled) == 1:
         return 0.0
@@ -195,16 +198,16 @@ def jensen_shannon(split: Split) -> float:
 
 
 def hellinger(split: Split) -> float:
-    """Return the Hellinger distance of the clients' label distributions, each pair of clients counting alike.
+    """Return the Hellinger distance of the clients' label distributions, with equal weights.
 
     The root of the mean of the squared distance 1/2 · ||sqrt(p_k) - sqrt(p_l)||² over all pairs of clients with rows,
-    as the library FedArtML publishes it; computed without going through the pairs.
+    as defined by the library FedArtML; computed without a loop over pairs.
 
     Args:
-        split: An `Assignment`, counts, or whatever else `flskew.skew.tally` takes.
+        split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
 
     Returns:
-        0 (all alike) to 1 (no two clients share a class). 0 where only one has rows.
+        0 (all clients alike, or only one has rows) to 1 (no two clients share a class).
 
     Examples:
         >>> import numpy as np
@@ -212,7 +215,7 @@ def hellinger(split: Split) -> float:
         >>> round(skew.hellinger(np.array([[8, 0], [0, 2]])), 6)
         1.0
     """
-    summary = tally(split).summary
+    summary = tally(split)._summary
     count = np.count_nonzero(summary.sizes)
     if count == 1:
         return 0.0
@@ -232,8 +235,8 @@ def _entropy(shares: NDArray[np.float64]) -> float:
 
 
 def _clipped(value: np.floating[Any]) -> float:
-    """Return a number that is between 0 and 1 but for rounding."""
-    return min(max(float(value), 0.0), 1.0)
+    """Return a number in [0, 1] without its rounding error; 0.0 comes first so that -0.0 becomes 0.0."""
+    return min(max(0.0, float(value)), 1.0)
 
 
 MEASURES: dict[str, Measure] = {
@@ -249,4 +252,4 @@ MEASURES: dict[str, Measure] = {
         hellinger,
     )
 }
-"""The measures by name, in the order of a report."""
+"""All measures by name, in the order of a report."""

@@ -1,4 +1,4 @@
-"""All there is to say about one split, as a value that prints itself."""
+"""Everything about one split: its measures, its partitions and what is unusual."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flskew.skew._remarks import remarks
-from flskew.skew._tables import Table, plural, title
+from flskew.skew._tables import Formats, as_html, as_markdown, as_text
+from flskew.skew._words import one_line, plural
 from flskew.skew.chance import iid_total_variation
 from flskew.skew.measures import MEASURES
 from flskew.skew.tally import Split, Tally, tally
@@ -21,41 +22,51 @@ if TYPE_CHECKING:
 
 __all__ = ["Report", "report"]
 
+_CELLS: Formats = {
+    "rows": "{:,}".format,
+    "classes": str,
+    "effective_classes": "{:.2f}".format,
+    "total_variation": "{:.3f}".format,
+    "most_frequent": lambda name: "" if name is None else one_line(name),
+    "largest_share": "{:.0%}".format,
+}
+_ENDS: Formats = {"value": "{:.3f}".format, "no skew": "{:.3g}".format, "full skew": "{:.3g}".format}
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Report:
-    """How skewed one split is: every measure, a table of its partitions, and what is unusual in plain words.
+    """How skewed a split is: all measures, a table of its partitions, and remarks about what is unusual.
 
-    `flskew.skew.report` makes one. It prints as text (`print(report)`), shows as tables in a notebook, and can be had
-    as Markdown, as JSON and as a DataFrame.
+    `flskew.skew.report` makes one. It prints as text, a notebook shows it as tables, and it converts to Markdown, JSON
+    and a DataFrame.
 
     Attributes:
-        tally: The counts it is about.
-        measures: Each of `flskew.skew.MEASURES` under its name.
-        iid_total_variation: The total variation that an IID split of the same sizes has by chance.
-        remarks: One sentence for each unusual thing.
+        tally: The counts that were measured.
+        measures: The value of each of `flskew.skew.MEASURES`, by name.
+        iid_total_variation: The mean total variation of IID splits with the same sizes.
+        remarks: One sentence for each unusual property.
 
     Examples:
         >>> from flskew import skew
         >>> print(skew.report([[0] * 30 + [1] * 10, [1] * 20]))
         2 partitions, 60 rows, 2 classes
         <BLANKLINE>
-        measure            value  no skew  full skew
-        total variation    0.333        0      0.444
-        label information  0.459        0          1
-        missing classes    0.250        0        0.5
-        effective classes  1.377        2          1
-        effective clients  0.945        1        0.5
-        Gini               0.167        0        0.5
-        Jensen-Shannon     0.741        0          1
-        Hellinger          0.707        0          1
+        measure           value no skew full skew
+        total_variation   0.333       0     0.444
+        label_information 0.459       0         1
+        missing_classes   0.250       0       0.5
+        effective_classes 1.377       2         1
+        effective_clients 0.945       1       0.5
+        gini              0.167       0       0.5
+        jensen_shannon    0.741       0         1
+        hellinger         0.707       0         1
         <BLANKLINE>
-        partition  rows  classes  effective classes  total variation  most frequent
-                0    40        2               1.75            0.250  0 (75%)
-                1    20        1               1.00            0.500  1 (100%)
+        partition rows classes effective_classes total_variation most_frequent largest_share
+        0           40       2              1.75           0.250             0           75%
+        1           20       1              1.00           0.500             1          100%
         <BLANKLINE>
-        Partition 1 holds no 0.
-        An IID split of these sizes would have a total variation of 0.048 by chance.
+        Partition 1 is missing class 0.
+        For comparison: a random split with these sizes has a total variation of 0.048 on average.
     """
 
     tally: Tally
@@ -65,24 +76,24 @@ class Report:
 
     def __str__(self) -> str:
         """As text for a terminal."""
-        return "\n\n".join([self._title(), self._measures().text(), self._partitions().text(), "\n".join(self.remarks)])
+        tables = as_text(self._measures(), _ENDS), as_text(self._partitions(), _CELLS)
+        return "\n\n".join([self._title(), *tables, "\n".join(self.remarks)])
 
     def __repr__(self) -> str:
-        """The same: what one sees at a prompt is what one asked for."""
+        """Same as `str(report)`."""
         return str(self)
 
     def to_markdown(self) -> str:
-        """Return it in GitHub's Markdown, to paste into an issue or a paper's supplement."""
-        return "\n\n".join(
-            [self._title(), self._measures().markdown(), self._partitions().markdown(), " ".join(self.remarks)]
-        )
+        """Return GitHub's Markdown, for an issue or a paper's supplement."""
+        tables = as_markdown(self._measures(), _ENDS), as_markdown(self._partitions(), _CELLS)
+        return "\n\n".join([self._title(), *tables, " ".join(self.remarks)])
 
     def _repr_html_(self) -> str:
-        title, said = html.escape(self._title()), html.escape(" ".join(self.remarks))
-        return f"<p>{title}</p>\n{self._measures().html()}\n{self._partitions().html()}\n<p>{said}</p>"
+        tables = as_html(self._measures(), _ENDS), as_html(self._partitions(), _CELLS)
+        return "\n".join([f"<p>{self._title()}</p>", *tables, f"<p>{html.escape(' '.join(self.remarks))}</p>"])
 
     def to_json(self) -> str:
-        """Return it as JSON: measures, remarks, and one object per partition, of which none is left out."""
+        """Return JSON: the measures, the remarks, and one object for every partition."""
         return json.dumps(
             {
                 "num_partitions": len(self.tally.sizes),
@@ -94,40 +105,44 @@ class Report:
                 "partitions": self.to_frame().reset_index(names="partition").to_dict(orient="records"),
             },
             ensure_ascii=False,
-            default=str,  # Classes may be whatever names the columns of a DataFrame, dates or intervals.
+            default=str,  # Classes may be any column names of a DataFrame, such as dates or intervals.
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per partition: its size, what it holds, and how far it is from the whole."""
+        """Return one row per partition: its size, its classes, and its distance from the whole."""
         import pandas as pd
 
-        summary = self.tally.summary
+        summary = self.tally._summary
         most = self.tally.counts.argmax(axis=1)
         largest = self.tally.counts.max(axis=1)
         filled = summary.sizes > 0
+        index = pd.Index(self.tally.partitions, name="Partition ID" if self.tally.names is None else "Partition")
         return pd.DataFrame(
             {
                 "rows": summary.sizes,
                 "classes": summary.held,
                 "effective_classes": np.where(filled, np.exp2(summary.entropy), 0.0),
                 "total_variation": summary.distance,
-                # Of the type object, for beside None pandas would make fractions of whole numbers.
+                # With dtype object, because pandas would convert integers beside None to floats.
                 "most_frequent": pd.Series(
                     [self.tally.classes[code] if some else None for code, some in zip(most, filled, strict=True)],
+                    index=index,
                     dtype=object,
                 ),
                 "largest_share": largest / np.maximum(summary.sizes, 1),
             },
-            index=pd.RangeIndex(len(summary.sizes), name="Partition ID"),
+            index=index,
         )
 
     def _title(self) -> str:
         counted = {"partition": len(self.tally.sizes), "row": self.tally.sizes.sum(), "class": len(self.tally.classes)}
         return ", ".join(map(plural, counted.values(), counted))
 
-    def _measures(self) -> Table:
-        """Each measure between what it is without skew and what at full skew."""
-        summary = self.tally.summary
+    def _measures(self) -> pd.DataFrame:
+        """Each measure with its values for no skew and for full skew."""
+        import pandas as pd
+
+        summary = self.tally._summary
         shares = summary.totals[summary.totals > 0] / summary.totals.sum()
         weights = summary.sizes / summary.sizes.sum()
         clients, classes = self.tally.counts.shape
@@ -138,47 +153,35 @@ class Report:
             "effective_clients": (1, 1 / clients),
             "gini": (0, 1 - 1 / clients),
         }
-        rows = [
-            (title(name), f"{value:.3f}", *(f"{end:.3g}" for end in ends.get(name, (0, 1))))
-            for name, value in self.measures.items()
-        ]
-        return Table(("measure", "value", "no skew", "full skew"), rows)
+        rows = {name: (value, *ends.get(name, (0, 1))) for name, value in self.measures.items()}
+        frame = pd.DataFrame.from_dict(rows, orient="index", columns=list(_ENDS))
+        return frame.rename_axis(columns="measure")
 
-    def _partitions(self) -> Table:
-        header = ("partition", "rows", "classes", "effective classes", "total variation", "most frequent")
-        rows = [
-            (
-                str(partition_id),
-                f"{row.rows:,}",
-                str(row.classes),
-                f"{row.effective_classes:.2f}",
-                f"{row.total_variation:.3f}",
-                "" if row.rows == 0 else f"{row.most_frequent} ({row.largest_share:.0%})",
-            )
-            for partition_id, row in enumerate(self.to_frame().itertuples(index=False))
-        ]
-        return Table.shortened(header, rows, words={5})
+    def _partitions(self) -> pd.DataFrame:
+        # pandas writes the name of an index into a line below the header, that of the columns into the header.
+        return self.to_frame().rename_axis(index=None, columns="partition")
 
 
 def report(split: Split) -> Report:
-    """Measure a split and say what is unusual about it.
+    """Measure a split and describe what is unusual about it.
 
     Args:
-        split: An `Assignment`, counts, or whatever else `flskew.skew.tally` takes; call that first to name the classes.
+        split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts; call `tally` first to name
+            the classes.
 
     Raises:
-        TypeError: `split` is nothing of the kind.
-        ValueError: It holds no row, or knows no labels.
+        TypeError: `split` is not a split.
+        ValueError: It has no rows or no labels.
 
     Examples:
         >>> from flskew import LabelExclusionPartitioner, skew
         >>> hospitals = LabelExclusionPartitioner([{1, 3, 7}, {2, 5, 8}, {4, 6, 9}])
         >>> for remark in skew.report(hospitals.assign([row % 10 for row in range(600)])).remarks:
         ...     print(remark)
-        Partition 0 holds no 1, 3 or 7.
-        Partition 1 holds no 2, 5 or 8.
-        Partition 2 holds no 4, 6 or 9.
-        An IID split of these sizes would have a total variation of 0.069 by chance.
+        Partition 0 is missing classes 1, 3 and 7.
+        Partition 1 is missing classes 2, 5 and 8.
+        Partition 2 is missing classes 4, 6 and 9.
+        For comparison: a random split with these sizes has a total variation of 0.069 on average.
     """
     counted = tally(split)
     measures = {name: measure(counted) for name, measure in MEASURES.items()}

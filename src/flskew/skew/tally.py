@@ -1,9 +1,9 @@
-"""What a split is to a measure: how many rows of each class each partition holds."""
+"""The rows of each class in each partition: what every measure is computed from."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence, Set, Sized
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
@@ -14,28 +14,29 @@ from numpy.typing import NDArray
 from flskew._split.labels import LabelColumn, read_column, read_labels
 from flskew.assignment import Assignment
 from flskew.skew._summary import Summary, summarise
-from flskew.skew._tables import listed
+from flskew.skew._words import names_of_classes
 from flskew.typing import Label, LabelCounts, Labels, Sizes
 
 if TYPE_CHECKING:
     import flwr_datasets.partitioner
     import pandas as pd
 
-__all__ = ["Split", "Tally", "names_of_classes", "several", "tally"]
+__all__ = ["Split", "Tally", "tally"]
 
-# Sums of so many rows would overflow.
+# With this many rows, sums would overflow.
 _TOO_MANY = 2.0**62
 
 
 @dataclass(frozen=True, eq=False)
 class Tally:
-    """Rows of each class in each partition, under the names that reports and pictures show.
+    """The number of rows of each class in each partition, and the names that reports and pictures show.
 
-    `flskew.skew.tally` makes one, and whatever takes a split takes it.
+    `flskew.skew.tally` makes one; every function that accepts a split accepts it.
 
     Attributes:
-        counts: (num_partitions, num_classes) int64, each >= 0, at least one row in all; read-only.
-        classes: What each class is called.
+        counts: (num_partitions, num_classes) int64, each >= 0, with at least one row in total; read-only.
+        classes: The name of each class.
+        names: The name of each partition; None if partitions only have their ids 0, 1, ...
 
     Examples:
         >>> from flskew import skew
@@ -45,15 +46,21 @@ class Tally:
 
     counts: LabelCounts
     classes: tuple[Label, ...]
+    names: tuple[str, ...] | None = None
 
     @property
     def sizes(self) -> Sizes:
         """(num_partitions,) rows of each partition."""
-        return self.summary.sizes
+        return self._summary.sizes
+
+    @property
+    def partitions(self) -> Sequence[int] | Sequence[str]:
+        """The name of each partition, or its id if it has no name."""
+        return range(len(self.counts)) if self.names is None else self.names
 
     @cached_property
-    def summary(self) -> Summary:
-        """What the measures are made from, computed once."""
+    def _summary(self) -> Summary:
+        """The sums that the measures share, computed once."""
         return summarise(self.counts)
 
 
@@ -61,32 +68,34 @@ Split: TypeAlias = (
     "Assignment | Tally | NDArray[np.integer[Any]] | pd.DataFrame | Sequence[Labels] "
     "| flwr_datasets.partitioner.Partitioner"
 )
-"""Whatever says who holds what; `flskew.skew.tally` lists the kinds."""
+"""Anything that says which partition has rows of which class; `flskew.skew.tally` lists the accepted types."""
 
 
 def tally(split: Split, *, label_by: str | None = None, class_names: Iterable[str] | None = None) -> Tally:
-    """Count the labels of a split, whatever it comes as.
+    """Count the labels of a split.
 
-    Every measure, report and picture takes what this takes, and calls it; call it yourself to name the column of the
-    labels or the classes.
+    Measures, reports and pictures accept the same splits and call this function themselves. Call it directly to choose
+    the label column or to name the classes.
 
     Args:
         split: One of
 
             - an `Assignment`;
             - counts, partitions by classes: a NumPy array, or a DataFrame such as `Assignment.to_frame` and Flower
-              Datasets' `compute_counts` return;
-            - a list with the labels of each partition, one label per row; a list of lists is labels, never counts;
+              Datasets' `compute_counts` return, whose index may name the partitions;
+            - a list with the labels of each partition, one label per row; a list of lists always contains labels,
+              never counts or row numbers;
             - a partitioner, of flskew or of Flower Datasets, bound to a data set;
             - a `Tally`.
-        label_by: The column with the labels, where the split is a partitioner; by default its own `partition_by`.
-        class_names: What to call the classes, one name for each in their order, such as the `names` of a data set's
-            `ClassLabel`; by default the labels themselves.
+        label_by: The label column, if the split is a partitioner; its own `partition_by` by default.
+        class_names: One name per class, in the order of the classes, such as the `names` of a data set's `ClassLabel`;
+            the labels themselves by default.
 
     Raises:
-        TypeError: `split` is nothing of the kind, its counts are not whole numbers, or `class_names` is no list.
-        ValueError: There is no partition, no row, a negative count or 2**62 rows and more; a partitioner has no data
-            set or no labels; or there are other than one name per class.
+        TypeError: `split` is not one of these, its counts are not integers, or `class_names` is not a list.
+        ValueError: There are no partitions, no rows, a negative count, or 2**62 rows or more; a partitioner has no data
+            set or no labels; the number of names is not the number of classes; or lists look like row numbers: they
+            contain more integers than there are partitions, and none occurs twice.
 
     Examples:
         >>> from flskew import skew
@@ -103,57 +112,28 @@ def tally(split: Split, *, label_by: str | None = None, class_names: Iterable[st
     else:
         counted = _of_others(split)
     if label_by is not None:
-        raise ValueError(f"label_by={label_by!r} names a column of a partitioner's data set, and there is none here")
+        raise ValueError(
+            f"label_by={label_by!r} names a column of a partitioner's data set, but split is of type "
+            f"{type(split).__name__}; remove label_by"
+        )
     return _named(counted, class_names)
-
-
-def several(splits: Mapping[str, Split] | Iterable[Split], *, prefix: str, instead: str) -> dict[str, Split]:
-    """Return splits by their names; those of a list are their places, after a prefix.
-
-    Raises:
-        TypeError: They are one split, for which there is a function to use instead, or nothing of the kind.
-        ValueError: There are none, or two of the same name.
-    """
-    one = hasattr(splits, "__array__") or isinstance(splits, Assignment | Tally)
-    if one or isinstance(splits, str) or not isinstance(splits, Iterable):
-        raise TypeError(f"splits must be a list or a mapping of splits, got one {type(splits).__name__}; use {instead}")
-    named = dict(splits) if isinstance(splits, Mapping) else {f"{prefix}{i}": split for i, split in enumerate(splits)}
-    if not named:
-        raise ValueError("splits must hold at least one split, got none")
-    names = [str(name) for name in named]
-    if len(set(names)) < len(names):
-        raise ValueError(f"splits must have names of their own, got {', '.join(names)}")
-    return dict(zip(names, named.values(), strict=True))
-
-
-def names_of_classes(class_names: object, classes: Sequence[Label]) -> tuple[str, ...]:
-    """Return what a user calls the classes, one name for each.
-
-    Raises:
-        TypeError: The names are no list; a set has no order.
-        ValueError: There are other than one per class.
-    """
-    known = f"the classes are {listed(classes)}"
-    if isinstance(class_names, str | bytes | Mapping | Set) or not isinstance(class_names, Iterable):
-        raise TypeError(f"class_names must be a list with one name per class, got {class_names!r:.40}; {known}")
-    names = tuple(map(str, class_names))
-    if len(names) != len(classes):
-        raise ValueError(f"class_names must be {len(classes)} names, one per class, got {len(names)}; {known}")
-    return names
 
 
 def _named(counted: Tally, class_names: Iterable[str] | None) -> Tally:
     if class_names is None:
         return counted
-    return Tally(counted.counts, names_of_classes(class_names, counted.classes))
+    return Tally(counted.counts, names_of_classes(class_names, counted.classes), counted.names)
 
 
 def _of_others(split: object) -> Tally:
     if isinstance(split, np.ndarray):
-        # Of a matrix or the like the mere array; a mask that hides nothing goes with it.
+        # Subclasses become plain arrays; so does a masked array unless a value is masked.
         return _of_counts(split if np.ma.is_masked(split) else np.asarray(split), None)
     if hasattr(split, "columns") and hasattr(split, "to_numpy"):
-        return _of_counts(_cells(cast("pd.DataFrame", split)), split.columns.tolist())
+        frame = cast("pd.DataFrame", split)
+        index = frame.index.tolist()
+        names = None if index == list(range(len(index))) else tuple(map(str, index))
+        return _of_counts(_cells(frame), frame.columns.tolist(), names)
     if isinstance(split, Sequence) and not isinstance(split, str | bytes):
         return _of_labels(split)
     raise TypeError(
@@ -164,24 +144,19 @@ def _of_others(split: object) -> Tally:
 
 def _cells(frame: pd.DataFrame) -> NDArray[Any]:
     cells: NDArray[Any] = frame.to_numpy()
-    # Of integers of its own kind, which may lack values, pandas makes Python objects even where none is lacking.
-    if (
-        cells.dtype == object
-        and all(column.kind in "iu" for column in frame.dtypes)
-        and not frame.isna().any(axis=None)
-    ):
-        return frame.to_numpy(dtype=np.int64)
-    return cells
+    # pandas turns its nullable integers into Python objects, even if none is missing.
+    nullable = cells.dtype == object and all(column.kind in "iu" for column in frame.dtypes)
+    return frame.to_numpy(dtype=np.int64) if nullable and not frame.isna().any(axis=None) else cells
 
 
-def _of_counts(counts: NDArray[Any], classes: Sequence[Label] | None) -> Tally:
-    # Whole numbers may come as fractions: a table with gaps that were filled is one of floats to pandas.
+def _of_counts(counts: NDArray[Any], classes: Sequence[Label] | None, names: tuple[str, ...] | None = None) -> Tally:
+    # Floats may be integers: pandas stores a table whose gaps were filled as floats.
     whole = counts.dtype.kind in "iu" or (counts.dtype.kind == "f" and bool((np.rint(counts) == counts).all()))
     if counts.ndim != 2 or not whole or np.ma.is_masked(counts):
         raise TypeError(
-            f"counts must be whole numbers of partitions by classes, got an array of {counts.dtype} of shape "
-            f"{counts.shape}; shares are not enough, as measures weigh partitions by their rows, and empty cells of a "
-            f"DataFrame become zeros with .fillna(0), masked ones of an array with .filled(0)"
+            f"counts must be integers in an array of partitions by classes, got an array of {counts.dtype} of shape "
+            f"{counts.shape}; shares are not enough, because measures weight partitions by their rows; fill empty "
+            f"cells of a DataFrame with .fillna(0), masked ones of an array with .filled(0)"
         )
     wrong = np.argwhere(counts < 0)
     if len(wrong):
@@ -190,8 +165,8 @@ def _of_counts(counts: NDArray[Any], classes: Sequence[Label] | None) -> Tally:
             f"counts must be >= 0, got {counts[partition_id, code]} for partition {partition_id} and class {code}"
         )
     if counts.sum(dtype=np.float64) >= _TOO_MANY:
-        raise ValueError(f"counts must sum to less than 2**62, got {counts.sum(dtype=np.float64):.3g} rows in all")
-    return _checked(counts.astype(np.int64), range(counts.shape[1]) if classes is None else classes)
+        raise ValueError(f"counts must sum to less than 2**62, got {counts.sum(dtype=np.float64):.3g} rows in total")
+    return _checked(counts.astype(np.int64), range(counts.shape[1]) if classes is None else classes, names)
 
 
 def _of_labels(partitions: Sequence[Labels]) -> Tally:
@@ -200,37 +175,53 @@ def _of_labels(partitions: Sequence[Labels]) -> Tally:
         if not isinstance(labels, Sized) or isinstance(labels, str) or getattr(labels, "shape", None) == ():
             raise TypeError(
                 f"split[{partition_id}] must be the labels of partition {partition_id}, got {labels!r:.40}; "
-                f"counts go into a NumPy array"
+                f"pass counts as a NumPy array"
             )
         columns.append(read_labels(labels, name=f"split[{partition_id}]") if len(labels) else None)
+    _refuse_row_numbers(columns)
     return _joined(columns)
+
+
+def _refuse_row_numbers(columns: Sequence[LabelColumn | None]) -> None:
+    """Refuse lists in which no integer occurs twice: they are the rows of each partition, not the labels."""
+    held = [column for column in columns if column is not None]
+    num_rows = sum(map(len, held))
+    if num_rows <= len(columns) or any(len(column.classes) < len(column) for column in held):
+        return
+    integers = all(column.classes.dtype.kind in "iu" for column in held)
+    if integers and len({label for column in held for label in column.labels}) == num_rows:
+        raise ValueError(
+            f"split must contain labels, got {num_rows} integers of which none occurs twice, which look like row "
+            f"numbers; use Assignment.from_partitions(rows, labels), or an array of counts if each class does have "
+            f"a single row"
+        )
 
 
 def _of_partitioner(partitioner: flwr_datasets.partitioner.Partitioner, label_by: str | None) -> Tally:
     if not partitioner.is_dataset_assigned():
         raise ValueError(
-            f"{type(partitioner).__name__} is bound to no data set yet; set its dataset, load a partition through "
-            f"FederatedDataset first, or pass what its assign(labels) returns"
+            f"{type(partitioner).__name__} is not bound to a data set; set its dataset, load a partition through "
+            f"FederatedDataset first, or pass the result of its assign(labels)"
         )
     own = getattr(partitioner, "assignment", None)
     if isinstance(own, Assignment) and own._classes is not None and label_by is None:
         return tally(own)
     column = label_by if label_by is not None else getattr(partitioner, "_partition_by", None)
     if not isinstance(column, str):
-        raise ValueError(f"label_by must name the column with the labels, as {type(partitioner).__name__} knows none")
+        raise ValueError(f"label_by must name the label column, because {type(partitioner).__name__} has none")
     parts = map(partitioner.load_partition, range(partitioner.num_partitions))
     return _joined([read_column(part, column, argument="label_by") if part.num_rows else None for part in parts])
 
 
 def _joined(columns: Sequence[LabelColumn | None]) -> Tally:
-    """Count the labels of partitions, each of which knows only the classes it has; None for an empty one."""
+    """Count the labels of partitions, each of which knows only its own classes; None stands for an empty one."""
     held: list[NDArray[Any]] = [column.classes for column in columns if column is not None]
     kinds = {classes.dtype.kind for classes in held}
     if kinds == {"i", "u"}:
-        # NumPy would make fractions of both, and those have no room for so large numbers.
+        # NumPy would convert both to float64, which cannot represent integers this large.
         held = [classes.astype(object) for classes in held]
     elif len(kinds) > 1:
-        raise TypeError("the labels of all partitions must be of one type, integers, strings or booleans; got several")
+        raise TypeError("labels must have one type in all partitions, integers, strings or booleans; got several")
     classes = np.unique(np.concatenate(held)) if held else np.empty(0, dtype=np.int64)
     counts = np.zeros((len(columns), len(classes)), dtype=np.int64)
     for row, column in zip(counts, columns, strict=True):
@@ -239,14 +230,14 @@ def _joined(columns: Sequence[LabelColumn | None]) -> Tally:
     return _checked(counts, classes.tolist())
 
 
-def _checked(counts: LabelCounts, classes: Sequence[Label]) -> Tally:
+def _checked(counts: LabelCounts, classes: Sequence[Label], names: tuple[str, ...] | None = None) -> Tally:
     if not counts.any():
-        raise ValueError(f"split must hold at least one row, got none in {len(counts)} partitions")
+        raise ValueError(f"split must contain at least one row, got none in {len(counts)} partitions")
     counts.setflags(write=False)
-    return Tally(counts, tuple(classes))
+    return Tally(counts, tuple(classes), names)
 
 
 def _is_partitioner(value: object) -> TypeGuard[flwr_datasets.partitioner.Partitioner]:
-    # Flower Datasets takes seconds to import; where it is not loaded, nothing can be one of its partitioners.
+    # Flower Datasets takes seconds to import; if it is not loaded, nothing can be one of its partitioners.
     module = sys.modules.get("flwr_datasets.partitioner")
     return module is not None and isinstance(value, module.Partitioner)
