@@ -1,7 +1,7 @@
-"""Compare the time of `import flskew` with that of `import numpy`, which every user needs anyway.
+"""Time of `import flskew` relative to `import numpy`, which every user needs anyway.
 
-Each pair runs two fresh interpreters in alternating order, so that slow phases of the machine affect both. Only the
-import statement is timed, inside the interpreter. Exits with code 1 if the median ratio exceeds the limit.
+Each pair is two fresh interpreters in alternating order, so a slow moment of the machine affects both. Only the import
+statement is timed, inside the interpreter. The exit code is 1 if the median ratio exceeds the limit.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     for module in ("numpy", "flskew"):
-        milliseconds(module)  # The first import also reads the module from disk and compiles it.
+        milliseconds(module)  # The first run also reads the module from disk and compiles it.
     numpy, flskew = [], []
     for pair in range(PAIRS):
         order = ((numpy, "numpy"), (flskew, "flskew"))

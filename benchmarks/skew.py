@@ -1,9 +1,9 @@
-"""Measure the time, memory and values of the skew measures.
+"""Measures of skew: their time relative to one pass over the counts, their memory, and their values on MNIST.
 
     python benchmarks/skew.py                               # times and memory
     FLSKEW_MNIST=/path/to/mnist python benchmarks/skew.py   # also the table of docs/skew.md
 
-Times are relative to one pass over the counts in the same run. Writes a JSON file to --output.
+Each ratio compares alternating timings from one run. Writes a JSON file into --output.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ REPEATS = 15
 SEEDS = range(20)
 HOSPITALS = ({1, 3, 7}, {2, 5, 8}, {4, 6, 9})
 
-# Keyed by row of the docs page; each function splits the labels with a seed.
+# The names of the rows on the docs page, and the partitioner for a seed.
 SCHEMES: dict[str, Callable[[int], object]] = {
     "IID": lambda seed: IidPartitioner(10, partition_by="label", seed=seed),
     "three hospitals": lambda seed: LabelExclusionPartitioner(HOSPITALS, on_excluded="drop", seed=seed),
@@ -52,25 +52,25 @@ SCHEMES: dict[str, Callable[[int], object]] = {
 
 
 def seconds(action: Callable[[], object]) -> float:
-    """Return the wall-clock time of one call."""
+    """Wall-clock time of one call."""
     start = time.perf_counter()
     action()
     return time.perf_counter() - start
 
 
 def counts_of_many() -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    """Make counts of 10,000 clients by 1,000 classes, with a third of the cells empty."""
+    """10,000 clients by 1,000 classes, a third of the cells empty."""
     return np.random.default_rng(0).poisson(1.1, (CLIENTS, CLASSES))
 
 
 def all_measures(counts: np.ndarray[tuple[int, int], np.dtype[np.int64]]) -> list[float]:
-    """Compute every measure of a tallied split."""
+    """Every measure of counts."""
     split = skew.Tally(counts, tuple(range(CLASSES)))
     return [measure(split) for measure in skew.MEASURES.values()]
 
 
 def against_one_pass() -> dict[str, float]:
-    """Time all measures relative to summing the counts, alternating."""
+    """Time of all measures relative to that of the sum of the counts, timed alternately."""
     counts = counts_of_many()
     pairs = [(seconds(counts.sum), seconds(lambda: all_measures(counts))) for _ in range(REPEATS)]
     return {
@@ -81,7 +81,7 @@ def against_one_pass() -> dict[str, float]:
 
 
 def peak_memory() -> dict[str, float]:
-    """Return the additional peak memory, in copies of the counts, measured in a separate process."""
+    """Peak memory of the measures in addition to the counts, as a multiple of the counts, in a separate process."""
     program = (
         "import resource, sys\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
@@ -97,7 +97,7 @@ def peak_memory() -> dict[str, float]:
 
 
 def mnist_table(folder: Path) -> list[dict[str, object]]:
-    """Return the mean and range of each measure over twenty seeds, on the 60,000 training labels."""
+    """Mean and range of each measure over twenty seeds, on the 60,000 training labels."""
     (path,) = folder.glob("train-labels-idx1-ubyte*")
     content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     labels = np.frombuffer(content, np.uint8, offset=8)
@@ -113,7 +113,7 @@ def mnist_table(folder: Path) -> list[dict[str, object]]:
 
 
 def markdown(records: list[dict[str, object]]) -> str:
-    """Return the table of the docs page: means, and ranges that are visible after rounding."""
+    """The table on the docs page: means, and ranges that are visible after rounding."""
     lines = [f"| split | {' | '.join(name.replace('_', ' ') for name in skew.MEASURES)} |"]
     lines.append(f"| :-- |{' --: |' * len(skew.MEASURES)}")
     for record in records:
@@ -135,7 +135,7 @@ def main() -> None:
     report["time"] = timed = against_one_pass()
     print(f"all measures of {CLIENTS:,} by {CLASSES:,} counts: {timed['ratio']:.1f} times their sum")
     report["memory"] = memory = peak_memory()
-    print(f"their memory beside the counts: {memory['copies_of_the_counts']:.2f} copies of the counts")
+    print(f"their memory in addition to the counts: {memory['copies_of_the_counts']:.2f} copies of the counts")
     folder = os.environ.get("FLSKEW_MNIST")
     if folder:
         report["mnist"] = records = mnist_table(Path(folder))

@@ -1,6 +1,6 @@
-"""Draw the pictures of the docs: run the code of the pages, and save `figure` for each image after a block.
+"""Draw the pictures on the pages below: run their code, and save `figure` for each image that follows a block.
 
-python scripts/gallery.py [FOLDER]   FOLDER defaults to docs
+python scripts/gallery.py [FOLDER]   by default, the folder of the pages
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BLOCK_OR_IMAGE = re.compile(r"^```python\n(?P<code>.*?)^```|^!\[[^\]]*\]\((?P<im
 
 
 def pictures(page: str) -> Iterator[tuple[Path, Figure]]:
-    """Yield the path of each image of a page, relative to docs, and its figure."""
+    """Yield the path of each image on a page, relative to docs, and its figure."""
     names: dict[str, object] = {}
     for found in BLOCK_OR_IMAGE.finditer((DOCS / page).read_text(encoding="utf-8")):
         if found["code"]:
@@ -39,7 +39,7 @@ def main() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         png = io.BytesIO()
         figure.savefig(png, format="png", dpi=110)
-        # A hundred colours look the same in a third of the bytes. Re-encoding drops matplotlib's version.
+        # A hundred colours look the same in a third of the bytes, and drop the metadata with matplotlib's version.
         Image.open(png).convert("RGB").quantize(100).save(path, optimize=True)
         print(f"wrote {path}")
 
