@@ -1,11 +1,10 @@
-"""Averaging replies: flskew's FedAvg against Flower's, both in one run.
+"""Compare the averaging of replies in flskew's FedAvg and in Flower's.
 
     python benchmarks/aggregation.py           # 10 clients of 10 million float32, under a minute
 
-Each ratio is of two times taken in turn in this run, so it holds on a noisy machine; it is given with its range.
-Flower's time is that of `aggregate_arrayrecords` alone, and ours that of all of `FedAvg.aggregate_train`: every check,
-the mean, and the metrics. Memory is the peak above the replies, each in a process of its own.
-Writes a JSON file into --output.
+Each ratio compares alternating timings from this run, so it is robust to noise; its range is reported too. Flower's
+time covers `aggregate_arrayrecords` alone, ours all of `FedAvg.aggregate_train`: checks, mean and metrics. Memory is
+the peak in addition to the replies, measured in a separate process. Writes a JSON file to --output.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ from flskew import FedAvg, LocalGrid
 
 REPEATS = 7
 NUMBERS = 10**7
-# A large matrix or two and some small arrays, as models have them.
+# One or two large matrices and several small arrays, as in typical models.
 SHARES = (0.4, 0.2, 0.1, 0.1, 0.05, 0.05, 0.04, 0.03, 0.02, 0.009, 0.001)
 
 
 def replies(clients: int, dtype: str, like_one: bool = False) -> list[Message]:
-    """Replies of 10 million numbers each; `like_one` shares the bytes of the first, where only memory counts."""
+    """Make replies of 10 million numbers each; `like_one` shares the first reply's bytes, to measure memory."""
     rng = np.random.default_rng(0)
     messages = []
     for index in range(clients):
@@ -54,26 +53,26 @@ def replies(clients: int, dtype: str, like_one: bool = False) -> list[Message]:
 
 
 def ours(messages: list[Message]) -> ArrayRecord:
-    """All that our strategy does with replies."""
+    """Do everything our strategy does with replies."""
     arrays, _ = FedAvg().aggregate_train(1, messages)
     assert arrays is not None
     return arrays
 
 
 def theirs(messages: list[Message]) -> ArrayRecord:
-    """The averaging of arrays in Flower's strategy."""
+    """Average the arrays as Flower's strategy does."""
     return aggregate_arrayrecords([message.content for message in messages], "num-examples")
 
 
 def seconds(action: Callable[[], object]) -> float:
-    """Wall-clock time of one call."""
+    """Return the wall-clock time of one call."""
     start = time.perf_counter()
     action()
     return time.perf_counter() - start
 
 
 def against_flower(dtype: str, clients: int) -> dict[str, object]:
-    """Time both in turn."""
+    """Time both, alternating."""
     messages = replies(clients, dtype)
     mine, peer = [], []
     for _ in range(REPEATS):
@@ -89,7 +88,7 @@ def against_flower(dtype: str, clients: int) -> dict[str, object]:
 
 
 def with_nan(clients: int) -> dict[str, object]:
-    """Time of a round in which the last reply holds NaN, over that of a round of good replies."""
+    """Time a round whose last reply contains NaN, relative to a round of valid replies."""
     good = replies(clients, "f4")
     bad = replies(clients, "f4")
     last = list(bad[-1].content["arrays"])[-1]
@@ -104,7 +103,7 @@ def with_nan(clients: int) -> dict[str, object]:
 
 
 def peak_memory(function: str, clients: int) -> dict[str, object]:
-    """Peak memory above the replies, in models, in a process of its own."""
+    """Return the additional peak memory, in models, measured in a separate process."""
     program = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import aggregation\n"
         f"print(aggregation.models_above_replies(aggregation.{function}, {clients}))\n"
@@ -114,7 +113,7 @@ def peak_memory(function: str, clients: int) -> dict[str, object]:
 
 
 def models_above_replies(function: Callable[[list[Message]], ArrayRecord], clients: int) -> float:
-    """Peak memory that Python and NumPy ask for during one call, its result included, over that of a model."""
+    """Return the peak memory allocated during one call, including its result, in models."""
     logging.getLogger("flwr").setLevel(logging.ERROR)
     with LocalGrid(ClientApp(), 1):
         messages = replies(clients, "f4", like_one=True)

@@ -1,9 +1,9 @@
-"""A round of the three hospitals on each of Flower's engines, against `simulate` in this process.
+"""Time one round of the three hospitals on each of Flower's engines and with `simulate` in this process.
 
-    python benchmarks/deployment.py   # some minutes; needs the extras sklearn and simulation, and flwr 1.40
+    python benchmarks/deployment.py   # several minutes; needs the extras sklearn and simulation, and flwr 1.40
 
-The example `three-hospitals`, on scikit-learn's digits, with one round and with some more: what these take longer,
-shared among them, is a round, and the rest is the start and the end. Writes a JSON file into --output.
+Runs the example `three-hospitals` on scikit-learn's digits, with one round and with several more. The time per round is
+the difference divided by the number of extra rounds; the rest is startup and shutdown. Writes a JSON file to --output.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from flskew.simulation import read_app_config
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 APP = EXAMPLES / "three-hospitals"
 REPEATS = 3
-# So many more than one that they outweigh how much the starts differ: Ray's is half a minute, give or take two seconds.
+# Enough extra rounds to outweigh the variation in startup time: Ray takes half a minute to start, +/- 2 s.
 MORE = 20
 
 
 def in_this_process(rounds: int) -> None:
-    """Run the app by function calls."""
+    """Run the app with function calls."""
     from three_hospitals import client_app, server_app
 
     simulate(server_app.app, client_app.app, 3, run_config=read_app_config(APP, {"num-server-rounds": rounds}))
 
 
 def on_flower(rounds: int, *, ray: bool) -> None:
-    """Run the app on a SuperLink of its own, from its start to its end."""
+    """Run the app on a new SuperLink, including startup and shutdown."""
     from deploy import deploy
 
     with tempfile.TemporaryDirectory(prefix="flower-") as folder:
@@ -47,14 +47,14 @@ def on_flower(rounds: int, *, ray: bool) -> None:
 
 
 def seconds(action: Callable[[], None]) -> float:
-    """Wall-clock time of one call."""
+    """Return the wall-clock time of one call."""
     start = time.perf_counter()
     action()
     return time.perf_counter() - start
 
 
 def measure(run: Callable[[int], None], repeats: int, more: int) -> dict[str, float]:
-    """Time runs of one round and of `more` on top, in turn; the medians."""
+    """Time runs with one round and with `more` additional rounds, alternating; return the medians."""
     pairs = [(seconds(lambda: run(1)), seconds(lambda: run(1 + more))) for _ in range(repeats)]
     a_round = statistics.median((longer - one) / more for one, longer in pairs)
     return {"round_s": a_round, "start_s": statistics.median(one for one, _ in pairs) - a_round}

@@ -1,10 +1,10 @@
-"""From a message to NumPy and back, against Flower's own `to_numpy_ndarrays` and `ArrayRecord(list)`, in one run.
+"""Compare message-to-NumPy conversion with Flower's `to_numpy_ndarrays` and `ArrayRecord(list)`.
 
     python benchmarks/parameters.py             # ten million parameters in eleven arrays
     python benchmarks/parameters.py --size 1e6
 
-Each figure is a ratio of two times taken in turn in this run, the order alternating, so it holds on a noisy machine.
-Writes a JSON file into --output; ends with exit code 1 when reading is less than 20 times as fast.
+Each ratio compares alternating timings from this run, so it is robust to noise. Writes a JSON file to --output; exits
+with code 1 if reading is less than 20 times as fast as Flower.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LIMIT = 20
 
 
 def model(size: int) -> Parameters:
-    """Eleven float32 arrays, most of the parameters in the larger ones, as networks have them."""
+    """Make eleven float32 arrays, with most parameters in a few of them, as in typical networks."""
     rng = np.random.default_rng(0)
     shares = np.array([32, 16, 16, 12, 8, 8, 4, 2, 1, 0.5, 0.5]) / 100
     counts = np.maximum(1, np.round(shares * size)).astype(int)
@@ -38,7 +38,7 @@ def model(size: int) -> Parameters:
 
 
 def seconds(action: Callable[[], object]) -> float:
-    """Wall-clock time of one call, its result let go of outside."""
+    """Return the wall-clock time of one call, without freeing its result."""
     start = time.perf_counter()
     result = action()
     taken = time.perf_counter() - start
@@ -47,7 +47,7 @@ def seconds(action: Callable[[], object]) -> float:
 
 
 def in_pairs(what: str, ours: Callable[[], object], theirs: Callable[[], object]) -> dict[str, object]:
-    """Time both in turn: the medians, and the median of the pairs' ratios with its quartiles."""
+    """Time both, alternating; return the medians, and the median and quartiles of the pairs' ratios."""
     for action in (ours, theirs):
         seconds(action)
     mine, peer = [], []
@@ -65,7 +65,7 @@ def in_pairs(what: str, ours: Callable[[], object], theirs: Callable[[], object]
 def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=float, default=1e7, help="parameters, about; 1e7 by default")
+    parser.add_argument("--size", type=float, default=1e7, help="approximate number of parameters; 1e7 by default")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     parameters = model(int(arguments.size))

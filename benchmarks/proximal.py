@@ -1,10 +1,10 @@
-"""What the proximal term costs in a PyTorch training step, against autograd's form of it, all in one run.
+"""Measure the cost of the proximal term in a PyTorch training step, attached and as part of the loss.
 
     python benchmarks/proximal.py              # half a minute; needs torch: pip install 'flskew[torch]'
 
-One step is forward, backward and SGD on a batch of 64 for a perceptron of 784-128-10. Steps without the term, with it,
-and with (mu/2)·||w - w_t||² as part of the loss are timed in turn, so the ratios hold on a noisy machine. After a turn
-the last two must be at the same weights. Writes a JSON file into --output.
+One step is forward, backward and SGD on a batch of 64 for a 784-128-10 perceptron. Timings alternate between steps
+without the term, with the attached term, and with (mu/2)·||w - w_t||² added to the loss, so the ratios are robust to
+noise. Checks that the last two reach the same weights. Writes a JSON file to --output.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ MOMENTUM = 0.9
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=60, help="how often the three forms take turns")
-    parser.add_argument("--steps", type=int, default=100, help="training steps in one turn")
+    parser.add_argument("--rounds", type=int, default=60, help="how often to alternate between the three forms")
+    parser.add_argument("--steps", type=int, default=100, help="training steps per timing")
     parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def measure(rounds: int, steps: int, threads: int) -> dict[str, object]:
-    """Time the three forms in turn; medians over the rounds, with the quartiles of each ratio."""
+    """Time the three forms, alternating; return the medians over the rounds and the quartiles of each ratio."""
     import torch
 
     torch.set_num_threads(threads)
@@ -83,18 +83,18 @@ def measure(rounds: int, steps: int, threads: int) -> dict[str, object]:
 
 
 def largest_difference(ours: nn.Module, theirs: nn.Module) -> float:
-    """The largest distance between two weights in the same place."""
+    """Return the largest absolute difference between corresponding weights."""
     return max((a - b).abs().max().item() for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
 
 
 def quartiles(values: list[float]) -> tuple[float, float]:
-    """The first and the third."""
+    """Return the first and third quartile."""
     first, _, third = statistics.quantiles(values, n=4)
     return round(first, 3), round(third, 3)
 
 
 def make_step(form: str) -> tuple[Callable[[], None], nn.Module]:
-    """A training step of one form, and its model; all forms start from the same weights and take the same batch."""
+    """Return a training step and its model; all forms start from the same weights and use the same batch."""
     import torch
     from torch import nn
 

@@ -1,4 +1,4 @@
-"""What every benchmark and reproduction writes beside its figures, and how: a file is whole, or it is the old one."""
+"""Write the results of benchmarks and reproductions atomically, with the date, machine and versions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def about(*packages: str) -> dict[str, str | None]:
-    """Return the date, the machine, and the versions that figures were made with; None for what is not installed."""
+    """Return the date, the machine and the package versions; None for packages that are not installed."""
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "machine": f"{os.cpu_count()} cores of {_processor()}, {platform.system()}",
@@ -24,7 +24,7 @@ def about(*packages: str) -> dict[str, str | None]:
 
 
 def write(path: Path, content: Mapping[str, object]) -> None:
-    """Write JSON in place of what was there, in one step."""
+    """Write a JSON file, replacing any existing file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.new")
     new.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -1,9 +1,9 @@
-"""`simulate` against Flower's `run_simulation` on Ray, and what a client costs it, all in one run.
+"""Compare `simulate` with Flower's `run_simulation` on Ray, and measure its cost per client.
 
     python benchmarks/simulation.py   # about two minutes; without the extra `simulation`, no peer is timed
 
-The model is tiny, so what is timed is the engine: three clients and three rounds on both; then 1,000 clients and ten
-rounds; then the time for a message to a client that does nothing. Writes a JSON file into --output.
+The model is tiny, so that the engine dominates: three clients for three rounds on both engines, then 1,000 clients for
+ten rounds, then single messages to a client that does nothing. Writes a JSON file to --output.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ PEER_REPEATS = 3
 
 
 class Adds:
-    """A client whose work is nothing."""
+    """A client that does almost nothing."""
 
     def fit(
         self, parameters: list[np.ndarray], config: dict[str, object]
     ) -> tuple[list[np.ndarray], int, dict[str, float]]:
-        """Return the parameters, each one larger."""
+        """Return the parameters plus one."""
         return [array + 1 for array in parameters], 10, {"loss": 0.5}
 
     def evaluate(self, parameters: list[np.ndarray], config: dict[str, object]) -> tuple[float, int, dict[str, float]]:
-        """Return a loss of no meaning."""
+        """Return a placeholder loss."""
         return 0.5, 10, {"accuracy": 0.5}
 
 
 def apps(rounds: int, fraction_evaluate: float = 1.0) -> tuple[ServerApp, object]:
-    """A server and its clients, new for each run as each process would have them."""
+    """Make a new server app and client app, as each process would."""
     server = ServerApp()
 
     @server.main()
@@ -58,20 +58,20 @@ def apps(rounds: int, fraction_evaluate: float = 1.0) -> tuple[ServerApp, object
 
 
 def seconds(action: Callable[[], object]) -> float:
-    """Wall-clock time of one call."""
+    """Return the wall-clock time of one call."""
     start = time.perf_counter()
     action()
     return time.perf_counter() - start
 
 
 def ours(clients: int, rounds: int, fraction_evaluate: float = 1.0) -> float:
-    """Time of a whole run in this process."""
+    """Time a complete run in this process."""
     server, client = apps(rounds, fraction_evaluate)
     return seconds(lambda: simulate(server, client, clients))
 
 
 def on_ray(clients: int, rounds: int) -> float:
-    """Time of the same run on Flower's simulation engine, the start of Ray included, as everybody pays it."""
+    """Time the same run on Flower's simulation engine, including the startup of Ray."""
     from flwr.simulation import run_simulation
 
     server, client = apps(rounds)
@@ -80,7 +80,7 @@ def on_ray(clients: int, rounds: int) -> float:
 
 
 def per_message() -> float:
-    """Time for one message to a client that does nothing and back, in seconds: the median of rounds of 1,000."""
+    """Return the seconds for one message to a client and its reply: the median over rounds of 1,000 messages."""
     with LocalGrid(client_app(lambda context: Adds()), 1000) as grid:
         record = RecordDict({"arrays": ArrayRecord([np.zeros((10, 10), np.float32)]), "x": MetricRecord({"y": 1})})
 
@@ -103,7 +103,7 @@ def main() -> None:
     mine = [ours(3, 3) for _ in range(REPEATS)]
     records["simulate_3_clients_3_rounds_s"] = statistics.median(mine)
     if importlib.util.find_spec("ray") is None:
-        print("Ray is not installed (extra `simulation`): no peer is timed")
+        print("Ray is not installed (extra `simulation`): run_simulation is not timed")
     else:
         pairs = [(ours(3, 3), on_ray(3, 3)) for _ in range(PEER_REPEATS)]
         records["run_simulation_s"] = statistics.median(peer for _, peer in pairs)

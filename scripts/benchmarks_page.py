@@ -1,6 +1,6 @@
-"""Write docs/benchmarks.md: every claim about speed and memory, with the figures of `make bench`.
+"""Write docs/benchmarks.md: every claim about speed and memory, with the results of `make bench`.
 
-python scripts/benchmarks_page.py [PAGE]   by default the page of the site
+python scripts/benchmarks_page.py [PAGE]   PAGE defaults to docs/benchmarks.md
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ RESULTS = ROOT / "benchmarks" / "results"
 INTRODUCTION = """
 # Benchmarks
 
-Every claim that these pages make about speed or memory, against a peer. A ratio is of two times that were taken in turn
-in one run on one machine, so it holds where the seconds do not. Where there were several such pairs it is the median
-of their ratios, which is not quite that of the medians beside it. Below each table are the day, the machine and the
-versions. `make bench` measures all of it anew, and this page is made of the JSON that it writes under
-`benchmarks/results/`.
+This page backs every claim about speed or memory in these docs with a measurement. Each ratio compares alternating
+timings from one run on one machine, so ratios carry over to other machines better than seconds do. With several pairs
+of timings, the ratio is the median of the pairs' ratios, which can differ slightly from the ratio of the medians shown.
+Below each table are the date, the machine and the versions. `make bench` repeats all measurements and writes JSON files
+to `benchmarks/results/`, from which this page is generated.
 """
 
-MISSING = "No figures are kept for this; `make bench` measures it."
+MISSING = "No results are stored for this benchmark; `make bench` measures it."
 
 
 def page(results: Path) -> str:
-    """Return the page."""
+    """Return the page as Markdown."""
     sections = [MADE_BY, INTRODUCTION]
     for name, (title, text, rows) in SECTIONS.items():
         sections.append(f"## {title}\n\n{dedent(text).strip()}\n\nMeasured by `benchmarks/{name}.py`.")
@@ -48,11 +48,11 @@ Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 
 def partitioners(content: dict[str, Any]) -> Rows:
-    """Return the times to a first partition, and those over the floor."""
+    """Return the times to the first partition, and the whole split relative to a permutation."""
     rows = []
     for record in content["records"]:
         if record.get("peer", "").startswith("flwr-datasets: "):
-            rows.append((f"{record['scheme']}, {record['rows']:,} rows", "", "", "refused by the peer"))
+            rows.append((f"{record['scheme']}, {record['rows']:,} rows", "", "", "unsupported by the peer"))
         elif "ratio" in record:
             order = "shuffled" if record["shuffled"] else "in order"
             what = f"{record['scheme']}, {record['rows']:,} rows {order}, {record['partitions']:,} partitions"
@@ -62,13 +62,13 @@ def partitioners(content: dict[str, Any]) -> Rows:
             ratio = f"{number(record['times_the_floor'])} times the permutation"
             rows.append((what, *_times(record["ours_s"], record["peer_s"]), ratio))
         else:
-            what = f"{record['rows']:,} rows: memory beside the labels"
+            what = f"{record['rows']:,} rows: memory in addition to the labels"
             rows.append((what, f"{number(record['peak_gb_above_labels'])} GB", "", ""))
     return ("", "flskew", "peer", "ratio"), rows
 
 
 def aggregation(content: dict[str, Any]) -> Rows:
-    """Return the times of averaging, by dtype, and the memory in models."""
+    """Return the averaging times by dtype, and the peak memory in models."""
     rows = []
     for record in content["records"]:
         if record["what"] == "time":
@@ -78,20 +78,20 @@ def aggregation(content: dict[str, Any]) -> Rows:
                 (what, *_times(record["ours_s"], record["peer_s"]), _with_range(record, "ratio_from", "ratio_to"))
             )
         elif record["what"] == "peak memory":
-            what = f"{record['clients']} replies: peak memory beside them"
+            what = f"{record['clients']} replies: additional peak memory"
             cells = {"ours": (f"{record['models']:.2f} models", ""), "theirs": ("", f"{record['models']:.2f} models")}
             rows.append((what, *cells[record["function"]], ""))
         else:
             ratio = f"{number(record['ratio'])} times a round of good replies"
             rows.append((f"{record['clients']} replies, one with a NaN", "", "", ratio))
-    return ("", "flskew, checks included", "Flower, the mean alone", "ratio"), rows
+    return ("", "flskew, with checks", "Flower, mean only", "ratio"), rows
 
 
 DTYPES = {"f2": "float16", "f4": "float32", "f8": "float64", "i8": "int64"}
 
 
 def parameters(content: dict[str, Any]) -> Rows:
-    """Return the times from a message to arrays and back."""
+    """Return the times to convert a message to arrays and back."""
     rows = [
         (
             record["what"], *_times(record["ours_ms"] / 1e3, record["flwr_ms"] / 1e3),
@@ -103,14 +103,14 @@ def parameters(content: dict[str, Any]) -> Rows:
 
 
 def proximal(content: dict[str, Any]) -> Rows:
-    """Return what the term adds to a step."""
+    """Return the relative cost of the term in a training step."""
     (record,) = content["records"]
     rows = [
         (name, f"{record[key]:+.0%}", " to ".join(f"{quartile:+.0%}" for quartile in record[f"{key}_quartiles"]))
         for name, key in (("ProximalTerm, attached", "term_adds"), ("as part of the loss", "autograd_adds"))
     ]
     step = seconds(record["plain_us"] / 1e6)
-    return (f"a step of {step} becomes longer by", "median", "middle half"), rows
+    return (f"added to a step of {step}", "median", "interquartile range"), rows
 
 
 def simulation(content: dict[str, Any]) -> Rows:
@@ -124,37 +124,37 @@ def simulation(content: dict[str, Any]) -> Rows:
             _times_as_fast(ratio) if ratio else "",
         ),
         ("1,000 clients, 10 rounds", seconds(records["simulate_1000_clients_10_rounds_s"]), "", ""),
-        ("a message to a client, and its reply", seconds(records["ms_per_message"] / 1e3), "", ""),
+        ("one message to a client and its reply", seconds(records["ms_per_message"] / 1e3), "", ""),
     ]  # fmt: skip
-    return ("clients that do nothing", "simulate", "run_simulation on Ray", "ratio"), rows
+    return ("clients without work", "simulate", "run_simulation on Ray", "ratio"), rows
 
 
 def deployment(content: dict[str, Any]) -> Rows:
-    """Return the time of a round on each engine."""
+    """Return the time per round on each engine."""
     fastest = content["records"][0]["round_s"]
     rows = [
         (
             record["engine"], seconds(record["round_s"]),
-            seconds(record["start_s"]) if record["start_s"] > 0 else "too short to tell",
+            seconds(record["start_s"]) if record["start_s"] > 0 else "too short to measure",
             f"{number(record['round_s'] / fastest)} times the first",
         )
         for record in content["records"]
     ]  # fmt: skip
-    return ("", "a round", "start and end", "ratio of rounds"), rows
+    return ("", "one round", "startup and shutdown", "ratio of rounds"), rows
 
 
 def skew(content: dict[str, Any]) -> Rows:
-    """Return the time and the memory of the measures."""
+    """Return the time and memory of the measures."""
     time, memory = content["time"], content["memory"]["copies_of_the_counts"]
     rows = [
         ("time", *_times(time["measures_s"], time["one_pass_s"]), f"{number(time['ratio'])} times the sum"),
-        ("memory beside the counts", f"{memory:.2f} copies of them", "", ""),
+        ("memory in addition to the counts", f"{memory:.2f} copies of them", "", ""),
     ]
     return ("all measures of 10,000 clients by 1,000 classes", "flskew", "sum of the counts", "ratio"), rows
 
 
 def import_time(content: dict[str, Any]) -> Rows:
-    """Return the times of the two imports."""
+    """Return the two import times."""
     (record,) = content["records"]
     times = _times(record["flskew_ms"] / 1e3, record["numpy_ms"] / 1e3)
     ratio = f"{record['ratio']:.2f} ({record['lower_quartile']:.2f} to {record['upper_quartile']:.2f})"
@@ -165,59 +165,64 @@ SECTIONS = {
     "partitioners": (
         "Partitioners",
         """
-        The time to the first partition of a data set, against the partitioner of the same name in Flower Datasets; and
-        that of a whole Dirichlet split, against one random permutation of as many rows, about what dealing at random
-        costs. The time grows with the rows and the classes, and no draw is ever repeated. The IidPartitioner of Flower
-        Datasets cuts the rows in their order; flskew's shuffles them first.
+        The first rows compare the time to load the first partition with the partitioner of the same name in Flower
+        Datasets. The last rows compare a complete Dirichlet split with one random permutation of the same number of
+        rows, roughly the cost of assigning rows at random. The time grows with the number of rows and classes, and no
+        draw is ever repeated. Flower Datasets' `IidPartitioner` keeps the order of the rows; flskew's shuffles them.
         """,
         partitioners,
     ),
     "aggregation": (
         "Averaging replies",
         """
-        All that `FedAvg` does with the replies of a round, its checks included, against Flower's
-        `aggregate_arrayrecords` alone. The memory of averaging is one model, whatever the number of clients. Integers
-        stay integers, which takes time; Flower's come back as float64. The range is that of all pairs.
+        This compares everything flskew's `FedAvg` does with the replies of a round, including its checks, with Flower's
+        `aggregate_arrayrecords` alone. flskew needs the memory of one model, whatever the number of clients. flskew
+        keeps integers as integers, which takes time; Flower returns them as float64. Parentheses give the range of all
+        pairs.
         """,
         aggregation,
     ),
     "parameters": (
         "From a message to NumPy and back",
         """
-        Arrays are read as views of the message's bytes, against Flower's `to_numpy_ndarrays` and `ArrayRecord(list)`.
-        A client gets arrays of its own, since it may change them. The range is that of the middle half of the pairs.
+        flskew reads arrays as views of the message's bytes; the peers are Flower's `to_numpy_ndarrays` and
+        `ArrayRecord(list)`. A client gets copies, because it may change them. Parentheses give the interquartile range.
         """,
         parameters,
     ),
     "proximal": (
         "The proximal term",
         """
-        A training step of PyTorch, for a perceptron of 784-128-10 and batches of 64 on one thread, with the term
-        attached to the optimizer, and with the term as part of the loss.
+        The additional time of a PyTorch training step, for a 784-128-10 perceptron with batches of 64 on one thread,
+        with the term attached to the optimizer and with the term added to the loss.
         """,
         proximal,
     ),
     "simulation": (
         "Simulation",
         """
-        Whole runs in this process, against Flower's `run_simulation`, whose time includes the start of Ray.
+        Complete runs in one process, compared with Flower's `run_simulation`, whose time includes starting Ray.
         """,
         simulation,
     ),
     "deployment": (
         "Flower's engines",
         """
-        A round of the three hospitals, training and evaluation, on scikit-learn's digits: in this process, on Flower's
-        Ray simulation, and on a SuperLink with three SuperNodes on this machine.
+        One round of the three hospitals, with training and evaluation, on scikit-learn's digits: in one process, in
+        Flower's Ray simulation, and on a SuperLink with three SuperNodes on one machine.
         """,
         deployment,
     ),
-    "skew": ("Measures of skew", "All measures of one split, against a single pass over its counts.", skew),
+    "skew": (
+        "Measures of skew",
+        "The time of all measures of one split, compared with a single pass over its counts.",
+        skew,
+    ),
     "import_time": (
-        "The import",
+        "Import time",
         """
-        `import flskew` loads nothing heavy: no Flower, no NumPy, no framework, until a name is used. The range is that
-        of the middle half of the pairs.
+        `import flskew` does not load Flower, NumPy or any framework until you use a name that needs it. Parentheses
+        give the interquartile range.
         """,
         import_time,
     ),

@@ -1,10 +1,10 @@
-"""Install the wheel with each extra, in an environment of its own, and run what the extra is there for.
+"""Install the wheel with each extra in a new environment, and run the code that needs the extra.
 
-    python scripts/check_extras.py              # every extra: gigabytes, and minutes
-    python scripts/check_extras.py sklearn jax  # these
+    python scripts/check_extras.py              # every extra; takes gigabytes and minutes
+    python scripts/check_extras.py sklearn jax  # only these
 
-Run by `make wheel-extras`. An extra of a framework runs its quickstart, on scikit-learn's digits; nothing of the
-checkout but the example is on the path. Ends with exit code 1 and one line that says what is wrong.
+Run by `make wheel-extras`. The extra of a framework runs its quickstart on scikit-learn's digits, with only the example
+from the checkout on the path. Exits with code 1 and a one-line message if a check fails.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Write docs/reproductions.md: published figures beside ours, from the JSON files of the reproductions.
+"""Write docs/reproductions.md: published and reproduced figures, from the JSON files of the reproductions.
 
-python scripts/reproductions_page.py [PAGE]   by default the page of the site
+python scripts/reproductions_page.py [PAGE]   PAGE defaults to docs/reproductions.md
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "reproductions" / "results"
 STRAGGLERS = ROOT / "docs" / "assets" / "stragglers.json"
 
-# Accuracies in percent. Two published runs, and a run in plain NumPy that was made before flskew.
+# Accuracies in percent: two published runs, and an earlier run in plain NumPy without flskew.
 HOSPITALS_ALONE = ([65.7, 68.8, 68.5], [65.7, 68.4, 68.5])
 HOSPITALS_TOGETHER = (([85.5, 86.4], 82.1), ([95.1, 95.2], 95.3), ([96.1, 95.9], 96.3))
 HOSPITALS_FEDPROX = {0.01: 95.0, 0.1: 89.9}
@@ -44,77 +44,77 @@ STRAGGLER_METHODS = {
 INTRODUCTION = """
 # Reproductions
 
-Do the parts work together as the papers say? Here are published figures and what flskew reaches at the same settings.
-Accuracies are in percent, on MNIST's 10,000 test images. Each section names the command that made its figures; a file
-of JSON under `benchmarks/reproductions/results/`, that of the stragglers under `docs/assets/`, has every round, with
-seeds, settings and versions, and this page is made of those files. "Equal" means at most half a point apart, the
-standard error of an accuracy of 66 % on ten thousand images; for 96 % it is 0.2.
+Does flskew reproduce published results? This page compares published figures with flskew's at the same settings. All
+accuracies are percentages on MNIST's 10,000 test images. Each section gives the command that produced its figures. The
+JSON files under `benchmarks/reproductions/results/` (for the stragglers, under `docs/assets/`) contain every round,
+with seeds, settings and versions; this page is generated from them. "Equal" means at most 0.5 percentage points apart.
+For comparison, the standard error of an accuracy on 10,000 images is 0.5 points at 66 % and 0.2 at 96 %.
 """
 
 HOSPITALS = """
 ## Three hospitals
 
-DeepLearning.AI and Flower, "Intro to Federated Learning", 2024. The 60,000 images are dealt at random to three
-hospitals, then each loses the images of three digits. A perceptron of 784-128-10, ten local epochs of SGD with
-learning rate 0.01, momentum 0.9 and batches of 64, three rounds of FedAvg.
+Source: DeepLearning.AI and Flower, "Intro to Federated Learning", 2024. The 60,000 images are assigned at random to
+three hospitals, and then each hospital drops the images of three digits. The model is a 784-128-10 perceptron, trained
+for three rounds of FedAvg with ten local epochs of SGD, learning rate 0.01, momentum 0.9 and batches of 64.
 
 ```bash
 python benchmarks/reproductions/three_hospitals.py --data-dir FOLDER   # the four files of MNIST
 ```
 
-Alone is after as many epochs as in three rounds. On the three digits that a hospital has never seen, each of ours
-alone recognises {missing}, and each published one 0.
+A hospital alone trains for the same number of epochs as in three rounds. Its accuracy on the three digits it has never
+seen is {missing}; the published one is 0.
 
-FedProx was not published; the figures to compare with are those of the plain NumPy run. With PyTorch the proximal term
-is part of the gradient. scikit-learn takes it as a step of its own after each update, with the learning rate over
-1 - 0.9, since that is how far momentum carries a gradient in the end.
+There are no published figures for FedProx, so we compare with the plain NumPy run. In PyTorch, the proximal term is
+part of the gradient. In scikit-learn, it is a separate step after each update, with the learning rate divided by 1 -
+0.9, the total factor by which momentum amplifies a gradient.
 """
 
 NIID_TEXT = """
 ## The non-IID benchmark
 
-Q. Li, Y. Diao, Q. Chen, B. He: "Federated Learning on Non-IID Data Silos: An Experimental Study", ICDE 2022, arXiv
-2102.02079; the published figures are those of Flower's reproduction of it, the baseline `niid_bench`. Ten clients, all
-in every round; a network of two convolutions; ten local epochs of SGD with learning rate 0.01, momentum 0.9, weight
-decay 1e-5 and batches of 64.
+Source: Q. Li, Y. Diao, Q. Chen, B. He: "Federated Learning on Non-IID Data Silos: An Experimental Study", ICDE 2022,
+arXiv 2102.02079. The published figures come from Flower's reproduction, the baseline `niid_bench`. All of the ten
+clients train in every round. The model is a network with two convolutions, trained for ten local epochs of SGD with
+learning rate 0.01, momentum 0.9, weight decay 1e-5 and batches of 64.
 
 ```bash
-python benchmarks/reproductions/niid_bench.py --data-dir FOLDER   # hours; goes on where it was stopped
+python benchmarks/reproductions/niid_bench.py --data-dir FOLDER   # hours; resumes where it stopped
 ```
 
 **{rounds}**
 
-A figure is the best of all rounds, as it is in the published ones.
+Each figure is the best accuracy of all rounds, as in the published results.
 """
 
 NIID_NOTE = """
-What is not the same: the published FedProx is the best of four strengths, and ours has mu = 0.01 only. Ours is one
-seed, {seed}. The splits are drawn by the same rules, but not by the same random numbers, and with two or three classes
-a client it matters who has which. Another version of the baseline's README gives figures up to 0.3 away from these.
-FedProx with 2 classes a client still rises at the end; whether one of the other strengths comes closer to the published
-figure was not tried.
+Differences: the published FedProx is the best of four values of mu; ours only uses mu = 0.01. Our figures are from one
+seed, {seed}. The splits follow the same rules but use different random numbers, and with two or three classes per
+client, the result depends on which client holds which classes. Another version of the baseline's README gives figures
+that differ by up to 0.3. FedProx with 2 classes per client is still improving in the last round; we did not try whether
+another mu gets closer to the published figure.
 """
 
 STRAGGLER_TEXT = """
 ## FedProx with stragglers
 
-T. Li, A. K. Sahu, M. Zaheer, M. Sanjabi, A. Talwalkar, V. Smith: "Federated Optimization in Heterogeneous Networks",
-MLSys 2020, arXiv 1812.06127; the published figures are read off the plots of Flower's reproduction of it. A thousand
-clients of two digits each, ten in a round, {rounds} rounds, logistic regression; in each round, 0, 50 or 90 % of the
-clients run out of time. Ours is the mean of the last ten rounds over {seeds} seeds; [Stragglers](stragglers.md) says
-where the figures differ, and why. The example `fedprox-stragglers` is what runs:
+Source: T. Li, A. K. Sahu, M. Zaheer, M. Sanjabi, A. Talwalkar, V. Smith: "Federated Optimization in Heterogeneous
+Networks", MLSys 2020, arXiv 1812.06127. The published figures are read off the plots of Flower's reproduction. A
+thousand clients hold two digits each, and ten train in each of {rounds} rounds. The model is logistic regression. In
+each round, 0, 50 or 90 % of the clients run out of time. Our figures are means of the last ten rounds over {seeds}
+seeds; [Stragglers](stragglers.md) explains where the figures differ, and why. Run the example `fedprox-stragglers`:
 
 ```bash
 python examples/fedprox-stragglers/stragglers.py --data-dir FOLDER
 ```
 """
 
-# In percentage points. An accuracy of 66 % on 10,000 images has a standard error of 0.5, one of 96 % of 0.2.
+# In percentage points. On 10,000 images, the standard error is 0.5 at an accuracy of 66 %, and 0.2 at 96 %.
 CLOSE = 0.5
 
 
 def page(results: Path, stragglers: Path) -> str:
-    """Return the page: a section for each file that is there."""
+    """Return the page, with a section for each file that exists."""
     sections = [MADE_BY, INTRODUCTION]
     for path, section in (
         (results / "three_hospitals.json", three_hospitals),
@@ -144,7 +144,7 @@ def three_hospitals(content: dict[str, Any]) -> str:
                 name = f"together, round 3, FedProx with mu = {mu} {where}"
                 rows.append(_row(name, [], f"{reference:.1f}", ours, [reference]))
     missing = max(value for run in runs for value in run["alone_on_missing"])
-    text = HOSPITALS.format(missing=f"at most {percent(missing)}" if missing else "0 as well")
+    text = HOSPITALS.format(missing=f"at most {percent(missing)}" if missing else "0")
     header = ("", "published", "plain NumPy, one seed", f"flskew, seeds {seeds}", "difference")
     return f"{text.strip()}\n\n{table(header, rows)}\n\n{made_with(content['about'])}"
 
@@ -157,7 +157,7 @@ def niid_bench(content: dict[str, Any]) -> str:
         rounds = f"All {NIID_ROUNDS} rounds are done."
     else:
         so_far = f"{done[0]} to {done[-1]}" if len(done) > 1 else f"{done[0]}"
-        rounds = f"Only {so_far} of the {NIID_ROUNDS} rounds are done, so our figures can still rise."
+        rounds = f"Only {so_far} of the {NIID_ROUNDS} rounds are done, so our figures may still improve."
     best = []
     for run in runs:
         published = NIID[run["split"], run["strategy"]]
@@ -182,8 +182,8 @@ def niid_bench(content: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             text.strip(),
-            table(("", "published", "flskew", "in round", "difference"), best),
-            "After so many rounds:",
+            table(("", "published", "flskew", "best round", "difference"), best),
+            "Accuracy after a given number of rounds:",
             table(("rounds", *map(str, shown)), growth),
             NIID_NOTE.strip().format(seed=content["settings"]["seed"]),
             made_with(content["about"]),
@@ -211,7 +211,9 @@ def fedprox_stragglers(content: dict[str, Any]) -> str:
             )  # fmt: skip
     text = STRAGGLER_TEXT.format(rounds=content["config"]["num-server-rounds"], seeds=len(seeds))
     versions = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
-    return f"{text.strip()}\n\n{table(('', 'published', 'flskew', 'seeds', 'difference'), rows)}\n\n{versions}."
+    return (
+        f"{text.strip()}\n\n{table(('', 'published', 'flskew', 'range of seeds', 'difference'), rows)}\n\n{versions}."
+    )
 
 
 def _row(
@@ -227,8 +229,8 @@ def _row(
 
 
 def _in_a_word(ours: Iterable[float], published: Iterable[float]) -> str:
-    """Compare the mean of fractions with that of published percentages."""
-    # Rounded as the reader sees them.
+    """Compare the mean of our fractions with the mean of the published percentages."""
+    # Rounded as on the page, so that the reader can check the difference.
     apart = round(100 * mean(ours), 1) - mean(published)
     if abs(apart) <= CLOSE + 1e-9:
         return "equal"

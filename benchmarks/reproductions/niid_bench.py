@@ -1,17 +1,17 @@
-"""The non-IID benchmark on MNIST: FedAvg and FedProx on four splits, a round at a time, for as long as there is time.
+"""Reproduce the non-IID benchmark on MNIST: FedAvg and FedProx on four splits, resumable after every round.
 
-    python benchmarks/reproductions/niid_bench.py --data-dir FOLDER    # hours; stop it whenever you like
+    python benchmarks/reproductions/niid_bench.py --data-dir FOLDER    # hours; stop it at any time
     python benchmarks/reproductions/niid_bench.py --rounds 5 10        # all runs to round 5, then all to round 10
-    python benchmarks/reproductions/niid_bench.py --splits IID         # one split alone; the others stay as they are
+    python benchmarks/reproductions/niid_bench.py --splits IID         # only one split; keeps the results of the others
 
 Q. Li, Y. Diao, Q. Chen, B. He: "Federated Learning on Non-IID Data Silos: An Experimental Study", ICDE 2022,
-arXiv 2102.02079, at the settings of Flower's reproduction of it, the baseline `niid_bench`: ten clients, all of them in
-every round; a CNN; ten local epochs of SGD with momentum, which starts at rest in each round; pixels between 0 and 1.
-Dirichlet shares are taken from clients that have an even share of the rows already, and "k classes a client" gives
-client i the class i and others at random, as in the code of both.
+arXiv 2102.02079, with the settings of Flower's reproduction, the baseline `niid_bench`: ten clients that all train in
+every round; a CNN; ten local epochs of SGD with momentum, which is reset in each round; pixels between 0 and 1. As in
+both implementations, a client that already holds an equal share of the rows gets no further Dirichlet share, and "k
+classes a client" gives client i class i and other classes at random.
 
-After every round the accuracy on the test set is in --output, and the model in --work, so the same command goes on
-where it was stopped. It runs on one thread; with the same versions, its figures are the same however often it stopped.
+After every round, the test accuracy is written to --output and the model to --work, so the same command resumes where
+it stopped. It runs on one thread; with the same versions, interruptions do not change the figures.
 """
 
 from __future__ import annotations
@@ -69,16 +69,16 @@ SPLITS: dict[str, Callable[[int], LabelPartitioner | IidPartitioner]] = {
     "3 classes a client": lambda seed: PathologicalPartitioner(CLIENTS, "label", 3, "first-deterministic", seed=seed),
     "IID": lambda seed: IidPartitioner(CLIENTS, partition_by="label", seed=seed),
 }
-# Published for mu from .001, .01, .1 and 1, the best of them; .01 is the default of Flower's reproduction.
+# The published figures use the best mu of .001, .01, .1 and 1; .01 is the default of Flower's reproduction.
 MU = {"FedAvg": 0.0, "FedProx": 0.01}
 
 
 class Net(nn.Module):
-    """Two convolutions of 5x5 with 6 and 16 channels, each with a max-pool; dense layers of 120, 84 and 10."""
+    """Two 5x5 convolutions with 6 and 16 channels, each followed by max-pooling; dense layers of 120, 84 and 10."""
 
     def __init__(self) -> None:
         super().__init__()
-        # Without the initial weights, which would be drawn from torch's global generator.
+        # Skip PyTorch's initial weights, which use its global random generator.
         self.conv1 = skip_init(nn.Conv2d, 1, 6, 5)
         self.conv2 = skip_init(nn.Conv2d, 6, 16, 5)
         self.fc1 = skip_init(nn.Linear, 256, 120)
@@ -87,14 +87,14 @@ class Net(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return (num_images, 10) logits."""
-        # The maximum before the ReLU is the same as after it, and leaves a quarter of the numbers to the ReLU.
+        # Max-pooling before ReLU gives the same result, and leaves a quarter of the numbers to the ReLU.
         features = F.relu(F.max_pool2d(self.conv1(images), 2))
         features = F.relu(F.max_pool2d(self.conv2(features), 2))
         return self.fc3(F.relu(self.fc2(F.relu(self.fc1(features.flatten(1))))))
 
 
 def draw_weights(net: nn.Module, seed: int) -> None:
-    """Draw what PyTorch's layers begin with, uniform up to 1 / sqrt(inputs of a unit), from a generator of our own."""
+    """Draw PyTorch's default initial weights, uniform up to 1 / sqrt(fan-in), from an explicit generator."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for layer in net.children():
@@ -105,14 +105,14 @@ def draw_weights(net: nn.Module, seed: int) -> None:
 
 @dataclass(frozen=True)
 class Data:
-    """Images between 0 and 1, (num_images, 1, 28, 28), and their digits."""
+    """Return images between 0 and 1, (num_images, 1, 28, 28), and their digits."""
 
     images: torch.Tensor
     labels: torch.Tensor
 
 
 def load(data_dir: str) -> tuple[Data, Data, NDArray[np.int64]]:
-    """Return the training and the test set, and the training labels once more as NumPy has them."""
+    """Return the training set, the test set, and the training labels as a NumPy array."""
     pixels, labels, test_pixels, test_labels = mnist.load(data_dir)
     return _data(pixels, labels), _data(test_pixels, test_labels), labels
 
@@ -123,14 +123,14 @@ def _data(pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Data:
 
 
 class Client:
-    """Trains the one network of this process, whose parameters are set anew for each client."""
+    """A client that trains the single network of this process, setting its parameters in each call."""
 
     def __init__(self, context: Context, net: Net, data: Data, assignment: Assignment) -> None:
         self.partition_id, _ = partition(context)
         self.net, self.data, self.assignment = net, data, assignment
 
     def fit(self, parameters: Parameters, config: Config) -> tuple[Parameters, int, dict[str, float]]:
-        """Train for some epochs on the rows of this client."""
+        """Train for the local epochs on this client's rows."""
         set_parameters(self.net, parameters)
         optimizer = torch.optim.SGD(
             self.net.parameters(),
@@ -140,7 +140,7 @@ class Client:
         )
         ProximalTerm.from_config(config, self.net).attach(optimizer)
         rows = torch.from_numpy(self.assignment[self.partition_id].copy())
-        # The round of the whole run, not of the part of it that began when it last went on.
+        # The round counted from the start of the run, not from the last resumption.
         server_round = int(config["rounds-before"]) + int(config["server-round"])
         key = np.random.SeedSequence((SETTINGS["seed"], server_round, self.partition_id)).generate_state(1)
         generator = torch.Generator().manual_seed(int(key[0]))
@@ -154,7 +154,7 @@ class Client:
 
 
 def accuracy(net: Net, data: Data) -> float:
-    """Return the fraction of the images that the network recognises."""
+    """Return the accuracy of the network."""
     with torch.no_grad():
         right = [
             int((net(images).argmax(1) == labels).sum())
@@ -165,7 +165,7 @@ def accuracy(net: Net, data: Data) -> float:
 
 @dataclass
 class Run:
-    """A split and a strategy: how far it has come is in its file."""
+    """One split and strategy; its progress is stored in a file."""
 
     split: str
     strategy: str
@@ -173,7 +173,7 @@ class Run:
     work: Path
 
     def __post_init__(self) -> None:
-        """Read the file, or begin."""
+        """Load the file, or start a new run."""
         self.file = self.work / f"{self.strategy} {self.split}.npz".lower().replace(" ", "-")
         self.settings = json.dumps({**SETTINGS, "mu": MU[self.strategy], "split": self.assignment.fingerprint})
         self.accuracy: list[float] = []
@@ -186,7 +186,7 @@ class Run:
                 self.parameters = [saved[f"parameters-{index}"] for index in range(len(saved.files) - 2)]
 
     def keep(self, score: float, parameters: Parameters) -> None:
-        """Add a round, in memory and in the file."""
+        """Record a round in memory and in the file."""
         self.accuracy.append(score)
         self.parameters = parameters
         arrays = {f"parameters-{index}": array for index, array in enumerate(parameters)}
@@ -197,7 +197,7 @@ class Run:
         new.replace(self.file)
 
     def record(self) -> dict[str, object]:
-        """Return what goes into the results."""
+        """Return the record for the results file."""
         return {
             "split": self.split,
             "strategy": self.strategy,
@@ -210,15 +210,15 @@ class Run:
 
 
 def train(run: Run, rounds: int, data: Data, test: Data) -> Iterator[float]:
-    """Bring a run to that many rounds; yield the accuracy after each."""
+    """Train up to a number of rounds; yield the accuracy after each."""
     net = Net().to(memory_format=torch.channels_last)
     if not run.accuracy:
         draw_weights(net, SETTINGS["seed"])
         run.keep(accuracy(net, test), get_parameters(net))
     while (done := len(run.accuracy) - 1) < rounds:
         mu = MU[run.strategy]
-        # Every client takes part in every round, and its shuffling hangs on the round, so one round a start is the same
-        # as all of them in one.
+        # Every client trains in every round, and its shuffling depends on the round, so starting once per round gives
+        # the same result as one start for all rounds.
         strategy = FedProx(fraction_evaluate=0.0, proximal_mu=mu) if mu else FedAvg(fraction_evaluate=0.0)
         app = client_app(lambda context: Client(context, net, data, run.assignment))
         with LocalGrid(app, CLIENTS) as grid:
@@ -232,7 +232,7 @@ def train(run: Run, rounds: int, data: Data, test: Data) -> Iterator[float]:
 
 
 def main() -> None:
-    """Train the chosen runs to the first number of rounds, then to the next."""
+    """Train the selected runs up to each stage in turn."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", default=os.environ.get("FLSKEW_MNIST", ""), help="the four MNIST files")
     parser.add_argument("--rounds", type=int, nargs="+", default=STAGES, help="stages; %(default)s")

@@ -1,11 +1,11 @@
-"""Three hospitals on MNIST at the published settings: alone, together, and together with FedProx.
+"""Reproduce the three hospitals on MNIST at the published settings: alone, with FedAvg, and with FedProx.
 
     python benchmarks/reproductions/three_hospitals.py --data-dir FOLDER    # a quarter of an hour
 
-DeepLearning.AI and Flower: "Intro to Federated Learning", 2024. The example of the same name is what runs here; only
-the seed differs from run to run, and with FedProx the strength of the proximal term. Its scikit-learn takes the term as
-a step after its own, as strong as momentum makes a gradient; with PyTorch, in the example `quickstart-pytorch`, the
-term is part of the gradient. Both are tried. Needs the extras sklearn, plot and torch.
+DeepLearning.AI and Flower: "Intro to Federated Learning", 2024. Runs the example `three-hospitals`; only the seed
+varies between runs, and mu with FedProx. In scikit-learn, the proximal term is a separate step after each update,
+scaled as momentum scales a gradient; in PyTorch, using the example `quickstart-pytorch`, it is part of the gradient.
+This script runs both. Needs the extras sklearn, plot and torch.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-# First, since this script has the name of the example's package.
+# First on the path, because this script has the same name as the example's package.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples" / "three-hospitals"))
 
 import records
@@ -37,7 +37,7 @@ STRENGTHS = (0.01, 0.1)
 
 
 def averaged(data_dir: str, seed: int) -> dict[str, object]:
-    """Train each hospital alone, and all by FedAvg."""
+    """Train each hospital alone, and all with FedAvg."""
     comparison = example.compare(example.run_config(data_dir, {"seed": seed}))
     last = [scores[-1] for scores in comparison.alone]
     return {
@@ -52,14 +52,14 @@ def averaged(data_dir: str, seed: int) -> dict[str, object]:
 
 
 def held_by_steps(data_dir: str, seed: int, mu: float) -> list[float]:
-    """Train all by FedProx; return the accuracy before the first round and after each."""
+    """Train all with FedProx; return the accuracy before the first round and after each round."""
     config = example.run_config(data_dir, {"seed": seed, "proximal-mu": mu})
     context = simulate(server_app.app, client_app.app, num_supernodes=len(EXCLUDED), run_config=config)
     return [score.accuracy for score in example.read_scores(context.state)]
 
 
 def held_by_gradients(data_dir: str, seed: int, mu: float) -> list[float]:
-    """Do the same in PyTorch."""
+    """Do the same with PyTorch."""
     folder = HERE.parents[1] / "examples" / "quickstart-pytorch"
     sys.path.append(str(folder))
     from pytorchexample import client_app, server_app
@@ -73,7 +73,7 @@ def held_by_gradients(data_dir: str, seed: int, mu: float) -> list[float]:
 
 
 def main() -> None:
-    """Train, print, write after each run."""
+    """Train and print; write the results after each run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", default=os.environ.get("FLSKEW_MNIST", ""), help="the four MNIST files")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)

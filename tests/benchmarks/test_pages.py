@@ -1,4 +1,4 @@
-"""The pages of figures are made of the JSON that the benchmarks and reproductions wrote, and of nothing else."""
+"""The pages of results contain what the JSON files of the benchmarks and reproductions say."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ INVENTED: dict[str, tuple[dict[str, Any], list[str]]] = {
         },
         [
             "| ShardPartitioner, 60,000 rows shuffled, 10 partitions | 4.0 ms | 20 ms | 5.0 times as fast |",
-            "| IidPartitioner, 60,000 rows |  |  | refused by the peer |",
+            "| IidPartitioner, 60,000 rows |  |  | unsupported by the peer |",
             "| 1,000,000 rows, 100 classes, all 100 partitions | 40 ms | 20 ms | 2.0 times the permutation |",
-            "| 100,000,000 rows: memory beside the labels | 1.8 GB |  |  |",
+            "| 100,000,000 rows: memory in addition to the labels | 1.8 GB |  |  |",
         ],
     ),
     "aggregation": (
@@ -56,8 +56,8 @@ INVENTED: dict[str, tuple[dict[str, Any], list[str]]] = {
             "| 10 replies of 10 million float32, same bytes | 50 ms | 150 ms | 3.0 times as fast (2.6 to 3.1) |",
             "| 10 replies of 10 million int64 | 500 ms | 250 ms | 2.0 times as slow (1.7 to 2.5) |",
             "| 10 replies, one with a NaN |  |  | 2.3 times a round of good replies |",
-            "| 100 replies: peak memory beside them | 1.07 models |  |  |",
-            "| 100 replies: peak memory beside them |  | 2.01 models |  |",
+            "| 100 replies: additional peak memory | 1.07 models |  |  |",
+            "| 100 replies: additional peak memory |  | 2.01 models |  |",
         ],
     ),
     "parameters": (
@@ -74,7 +74,7 @@ INVENTED: dict[str, tuple[dict[str, Any], list[str]]] = {
                          "autograd_adds": 0.449, "autograd_adds_quartiles": [0.419, 0.47]}]
         },
         [
-            "| a step of 609 µs becomes longer by | median | middle half |",
+            "| added to a step of 609 µs | median | interquartile range |",
             "| ProximalTerm, attached | +11% | +10% to +12% |",
             "| as part of the loss | +45% | +42% to +47% |",
         ],
@@ -87,7 +87,7 @@ INVENTED: dict[str, tuple[dict[str, Any], list[str]]] = {
         },
         [
             "| 3 clients, 3 rounds of training and evaluation | 20 ms | 9.0 s | 450 times as fast |",
-            "| a message to a client, and its reply | 250 µs |  |  |",
+            "| one message to a client and its reply | 250 µs |  |  |",
         ],
     ),
     "deployment": (
@@ -98,7 +98,7 @@ INVENTED: dict[str, tuple[dict[str, Any], list[str]]] = {
             ]
         },
         [
-            "| simulate, in one process | 500 ms | too short to tell | 1.0 times the first |",
+            "| simulate, in one process | 500 ms | too short to measure | 1.0 times the first |",
             "| Ray | 2.2 s | 12 s | 4.5 times the first |",
         ],
     ),
@@ -107,7 +107,10 @@ INVENTED: dict[str, tuple[dict[str, Any], list[str]]] = {
             "time": {"one_pass_s": 0.004, "measures_s": 0.08, "ratio": 20.0},
             "memory": {"copies_of_the_counts": 0.09},
         },
-        ["| time | 80 ms | 4.0 ms | 20 times the sum |", "| memory beside the counts | 0.09 copies of them |  |  |"],
+        [
+            "| time | 80 ms | 4.0 ms | 20 times the sum |",
+            "| memory in addition to the counts | 0.09 copies of them |  |  |",
+        ],
     ),
     "import_time": (
         {
