@@ -15,7 +15,6 @@ from flwr_datasets.visualization import plot_label_distributions
 
 import flskew.partitioners
 from flskew import DirichletPartitioner, IidPartitioner, LabelExclusionPartitioner
-from flskew._split.labels import LabelColumn
 from flskew.partitioners import Partitioner
 
 DATASET = Dataset.from_dict({"row": range(100), "label": [row % 4 for row in range(100)]})
@@ -56,7 +55,8 @@ def test_the_plots_of_flower_datasets_take_it():
 
 def test_loading_is_lazy_and_assigns_once(monkeypatch):
     calls = []
-    monkeypatch.setattr(DirichletPartitioner, "_assign", lambda self, *given: calls.append(1) or original(self, *given))
+    original = DirichletPartitioner.split
+    monkeypatch.setattr(DirichletPartitioner, "split", lambda self, *given: calls.append(1) or original(self, *given))
     partitioner = dirichlet()
     partitioner.dataset = DATASET
     assert not calls
@@ -65,11 +65,8 @@ def test_loading_is_lazy_and_assigns_once(monkeypatch):
     assert len(calls) == 1
 
 
-original = DirichletPartitioner._assign
-
-
 def test_without_a_data_set_there_is_nothing_to_load():
-    with pytest.raises(AttributeError, match=r"DirichletPartitioner is bound to no data set yet; .* assign\(labels\)"):
+    with pytest.raises(AttributeError, match=r"DirichletPartitioner is not bound to a data set yet; .* or call assign"):
         dirichlet().load_partition(0)
 
 
@@ -87,15 +84,11 @@ def test_an_iid_split_favours_no_partition_with_the_extra_row():
     assert np.all(np.abs((sizes == 4).sum(axis=0) - 300) < 4 * 14.2)
 
 
-def test_a_scheme_of_ones_own_writes_one_method():
+def test_your_own_scheme_implements_one_method():
     class FirstCome(Partitioner):
-        def __init__(self, num_partitions: int) -> None:
-            super().__init__(num_partitions, "label", 0)
-
-        def _assign(self, column: LabelColumn, streams):
-            return flskew.Assignment.from_partitions(
-                np.array_split(np.arange(len(column)), self.num_partitions), column.classes[column.codes]
-            )
+        def split(self, column, streams):
+            rows = np.arange(len(column))
+            return flskew.Assignment.from_partitions(np.array_split(rows, self.num_partitions), column)
 
     partitioner = FirstCome(4)
     partitioner.dataset = DATASET
@@ -161,7 +154,7 @@ def test_the_array_of_alphas_is_copied():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_partitions": 101}, "num_partitions=101 is more than the 100 rows there are; lower num_partitions"),
+        ({"num_partitions": 101}, "num_partitions=101 exceeds the number of rows, 100; lower num_partitions"),
         (
             {"min_partition_size": 50},
             "min_partition_size=50 for 5 partitions needs 250 rows, got 100; lower min_partition_size or num_part",
@@ -187,7 +180,7 @@ def test_what_the_data_set_cannot_give_is_refused_before_any_work(changes, messa
 def test_more_partitions_than_rows_take_no_memory_before_they_are_refused(make):
     tracemalloc.start()
     try:
-        with pytest.raises(ValueError, match="num_partitions=1000000000 is more than the 100 rows there are"):
+        with pytest.raises(ValueError, match="num_partitions=1000000000 exceeds the number of rows, 100"):
             make(10**9).assign(DATASET["label"])
         assert tracemalloc.get_traced_memory()[1] < 10**6
     finally:

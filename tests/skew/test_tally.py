@@ -142,7 +142,7 @@ def test_classes_can_be_given_names() -> None:
         ([1, 2], TypeError, r"split\[0\] must be the labels of partition 0, got 1; counts go into a NumPy array"),
         (["ab", "cd"], TypeError, r"split\[0\] must be the labels of partition 0, got 'ab'"),
         ([["a"], [1]], TypeError, "the labels of all partitions must be of one type"),
-        ([["a"], ["b", None]], ValueError, r"split\[1\] has no label \(None or NaN\) at row 1"),
+        ([["a"], ["b", None]], ValueError, r"split\[1\] has a missing value \(None or NaN\) at row 1"),
         (np.array([1, 2]), TypeError, r"counts must be whole numbers of partitions by classes, got .* shape \(2,\)"),
         ([np.array(3)], TypeError, r"split\[0\] must be the labels of partition 0, got array\(3\)"),
         (np.array([[1.0, np.inf]]), ValueError, r"counts must sum to less than 2\*\*62, got inf rows"),
