@@ -1,8 +1,7 @@
-"""What `import flskew` costs, against `import numpy`, which every user of it pays anyway.
+"""Time of `import flskew` relative to `import numpy`, which every user needs anyway.
 
-Each pair is two fresh interpreters, one after the other, the order alternating, so a slow moment of the
-machine hits both. The time is that of the import statement alone, measured inside the interpreter. Ends with
-exit code 1 when the median ratio is above the limit.
+Each pair is two fresh interpreters in alternating order, so a slow moment of the machine affects both. Only the import
+statement is timed, inside the interpreter. The exit code is 1 if the median ratio exceeds the limit.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     for module in ("numpy", "flskew"):
-        milliseconds(module)  # The first run of a module also reads it from disk, and compiles it.
+        milliseconds(module)  # The first run also reads the module from disk and compiles it.
     numpy, flskew = [], []
     for pair in range(PAIRS):
         order = ((numpy, "numpy"), (flskew, "flskew"))
@@ -44,7 +43,7 @@ def main() -> int:
 
 
 def milliseconds(module: str) -> float:
-    """Time one import in an interpreter of its own."""
+    """Time one import in a new interpreter."""
     code = f"from time import perf_counter as now; t = now(); import {module}; print((now() - t) * 1e3)"
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     return float(run.stdout)

@@ -3,8 +3,8 @@
     python benchmarks/partitioners.py           # some minutes: 60,000 rows, then a million for two schemes
     python benchmarks/partitioners.py --full    # also every scheme at a million rows, and growth up to 10^8 rows
 
-Each figure is a ratio of two times taken in turn in this run, so it holds on a noisy machine; the table says of what.
-Writes a JSON file and a picture of time over rows into --output.
+Each ratio compares alternating timings from this run, so it is robust against a noisy machine. Writes a JSON file and a
+picture of time over rows into --output.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Make = Callable[[], flower.Partitioner]
 
 
 def schemes(rows: int, partitions: int) -> dict[str, tuple[Make, Make]]:
-    """For each scheme that both have, ours and theirs, with the same arguments."""
+    """For each scheme that both libraries have, ours and theirs, with the same arguments."""
     sizes = [rows // partitions] * partitions
     shares = np.random.default_rng(0).lognormal(0, 2, (CLASSES, 2 * partitions // CLASSES))
     arguments: dict[str, tuple[object, ...]] = {
@@ -47,8 +47,8 @@ def schemes(rows: int, partitions: int) -> dict[str, tuple[Make, Make]]:
         "ShardPartitioner": (partitions, "label", 2),
         "InnerDirichletPartitioner": (sizes, "label", 1.0),
         "DistributionPartitioner": (shares, partitions, 2, "label", 1),
-        "NaturalIdPartitioner": ("owner",),
-        "GroupedNaturalIdPartitioner": ("owner", 3),
+        "NaturalIdPartitioner": ("site",),
+        "GroupedNaturalIdPartitioner": ("site", 3),
     }
     return {
         name: (
@@ -78,7 +78,7 @@ def to_first_partition(make: Make, dataset: Dataset) -> float:
 
 
 def in_pairs(ours_takes: Callable[[], float], theirs_takes: Callable[[], float]) -> tuple[float, float, float]:
-    """Time both in turn: our median, their median, and the median ratio. A slow peer is timed once between ours."""
+    """Time both alternately; return our median, their median and the median ratio. A slow peer is timed only once."""
     mine, peer = [ours_takes()], [theirs_takes()]
     for _ in range(REPEATS - 1):
         mine.append(ours_takes())
@@ -91,9 +91,9 @@ def in_pairs(ours_takes: Callable[[], float], theirs_takes: Callable[[], float])
 
 
 def load(rows: int, folder: str, shuffled: bool) -> Dataset:
-    """A data set read from disk; shuffled, as `FederatedDataset` does with every one that it loads."""
+    """A data set read from disk; shuffled, as `FederatedDataset` does by default."""
     rng = np.random.default_rng(0)
-    columns = {"label": rng.integers(0, CLASSES, rows), "owner": rng.integers(0, 1000, rows)}
+    columns = {"label": rng.integers(0, CLASSES, rows), "site": rng.integers(0, 1000, rows)}
     file = f"{folder}/{rows}.parquet"
     Dataset.from_dict(columns).to_parquet(file)
     dataset = load_dataset("parquet", data_files=file, split="train", cache_dir=f"{folder}/cache")
@@ -131,8 +131,8 @@ def _against_flower(
 
 
 def against_floor(rows: int, classes: int, partitions: int) -> dict[str, object]:
-    """Time of a whole Dirichlet assignment over that of one random permutation of as many rows."""
-    # One byte per label where that will do, as image data sets have it.
+    """Time of a whole Dirichlet assignment, relative to one random permutation of as many rows."""
+    # One byte per label if possible, as in image data sets.
     labels = np.random.default_rng(0).integers(0, classes, rows, dtype=np.uint8 if classes <= 256 else np.int32)
     partitioner = DirichletPartitioner(partitions, "label", 0.5, min_partition_size=0)
     repeats = 3 if rows > 10**7 else REPEATS
@@ -149,7 +149,7 @@ def against_floor(rows: int, classes: int, partitions: int) -> dict[str, object]
 
 
 def peak_memory(rows: int, classes: int, partitions: int) -> dict[str, object]:
-    """Peak memory above the labels, in a process of its own."""
+    """Peak memory beyond the labels, in a separate process."""
     import subprocess
 
     program = (
@@ -158,7 +158,7 @@ def peak_memory(rows: int, classes: int, partitions: int) -> dict[str, object]:
         f"labels = np.arange({rows}, dtype=np.uint32).astype(np.uint8) % {classes}\n"
         "np.random.default_rng(0).shuffle(labels)\n"
         "DirichletPartitioner(2, 'label', 1.0).assign(labels[:1000])\n"
-        # The labels' own peak is behind us: what is asked for next decides.
+        # From here on, only the assignment can raise the peak.
         "before = int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize()\n"
         f"assignment = DirichletPartitioner({partitions}, 'label', 0.5, min_partition_size=0).assign(labels)\n"
         "print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)\n"
@@ -169,7 +169,7 @@ def peak_memory(rows: int, classes: int, partitions: int) -> dict[str, object]:
 
 
 def draw(records: list[dict[str, object]], path: Path) -> None:
-    """Time over rows on two logarithmic axes: to the first partition against the peer, and in all against the floor."""
+    """Plot time over rows: to the first partition beside the peer, and for all partitions beside the floor."""
     from matplotlib.figure import Figure
 
     floors = [r for r in records if r.get("classes") == 100]
@@ -196,7 +196,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="every scheme at a million rows, and up to 10^8 rows")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    # Flower Datasets warns each time it draws again.
+    # Flower Datasets warns each time it redraws.
     warnings.simplefilter("ignore")
     disable_progress_bars()
 
@@ -206,7 +206,7 @@ def main() -> None:
         records.append(record)
         print("  ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in record.items()), flush=True)
 
-    print("Ratios: how many times as fast as flwr-datasets, to the first partition")
+    print("Ratios: speed relative to flwr-datasets, to the first partition")
     some = ["DirichletPartitioner", "PathologicalPartitioner"]
     for rows, partitions, shuffled, names in (
         (60_000, 10, False, some),
@@ -216,7 +216,7 @@ def main() -> None:
     ):
         for record in against_flower(rows, partitions, shuffled, names):
             note(record)
-    print("Ratios: how many times the floor, one random permutation of as many rows")
+    print("Ratios: time relative to one random permutation of as many rows")
     for rows, partitions in [(10**5, 100), (10**6, 100), (10**7, 1000), *([(10**8, 10_000)] if arguments.full else [])]:
         note(against_floor(rows, 100, partitions))
     for rows, classes, partitions in ((10**5, 10**5, 10), (10**6, 10**6, 10), (10**6, 10, 10**4), (10**6, 10, 10**5)):

@@ -13,7 +13,9 @@ from flskew.typing import Label
 
 __all__ = ["Streams"]
 
-_WORD = np.dtype("<u8")  # the same stream on machines of any byte order
+_WORD, _MASK = (1 << 64) - 1, (1 << 128) - 1
+# Of the multiplier of PCG64, modulo 2^128.
+_INVERSE = pow(0x2360ED051FC65DA44385DF649FCCF645, -1, 1 << 128)
 
 
 class Streams:
@@ -49,14 +51,18 @@ class Streams:
 
 
 class _Digest(ISeedSequence):
-    """The seed of a PCG64: the digest of a name, unmixed, because a digest is uniform already.
+    """Makes the digest of a name the state and the increment of a PCG64, with no further mixing.
 
-    NumPy's own `SeedSequence` takes five times as long, and there may be a million classes.
+    Making a PCG64 from NumPy's `SeedSequence` takes three times as long, and there may be a million classes.
     """
 
     def __init__(self, name: str) -> None:
         self._digest = blake2b(name.encode(), digest_size=32).digest()
 
     def generate_state(self, n_words: int, dtype: Any = np.uint64) -> NDArray[Any]:
-        """Return the digest as the four words that PCG64 asks for."""
-        return np.frombuffer(self._digest, dtype=_WORD).astype(dtype, copy=False)
+        """Return the four words from which PCG64 computes this state and this increment."""
+        state, increment = int.from_bytes(self._digest[:16], "little"), int.from_bytes(self._digest[16:], "little") | 1
+        # PCG64 sets its increment to 2 * sequence + 1 and its state to (increment + start) * multiplier + increment.
+        start, sequence = ((state - increment) * _INVERSE - increment) & _MASK, increment >> 1
+        words = (start >> 64, start & _WORD, sequence >> 64, sequence & _WORD)
+        return np.array(words, dtype=dtype)

@@ -90,5 +90,5 @@ class InnerDirichletPartitioner(LabelPartitioner):
             self.partition_sizes,
             column.sizes,
             lambda asking, left, lacking: water_fill(weights[asking], left, lacking),
-            streams("filling"),
+            streams("fill"),
         )

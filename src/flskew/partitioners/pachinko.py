@@ -129,7 +129,7 @@ class PachinkoPartitioner(LabelPartitioner):
         sizes = self.partition_sizes
         if sizes is None:
             sizes = even_sizes(len(column), self.num_partitions, streams("sizes"))
-        return draw_until_full(sizes, column.sizes, demand, streams("filling"))
+        return draw_until_full(sizes, column.sizes, demand, streams("fill"))
 
     def _draw(self, purpose: str, labels: Sequence[Label], alpha: float, streams: Streams) -> NDArray[np.float64]:
         """(num_partitions, num_labels) weights, those of each label drawn from its own stream."""
