@@ -12,7 +12,9 @@ SHELL := bash
 
 EXAMPLE := examples/three-hospitals
 INPUTS := pyproject.toml src/flskew/_version.py
-LIGHT := not torch and not tensorflow and not jax and not ray and not mnist and not e2e and not site
+LIGHT := not (torch or tensorflow or jax or ray or mnist or long or e2e or site)
+# Both cores; whoever is done takes over tests of the other.
+PYTEST := python -m pytest -n auto --dist worksteal
 PIP := -m pip --disable-pip-version-check -qq install
 
 # Flower phones home, looks for updates and installs an app's dependencies unless told not to.
@@ -20,7 +22,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo test test-all test-oldest e2e lint types docs site-test gallery pages wheel wheel-extras bench reproductions clean
+.PHONY: help demo test test-all test-rest test-oldest e2e lint types docs site-test gallery pages wheel wheel-extras bench reproductions clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' \
@@ -31,16 +33,21 @@ demo: .venv/installed-demo  ## three hospitals: train, print the table, write th
 	@.venv/bin/python $(EXAMPLE)/run.py
 
 test: .venv/installed-dev  ## the tests that need neither torch, TensorFlow, JAX, Ray, MNIST nor a SuperLink
-	@echo "test: everything but the tests marked torch, tensorflow, jax, ray, mnist, e2e and site"
-	@.venv/bin/python -m pytest -m "$(LIGHT)"
+	@echo "test: everything but the tests marked torch, tensorflow, jax, ray, mnist, long, e2e and site"
+	@.venv/bin/$(PYTEST) -m "$(LIGHT)"
 
 test-all: .venv-all/installed  ## every test with every extra; a skip is a failure (MNIST: FLSKEW_MNIST=folder)
 	@echo "test-all: every test but those of make e2e and make site-test; MNIST from $${FLSKEW_MNIST:-nowhere: its tests are left out}"
-	@FLSKEW_TEST_ALL=1 .venv-all/bin/python -m pytest -m "not e2e and not site$(if $(FLSKEW_MNIST),, and not mnist)"
+	@FLSKEW_TEST_ALL=1 .venv-all/bin/$(PYTEST) -m "not e2e and not site$(if $(FLSKEW_MNIST),, and not mnist)"
+
+test-rest: .venv-all/installed  ## what test-all has and test has not, so that both together run everything once
+	@echo "test-rest: the tests marked torch, tensorflow, jax, ray, mnist and long; MNIST from $${FLSKEW_MNIST:-nowhere: its tests are left out}"
+	@FLSKEW_TEST_ALL=1 .venv-all/bin/$(PYTEST) \
+	  -m "not e2e and not site and not ($(LIGHT))$(if $(FLSKEW_MNIST),, and not mnist)"
 
 test-oldest: .venv-oldest/installed  ## the tests of `make test` on the oldest versions the package claims
 	@echo "test-oldest: the tests of make test on the versions of requirements/oldest.txt"
-	@.venv-oldest/bin/python -m pytest -m "$(LIGHT)"
+	@.venv-oldest/bin/$(PYTEST) -m "$(LIGHT)"
 
 e2e: .venv-all/installed  ## three hospitals on a SuperLink, SuperNodes and Ray; what is killed is named (minutes)
 	@echo "e2e: Flower's engines on this machine, faults included"

@@ -30,6 +30,8 @@ os.environ.update(
     TF_CPP_MIN_LOG_LEVEL="2",
     JAX_PLATFORMS="cpu",
 )
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # the workers share the processors
 # The examples read it too: only a test that asks for MNIST may see it.
 MNIST_DIR = os.environ.pop("FLSKEW_MNIST", None)
 
@@ -48,13 +50,16 @@ collect_ignore = [
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
-hypothesis.settings.register_profile(
-    "flskew",
-    deadline=None,
-    derandomize=bool(os.environ.get("CI")),
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],
-)
-hypothesis.settings.load_profile("flskew")
+# Few examples while developing; in CI many, and the same in every run. FLSKEW_HYPOTHESIS=ci takes the latter anywhere.
+for profile, examples in (("dev", 20), ("ci", 100)):
+    hypothesis.settings.register_profile(
+        profile,
+        max_examples=examples,
+        deadline=None,
+        derandomize=profile == "ci",
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+hypothesis.settings.load_profile(os.environ.get("FLSKEW_HYPOTHESIS") or ("ci" if os.environ.get("CI") else "dev"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

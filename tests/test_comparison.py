@@ -1,6 +1,6 @@
 """What the README and docs/comparison.md say of Flower is what the installed Flower does.
 
-Where a test fails after an update of Flower, these pages are out of date.
+They test Flower rather than flskew: where one fails after an update of Flower, these pages are out of date.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ONES = np.ones(3)
 TEN_CLASSES = np.arange(6000) % 10
 
 # Flower Datasets warns before each new draw.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore")]
 
 
 def train(replies: list[NDArray[np.float64]], weights: list[float], start: NDArray[np.float64]) -> list[np.ndarray]:

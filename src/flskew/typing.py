@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from flwr.app import ArrayRecord, MetricRecord, RecordDict
+    from flwr.serverapp.strategy import Result
 
 __all__ = [
     "Alpha",
@@ -15,16 +19,21 @@ __all__ = [
     "Config",
     "Counts",
     "Edges",
+    "FedAvgOptions",
     "Holders",
     "Label",
     "LabelCounts",
     "Labels",
     "MetricValue",
+    "MetricsAggregator",
     "Offsets",
     "Parameters",
+    "Phase",
     "Rows",
+    "ServerEvaluation",
     "Shares",
     "Sizes",
+    "StopRule",
     "Weights",
 ]
 
@@ -98,3 +107,35 @@ Config: TypeAlias = dict[str, Any]
 
 MetricValue: TypeAlias = int | float | list[int] | list[float]
 """A value of a Flower `MetricRecord`."""
+
+Phase: TypeAlias = Literal["train", "evaluate"]
+"""A half of a round."""
+
+MetricsAggregator: TypeAlias = "Callable[[list[RecordDict], str], MetricRecord]"
+"""Combines the metrics of accepted replies, given their contents and the key of their weight."""
+
+ServerEvaluation: TypeAlias = "Callable[[int, ArrayRecord], MetricRecord | None]"
+"""Evaluates the model of a round at the server."""
+
+StopRule: TypeAlias = "Callable[[int, Result], bool]"
+"""Whether to end the run after a round, given its number and what the run has reached."""
+
+
+class FedAvgOptions(TypedDict, total=False):
+    """The arguments of `FedAvg`, which every strategy that extends it takes by keyword."""
+
+    fraction_train: float
+    fraction_evaluate: float
+    min_train_nodes: int
+    min_evaluate_nodes: int
+    min_available_nodes: int
+    weighted_by_key: str
+    arrayrecord_key: str
+    configrecord_key: str
+    train_metrics_aggr_fn: MetricsAggregator | None
+    evaluate_metrics_aggr_fn: MetricsAggregator | None
+    min_replies: int
+    min_evaluate_replies: int
+    seed: int
+    node_patience: float
+    drop_stragglers: bool

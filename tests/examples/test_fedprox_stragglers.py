@@ -52,6 +52,7 @@ def published() -> Results:
     return Results.load(DOCS / "assets" / "stragglers.json")
 
 
+@pytest.mark.long
 def test_dropping_stragglers_costs_accuracy_and_using_them_does_not(quick: tuple[str, Path]) -> None:
     results = Results.load(quick[1] / "results.json")
     drops, uses, prox = (results.figures(method, 0.9).mean() for method in METHODS)
@@ -60,11 +61,13 @@ def test_dropping_stragglers_costs_accuracy_and_using_them_does_not(quick: tuple
     assert prox >= 0.8
 
 
+@pytest.mark.long
 def test_without_stragglers_there_is_nothing_to_drop(quick: tuple[str, Path]) -> None:
     results = Results.load(quick[1] / "results.json")
     np.testing.assert_array_equal(results.accuracies(DROPS, 0.0), results.accuracies(USES, 0.0))
 
 
+@pytest.mark.long
 def test_where_stragglers_are_used_every_reply_counts_and_else_the_expected_part(quick: tuple[str, Path]) -> None:
     counted = {(run.method, run.stragglers): run.counted for run in Results.load(quick[1] / "results.json").runs}
     for method in (USES, PROX):
@@ -77,6 +80,7 @@ def test_where_stragglers_are_used_every_reply_counts_and_else_the_expected_part
     assert 0 in counted[DROPS, 0.9]
 
 
+@pytest.mark.long
 def test_the_table_is_printed_and_in_the_readme(quick: tuple[str, Path]) -> None:
     table = Results.load(quick[1] / "results.json").table()
     assert table in quick[0]
@@ -89,6 +93,7 @@ def test_the_table_is_printed_and_in_the_readme(quick: tuple[str, Path]) -> None
         np.testing.assert_allclose([float(f) for f in figures], [float(f) for f in shown_figures], atol=0.02)
 
 
+@pytest.mark.long
 def test_the_results_say_how_to_make_them_again(quick: tuple[str, Path]) -> None:
     written = json.loads((quick[1] / "results.json").read_text("utf-8"))
     assert set(written["versions"]) == {"flskew", "flwr", "numpy"}
@@ -98,6 +103,7 @@ def test_the_results_say_how_to_make_them_again(quick: tuple[str, Path]) -> None
     assert {len(run["accuracy"]) for run in written["runs"]} == {31}
 
 
+@pytest.mark.long
 def test_the_picture_has_a_white_margin_and_something_inside(quick: tuple[str, Path]) -> None:
     assert f"wrote {quick[1] / 'stragglers.png'}" in quick[0]
     pixels = imread(quick[1] / "stragglers.png", format="png")[..., :3]

@@ -32,7 +32,10 @@ from flskew.strategies import RoundError
 SHORT = {"num-server-rounds": 2, "local-epochs": 1}
 
 
-@pytest.fixture(scope="module", params=range(5), ids="seed {}".format)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(seed, id=f"seed {seed}", marks=[pytest.mark.long] if seed else []) for seed in range(5)],
+)
 def comparison(run: ModuleType, request: pytest.FixtureRequest) -> Comparison:
     return run.compare(run.run_config(overrides={"seed": request.param}))
 
@@ -72,6 +75,7 @@ def test_together_each_reads_the_digits_it_never_had(comparison: Comparison) -> 
         assert comparison.together[-1].recall[list(excluded)].min() >= 0.85
 
 
+@pytest.mark.long
 def test_the_readmes_table_has_the_figures_of_the_command(run: ModuleType, example: Path) -> None:
     found = run.compare(run.run_config())
     rows = re.findall(

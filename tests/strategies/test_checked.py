@@ -50,7 +50,14 @@ EVERY_STRATEGY: dict[str, Callable[[], flower.Strategy]] = {
 }
 NOT_TESTED = {"FedXgbBagging", "FedXgbCyclic", "Result", "Strategy"}
 
-over_every_strategy = pytest.mark.parametrize("make", EVERY_STRATEGY.values(), ids=EVERY_STRATEGY)
+# Flower's QFedAvg and Bulyan take seconds a round.
+over_every_strategy = pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(make, id=name, marks=[pytest.mark.long] if name in ("QFedAvg", "Bulyan") else [])
+        for name, make in EVERY_STRATEGY.items()
+    ],
+)
 
 
 def metrics(index: int, **others: Any) -> MetricRecord:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import shutil
@@ -11,9 +10,9 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.serverapp import strategy as flower
 from flwr.serverapp.strategy import Result, Strategy
-from tests.strategies.test_checked import EVERY_STRATEGY
+from tests.strategies.test_checked import over_every_strategy
 
 from flskew._arrays.bfloat16 import bfloat16_from_float32
 from flskew._arrays.records import numpy_from_array, record_from_parameters
@@ -32,6 +31,7 @@ from flskew._util import archive
 from flskew.client import client_app
 from flskew.simulation import LocalGrid
 from flskew.strategies import Checked, Checkpoint, FedAvg, FedProx, History, Round, RoundError
+from flskew.strategies._state import FLOWER_STATE
 
 ROUNDS = 4
 NODES = 7
@@ -174,7 +174,7 @@ def test_a_process_killed_outright_in_a_simulation_goes_on(tmp_path: Path) -> No
     assert told(checkpoint.result, checkpoint.history) == expected
 
 
-@pytest.mark.parametrize("make", EVERY_STRATEGY.values(), ids=EVERY_STRATEGY)
+@over_every_strategy
 def test_every_strategy_of_flower_goes_on_with_its_momenta(make: Callable[[], Strategy], tmp_path: Path) -> None:
     whole = Checked(make())
     expected = run_plain(whole)
@@ -242,7 +242,7 @@ def test_the_very_object_that_was_stopped_goes_on_as_a_new_one_would(last: int, 
     rises_and_falls = ClientApp()
 
     class Remembers(FedProx):
-        """Flower's own strategies keep their momenta like this: nothing at first, then an array."""
+        """Keeps a momentum as Flower's own strategies do: None at first, then an array."""
 
         def __init__(self) -> None:
             super().__init__(fraction_evaluate=0.0, adaptive_mu="train")
@@ -256,6 +256,13 @@ def test_the_very_object_that_was_stopped_goes_on_as_a_new_one_would(last: int, 
             if server_round == last:
                 raise Breaks
             return arrays, metrics
+
+        def state_dict(self) -> dict[str, Any]:
+            return {**super().state_dict(), "momentum": self.momentum, "best": self.best}
+
+        def load_state_dict(self, state: Mapping[str, Any]) -> None:
+            super().load_state_dict(state)
+            self.momentum, self.best = state["momentum"], state["best"]
 
         def told(self) -> tuple[object, ...]:
             momentum = None if self.momentum is None else self.momentum.tolist()
@@ -302,46 +309,6 @@ def test_a_setting_that_is_changed_after_a_run_stays_changed(tmp_path: Path) -> 
     strategy.proximal_mu = 0.7
     run(strategy, tmp_path, resume=True)
     assert strategy.proximal_mu == 0.7
-
-
-def test_what_a_strategy_of_your_own_remembers_is_kept(tmp_path: Path) -> None:
-    @dataclass
-    class Memory:
-        best: float = math.inf
-
-    class Remembers(FedAvg):
-        def __init__(self) -> None:
-            super().__init__(fraction_evaluate=0.0)
-            self.seen: list[int] = []
-            self.memory = Memory()
-            self.momentum: dict[str, np.ndarray[Any, Any]] | None = None
-
-        def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
-            self.seen.append(server_round)
-            self.memory.best = min(self.memory.best, 1 / server_round)
-            self.momentum = {"w": np.full(2, server_round, order="F")}
-            self.late = server_round
-            return super().aggregate_train(server_round, replies)
-
-    run(Remembers(), tmp_path, rounds=2)
-    strategy = Remembers()
-    run(strategy, tmp_path, rounds=2, resume=True)
-    assert (strategy.seen, strategy.memory.best, strategy.late) == ([1, 2], 0.5, 2)
-    assert strategy.momentum is not None
-    assert strategy.momentum["w"].tolist() == [2, 2]
-
-
-def test_what_cannot_be_written_is_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    class Draws(FedAvg):
-        def __init__(self) -> None:
-            super().__init__(fraction_evaluate=0.0)
-            self.generator = np.random.default_rng(0)
-
-    run(Draws(), tmp_path)
-    lines = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert [line for line in lines if "Checkpoints" in line] == [
-        "Checkpoints leave out 'generator' of Draws: a Generator is not written to files"
-    ]
 
 
 def test_a_finished_run_asks_nobody_and_hands_nothing_to_its_strategy(
@@ -451,7 +418,7 @@ def test_a_folder_with_nothing_in_it_is_begun(tmp_path: Path) -> None:
 
 
 def test_a_run_without_a_folder_cannot_go_on() -> None:
-    with pytest.raises(ValueError, match="resume=True needs the folder to go on from; name it as checkpoint_dir"):
+    with pytest.raises(ValueError, match="resume=True needs the folder to resume from; pass it as checkpoint_dir"):
         run(fed_avg(), None, resume=True)
 
 
@@ -475,7 +442,7 @@ def test_another_strategy_is_refused(tmp_path: Path) -> None:
         flower.FedAdam(), noise_multiplier=0.0, num_sampled_clients=NODES
     )
     run_plain(Checked(clipping), rounds=1, checkpoint_dir=tmp_path)
-    wanted = "is a run of FedAdam around Differential.* around Checked, not of FedAvg around Checked; go on with"
+    wanted = "is a run of Checked around Differential.* around FedAdam, not of Checked around FedAvg; resume it with"
     with pytest.raises(ValueError, match=wanted):
         run_plain(Checked(flower.FedAvg()), checkpoint_dir=tmp_path, resume=True)
 
@@ -515,230 +482,105 @@ def test_a_folder_without_a_checkpoint_cannot_be_loaded(tmp_path: Path) -> None:
         Checkpoint.load(tmp_path)
 
 
-@dataclass(frozen=True)
-class Best:
-    """What a strategy may remember in one piece."""
+class Remembers(flower.FedAvg):
+    """A strategy that says what it must remember, beside settings of every kind."""
 
-    loss: float = math.inf
-    server_round: int = 0
-
-
-NONE_YET = Best()
-
-
-@dataclass
-class Knot:
-    """Holds itself."""
-
-    itself: object = None
-
-
-class KeepsBest(FedAvg):
-    """Two attributes that are one value at first, and whenever a round is the best."""
-
-    def __init__(self) -> None:
+    def __init__(self, *, rates: Any = (0.1,), betas: Any = None, weights: Any = None) -> None:
         super().__init__(fraction_evaluate=0.0)
-        self.best = self.latest = NONE_YET
-        self.betas = (0.9, 0.99)
-        self.limit = math.nan
-        self.cap: float | None = None
+        self.rates, self.betas, self.weights = rates, betas or {"first": 0.9}, weights
+        self.seen: list[int] = []
+        self.momentum: dict[str, np.ndarray[Any, Any]] | None = None
 
     def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        self.latest = replace(self.latest, loss=[3.0, 1.0, 2.0, 0.5][server_round - 1], server_round=server_round)
-        if self.latest.loss < self.best.loss:
-            self.best = self.latest
+        self.seen.append(server_round)
+        self.momentum = {"w": np.full(2, server_round, order="F")}
         return super().aggregate_train(server_round, replies)
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"seen": self.seen, "momentum": self.momentum}
 
-@pytest.mark.parametrize("stopped", [1, 2, 3])
-def test_dataclasses_are_kept_each_by_its_name_and_nobody_elses_is_changed(stopped: int, tmp_path: Path) -> None:
-    run(KeepsBest(), tmp_path, rounds=stopped)
-    strategy = KeepsBest()
-    run(strategy, tmp_path, rounds=4, resume=True)
-    assert (strategy.best, strategy.latest) == (Best(0.5, 4), Best(0.5, 4))
-    (tmp_path / "again").mkdir()
-    run(KeepsBest(), tmp_path / "again", rounds=3)
-    strategy = KeepsBest()
-    run(strategy, tmp_path / "again", rounds=3, resume=True)
-    assert (strategy.best, strategy.latest) == (Best(1.0, 2), Best(2.0, 3))
-    assert Best() == NONE_YET
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.seen, self.momentum = list(state["seen"]), state["momentum"]
 
 
-def test_dataclasses_in_dataclasses_are_kept_and_those_with_slots(tmp_path: Path) -> None:
-    @dataclass(slots=True, weakref_slot=True)
-    class Memory:
-        best: Best = NONE_YET
-        not_yet: float = field(init=False)
-
-    class Remembers(FedAvg):
-        def __init__(self) -> None:
-            super().__init__(fraction_evaluate=0.0)
-            self.memory = Memory()
-
-        def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
-            self.memory.best = replace(self.memory.best, loss=1 / server_round)
-            return super().aggregate_train(server_round, replies)
-
-    run(Remembers(), tmp_path, rounds=2)
-    strategy = Remembers()
-    run(strategy, tmp_path, rounds=2, resume=True)
-    assert strategy.memory.best == Best(0.5)
-    assert not hasattr(strategy.memory, "not_yet")
-
-
-def test_how_files_of_version_1_name_what_a_strategy_remembers_is_settled(tmp_path: Path) -> None:
-    """Whoever changes this writes another version of the files, and reads this one still."""
-    run(KeepsBest(), tmp_path, rounds=1)
-    best = {"fields of": {"loss": 3.0, "server_round": 1}}
-    state = {"strategies": {"": "KeepsBest"}, "values": {"best": best, "latest": best}}
-    assert Checkpoint.load(tmp_path).state["strategy"] == state
-
-
-def test_tuples_nan_and_none_are_settings_too(tmp_path: Path) -> None:
-    run(KeepsBest(), tmp_path, rounds=2)
-    strategy = KeepsBest()
-    strategy.betas, strategy.limit, strategy.cap = (0.5, 0.5), 7.0, 8.0
-    run(strategy, tmp_path, rounds=3, resume=True)
-    assert (strategy.betas, strategy.limit, strategy.cap) == ((0.5, 0.5), 7.0, 8.0)
-
-
-def test_a_setting_that_is_written_anew_as_it_was_is_still_one(tmp_path: Path) -> None:
-    class Writes(FedAvg):
-        rate = 0.1
-
-        def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
-            self.rate = self.rate * 1.0
-            return super().aggregate_train(server_round, replies)
-
-    for rate in (0.1, 0.7):
-        strategy = Writes(fraction_evaluate=0.0)
-        strategy.rate = rate
-        run(strategy, tmp_path, rounds=2 if rate == 0.1 else 3, resume=True)
-    assert strategy.rate == 0.7
-
-
-def test_what_came_back_to_its_first_value_is_state_all_the_same(tmp_path: Path) -> None:
-    class Waits(FedAvg):
-        def __init__(self) -> None:
-            super().__init__(fraction_evaluate=0.0)
-            self.patience = 0
-            self.seen: list[int] = []
-
-        def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
-            self.patience = (self.patience + 1) % 2
-            self.seen.append(self.patience)
-            return super().aggregate_train(server_round, replies)
-
-    strategy = Waits()
-    for rounds in (1, 2, 3, 5):  # the same object again and again, after odd and even rounds
-        run(strategy, tmp_path, rounds=rounds, resume=True)
-    other = Waits()
-    run(other, tmp_path, rounds=6, resume=True)
-    assert other.seen == [1, 0, 1, 0, 1, 0]
-
-
-def test_what_has_changed_once_is_state_for_good(tmp_path: Path) -> None:
-    class Waits(FedAvg):
-        def __init__(self, patience: int) -> None:
-            super().__init__(fraction_evaluate=0.0)
-            self.patience = patience
-            self.warm_up: np.ndarray[Any, Any] | None = np.ones(2)
-
-        def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
-            self.patience = (self.patience + 1) % 2
-            self.warm_up = None
-            return super().aggregate_train(server_round, replies)
-
-    for rounds in (1, 2):
-        run(Waits(0), tmp_path, rounds=rounds, resume=True)
-    strategy = Waits(7)
-    run(strategy, tmp_path, rounds=2, resume=True)
-    assert (strategy.patience, strategy.warm_up) == (0, None)
-
-
-def test_what_wrapped_strategies_and_slots_remember_is_kept(tmp_path: Path) -> None:
-    class Inner(flower.FedAvg):
-        __slots__ = ("slot",)
-
-        def __init__(self) -> None:
-            super().__init__(fraction_evaluate=0.0)
-            self.slot = self.result = 0
-
-        def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
-            self.slot = self.result = self.slot + server_round
-            return super().aggregate_train(server_round, replies)
-
-    run_plain(Checked(Inner()), rounds=2, checkpoint_dir=tmp_path)
-    inner = Inner()
+def test_what_a_strategy_of_your_own_says_it_remembers_is_kept(tmp_path: Path) -> None:
+    run_plain(Checked(Remembers()), rounds=2, checkpoint_dir=tmp_path)
+    inner = Remembers()
     run_plain(Checked(inner), rounds=3, checkpoint_dir=tmp_path, resume=True)
-    assert (inner.slot, inner.result) == (6, 6)
+    assert inner.seen == [1, 2, 3]
+    assert inner.momentum is not None
+    assert inner.momentum["w"].tolist() == [3, 3]
 
 
-def test_a_single_slot_and_a_private_one_are_kept_too(tmp_path: Path) -> None:
-    class Single(flower.FedAvg):
-        __slots__ = "latest"
-
-    class Inner(Single):
-        __slots__ = ("__total",)
-
-        def __init__(self) -> None:
-            super().__init__(fraction_evaluate=0.0)
-            self.__total = 0
-
-        @property
-        def total(self) -> int:
-            return self.__total
-
-        def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
-            self.latest = server_round
-            self.__total += server_round
-            return super().aggregate_train(server_round, replies)
-
-    run_plain(Checked(Inner()), rounds=2, checkpoint_dir=tmp_path)
-    inner = Inner()
-    run_plain(Checked(inner), rounds=2, checkpoint_dir=tmp_path, resume=True)
-    assert (inner.latest, inner.total) == (2, 3)
+def test_the_settings_of_the_strategy_that_resumes_win_over_those_of_the_first(tmp_path: Path) -> None:
+    run_plain(Checked(Remembers(rates=[0.1], betas={"first": 0.9}, weights=np.ones(2))), 1, checkpoint_dir=tmp_path)
+    inner = Remembers(rates=[0.7, 0.2], betas={"first": 0.5}, weights=np.zeros(2))
+    run_plain(Checked(inner), 2, checkpoint_dir=tmp_path, resume=True)
+    assert (inner.rates, inner.betas, inner.weights.tolist()) == ([0.7, 0.2], {"first": 0.5}, [0.0, 0.0])
 
 
-def test_strategies_that_know_one_another_are_kept_once_each(tmp_path: Path) -> None:
-    class Inner(flower.FedAvg):
-        outer: Strategy
+def test_a_wrapped_strategy_that_does_not_say_what_it_remembers_is_refused_before_the_run(tmp_path: Path) -> None:
+    class Silent(flower.FedAvg):
+        """May remember anything."""
 
-    inner = Inner()
-    inner.outer = strategy = Checked(inner)
-    run_plain(strategy, rounds=1, checkpoint_dir=tmp_path)
-    names = Checkpoint.load(tmp_path).state["strategy"]["strategies"]
-    assert names == {"": "Checked", "strategy": "Inner"}
+    with pytest.raises(TypeError, match=r"what Silent remembers .*; give it state_dict\(\) and load_state_dict"):
+        run_plain(Checked(Silent()), rounds=1, checkpoint_dir=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    run_plain(Checked(Silent(fraction_evaluate=0.0)), rounds=1)
 
 
-def test_state_that_cannot_be_made_again_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    class Schedule:
-        def __call__(self) -> float:
-            return 0.1
+def test_state_that_cannot_be_written_is_refused_before_the_run(tmp_path: Path) -> None:
+    class Draws(FedAvg):
+        def state_dict(self) -> dict[str, Any]:
+            return {"generator": np.random.default_rng(0)}
 
-    class Strange(FedAvg):
-        def __init__(self) -> None:
-            super().__init__(fraction_evaluate=0.0)
-            self.late: Best | None = None
-            self.schedule = Schedule()
-            self.loop: list[object] = []
-            self.knot = Knot()
-            self.knot.itself = self.knot
+    with pytest.raises(TypeError, match="cannot save a Generator"):
+        run(Draws(fraction_evaluate=0.0), tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
-        def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
-            self.late = Best(1.0, server_round)
-            self.loop[:] = [self.loop]
-            return super().aggregate_train(server_round, replies)
 
-    run(Strange(), tmp_path, rounds=2)
-    lines = [record.getMessage() for record in caplog.records if "Checkpoints leave out" in record.getMessage()]
-    assert lines == [
-        "Checkpoints leave out 'knot' of Strange: what holds itself is not written to files",
-        "Checkpoints leave out 'late' of Strange: a Best that was not there before the run cannot be made",
-        "Checkpoints leave out 'loop' of Strange: what holds itself is not written to files",
-        "Checkpoints leave out 'schedule' of Strange: a Schedule is not written to files",
-    ]
-    run(Strange(), tmp_path, rounds=3, resume=True)
+def test_the_state_of_every_strategy_of_flower_is_known() -> None:
+    names = {name for name in dir(flower) if isinstance(getattr(flower, name), type)}
+    assert set(FLOWER_STATE) == names - {"FedXgbBagging", "FedXgbCyclic", "Result", "Strategy"}
+
+
+@over_every_strategy
+def test_a_strategy_of_flower_changes_nothing_but_its_known_state(make: Callable[[], Strategy]) -> None:
+    strategy = make()
+    before = {id(link): dict(vars(link)) for link in links(strategy)}
+    run_plain(Checked(strategy), rounds=2)
+    for link in links(strategy):
+        was = before[id(link)]
+        changed = {name for name, value in vars(link).items() if value is not was.get(name)} - {"fraction_evaluate"}
+        assert changed <= set(FLOWER_STATE[type(link).__name__])
+
+
+def links(strategy: Strategy) -> Iterator[Strategy]:
+    link: Strategy | None = strategy
+    while link is not None:
+        yield link
+        link = getattr(link, "strategy", None)
+
+
+@pytest.mark.parametrize("stop", [1, 2, 4])
+def test_a_run_that_a_rule_stopped_is_over_and_goes_on_under_another_rule(stop: int, tmp_path: Path) -> None:
+    def stops(server_round: int, result: Result) -> bool:
+        assert server_round in result.evaluate_metrics_serverapp
+        return server_round == stop
+
+    def start(rule: Any, **options: Any) -> FedAvg:
+        strategy = fed_avg()
+        with LocalGrid(app, NODES) as grid:
+            strategy.start(
+                grid, INITIAL, ROUNDS, evaluate_fn=lambda n, arrays: MetricRecord({"n": n}), should_stop=rule, **options
+            )
+        return strategy
+
+    folder: dict[str, Any] = {"checkpoint_dir": tmp_path, "resume": True}
+    for _ in range(2):  # the second time it is over before it begins
+        assert start(stops, **folder).history[-1].server_round == stop
+    resumed, whole = start(None, **folder), start(None)
+    assert told(resumed.result, resumed.history) == told(whole.result, whole.history)
 
 
 def test_another_mu_is_sent_after_an_adaptive_one(tmp_path: Path) -> None:
@@ -834,7 +676,7 @@ def test_a_start_that_is_refused_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_one_is_refused_before_the_run(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(NotADirectoryError, match=r"checkpoint_dir='.*file' is no folder; name one"):
+    with pytest.raises(NotADirectoryError, match=r"checkpoint_dir='.*file' is not a folder; name one"):
         run(fed_avg(), tmp_path / "file")
     with LocalGrid(app, NODES) as grid:
         with pytest.raises(ValueError, match="checkpoint_dir='' must name a folder; None writes no checkpoints"):

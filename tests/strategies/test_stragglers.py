@@ -201,7 +201,7 @@ def test_an_empty_round_leaves_the_model_as_it_was_and_is_told(
     assert [(len(entry.replies), len(entry.failures)) for entry in strategy.history] == [(3, 0), (0, 3), (3, 0)]
     told = [record.getMessage() for record in log.records if record.levelname == "WARNING"]
     assert "\t> Dropped nodes 1000, 1001, 1002: straggler: 1 of 10 local epochs" in told
-    assert "\t> No train reply of round 2 counts: the model stays as it was" in told
+    assert "\t> No train reply of round 2 was accepted: the model is unchanged" in told
 
 
 def test_a_run_of_empty_rounds_returns_the_initial_model(federation: MakesFederation) -> None:

@@ -24,6 +24,7 @@ from flskew.client import ProximalTerm, client_app
 from flskew.simulation import LocalGrid
 from flskew.strategies import Checked, FedAvg, FedProx, Reply, Round
 from flskew.strategies._sampling import available_nodes, sample
+from flskew.typing import FedAvgOptions
 
 PAIRS = [(FedAvg, flower.FedAvg), (FedProx, flower.FedProx)]
 ZERO = ArrayRecord([np.zeros(2)])
@@ -53,9 +54,13 @@ def run(strategy: FedAvg, nodes: int = 4, rounds: int = 3) -> flower.Result:
 
 
 @pytest.mark.parametrize(("ours", "flowers"), PAIRS)
-def test_it_is_flowers_strategy_and_takes_the_same_arguments_first(ours: type, flowers: type) -> None:
-    assert issubclass(ours, flowers)
-    assert_takes_the_same_first(ours, flowers)
+def test_it_is_a_strategy_of_flower_and_takes_what_flowers_takes(ours: type, flowers: type) -> None:
+    assert issubclass(ours, flower.Strategy)
+    have, want = (inspect.signature(kind).parameters for kind in (FedAvg, flower.FedAvg))
+    assert [(name, have[name].default) for name in list(have)[: len(want)]] == [
+        (name, parameter.default) for name, parameter in want.items()
+    ]
+    ours(**{name: parameter.default for name, parameter in inspect.signature(flowers).parameters.items()})
 
 
 @pytest.mark.parametrize(("ours", "flowers"), [*PAIRS, (Checked, flower.Strategy)])
@@ -63,9 +68,26 @@ def test_start_takes_flowers_arguments_first(ours: type[FedAvg], flowers: type[f
     assert_takes_the_same_first(ours.start, flowers.start)
 
 
-def test_fed_prox_takes_what_fed_avg_takes_with_the_same_defaults() -> None:
-    have, want = inspect.signature(FedProx).parameters, inspect.signature(FedAvg).parameters
-    assert {name: have[name].default for name in want} == {name: want[name].default for name in want}
+def test_options_are_the_arguments_of_fed_avg_and_so_are_their_types() -> None:
+    have = {name: kind.__forward_arg__ for name, kind in FedAvgOptions.__annotations__.items()}
+    assert have == {name: parameter.annotation for name, parameter in inspect.signature(FedAvg).parameters.items()}
+
+
+def test_a_strategy_prints_as_the_call_that_makes_it() -> None:
+    strategies: list[Any] = [
+        FedAvg(),
+        FedAvg(0.5, min_replies=2, seed=7),
+        FedProx(proximal_mu=0.1, fraction_train=0.5),
+        Checked(flower.FedMedian(), min_replies=3),
+    ]
+    shown = [repr(strategy) for strategy in strategies]
+    assert shown[:3] == [
+        "FedAvg(seed=42)",
+        "FedAvg(fraction_train=0.5, min_replies=2, seed=7)",
+        "FedProx(proximal_mu=0.1, fraction_train=0.5, seed=42)",
+    ]
+    assert shown[3].startswith("Checked(strategy=<flwr.")
+    assert [repr(eval(text)) for text in shown[:3]] == shown[:3]
 
 
 def test_the_defaults_are_those_of_the_page() -> None:
@@ -82,11 +104,12 @@ def assert_takes_the_same_first(ours: Callable[..., object], flowers: Callable[.
     assert [(name, have[name].default) for name in list(have)[: len(want)]] == [
         (name, parameter.default) for name, parameter in want.items()
     ]
-    assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in list(have.values())[len(want) :])
+    extra = [parameter for parameter in list(have.values())[len(want) :] if parameter.name != "should_stop"]
+    assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in extra)
 
 
 def test_mu_zero_is_fedavg_bit_for_bit() -> None:
-    strategies = FedAvg(0.5, seed=3), FedProx(0.5, seed=3, proximal_mu=0.0)
+    strategies = FedAvg(0.5, seed=3), FedProx(fraction_train=0.5, seed=3, proximal_mu=0.0)
     average, proximal = (run(strategy) for strategy in strategies)
     assert average.arrays["0"].data == proximal.arrays["0"].data
     assert average.train_metrics_clientapp == proximal.train_metrics_clientapp
@@ -139,7 +162,7 @@ def test_a_mu_that_is_negative_or_not_finite_is_refused(mu: float) -> None:
         ({"min_available_nodes": None}, TypeError, "min_available_nodes must be an integer, got None"),
         ({"min_replies": -1}, ValueError, "min_replies must be at least 0, got -1"),
         ({"min_evaluate_replies": -1}, ValueError, "min_evaluate_replies must be at least 0, got -1"),
-        ({"seed": None}, TypeError, "seed must be an integer, got None: each run would draw other nodes"),
+        ({"seed": None}, TypeError, "seed must be an integer, got None: each run would sample other nodes"),
         ({"node_patience": 0}, ValueError, "node_patience must be > 0 seconds, got 0"),
     ],
 )
@@ -154,7 +177,9 @@ def test_arguments_out_of_range_are_refused_when_the_strategy_is_made(
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"initial_arrays": [np.zeros(2)]}, TypeError, r"an ArrayRecord, got list; use flwr.app.ArrayRecord\(list"),
+        ({"initial_arrays": [np.zeros(2)]}, TypeError, r"an ArrayRecord, got list; .* from a list of NumPy arrays"),
+        ({"initial_arrays": {"w": 1}}, TypeError, r"an ArrayRecord, got dict; .* from a state_dict of PyTorch"),
+        ({"evaluate_fn": lambda *_: (0.5, {})}, TypeError, "must return a MetricRecord or None, got tuple in round 0"),
         ({"initial_arrays": ArrayRecord()}, ValueError, "initial_arrays is empty; put the model's parameters into it"),
         (
             {"initial_arrays": ArrayRecord([np.array([np.inf])])},

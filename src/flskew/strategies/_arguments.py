@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Mapping
 
 from flwr.app import ArrayRecord
 
@@ -30,9 +31,10 @@ def seconds(name: str, value: object) -> float:
 def initial(arrays: object) -> ArrayRecord:
     """Return the model of round 0: an ArrayRecord with at least one array, all of finite numbers."""
     if not isinstance(arrays, ArrayRecord):
+        remedy = "a state_dict of PyTorch" if isinstance(arrays, Mapping) else "a list of NumPy arrays"
         raise TypeError(
-            f"initial_arrays must be an ArrayRecord, got {type(arrays).__name__}; "
-            "use flwr.app.ArrayRecord(list_of_numpy_arrays)"
+            f"initial_arrays must be an ArrayRecord, got {type(arrays).__name__}; flwr.app.ArrayRecord(...) makes one "
+            f"from {remedy}"
         )
     if not arrays:
         raise ValueError("initial_arrays is empty; put the model's parameters into it")

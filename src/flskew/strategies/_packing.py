@@ -29,7 +29,7 @@ _SEQUENCES: dict[str, Callable[[list[Any]], Any]] = {"tuple": tuple, "set": set,
 
 
 class NotPlainError(TypeError):
-    """A value is of a type that is not written to files."""
+    """A value has a type that cannot be saved."""
 
 
 def pack(values: dict[str, object]) -> Arrays:
@@ -50,7 +50,7 @@ def pack(values: dict[str, object]) -> Arrays:
     try:
         text = json.dumps(packing.packed(values))
     except RecursionError:
-        raise NotPlainError("what holds itself is not written to files") from None
+        raise NotPlainError("cannot save a self-referencing object") from None
     numbered = {str(number): array for number, array in enumerate(packing.arrays)}
     return {_JSON: np.frombuffer(text.encode(), np.uint8), **numbered}
 
@@ -93,14 +93,16 @@ class _Packing:
             return [self.packed(entry) for entry in vars(value).values()]
         if type(value) is Array:
             return [value.dtype, list(value.shape), value.stype, self._number(value.data)]
-        raise NotPlainError(f"a {name} is not written to files")
+        raise NotPlainError(
+            f"cannot save a {name}; state may be numbers, text, None, arrays, records, and collections of these"
+        )
 
     def _number(self, value: bytes | NDArray[Any] | np.generic) -> int:
         """Return the number of an array; one that is there several times, as the model may be, has one number."""
         if id(value) not in self._numbers:
             array = np.frombuffer(value, np.uint8) if type(value) is bytes else np.asarray(value)
             if array.dtype.hasobject:
-                raise NotPlainError("an array of Python objects is not written to files")
+                raise NotPlainError("cannot save an array of Python objects")
             self._numbers[id(value)] = len(self.arrays)
             self.arrays.append(array)
         return self._numbers[id(value)]

@@ -10,7 +10,7 @@ from flwr.serverapp import Grid
 
 from flskew._split.streams import Streams
 from flskew.strategies._reasons import named
-from flskew.strategies.history import Phase
+from flskew.typing import Phase
 
 __all__ = ["available_nodes", "sample"]
 

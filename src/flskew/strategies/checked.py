@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import copy
-import logging
-import os
-from collections.abc import Iterable
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import FedXgbBagging, FedXgbCyclic, Result, Strategy
+from flwr.serverapp.strategy import FedXgbBagging, FedXgbCyclic, Strategy
 
 from flskew._arrays.casting import narrowed, widened
 from flskew._arrays.records import ParametersError
 from flskew._util import checks
 from flskew.strategies._checks import CheckedReply
+from flskew.strategies._errors import round_error
 from flskew.strategies._judgement import Judgement
-from flskew.strategies._ledger import Ledger, round_error
 from flskew.strategies._metrics import aggregate_metrics, shared_keys
-from flskew.strategies._running import ServerEvaluation, run_rounds
-from flskew.strategies.fedavg import FedAvg
-from flskew.strategies.history import History
+from flskew.strategies._pipeline import Pipeline
+from flskew.typing import Phase
 
 __all__ = ["Checked"]
 
-_logger = logging.getLogger("flwr")
 
-
-class Checked(Strategy):
+class Checked(Pipeline):
     """Any Flower strategy, with every reply checked before the strategy sees it.
 
     The checks, the history and the errors are those of `FedAvg`; what is made of the replies that count, and which
@@ -74,86 +68,43 @@ class Checked(Strategy):
     def __init__(self, strategy: Strategy, *, min_replies: int = 1, min_evaluate_replies: int = 0) -> None:
         if not isinstance(strategy, Strategy):
             raise TypeError(f"strategy must be a flwr.serverapp.strategy.Strategy, got {type(strategy).__name__}")
-        if isinstance(strategy, FedAvg | Checked):
+        if isinstance(strategy, Pipeline):
             raise TypeError(f"{type(strategy).__name__} checks its replies already; use it as it is")
         if isinstance(strategy, FedXgbBagging | FedXgbCyclic):
             raise TypeError(f"{type(strategy).__name__} grows trees, and a model must keep its size; use it unchecked")
+        super().__init__(
+            _setting(strategy, "weighted_by_key", "num-examples"),
+            _setting(strategy, "arrayrecord_key", "arrays"),
+            checks.integer("min_replies", min_replies, minimum=1),
+            min_evaluate_replies,
+        )
         self.strategy = strategy
-        self._weighted_by_key = _setting(strategy, "weighted_by_key", "num-examples")
-        self._arrayrecord_key = _setting(strategy, "arrayrecord_key", "arrays")
-        needed = checks.integer("min_replies", min_replies, minimum=1)
-        self._ledger = Ledger(self._weighted_by_key, self._arrayrecord_key, needed, min_evaluate_replies)
-
-    @property
-    def result(self) -> Result:
-        """What the last `start` has reached so far: the latest model, and the metrics."""
-        return self._ledger.result
-
-    @property
-    def history(self) -> History:
-        """What happened since the last `start`, as in `FedAvg`."""
-        return self._ledger.history
 
     def summary(self) -> None:
         """Log the configuration."""
-        _logger.info("\t├──> %s, its replies checked", type(self.strategy).__name__)
-        self._ledger.summary()
+        super().summary()
         self.strategy.summary()
 
-    def start(
-        self,
-        grid: Grid,
-        initial_arrays: ArrayRecord,
-        num_rounds: int = 3,
-        timeout: float = 3600,
-        train_config: ConfigRecord | None = None,
-        evaluate_config: ConfigRecord | None = None,
-        evaluate_fn: ServerEvaluation | None = None,
-        *,
-        checkpoint_dir: str | os.PathLike[str] | None = None,
-        resume: bool = False,
-    ) -> Result:
-        """Run Flower's own loop and return its `Result`; as `FedAvg.start`."""
-        return run_rounds(
-            self, self._ledger,
-            grid, initial_arrays, num_rounds, timeout, train_config, evaluate_config, evaluate_fn,
-            checkpoint_dir, resume,
-        )  # fmt: skip
-
-    def configure_train(
-        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> Iterable[Message]:
+    def _ask(
+        self, phase: Phase, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> list[Message]:
         """Return the strategy's messages, in the dtypes of the model."""
+        if phase == "evaluate":
+            return list(self.strategy.configure_evaluate(server_round, arrays, config, grid))
         shown = widened(arrays, like=arrays)
         messages = list(self.strategy.configure_train(server_round, shown, config, grid))
         if _kinds(shown) != _kinds(arrays):
             for message in messages:
-                sent = message.content.array_records.get(self._arrayrecord_key)
-                # A strategy may also send something else than arrays of the model, which is then its own affair.
+                sent = message.content.array_records.get(self.arrayrecord_key)
+                # A strategy may also send arrays that are not the model's, which are left alone.
                 if sent is not None and set(_kinds(sent)) <= set(_kinds(shown)):
                     like = ArrayRecord({name: arrays[name] for name in sent})
-                    message.content[self._arrayrecord_key] = narrowed(sent, like)
-        return self._ledger.note_sent("train", server_round, messages, arrays)
+                    message.content[self.arrayrecord_key] = narrowed(sent, like)
+        return messages
 
-    def configure_evaluate(
-        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> Iterable[Message]:
-        """Return the strategy's messages, without those to nodes that do not evaluate."""
-        messages = self.strategy.configure_evaluate(server_round, arrays, config, grid)
-        asked = [message for message in messages if self._ledger.evaluates(message.metadata.dst_node_id)]
-        return self._ledger.note_sent("evaluate", server_round, asked, arrays)
-
-    def aggregate_train(
-        self, server_round: int, replies: Iterable[Message]
-    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Return what the strategy makes of the replies that count."""
-        judgement = self._ledger.judge("train", server_round, replies)
-        if judgement is None:
-            return self.strategy.aggregate_train(server_round, [])
-        judgement = judgement.without_infinite()
-        self._ledger.close(judgement)
+    def _combine(self, judgement: Judgement) -> tuple[ArrayRecord, MetricRecord | None]:
         shown, unshared = self._shown(judgement)
-        made, metrics = self.strategy.aggregate_train(server_round, shown)
+        made, metrics = self.strategy.aggregate_train(judgement.sent.server_round, shown)
         name = type(self.strategy).__name__
         if not made:
             raise round_error(judgement, f"{name} made no model of {len(shown)} replies; the log may say why")
@@ -164,27 +115,27 @@ class Checked(Strategy):
             raise round_error(judgement, f"{name} made an unusable model of {len(shown)} replies: {error}") from error
         return arrays, self._with_unshared(metrics, unshared)
 
-    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """Return what the strategy makes of the metrics of the replies that count."""
-        judgement = self._ledger.judge("evaluate", server_round, replies)
-        if judgement is None:
-            return self.strategy.aggregate_evaluate(server_round, [])
-        self._ledger.close(judgement)
+    def _combine_metrics(self, judgement: Judgement) -> MetricRecord | None:
         shown, unshared = self._shown(judgement)
-        return self._with_unshared(self.strategy.aggregate_evaluate(server_round, shown), unshared)
+        metrics = self.strategy.aggregate_evaluate(judgement.sent.server_round, shown)
+        return self._with_unshared(metrics, unshared)
+
+    def _train_without_nodes(self, server_round: int) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        return self.strategy.aggregate_train(server_round, [])
+
+    def _evaluate_without_nodes(self, server_round: int) -> MetricRecord | None:
+        return self.strategy.aggregate_evaluate(server_round, [])
 
     def _shown(self, judgement: Judgement) -> tuple[list[Message], list[RecordDict]]:
         """Return the replies as the strategy sees them, and the metrics that it does not see."""
         counted = judgement.in_order()
-        if not counted:
-            return [], []
         shared = shared_keys([reply.metrics for reply in counted])
         first = counted[0]  # Flower wants the same names in all replies
         shown = [self._shown_reply(reply, first, judgement.like, shared) for reply in counted]
         seen = frozenset(shared)
         kept = [[key for key in reply.metrics if key not in seen] for reply in counted]
         unshared = [
-            RecordDict({"metrics": MetricRecord({key: reply.metrics[key] for key in (self._weighted_by_key, *keys)})})
+            RecordDict({"metrics": MetricRecord({key: reply.metrics[key] for key in (self.weighted_by_key, *keys)})})
             for reply, keys in zip(counted, kept, strict=True)
         ]
         return shown, unshared
@@ -202,7 +153,7 @@ class Checked(Strategy):
     def _with_unshared(self, metrics: MetricRecord | None, unshared: list[RecordDict]) -> MetricRecord | None:
         if metrics is None:
             return None
-        return MetricRecord({**aggregate_metrics(unshared, self._weighted_by_key), **metrics})
+        return MetricRecord({**aggregate_metrics(unshared, self.weighted_by_key), **metrics})
 
 
 def _kinds(arrays: ArrayRecord) -> list[tuple[str, str, tuple[int, ...]]]:

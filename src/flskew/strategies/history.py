@@ -9,23 +9,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord
 
 from flskew.strategies._reasons import grouped
-from flskew.typing import MetricValue
+from flskew.typing import MetricValue, Phase
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Failure", "History", "Phase", "Record", "Reply", "Round"]
+__all__ = ["Failure", "History", "Reply", "Round"]
 
 Record: TypeAlias = ArrayRecord | MetricRecord | ConfigRecord
 """What a reply carries under a key."""
 
-Phase: TypeAlias = Literal["train", "evaluate"]
-"""The half of a round."""
 
 _COLUMNS = (
     "server_round", "phase", "node_id", "counted", "num_examples", "seconds", "round_seconds", "assignment", "reason",
