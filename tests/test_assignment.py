@@ -13,6 +13,7 @@ from flwr_datasets.metrics import compute_counts
 from pandas.testing import assert_frame_equal
 
 from flskew import Assignment, DirichletPartitioner, IidPartitioner, LabelExclusionPartitioner
+from flskew.partitioners import LabelPartitioner
 
 LABELS = [row % 4 for row in range(40)]
 
@@ -33,6 +34,71 @@ def test_a_partition_is_a_sealed_view_of_its_rows(assignment: Assignment):
             array[...] = 0
     with pytest.raises(AttributeError):
         assignment.rows = rows  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("arguments", [(), (np.arange(3), np.array([0, 3]), np.arange(0))])
+def test_the_class_cannot_be_called_and_names_what_can(arguments):
+    with pytest.raises(TypeError, match=r"use Assignment\.from_partitions, from_counts, from_partitioner or load"):
+        Assignment(*arguments)
+
+
+def test_the_arrays_of_the_caller_are_neither_frozen_nor_shared():
+    rows, labels = [np.array([2, 0]), np.array([1])], np.array([5, 6, 5])
+    counts = np.array([[1], [2]])
+    wrapped = Assignment.from_partitions(rows, labels)
+    drawn = Assignment.from_counts(counts, np.zeros(3, dtype=int))
+    prints = wrapped.fingerprint, drawn.fingerprint
+    for array in (*rows, labels, counts):
+        array[...] = 99  # writeable still
+    assert [part.tolist() for part in wrapped] == [[2, 0], [1]]
+    assert wrapped.classes.tolist() == [5, 6]
+    assert drawn.label_counts.tolist() == [[1], [2]]
+    assert (Assignment._seal(wrapped._parts).fingerprint, Assignment._seal(drawn._parts).fingerprint) == prints
+
+
+def test_a_scheme_may_keep_the_column_and_the_counts_that_it_gave():
+    class Keeps(LabelPartitioner):
+        def class_counts(self, column, streams):
+            self.column, self.counts = column, column.sizes[:, None].copy()
+            return self.counts
+
+    scheme = Keeps(1)
+    assignment = scheme.assign(LABELS)
+    for array in (scheme.counts, scheme.column.codes, scheme.column.sizes, scheme.column.classes):
+        array[...] = 0
+    assert assignment.label_counts.tolist() == [[10, 10, 10, 10]]
+    assert assignment.classes.tolist() == [0, 1, 2, 3]
+
+
+def test_counts_are_met_with_rows_drawn_at_random():
+    counts = [[3, 0, 1, 10], [0, 0, 0, 0], [7, 2, 0, 0]]
+    drawn, again, other = (Assignment.from_counts(counts, LABELS, seed=seed) for seed in (1, 1, 2))
+    assert drawn.label_counts.tolist() == counts
+    assert drawn == again != other
+    assert len(drawn.unassigned) == 40 - 23
+    ordered = Assignment.from_counts(counts, LABELS, shuffle=False)
+    assert all(rows.tolist() == sorted(rows.tolist()) for rows in ordered)
+
+
+@pytest.mark.parametrize(
+    ("counts", "error", "message"),
+    [
+        ([[11, 0, 0, 0]], ValueError, "counts of class 0 must be >= 0 and sum to at most its 10 rows"),
+        ([[0, -1, 0, 0]], ValueError, "counts of class 1 must be >= 0"),
+        (
+            np.array([[0, 0, 0, 2**63]], dtype=np.uint64),
+            ValueError,
+            "counts of class 3 must be >= 0 and sum to at most its 10 rows",
+        ),
+        ([[1, 1, 1]], ValueError, r"shape \(num_partitions, 4\), .* got \(1, 3\)"),
+        ([1, 1, 1, 1], ValueError, r"shape \(num_partitions, 4\), .* got \(4,\)"),
+        ([[1, 1, 1, 1], [1]], ValueError, "matrix of integers, got rows of several lengths"),
+        ([[0.5, 1, 1, 1]], TypeError, "must be integers, got an array of float64; round them first"),
+    ],
+)
+def test_counts_that_the_labels_cannot_meet_are_refused(counts, error, message):
+    with pytest.raises(error, match=message):
+        Assignment.from_counts(counts, LABELS)
 
 
 def test_it_is_a_sequence_of_partitions(assignment: Assignment):
@@ -67,18 +133,18 @@ def test_partitions_from_elsewhere_are_wrapped():
         flower.IidPartitioner(4),
         flower.DirichletPartitioner(4, "label", 1.0, 1),
         flower.SquarePartitioner(4),
-        flower.NaturalIdPartitioner("owner"),
+        flower.NaturalIdPartitioner("site"),
     ],
     ids=lambda partitioner: type(partitioner).__name__,
 )
 def test_what_any_partitioner_of_flower_datasets_makes_is_wrapped(partitioner):
-    dataset = Dataset.from_dict({"label": LABELS, "owner": [f"owner {row // 10}" for row in range(40)]})
+    dataset = Dataset.from_dict({"label": LABELS, "site": [f"site {row // 10}" for row in range(40)]})
     dataset = dataset.shuffle(seed=1).flatten_indices()
     assignment = Assignment.from_partitioner(partitioner, dataset, "label")
     assert not partitioner.is_dataset_assigned()
     partitioner.dataset = dataset
     for partition_id, rows in enumerate(assignment):
-        assert dataset.select(rows)["owner"][:] == partitioner.load_partition(partition_id)["owner"][:]
+        assert dataset.select(rows)["site"][:] == partitioner.load_partition(partition_id)["site"][:]
         assert dataset.select(rows)["label"][:] == partitioner.load_partition(partition_id)["label"][:]
     assert assignment.label_counts.sum() == assignment.sizes.sum() == 40
 
@@ -92,7 +158,7 @@ def test_a_partitioner_that_is_bound_already_cannot_be_wrapped():
 
 def test_what_is_no_partitioner_and_what_is_no_data_set_is_refused_with_what_to_pass():
     dataset = Dataset.from_dict({"label": LABELS})
-    with pytest.raises(TypeError, match=r"of Flower Datasets, got list; rows .* go into Assignment.from_partitions"):
+    with pytest.raises(TypeError, match=r"got list; pass existing partitions to Assignment.from_partitions"):
         Assignment.from_partitioner([[0, 1]], dataset)  # type: ignore[arg-type]
     for wrong, message in (
         (DatasetDict(train=dataset), r"a DatasetDict of 'train'; pass one of them, e.g. dataset\['train'\]"),
@@ -111,21 +177,26 @@ def test_without_labels_the_number_of_rows_can_be_told():
 @pytest.mark.parametrize(
     ("partitions", "labels", "error", "message"),
     [
-        ([[0, 1], [1]], None, ValueError, "row 1 is in more than one place"),
-        ([[0, 0]], None, ValueError, "row 0 is in more than one place"),
-        ([[-1]], None, ValueError, "must name rows by their positions, 0 and up, got -1"),
-        ([[0], [2**63 - 1]], None, ValueError, rf"partitions\[1\] names row {2**63 - 1}, more than there can be"),
-        ([np.array([2**63], dtype=np.uint64)], None, ValueError, rf"partitions\[0\] names row {2**63}, more than"),
-        ([[5]], [1, 2], ValueError, "partitions name row 5, and the data set has rows 0 to 1"),
-        ([[0.5]], None, TypeError, r"partitions\[0\] must hold rows, that is whole numbers"),
-        ([[0], [[1, 2]]], None, TypeError, r"partitions\[1\] must hold rows"),
-        ([[[1], [2, 3]]], None, TypeError, r"partitions\[0\] must hold rows, .* got \[\[1\], \[2, 3\]\]"),
-        ([3], None, TypeError, r"partitions\[0\] must hold rows, .* got 3"),
+        ([[0, 1], [1]], None, ValueError, "row 1 is held more than once"),
+        ([[0, 0]], None, ValueError, "row 0 is held more than once"),
+        ([[-1]], None, ValueError, "must contain row numbers >= 0, got -1"),
+        ([[0], [2**63 - 1]], None, ValueError, rf"partitions\[1\] contains row {2**63 - 1}, more than there can be"),
+        ([np.array([2**63], dtype=np.uint64)], None, ValueError, rf"partitions\[0\] contains row {2**63}, more than"),
+        ([[5]], [1, 2], ValueError, "partitions contain row 5, but the data set has rows 0 to 1"),
+        ([[0.5]], None, TypeError, r"partitions\[0\] must be a one-dimensional collection of row numbers"),
+        ([[0], [[1, 2]]], None, TypeError, r"partitions\[1\] must be a one-dimensional collection"),
+        (
+            [[[1], [2, 3]]],
+            None,
+            TypeError,
+            r"partitions\[0\] must be a one-dimensional .* got \[\[1\], \[2, 3\]\]",
+        ),
+        ([3], None, TypeError, r"partitions\[0\] must be a one-dimensional .* got 3"),
         ([], None, ValueError, "at least one partition"),
         (None, None, TypeError, "partitions must be a list with the rows of each, got NoneType"),
     ],
 )
-def test_partitions_that_are_none_are_refused(partitions, labels, error, message):
+def test_invalid_partitions_are_refused(partitions, labels, error, message):
     with pytest.raises(error, match=message):
         Assignment.from_partitions(partitions, labels)
 
@@ -158,7 +229,7 @@ def test_a_test_set_may_lack_classes_and_leaves_out_what_training_left_out(assig
 
 def test_a_class_never_seen_cannot_be_matched(assignment: Assignment):
     with pytest.raises(
-        ValueError, match="labels hold 9, a class that the matched assignment has never seen; it has 0, 1"
+        ValueError, match="labels contain 9, which is not a class of the matched assignment; it has 0, 1"
     ):
         assignment.match([1, 9])
 
@@ -234,7 +305,7 @@ def test_any_flipped_byte_is_an_error(assignment: Assignment, tmp_path):
 
 
 def test_a_number_of_rows_that_is_not_that_of_the_labels_is_refused():
-    with pytest.raises(ValueError, match="num_rows=4 is not the number of labels, 3; leave one of them out"):
+    with pytest.raises(ValueError, match="num_rows=4 differs from the number of labels, 3; omit num_rows"):
         Assignment.from_partitions([[0], [1]], ["a", "b", "a"], num_rows=4)
     assert Assignment.from_partitions([[0], [1]], ["a", "b", "a"], num_rows=3).unassigned.tolist() == [2]
 

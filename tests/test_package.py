@@ -25,10 +25,15 @@ import flskew
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 # Modules of their own, whose names are used through them.
-SPACES = ("plots", "skew", "testing", "typing")
+SPACES = ("partitioners", "plots", "skew", "testing", "typing")
 PUBLIC = sorted(
     [*(set(flskew.__all__) - {"__version__", *SPACES})]
-    + [f"{space}.{name}" for space in SPACES for name in importlib.import_module(f"flskew.{space}").__all__]
+    + [
+        f"{space}.{name}"
+        for space in SPACES
+        for name in importlib.import_module(f"flskew.{space}").__all__
+        if name not in flskew.__all__
+    ]
 )
 MODULES = sorted(
     module.name for module in pkgutil.walk_packages(flskew.__path__, "flskew.") if not module.name.endswith(".__main__")

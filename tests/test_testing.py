@@ -1,4 +1,4 @@
-"""The conformance kit passes what keeps the laws and names the law that is broken."""
+"""The conformance kit accepts partitioners that obey the laws and names the law that another breaks."""
 
 from __future__ import annotations
 
@@ -24,35 +24,34 @@ def test_our_own_partitioners_pass():
     check_partitioner(LabelExclusionPartitioner([{0}, {1}, ()], on_excluded="drop"), LABELS, drops_rows=True)
 
 
-def test_owners_and_bins_can_be_checked_but_not_class_by_class():
-    owners, prices = [row % 5 for row in range(40)], [row * 0.5 for row in range(40)]
+def test_natural_ids_and_bins_can_be_checked_but_not_class_by_class():
+    users, prices = [row % 5 for row in range(40)], [row * 0.5 for row in range(40)]
     binned = DirichletPartitioner(3, "price", 0.5, 0, num_bins=4)
-    for partitioner, labels in ((NaturalIdPartitioner("user"), owners), (binned, prices)):
+    for partitioner, labels in ((NaturalIdPartitioner("user"), users), (binned, prices)):
         check_partitioner(partitioner, labels)
-        with pytest.raises(ValueError, match="by_class needs classes that stay the same"):
+        with pytest.raises(ValueError, match="by_class needs classes that do not change"):
             check_partitioner(partitioner, labels, by_class=True)
 
 
 def test_a_scheme_that_names_classes_is_checked_with_fewer_rows_of_the_others():
     check_partitioner(LabelExclusionPartitioner([{0}, {1}, ()]), LABELS, by_class=True)
-    with pytest.raises(LawError, match="law 5: the counts of class 0 depend on which others there are"):
+    with pytest.raises(LawError, match="law 5: the counts of class 0 depend on the other classes"):
         check_partitioner(EvenSizes([{1}, (), ()]), LABELS, by_class=True)
 
 
 class EvenSizes(LabelExclusionPartitioner):
-    """Moves rows of class 0 until all partitions are of one size, so its counts hang on the other classes."""
+    """Moves rows of class 0 until all partitions have the same size, so its counts depend on the other classes."""
 
-    def _assign(self, column, streams):
-        whole = super()._assign(column, streams)
-        counts = whole.label_counts.T.copy()
+    def class_counts(self, column, streams):
+        counts = super().class_counts(column, streams)
         missing = counts[1:].sum(axis=0).max() - counts[1:].sum(axis=0)
         counts[0] = np.diff(np.append(0, np.minimum(np.cumsum(missing), column.sizes[0])))
         counts[0, 0] += column.sizes[0] - counts[0].sum()
-        return Assignment._from_counts(column, counts, streams, shuffle=True)
+        return counts
 
 
 class Own:
-    """A scheme that only assigns, and gives each partition every third row."""
+    """A scheme with nothing but `assign`, which gives each partition every third row."""
 
     def split(self, labels):
         return [range(start, len(labels), 3) for start in range(3)]
@@ -71,7 +70,7 @@ class Drops(Own):
 
 
 class Forgets(Own):
-    """Draws from a generator that goes on."""
+    """Draws from one generator for all calls."""
 
     rng = np.random.default_rng(0)
 
@@ -104,24 +103,49 @@ class ByPosition(Own):
         return np.array_split(np.arange(len(labels)), 3)
 
 
-class Twice(Own):
+class Broken(Own):
+    """Makes an assignment that its public makers would refuse."""
+
+    def broken(self, parts):
+        raise NotImplementedError
+
     def assign(self, labels):
-        whole = super().assign(labels)
-        rows = whole.rows.copy()
+        return Assignment._seal(self.broken(super().assign(labels)._parts))
+
+
+class Twice(Broken):
+    def broken(self, parts):
+        rows = parts.rows.copy()
         rows[1] = rows[0]
-        return Assignment(rows, whole.offsets, whole.unassigned, whole.classes, whole.label_counts)
+        return parts._replace(rows=rows)
 
 
-class Miscounts(Own):
-    def assign(self, labels):
-        whole = super().assign(labels)
-        return Assignment(whole.rows, whole.offsets, whole.unassigned, whole.classes, whole.label_counts[::-1].copy())
+class Miscounts(Broken):
+    def broken(self, parts):
+        return parts._replace(label_counts=parts.label_counts[::-1].copy())
 
 
-class Loses(Own):
-    def assign(self, labels):
-        whole = super().assign(labels)
-        return Assignment(whole.rows[:-1].copy(), whole.offsets - [0, 0, 0, 1], whole.unassigned)
+class MixesUpClasses(Broken):
+    def broken(self, parts):
+        return parts._replace(classes=parts.classes[::-1].copy())
+
+
+class Loses(Broken):
+    def broken(self, parts):
+        return parts._replace(rows=parts.rows[:-1].copy(), offsets=parts.offsets - [0, 0, 0, 1])
+
+
+class Forks(Own):
+    """Splits differently in a copy, as would one that goes by the identity of an object."""
+
+    def __init__(self, copied=False):
+        self.copied = copied
+
+    def __deepcopy__(self, memo):
+        return type(self)(copied=True)
+
+    def split(self, labels):
+        return super().split(labels)[:: -1 if self.copied else 1]
 
 
 class Invents(Own):
@@ -150,21 +174,27 @@ class LoadsAnything(IidPartitioner):
 @pytest.mark.parametrize(
     ("partitioner", "options", "message"),
     [
-        (Loses(), {}, "law 1: row 77 is nowhere, neither in a partition nor unassigned"),
-        (Invents(), {}, "law 1: row 80 is in a partition, and there are 80 rows"),
+        (Loses(), {}, "law 1: row 77 is neither in a partition nor unassigned"),
+        (Invents(), {}, "law 1: row 80 is in a partition, but there are only 80 rows"),
         (LikesArrays(), {}, "law 7: the same labels in a read-only array gave another assignment"),
-        (LoadsOthers(3), {}, "Flower Datasets: load_partition gives other rows than assign"),
-        (LoadsAnything(3), {}, r"Flower Datasets: load_partition\(3\) gave a partition, and there are 3"),
+        (LoadsOthers(3), {}, "Flower Datasets: load_partition returns other rows than assign"),
+        (LoadsAnything(3), {}, r"Flower Datasets: load_partition\(3\) returned a partition; there are 3"),
         (Drops(), {}, "law 1: 3 rows are unassigned, the first 77; pass drops_rows=True"),
-        (Twice(), {}, "law 1: row 0 is in 2 places"),
+        (Twice(), {}, "law 1: row 0 is assigned 2 times instead of once"),
         (Miscounts(), {}, "law 1: label_counts of partition 0"),
+        (MixesUpClasses(), {}, "law 1: the classes are not the distinct labels in sorted order"),
+        (Forks(), {}, "law 2: a copy of the partitioner gave another assignment"),
         (Forgets(), {}, "law 2: a second call"),
-        (ForgetsWhenItFails(), {}, r"law 2: after a call that failed"),
+        (ForgetsWhenItFails(), {}, r"law 2: after a failed call"),
         (Changes(), {}, "law 7: the list of labels was changed"),
-        (TakesMissing(), {}, "law 6: label None at row 40 was taken"),
+        (TakesMissing(), {}, "law 6: label None at row 40 was accepted"),
         (ByPosition(), {"by_class": True}, "law 5: the order of the rows changed the class counts"),
         (IidPartitioner(3), {"by_class": True}, "law 5: the order of the rows"),
-        (DirichletPartitioner(9, "x", 0.1, 0, self_balancing=True), {"by_class": True}, "law 5: the counts of class"),
+        (
+            DirichletPartitioner(9, "x", 0.1, 0, True, seed=1),
+            {"by_class": True},
+            "law 5: the counts of class",
+        ),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -192,12 +222,12 @@ class ReturnsLists(Own):
     [
         (
             ReturnsLists(),
-            r"ReturnsLists.assign must return an Assignment, got list; Assignment.from_partitions\(rows_of_",
+            r"ReturnsLists.assign must return an Assignment, got list; make one with Assignment.from_partitions or",
         ),
-        (ReturnsLists, "partitioner must be an object with assign.* got <class .*; pass one that is made already"),
+        (ReturnsLists, "partitioner must be an object with assign.* got <class .*; pass an instance"),
         ([[0, 1], [2]], r"partitioner must be an object with assign\(labels\), .* got \[\[0, 1\], \[2\]\]"),
     ],
 )
-def test_what_is_no_partitioner_is_named(partitioner, message):
+def test_an_object_that_is_not_a_partitioner_is_named(partitioner, message):
     with pytest.raises(TypeError, match=message):
         check_partitioner(partitioner, LABELS)

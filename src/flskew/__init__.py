@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from flskew._version import __version__
 
 if TYPE_CHECKING:
+    from flskew import partitioners as partitioners
     from flskew import plots as plots
     from flskew import skew as skew
     from flskew import testing as testing
@@ -87,7 +88,7 @@ _HOMES = {
 }
 
 # Modules of their own, whose names are used through them.
-_ROOMS = ("plots", "skew", "testing", "typing")
+_ROOMS = ("partitioners", "plots", "skew", "testing", "typing")
 
 __all__ = ["__version__", *_HOMES, *_ROOMS]
 

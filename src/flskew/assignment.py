@@ -1,24 +1,22 @@
-"""Who holds which row: a value that every partitioner makes and everything else reads."""
+"""Who holds which row: the value that every partitioner makes and everything else reads."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import cached_property, partial
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flskew._split.allocation import apportion
-from flskew._split.dealing import deal
+from flskew._split.building import Parts, deal_counts, with_labels
 from flskew._split.labels import LabelColumn, read_column, read_labels, shown
 from flskew._split.streams import Streams
-from flskew._split.wrapping import given_rows, joined, loaded_rows
+from flskew._split.wrapping import given_counts, given_rows, joined, loaded_rows
 from flskew._util import archive, checks
-from flskew.typing import Classes, Counts, Edges, LabelCounts, Labels, Offsets, Rows, Sizes
+from flskew.typing import Classes, Edges, LabelCounts, Labels, Offsets, Rows, Sizes
 
 if TYPE_CHECKING:
     import flwr_datasets.partitioner
@@ -32,7 +30,7 @@ T = TypeVar("T")
 
 
 class PartitionIdError(KeyError, IndexError):
-    """A partition id that no partition has; caught as a KeyError and as an IndexError alike.
+    """There is no partition with this id; can be caught as a KeyError or as an IndexError.
 
     Examples:
         >>> from flskew import Assignment
@@ -44,24 +42,19 @@ class PartitionIdError(KeyError, IndexError):
     """
 
     def __str__(self) -> str:
-        """The message as it is: a KeyError would show it in quotes."""
+        """The message itself; a KeyError would quote it."""
         return str(self.args[0])
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class Assignment:
-    """All the partitions of one data set together: which rows each of them holds.
+    """All partitions of one data set: which rows each of them holds.
 
-    Rows are positions in the data set that the user gave. All partitions lie end to end in one array, so a partition
-    is a view of it. Nothing in an assignment can be changed.
+    Rows are positions in the data set that the user gave. The partitions lie end to end in one array, so a partition
+    is a view of it. An assignment never changes, and never shares an array with its maker.
 
-    Partitioners make assignments (`assign`), `Assignment.from_partitions` wraps rows from elsewhere, and
-    `Assignment.load` reads a saved one.
-
-    Attributes:
-        rows: (rows held,) int64: the rows of partition 0, then of partition 1, and so on; read-only.
-        offsets: (num_partitions + 1,) int64: partition i is `rows[offsets[i]:offsets[i + 1]]`; read-only.
-        unassigned: int64 rows that nobody holds, rising; empty unless the scheme was asked to drop rows; read-only.
+    Partitioners make assignments (`assign`). `Assignment.from_partitions` takes rows, `Assignment.from_counts` takes
+    numbers of rows, `Assignment.from_partitioner` takes a partitioner of Flower Datasets, and `Assignment.load` reads a
+    saved one. There is no other way: calling the class is a TypeError.
 
     Examples:
         >>> from flskew import LabelExclusionPartitioner
@@ -73,37 +66,46 @@ class Assignment:
                [1, 2, 0]])
     """
 
-    rows: Rows
-    offsets: Offsets
-    unassigned: Rows
-    _classes: Classes | None = field(default=None)
-    _label_counts: LabelCounts | None = field(default=None)
-    _class_totals: Sizes | None = field(default=None)
-    _edges: Edges | None = field(default=None)
+    _parts: Parts
 
-    def __post_init__(self) -> None:
-        """Seal the arrays."""
-        for array in self._arrays().values():
-            array.setflags(write=False)
+    def __init__(self, *_: object, **__: object) -> None:
+        raise TypeError(
+            "Assignment cannot be called; use Assignment.from_partitions, from_counts, from_partitioner or load"
+        )
+
+    @classmethod
+    def _seal(cls, parts: Parts) -> Assignment:
+        """Make the arrays that `_split` built read-only, and wrap them."""
+        for array in parts:
+            if array is not None:
+                array.setflags(write=False)
+        assignment = object.__new__(cls)
+        vars(assignment)["_parts"] = parts
+        return assignment
 
     @classmethod
     def from_partitions(
-        cls, partitions: Iterable[Iterable[int]], labels: Labels | None = None, *, num_rows: int | None = None
+        cls,
+        partitions: Iterable[Iterable[int]],
+        labels: Labels | LabelColumn | None = None,
+        *,
+        num_rows: int | None = None,
     ) -> Assignment:
         """Wrap partitions that were made elsewhere.
 
         Args:
-            partitions: For each partition its rows, in the order they shall have.
-            labels: One label per row of the data set; without them, class counts are not to be had.
-            num_rows: Rows of the data set, where no labels tell; by default, one more than the largest row held. Beside
-                labels it must be their number.
+            partitions: The rows of each partition, in any order, which is kept.
+            labels: One label per row of the data set, or the column that `Partitioner.split` is given; without labels,
+                class counts are unavailable.
+            num_rows: Number of rows in the data set. By default the number of labels or, without labels, one more than
+                the largest row held.
 
         Returns:
-            An assignment; rows that no partition names are `unassigned`.
+            An assignment; rows in no partition are `unassigned`.
 
         Raises:
-            ValueError: A row is held twice, is negative, or lies beyond the data set; or `num_rows` is not the number
-                of labels.
+            ValueError: A row is held twice, negative, or beyond the data set; or `num_rows` differs from the number of
+                labels.
             TypeError: A row is not an integer.
 
         Examples:
@@ -113,28 +115,63 @@ class Assignment:
         column = None if labels is None else read_labels(labels)
         num_rows = checks.optional_integer("num_rows", num_rows, minimum=0, maximum=checks.MOST_ROWS)
         if column is not None and num_rows not in (None, len(column)):
-            raise ValueError(f"num_rows={num_rows} is not the number of labels, {len(column)}; leave one of them out")
-        arrays = given_rows(partitions)
-        return cls._from_rows(*joined(arrays, num_rows if column is None else len(column)), column)
+            raise ValueError(f"num_rows={num_rows} differs from the number of labels, {len(column)}; omit num_rows")
+        parts = joined(given_rows(partitions), num_rows if column is None else len(column))
+        return cls._seal(with_labels(parts, column))
+
+    @classmethod
+    def from_counts(
+        cls,
+        label_counts: LabelCounts | Sequence[Sequence[int]],
+        labels: Labels | LabelColumn,
+        *,
+        shuffle: bool = True,
+        seed: int = 42,
+    ) -> Assignment:
+        """Draw rows at random so that each partition has a given number of each class.
+
+        Args:
+            label_counts: (num_partitions, num_classes) rows of each class in each partition, >= 0; the classes in
+                sorted order. For each class, their sum must not exceed its rows.
+            labels: One label per row of the data set, or the column that `Partitioner.split` is given.
+            shuffle: Whether the rows of a partition are in random order or in the order of the data set.
+            seed: Any integer; draws the rows.
+
+        Returns:
+            An assignment with these `label_counts`; the remaining rows are `unassigned`.
+
+        Raises:
+            TypeError: The counts are not integers.
+            ValueError: Counts that are negative, exceed the rows of a class, or are not one per class.
+
+        Examples:
+            >>> Assignment.from_counts([[2, 0], [1, 3]], labels=["a", "b"] * 3).label_counts
+            array([[2, 0],
+                   [1, 3]])
+        """
+        column = read_labels(labels)
+        counts = given_counts(label_counts, len(column.classes))
+        streams, shuffle = Streams(checks.seed(seed)), checks.truth("shuffle", shuffle)
+        return cls._seal(deal_counts(column, counts, streams, shuffle=shuffle))
 
     @classmethod
     def from_partitioner(
         cls, partitioner: flwr_datasets.partitioner.Partitioner, dataset: Dataset, label_by: str | None = None
     ) -> Assignment:
-        """Find out what any partitioner of Flower Datasets makes of a data set.
+        """Find the rows of each partition that any partitioner of Flower Datasets makes of a data set.
 
         Args:
-            partitioner: Not bound to a data set; it stays so, a copy of it does the work.
-            dataset: The data set to split. One that was shuffled or selected from is flattened first, as its
-                `flatten_indices` does; flwr-datasets 0.5 can split it otherwise, by the order beneath.
-            label_by: The column with the labels; without it, class counts are not to be had.
+            partitioner: Not bound to a data set; a copy does the work, so it stays unbound.
+            dataset: The data set to split. If it was shuffled or selected from, call its `flatten_indices` first:
+                flwr-datasets 0.5 may split it by the underlying order otherwise.
+            label_by: The column with the labels; without it, class counts are unavailable.
 
         Returns:
             An assignment; rows that the partitioner leaves out are `unassigned`.
 
         Raises:
-            TypeError: One of them is something else.
-            ValueError: The partitioner is bound already, there is no such column, or partitions overlap.
+            TypeError: An argument has another type.
+            ValueError: The partitioner is already bound, there is no such column, or partitions overlap.
 
         Examples:
             >>> from datasets import Dataset
@@ -145,38 +182,14 @@ class Assignment:
         """
         arrays = loaded_rows(partitioner, dataset)
         labels = None if label_by is None else read_column(dataset, label_by, argument="label_by")
-        return cls._from_rows(*joined(arrays, dataset.num_rows), labels)
-
-    @classmethod
-    def _from_rows(cls, rows: Rows, offsets: Offsets, unassigned: Rows, column: LabelColumn | None) -> Assignment:
-        """Count the labels of rows that are dealt already."""
-        if column is None:
-            return cls(rows, offsets, unassigned)
-        counts = np.empty((len(offsets) - 1, len(column.classes)), dtype=np.int64)
-        for partition_id, (start, stop) in enumerate(pairwise(offsets)):
-            counts[partition_id] = np.bincount(column.codes[rows[start:stop]], minlength=len(column.classes))
-        return cls(rows, offsets, unassigned, column.classes, counts, column.sizes, column.edges)
-
-    @classmethod
-    def _from_counts(cls, column: LabelColumn, counts: Counts, streams: Streams, *, shuffle: bool) -> Assignment:
-        """Deal the rows that (num_classes, num_partitions) counts ask for."""
-        dealt = deal(column, counts, streams, shuffle=shuffle)
-        return cls(*dealt, column.classes, np.ascontiguousarray(counts.T), column.sizes, column.edges)
-
-    @classmethod
-    def _from_sizes(
-        cls, num_rows: int, sizes: Counts, column: LabelColumn | None, streams: Streams, *, shuffle: bool
-    ) -> Assignment:
-        """Deal (1, num_partitions) numbers of rows as if all were of one class, then count the classes they have."""
-        one_class = LabelColumn(np.zeros(num_rows, dtype=np.uint8), np.array([0]))
-        return cls._from_rows(*deal(one_class, sizes, streams, shuffle=shuffle), column)
+        return cls._seal(with_labels(joined(arrays, dataset.num_rows), labels))
 
     def __len__(self) -> int:
-        """The number of partitions."""
+        """Number of partitions."""
         return len(self.offsets) - 1
 
     def __getitem__(self, partition_id: int) -> Rows:
-        """Return the rows of one partition: read-only int64, no copy.
+        """Return the rows of one partition: read-only int64, without a copy.
 
         Raises:
             PartitionIdError: There is no such partition; both a KeyError and an IndexError.
@@ -196,47 +209,72 @@ class Assignment:
         return (self[partition_id] for partition_id in range(len(self)))
 
     @property
+    def rows(self) -> Rows:
+        """(number of assigned rows,) int64: the rows of partition 0, then of partition 1, and so on; read-only."""
+        return self._parts.rows
+
+    @property
+    def offsets(self) -> Offsets:
+        """(num_partitions + 1,) int64: partition i is `rows[offsets[i]:offsets[i + 1]]`; read-only."""
+        return self._parts.offsets
+
+    @property
+    def unassigned(self) -> Rows:
+        """Rows in no partition, increasing; empty unless the scheme was asked to drop rows; read-only int64."""
+        return self._parts.unassigned
+
+    @property
     def sizes(self) -> Sizes:
-        """(num_partitions,) rows of each partition."""
+        """(num_partitions,) number of rows in each partition."""
         return np.diff(self.offsets)
 
     @property
     def num_rows(self) -> int:
-        """Rows of the data set: those that partitions hold, and the unassigned."""
+        """Number of rows in the data set, assigned or not."""
         return len(self.rows) + len(self.unassigned)
 
     @property
+    def has_labels(self) -> bool:
+        """Whether the assignment was made with labels, so that its classes are known."""
+        return self._parts.classes is not None
+
+    @property
     def classes(self) -> Classes:
-        """(num_classes,) the distinct labels in rising order; read-only.
+        """(num_classes,) the distinct labels in increasing order; read-only.
 
         Raises:
             ValueError: The assignment was made without labels.
         """
-        return cast("Classes", _known(self._classes))
+        return cast("Classes", _known(self._parts.classes))
 
     @property
     def label_counts(self) -> LabelCounts:
-        """(num_partitions, num_classes) rows of each class in each partition; read-only.
+        """(num_partitions, num_classes) number of rows of each class in each partition; read-only.
 
         Raises:
             ValueError: The assignment was made without labels.
         """
-        return _known(self._label_counts)
+        return _known(self._parts.label_counts)
+
+    @property
+    def edges(self) -> Edges | None:
+        """(num_classes - 1,) boundaries of the classes if they are bins of a continuous target; read-only."""
+        return self._parts.edges
 
     def match(self, labels: Labels, *, seed: int = 42) -> Assignment:
-        """Split other rows, such as a test set, as these are split: the same shares of every class.
+        """Split other rows, such as a test set, with the same shares of every class.
 
-        A partition that holds a third of all the sevens here gets a third of the sevens there, rounded without bias;
-        what is unassigned here stays unassigned there, in the same proportion. It works on what the partitions hold,
-        so on any scheme, and after rows were moved to meet a minimum.
+        A partition with a third of all sevens here gets a third of the sevens there, rounded without bias; rows that
+        are unassigned here stay unassigned there, in the same proportion. It uses the class counts of this assignment,
+        so it works for any scheme, even after rows were moved to meet a minimum.
 
         Args:
-            labels: One label per row of the other data set, which may lack classes; where this one was split by the
-                bins of a continuous target, the target.
+            labels: One label per row of the other data set, which may lack classes; the target itself if this
+                assignment was made from bins of a continuous target.
             seed: Draws the rounding and the rows.
 
         Returns:
-            An assignment of the other rows, with the same number of partitions. A partition may be empty there.
+            An assignment of the other rows, with the same number of partitions, some of which may be empty.
 
         Raises:
             ValueError: A label is unknown here, or this assignment was made without labels.
@@ -249,29 +287,29 @@ class Assignment:
                    [2, 0]])
         """
         streams = Streams(checks.seed(seed))
-        column = read_labels(labels, edges=self._edges)
+        column = read_labels(labels, edges=self.edges)
         here = {label: code for code, label in enumerate(self.classes.tolist())}
         unknown = [label for label in column.labels if label not in here]
         if unknown:
             raise ValueError(
-                f"labels hold {unknown[0]!r}, a class that the matched assignment has never seen; "
-                f"it has {shown(list(here))}"
+                f"labels contain {unknown[0]!r}, which is not a class of the matched assignment; it has "
+                f"{shown(list(here))}"
             )
         matched = [here[label] for label in column.labels]
         held = self.label_counts[:, matched].T
-        totals = _known(self._class_totals)[matched]
+        totals = _known(self._parts.class_totals)[matched]
         shares = np.hstack([held, (totals - held.sum(axis=1))[:, None]]) / totals[:, None]
         offsets = np.array([streams("match", label).random() for label in column.labels])
         counts = apportion(shares, column.sizes, offsets)[:, :-1]
-        return self._from_counts(column, counts, streams, shuffle=True)
+        return self._seal(deal_counts(column, counts, streams, shuffle=True))
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hex digest of the whole assignment, 32 characters, equal on every machine."""
+        """Hex digest of the whole assignment, 32 characters, the same on every machine."""
         return archive.digest(self._arrays())
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the assignment to one `.npz` file, without pickle, under exactly this path.
+        """Write the assignment to one `.npz` file without pickle, at exactly this path.
 
         Examples:
             >>> import tempfile, pathlib
@@ -288,13 +326,13 @@ class Assignment:
         """Read a saved assignment.
 
         Raises:
-            ValueError: The file is not a saved assignment, is of a later version, or is damaged in any byte.
+            ValueError: The file is not a saved assignment, has a later version, or is damaged in any byte.
             FileNotFoundError: There is no such file.
         """
-        return cls(**archive.read(path, "assignment", _VERSION))
+        return cls._seal(Parts(**archive.read(path, "assignment", _VERSION)))
 
     def to_frame(self) -> pd.DataFrame:
-        """Return `label_counts` as `flwr_datasets.metrics.compute_counts` lays them out: partitions by classes.
+        """Return `label_counts` in the layout of `flwr_datasets.metrics.compute_counts`: partitions by classes.
 
         Raises:
             ValueError: The assignment was made without labels.
@@ -305,7 +343,7 @@ class Assignment:
         return pd.DataFrame(self.label_counts, index=index, columns=self.classes.tolist())
 
     def __eq__(self, other: object) -> bool:
-        """Whether both say the same of the same classes."""
+        """Whether both have the same rows, classes and counts."""
         if not isinstance(other, Assignment):
             return NotImplemented
         mine, theirs = self._arrays(), other._arrays()
@@ -319,34 +357,29 @@ class Assignment:
         return hash(self.fingerprint)
 
     def __repr__(self) -> str:
-        """What one wants to know at a glance."""
-        classes = "no labels" if self._classes is None else f"{len(self._classes)} classes"
+        """A summary: partitions, rows and classes."""
+        classes = f"{len(self.classes)} classes" if self.has_labels else "no labels"
         return (
             f"Assignment({len(self)} partitions of {self.sizes.min()} to {self.sizes.max()} rows, "
             f"{len(self.unassigned)} of {self.num_rows} rows unassigned, {classes})"
         )
 
-    def __reduce__(self) -> tuple[partial[Assignment], tuple[()]]:
-        """Pickle the arrays alone, and seal them again on the other side."""
-        return partial(Assignment, **self._arrays()), ()
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        """Refuse; an assignment never changes."""
+        raise AttributeError(f"an Assignment is read-only, cannot set {name}; make a new one")
+
+    def __reduce__(self) -> tuple[object, tuple[Parts]]:
+        """Pickle the arrays, and seal them again when they are unpickled."""
+        return Assignment._seal, (self._parts,)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        named = {
-            "rows": self.rows,
-            "offsets": self.offsets,
-            "unassigned": self.unassigned,
-            "_classes": self._classes,
-            "_label_counts": self._label_counts,
-            "_class_totals": self._class_totals,
-            "_edges": self._edges,
-        }
-        return {name: array for name, array in named.items() if array is not None}
+        return {name: array for name, array in self._parts._asdict().items() if array is not None}
 
 
 def _known(value: T | None) -> T:
     if value is None:
         raise ValueError(
             "this assignment was made without labels, so its classes are unknown; "
-            "name their column with partition_by, or pass labels"
+            "name the column of labels (partition_by or label_by), or pass labels"
         )
     return value

@@ -1,4 +1,4 @@
-"""Named array types, so that a signature says what an array holds and not only that it is one."""
+"""Named array types: an annotation says what an array holds, its shape and its unit."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Alpha",
-    "ArrowColumn",
     "Classes",
     "Codes",
     "Config",
     "Counts",
     "Edges",
     "FedAvgOptions",
+    "Holders",
     "Label",
     "LabelCounts",
     "Labels",
@@ -34,72 +34,79 @@ __all__ = [
     "Shares",
     "Sizes",
     "StopRule",
+    "Weights",
 ]
 
 Label: TypeAlias = int | str | bool
-"""One class: a whole number, a string or a truth value."""
+"""One class: an integer, a string or a boolean."""
 
 Rows: TypeAlias = NDArray[np.int64]
-"""Positions in the user's data set, each >= 0."""
+"""Positions of rows in the user's data set, each >= 0."""
 
 Offsets: TypeAlias = NDArray[np.int64]
-"""(num_partitions + 1,), rising from 0: partition i lies between offsets i and i + 1."""
+"""(num_partitions + 1,), non-decreasing from 0: partition i lies between offsets i and i + 1."""
 
 Sizes: TypeAlias = NDArray[np.int64]
 """(num_partitions,) or (num_classes,) numbers of rows."""
 
 Counts: TypeAlias = NDArray[np.int64]
-"""(num_classes, num_partitions) rows of each class that each partition receives."""
+"""(num_classes, num_partitions) number of rows of each class in each partition; the transpose of `LabelCounts`."""
 
 LabelCounts: TypeAlias = NDArray[np.int64]
-"""(num_partitions, num_classes): the same from the partitions' side."""
+"""(num_partitions, num_classes) number of rows of each class in each partition."""
 
 Shares: TypeAlias = NDArray[np.float64]
-"""(num_classes, num_partitions), each row a class: non-negative, summing to 1."""
+"""(num_classes, num_partitions) fraction of each class in each partition: non-negative, each class summing to 1."""
+
+Weights: TypeAlias = NDArray[np.float64]
+"""(num_classes, num_partitions), or (num_partitions,) for one class: logarithms of unnormalised shares."""
+
+Holders: TypeAlias = NDArray[np.bool_]
+"""(num_classes, num_partitions) whether a partition may hold rows of a class."""
 
 Codes: TypeAlias = NDArray[np.unsignedinteger[Any]]
-"""(num_rows,) the position of each row's label in the sorted classes."""
+"""(num_rows,) position of each row's label among the sorted classes."""
 
 Classes: TypeAlias = NDArray[np.int64] | NDArray[np.uint64] | NDArray[np.str_] | NDArray[np.bool_]
 """(num_classes,) the distinct labels, sorted."""
 
 Edges: TypeAlias = NDArray[np.float64]
-"""(num_classes - 1,) rising: a value lies in the class of as many edges as it reaches."""
+"""(num_classes - 1,) increasing boundaries of bins: the class of a value is the number of edges that are <= it."""
 
 Alpha: TypeAlias = float | Sequence[float] | NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
-"""A Dirichlet concentration, > 0: one for all partitions, or one for each."""
+"""A Dirichlet concentration, > 0: one number for all partitions, or one per partition."""
 
 
-class ArrowColumn(Protocol):
-    """What a pyarrow Array and ChunkedArray have in common, as far as this library asks."""
+class _ArrowColumn(Protocol):
+    """The common part of a pyarrow Array and ChunkedArray."""
 
     @property
     def null_count(self) -> int:
-        """The number of missing values."""
+        """Number of missing values."""
         ...
 
     def __len__(self) -> int:
-        """The number of rows."""
+        """Number of rows."""
         ...
 
 
 class _ArrayLike(Protocol):
-    """Whatever NumPy can read: pandas columns, tensors of any framework."""
+    """Anything NumPy can convert: pandas columns, tensors of any framework."""
 
     def __array__(self) -> NDArray[Any]: ...
 
 
-Labels: TypeAlias = Sequence[Label] | _ArrayLike | ArrowColumn
+Labels: TypeAlias = Sequence[Label] | _ArrayLike | _ArrowColumn
 """One label per row: a list, a NumPy array, a pandas or Arrow column, a column of a Hugging Face data set."""
 
 Parameters: TypeAlias = list[NDArray[Any]]
 """A model's weights in a fixed order; each array has its own dtype and shape."""
 
 Config: TypeAlias = dict[str, Any]
-"""What the server configures for a round: bool, int, float, str, bytes, or lists of one of these."""
+"""The server's settings for a round; values are bool, int, float, str, bytes, or lists of one of these."""
 
 MetricValue: TypeAlias = int | float | list[int] | list[float]
-"""What a `MetricRecord` holds."""
+"""A value of a Flower `MetricRecord`."""
 
 Phase: TypeAlias = Literal["train", "evaluate"]
 """A half of a round."""

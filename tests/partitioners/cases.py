@@ -1,4 +1,4 @@
-"""The table that every law is tested over: each way of making a partitioner, and labels of every kind."""
+"""The table that the laws are tested over: every kind of partitioner, and labels of every kind."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Case:
 def _excluding(on_excluded: str, alpha: float | None) -> Make:
     def make(num_partitions: int, labels: list[Label], seed: int) -> Partitioner:
         classes = sorted(set(labels))
-        # Of every three partitions two hold each class, so every class has a holder.
+        # Each partition holds two thirds of the classes, so three partitions can hold them all.
         num_excluded = len(classes) // 3 if num_partitions > 2 else 0
         return LabelExclusionPartitioner.random(
             num_partitions, classes, num_excluded, on_excluded=on_excluded, alpha=alpha, seed=seed
@@ -54,9 +54,11 @@ def _excluding(on_excluded: str, alpha: float | None) -> Make:
 def _pathological(mode: str, num_held: int) -> Make:
     def make(num_partitions: int, labels: list[Label], seed: int) -> Partitioner:
         counts = Counter(labels)
-        # Each class needs a row for each of its holders, of whom there are num_held of each round of its partitions.
+        # A class needs a row for each of its holders; every len(counts) partitions bring it num_held holders.
         held = min(num_held, min(counts.values()), len(counts))
         most = min(counts.values()) // held * len(counts)
+        if mode == "first-deterministic":  # The other classes are drawn, so all partitions may draw the same one.
+            most = min(counts.values())
         return PathologicalPartitioner(min(num_partitions, most), "label", held, mode, seed=seed)
 
     return make
@@ -66,27 +68,29 @@ def _shares(num_classes: int, num_partitions: int) -> list[list[float]]:
     return [[1.0 + (code * partition_id) % 5 for partition_id in range(num_partitions)] for code in range(num_classes)]
 
 
+def _numbers(labels: list[Label], num_partitions: int) -> list[list[int]]:
+    counts = Counter(labels)
+    return [[counts[label] // (num_partitions + 1)] * num_partitions for label in sorted(counts)]
+
+
 CASES = [
     Case("iid", lambda n, labels, seed: IidPartitioner(n, seed=seed), by_class=False),
-    Case(
-        "dirichlet",
-        lambda n, labels, seed: DirichletPartitioner(n, "label", 0.5, min_partition_size=0, seed=seed),
-    ),
+    Case("dirichlet", lambda n, labels, seed: DirichletPartitioner(n, alpha=0.5, min_partition_size=0, seed=seed)),
     Case(
         "dirichlet of tiny alpha with the largest minimum",
-        lambda n, labels, seed: DirichletPartitioner(n, "label", 0.001, min_partition_size=len(labels) // n, seed=seed),
+        lambda n, labels, seed: DirichletPartitioner(n, alpha=0.001, min_partition_size=len(labels) // n, seed=seed),
         by_class=False,
     ),
     Case(
         "dirichlet with an alpha for each partition, in the order of the data set",
         lambda n, labels, seed: DirichletPartitioner(
-            n, "label", [0.1 + i for i in range(n)], min_partition_size=0, shuffle=False, seed=seed
+            n, alpha=[0.1 + i for i in range(n)], min_partition_size=0, shuffle=False, seed=seed
         ),
     ),
     Case(
         "dirichlet, self-balancing",
         lambda n, labels, seed: DirichletPartitioner(
-            n, "label", 0.1, min_partition_size=0, self_balancing=True, seed=seed
+            n, alpha=0.1, min_partition_size=0, self_balancing=True, seed=seed
         ),
         by_class=False,
     ),
@@ -96,6 +100,7 @@ CASES = [
     Case("label exclusion in Dirichlet shares that drops", _excluding("drop", 1.0), drops=True),
     Case("pathological", _pathological("random", 2), drops=True, by_class=False),
     Case("pathological, deterministic", _pathological("deterministic", 3), drops=True, by_class=False),
+    Case("pathological, first deterministic", _pathological("first-deterministic", 2), drops=True, by_class=False),
     Case(
         "extended dirichlet",
         lambda n, labels, seed: ExtendedDirichletPartitioner(
@@ -104,10 +109,10 @@ CASES = [
         drops=True,
         by_class=False,
     ),
-    Case("shards", lambda n, labels, seed: ShardPartitioner(n, "label", 1, seed=seed), by_class=False),
+    Case("shards", lambda n, labels, seed: ShardPartitioner(n, num_shards_per_partition=1, seed=seed), by_class=False),
     Case(
         "shards of a size",
-        lambda n, labels, seed: ShardPartitioner(n, "label", shard_size=max(len(labels) // n // 2, 1), seed=seed),
+        lambda n, labels, seed: ShardPartitioner(n, shard_size=max(len(labels) // n // 2, 1), seed=seed),
         by_class=False,
     ),
     Case(
@@ -139,19 +144,23 @@ CASES = [
     ),
     Case(
         "inner dirichlet of tiny alpha",
-        lambda n, labels, seed: InnerDirichletPartitioner(
-            [1] * (n - 1) + [len(labels) - n + 1], "label", 1e-9, seed=seed
-        ),
+        lambda n, labels, seed: InnerDirichletPartitioner([1] * (n - 1) + [len(labels) - n + 1], alpha=1e-9, seed=seed),
         by_class=False,
     ),
     Case(
         "pachinko",
-        lambda n, labels, seed: PachinkoPartitioner(
-            n, "label", {label: str(label)[:1] for label in labels}, 0.1, 1.0, seed=seed
-        ),
+        lambda n, labels, seed: PachinkoPartitioner(n, {label: str(label)[:1] for label in labels}, beta=1, seed=seed),
         by_class=False,
     ),
     Case("given shares", lambda n, labels, seed: DistributionPartitioner(_shares(len(set(labels)), n), n, seed=seed)),
+    Case(
+        "given numbers of rows",
+        lambda n, labels, seed: DistributionPartitioner(
+            _numbers(labels, n), n, rescale=False, shuffle=False, seed=seed
+        ),
+        drops=True,
+        by_class=False,
+    ),
 ]
 
 integers = st.integers(-(2**62), 2**62) | st.integers(-3, 3).map(lambda number: number * 7)
@@ -170,7 +179,7 @@ def labels(draw: st.DrawFn, max_rows: int = 60) -> list[Label]:
 
 @st.composite
 def labels_and_partitions(draw: st.DrawFn, max_rows: int = 60) -> tuple[list[Label], int]:
-    """Labels, and a number of partitions that there are rows for; often more than rows of a class."""
+    """Labels, and a number of partitions up to the number of rows; often more than there are rows of a class."""
     rows = draw(labels(max_rows))
     return rows, draw(st.integers(1, min(len(rows), 20)))
 

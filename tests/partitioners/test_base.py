@@ -1,4 +1,4 @@
-"""Partitioners are partitioners of Flower Datasets, and refuse what they cannot take."""
+"""Partitioners are values and partitioners of Flower Datasets, and refuse invalid arguments."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from flwr_datasets.visualization import plot_label_distributions
 
 import flskew.partitioners
 from flskew import DirichletPartitioner, IidPartitioner, LabelExclusionPartitioner
-from flskew._split.labels import LabelColumn
-from flskew.partitioners import Partitioner
+from flskew.partitioners import LabelPartitioner, Partitioner, apportion_classes
+from flskew.testing import check_partitioner
 
 DATASET = Dataset.from_dict({"row": range(100), "label": [row % 4 for row in range(100)]})
 
@@ -34,9 +34,95 @@ def test_a_partitioner_of_a_flower_name_takes_its_arguments_in_its_order(name):
         return
     assert [key for key, _ in ours[: len(theirs)]] == [key for key, _ in theirs]
     for (key, our), (_, their) in zip(ours, theirs, strict=False):
-        # By default no row is lost, which Flower Datasets' shards do not promise; what it demands may be optional here.
+        # We drop no row by default, unlike Flower Datasets' shards; and its required arguments may be optional here.
         if their.default is not inspect.Parameter.empty and key != "keep_incomplete_shard":
             assert our.default == their.default
+
+
+SHARED = [name for name in flskew.partitioners.__all__ if hasattr(flower, name)]
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_a_partitioner_of_a_flower_name_has_its_public_attributes(name):
+    theirs, ours = (
+        {attribute for attribute in dir(getattr(library, name)) if not attribute.startswith("_")}
+        for library in (flower, flskew.partitioners)
+    )
+    assert theirs <= ours
+
+
+def test_what_flower_datasets_shares_is_what_we_think():
+    assert len(SHARED) == 9  # the base class and eight schemes
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in flskew.partitioners.__all__ if name.endswith("Partitioner") and "NaturalId" not in name]
+)
+def test_labels_are_in_the_column_label_unless_the_scheme_does_without(name):
+    parameter = inspect.signature(getattr(flskew.partitioners, name)).parameters["partition_by"]
+    assert parameter.default == (None if name in ("IidPartitioner", "QuantityPartitioner") else "label")
+
+
+def test_a_partitioner_prints_as_its_call_without_the_defaults():
+    assert repr(dirichlet(alpha=0.3)) == (
+        "DirichletPartitioner(num_partitions=5, alpha=0.3, min_partition_size=0, seed=42)"
+    )
+    hospitals = LabelExclusionPartitioner({1: {"fox", "cat"}}, num_partitions=2)
+    assert repr(hospitals) == "LabelExclusionPartitioner(excluded=((), ('cat', 'fox')), num_partitions=2, seed=42)"
+
+
+def test_a_partitioner_bound_to_a_data_set_equals_an_unbound_one():
+    bound = dirichlet()
+    bound.dataset = DATASET
+    bound.load_partition(0)
+    assert bound == dirichlet() != dirichlet(alpha=0.4)
+    assert len({bound, dirichlet(), dirichlet(seed=1)}) == 2
+    assert repr(bound) == repr(dirichlet())
+
+
+@pytest.mark.parametrize("name", list(inspect.signature(DirichletPartitioner).parameters))
+def test_hyper_parameters_are_read_only_fields(name):
+    partitioner = dirichlet()
+    before = getattr(partitioner, name)
+    with pytest.raises(AttributeError):
+        setattr(partitioner, name, before)
+
+
+def test_the_containers_among_the_fields_cannot_be_changed():
+    mapping, sizes, shares = {"a": "b"}, [1, 2], [[1.0, 2.0]]
+    pachinko = flskew.partitioners.PachinkoPartitioner(2, mapping, partition_sizes=sizes)
+    given = flskew.partitioners.DistributionPartitioner(shares, 2)
+    pachinko.coarse_by["a"] = "c"
+    mapping["a"] = sizes[0] = shares[0][0] = 9
+    assert pachinko.coarse_by == {"a": "b"}
+    for array in (pachinko.partition_sizes, given.distribution_array):
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+    assert pachinko.partition_sizes.tolist() == [1, 2]
+    assert given.distribution_array.tolist() == [[1.0, 2.0]]
+
+
+def test_your_own_scheme_is_a_value_too():
+    class Lopsided(LabelPartitioner):
+        def __init__(self, num_partitions, ratio=2.0, seed=42):
+            super().__init__(num_partitions, seed=seed)
+            self.ratio = ratio
+
+        def class_counts(self, column, streams):
+            weights = np.log([self.ratio] + [1] * (self.num_partitions - 1))
+            return apportion_classes(column, self.num_partitions, lambda rng: weights, streams)
+
+    assert repr(Lopsided(3, ratio=4)) == "Lopsided(num_partitions=3, ratio=4, seed=42)"
+    assert Lopsided(3) == Lopsided(3, ratio=2.0) != Lopsided(3, ratio=4)
+    check_partitioner(Lopsided(3), [row % 4 for row in range(80)], by_class=True)
+
+
+def test_an_error_recommends_bins_only_where_there_is_an_argument_for_them():
+    with pytest.raises(TypeError, match="or pass num_bins for a continuous target"):
+        dirichlet().assign([0.5] * 100)
+    for without in (IidPartitioner(2), flskew.partitioners.PachinkoPartitioner(2, {})):
+        with pytest.raises(TypeError, match=r"or bin the values first, e\.g\. with np\.digitize"):
+            without.assign([0.5] * 100)
 
 
 def test_a_federated_data_set_takes_it(tmp_path):
@@ -56,7 +142,8 @@ def test_the_plots_of_flower_datasets_take_it():
 
 def test_loading_is_lazy_and_assigns_once(monkeypatch):
     calls = []
-    monkeypatch.setattr(DirichletPartitioner, "_assign", lambda self, *given: calls.append(1) or original(self, *given))
+    original = DirichletPartitioner.split
+    monkeypatch.setattr(DirichletPartitioner, "split", lambda self, *given: calls.append(1) or original(self, *given))
     partitioner = dirichlet()
     partitioner.dataset = DATASET
     assert not calls
@@ -65,11 +152,8 @@ def test_loading_is_lazy_and_assigns_once(monkeypatch):
     assert len(calls) == 1
 
 
-original = DirichletPartitioner._assign
-
-
 def test_without_a_data_set_there_is_nothing_to_load():
-    with pytest.raises(AttributeError, match=r"DirichletPartitioner is bound to no data set yet; .* assign\(labels\)"):
+    with pytest.raises(AttributeError, match=r"DirichletPartitioner is not bound to a data set yet; .* or call assign"):
         dirichlet().load_partition(0)
 
 
@@ -87,15 +171,11 @@ def test_an_iid_split_favours_no_partition_with_the_extra_row():
     assert np.all(np.abs((sizes == 4).sum(axis=0) - 300) < 4 * 14.2)
 
 
-def test_a_scheme_of_ones_own_writes_one_method():
+def test_your_own_scheme_implements_one_method():
     class FirstCome(Partitioner):
-        def __init__(self, num_partitions: int) -> None:
-            super().__init__(num_partitions, "label", 0)
-
-        def _assign(self, column: LabelColumn, streams):
-            return flskew.Assignment.from_partitions(
-                np.array_split(np.arange(len(column)), self.num_partitions), column.classes[column.codes]
-            )
+        def split(self, column, streams):
+            rows = np.arange(len(column))
+            return flskew.Assignment.from_partitions(np.array_split(rows, self.num_partitions), column)
 
     partitioner = FirstCome(4)
     partitioner.dataset = DATASET
@@ -161,7 +241,7 @@ def test_the_array_of_alphas_is_copied():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_partitions": 101}, "num_partitions=101 is more than the 100 rows there are; lower num_partitions"),
+        ({"num_partitions": 101}, "num_partitions=101 exceeds the number of rows, 100; lower num_partitions"),
         (
             {"min_partition_size": 50},
             "min_partition_size=50 for 5 partitions needs 250 rows, got 100; lower min_partition_size or num_part",
@@ -169,7 +249,7 @@ def test_the_array_of_alphas_is_copied():
         ({"partition_by": "lable"}, "partition_by='lable' is not a column of the data set; it has row, label"),
     ],
 )
-def test_what_the_data_set_cannot_give_is_refused_before_any_work(changes, message):
+def test_an_impossible_split_of_the_data_set_is_refused_before_any_work(changes, message):
     partitioner = dirichlet(**changes)
     partitioner.dataset = DATASET
     for _ in range(2):
@@ -187,7 +267,7 @@ def test_what_the_data_set_cannot_give_is_refused_before_any_work(changes, messa
 def test_more_partitions_than_rows_take_no_memory_before_they_are_refused(make):
     tracemalloc.start()
     try:
-        with pytest.raises(ValueError, match="num_partitions=1000000000 is more than the 100 rows there are"):
+        with pytest.raises(ValueError, match="num_partitions=1000000000 exceeds the number of rows, 100"):
             make(10**9).assign(DATASET["label"])
         assert tracemalloc.get_traced_memory()[1] < 10**6
     finally:
@@ -203,7 +283,7 @@ def test_more_partitions_than_rows_take_no_memory_before_they_are_refused(make):
         (DATASET.to_iterable_dataset(), r"got a stream \(IterableDataset\).*load it without streaming=True"),
     ],
 )
-def test_what_is_no_data_set_is_refused_with_what_to_pass(dataset, message):
+def test_another_object_than_a_data_set_is_refused_with_what_to_pass(dataset, message):
     with pytest.raises(TypeError, match=message):
         dirichlet().dataset = dataset
 

@@ -73,14 +73,14 @@ def test_classes_that_nobody_holds_are_unassigned():
     ],
 )
 def test_too_many_classes_or_too_few_rows_are_refused(make):
-    with pytest.raises(ValueError, match="num_classes_per_partition=11 is more than the 10 classes there are"):
+    with pytest.raises(ValueError, match="num_classes_per_partition=11 exceeds the 10 classes of the labels; lower it"):
         make(11, 5).assign(DIGITS)
-    with pytest.raises(ValueError, match=r"label 0 has 2 rows, and 3 partitions need 1 of it each; lower num_part"):
+    with pytest.raises(ValueError, match=r"label 0 has 2 rows, but 3 partitions need 1 each; lower num_part"):
         make(2, 3).assign([0, 0, 1, 1, 1])
 
 
 def test_more_rows_of_each_class_than_there_can_be_are_refused_with_what_to_lower():
-    with pytest.raises(ValueError, match=r"need 10{30} of it each; lower min_rows_per_class, num_partitions or num_cl"):
+    with pytest.raises(ValueError, match=r"need 10{30} each; lower min_rows_per_class, num_partitions or num_cl"):
         ExtendedDirichletPartitioner(5, "label", 2, 0.5, min_rows_per_class=10**30).assign(DIGITS)
 
 
@@ -163,10 +163,10 @@ def test_the_incomplete_and_the_extra_shard_favour_no_partition():
     [
         (
             {"num_shards_per_partition": 3},
-            "num_shards_per_partition=3 for 5 partitions needs 15 rows at least, got 10; lower one of them",
+            "num_shards_per_partition=3 for 5 partitions needs at least 15 rows, got 10; lower one of them",
         ),
-        ({"shard_size": 3}, "shard_size=3 makes 4 shards of 10 rows, and 5 partitions need 5; lower shard_size"),
-        ({"num_shards_per_partition": 2, "shard_size": 2}, "makes 5 shards of 10 rows, and 5 partitions need 10"),
+        ({"shard_size": 3}, "shard_size=3 makes 4 shards of 10 rows, but 5 partitions need 5; lower shard_size"),
+        ({"num_shards_per_partition": 2, "shard_size": 2}, "makes 5 shards of 10 rows, but 5 partitions need 10"),
     ],
 )
 def test_more_shards_than_the_rows_make_are_refused(arguments, message):

@@ -1,4 +1,4 @@
-"""Schemes that are given what to do: a matrix of shares, owners, bins of a continuous target."""
+"""Schemes that are given what to do: a matrix of shares, natural ids, bins of a continuous target."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from flskew import (
 )
 
 DIGITS = np.arange(6000) % 10
-OWNERS = ["bob", "ann", "bob", "eve", "ann", "dan", "bob"]
+USERS = ["bob", "ann", "bob", "eve", "ann", "dan", "bob"]
 
 
 def test_given_shares_are_what_each_partition_gets():
@@ -73,25 +73,25 @@ def test_the_compact_matrix_means_what_it_means_in_flower_datasets(rescale):
         (
             lambda: DistributionPartitioner(np.ones((2, 10)), 2),
             ValueError,
-            r"shape \(10, 2\) .* got \(2, 10\); transpose",
+            r"shape \(10, 2\), .* got \(2, 10\); transpose",
         ),
         (
             lambda: DistributionPartitioner(np.ones((9, 2)), 2),
             ValueError,
-            r"shape \(10, 2\) .* got \(9, 2\); give each class a row, or",
+            r"shape \(10, 2\), .* got \(9, 2\); pass one row per class, or",
         ),
-        (lambda: DistributionPartitioner(np.ones((10, 6)), 31, 2), ValueError, "31 be a multiple of 10 classes"),
+        (lambda: DistributionPartitioner(np.ones((10, 6)), 31, 2), ValueError, "31 must be a multiple of 10 classes"),
         (lambda: DistributionPartitioner(np.ones((10, 5)), 30, 2), ValueError, r"\(10, 6\), .* got \(10, 5\)"),
-        (lambda: DistributionPartitioner(np.ones((10, 6)), 30, 11), ValueError, "=11 is more than the 10 classes"),
+        (lambda: DistributionPartitioner(np.ones((10, 6)), 30, 11), ValueError, "=11 exceeds the 10 classes"),
         (lambda: DistributionPartitioner([[2.0**62] * 4] * 10, 4, rescale=False), ValueError, "rows of label 0, which"),
         (
             lambda: DistributionPartitioner([[1] * 4] * 10, 4, preassigned_num_samples_per_label=2**62),
             ValueError,
             f"=4611686018427387904 needs {2**64} rows of label 0, which has 600",
         ),
-        (lambda: DistributionPartitioner([[0, 0]] * 10, 2), ValueError, "nobody a share of label 0"),
+        (lambda: DistributionPartitioner([[0, 0]] * 10, 2), ValueError, "no partition a share of label 0"),
         (lambda: DistributionPartitioner([[0.5, 1]] * 10, 2, rescale=False), ValueError, "got fractions"),
-        (lambda: DistributionPartitioner([[1e308] * 2] * 10, 2), ValueError, "and so must its sums"),
+        (lambda: DistributionPartitioner([[1e308] * 2] * 10, 2), ValueError, "and so must the sums of its rows"),
         (
             lambda: DistributionPartitioner([[500, 101]] * 10, 2, rescale=False),
             ValueError,
@@ -109,9 +109,44 @@ def test_a_matrix_that_cannot_be_is_named(make, error, message):
         make().assign(DIGITS)
 
 
-def test_each_owner_has_a_partition_in_the_order_of_appearance():
-    assignment = NaturalIdPartitioner("user").assign(OWNERS)
-    assert [rows.tolist() for rows in assignment] == [[0, 2, 6], [1, 4], [3], [5]]
+def test_each_natural_id_has_a_partition_in_sorted_order():
+    assignment = NaturalIdPartitioner("user").assign(USERS)
+    # ann, bob, dan, eve
+    assert [rows.tolist() for rows in assignment] == [[1, 4], [0, 2, 6], [5], [3]]
+
+
+def test_a_bound_natural_split_knows_the_natural_ids_of_its_partitions():
+    dataset = Dataset.from_dict({"user": USERS})
+    alone, grouped, dropping = (
+        NaturalIdPartitioner("user"),
+        GroupedNaturalIdPartitioner("user", 2),
+        GroupedNaturalIdPartitioner("user", 3, "drop-reminder"),
+    )
+    for partitioner in (alone, grouped, dropping):
+        partitioner.dataset = dataset
+    assert alone.partition_id_to_natural_id == {0: "ann", 1: "bob", 2: "dan", 3: "eve"}
+    assert grouped.partition_id_to_natural_ids == {0: ["bob", "ann"], 1: ["eve", "dan"]}
+    assert grouped.natural_id_to_partition_id == {"bob": 0, "ann": 0, "eve": 1, "dan": 1}
+    assert dropping.partition_id_to_natural_ids == {0: ["bob", "ann", "eve"]}
+    theirs = flower.GroupedNaturalIdPartitioner("user", 2)
+    theirs.dataset = dataset
+    theirs.load_partition(0)
+    assert grouped.partition_id_to_natural_ids == theirs.partition_id_to_natural_ids
+
+
+@pytest.mark.parametrize("make", [NaturalIdPartitioner, lambda name: GroupedNaturalIdPartitioner(name, 2)])
+def test_an_unbound_natural_split_has_no_natural_ids_yet(make):
+    partitioner = make("user")
+    for name in ("num_partitions", "partition_id_to_natural_id", "natural_id_to_partition_id"):
+        if hasattr(type(partitioner), name):
+            with pytest.raises(AttributeError, match="is not bound to a data set yet; set its dataset"):
+                getattr(partitioner, name)
+
+
+def test_an_error_about_labels_beside_natural_ids_recommends_no_argument_that_does_not_exist():
+    with pytest.raises(TypeError, match=r"labels must be integers.*; cast .* or bin the values first") as caught:
+        NaturalIdPartitioner("user").assign(["ann", "bob"], labels=[0.5, 1.5])
+    assert "num_bins" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -127,23 +162,23 @@ def test_each_owner_has_a_partition_in_the_order_of_appearance():
         ("allow-smaller", 10**30, False, [[0, 1, 2, 3, 4, 5, 6]]),
     ],
 )
-def test_several_owners_share_a_partition(mode, group_size, sort, expected):
+def test_several_natural_ids_share_a_partition(mode, group_size, sort, expected):
     partitioner = GroupedNaturalIdPartitioner("user", group_size, mode, sort)
-    assignment = partitioner.assign(OWNERS)
+    assignment = partitioner.assign(USERS)
     assert [rows.tolist() for rows in assignment] == expected
     assert sorted(assignment.unassigned.tolist()) == sorted(set(range(7)) - {row for rows in expected for row in rows})
     theirs = flower.GroupedNaturalIdPartitioner("user", group_size, mode, sort)
-    theirs.dataset = Dataset.from_dict({"user": OWNERS, "row": range(7)})
+    theirs.dataset = Dataset.from_dict({"user": USERS, "row": range(7)})
     if not (group_size >= 9 and mode == "allow-smaller"):  # Flower Datasets 0.6.1 makes two partitions of one group.
         assert [sorted(theirs.load_partition(i)["row"][:]) for i in range(len(expected))] == expected
 
 
-def test_owners_left_over_make_the_first_of_several_partitions_bigger():
-    owners = [row * 3 % 8 for row in range(16)]
-    assignment = GroupedNaturalIdPartitioner("user", 3, "allow-bigger").assign(owners)
-    # Eight owners in groups of three are two, with two left over: one more for each. Their order is 0, 3, 6, 1, ...
-    assert [sorted({owners[row] for row in rows}) for rows in assignment] == [[0, 1, 3, 6], [2, 4, 5, 7]]
-    # Of five in groups of two there is one left over.
+def test_natural_ids_left_over_make_the_first_partitions_bigger():
+    users = [row * 3 % 8 for row in range(16)]
+    assignment = GroupedNaturalIdPartitioner("user", 3, "allow-bigger").assign(users)
+    # Eight users make two groups of three, with two left over: one more for each. Their order is 0, 3, 6, 1, ...
+    assert [sorted({users[row] for row in rows}) for rows in assignment] == [[0, 1, 3, 6], [2, 4, 5, 7]]
+    # Five users make two groups of two, with one left over.
     assert GroupedNaturalIdPartitioner("user", 2, "allow-bigger").assign(range(5)).sizes.tolist() == [3, 2]
 
 
@@ -152,11 +187,11 @@ def test_owners_left_over_make_the_first_of_several_partitions_bigger():
     [
         (NaturalIdPartitioner("nope"), "partition_by='nope' is not a column"),
         (NaturalIdPartitioner("user", label_by="nope"), "label_by='nope' is not a column"),
-        (PachinkoPartitioner(1, "user", "nope"), "coarse_by='nope' is not a column"),
+        (PachinkoPartitioner(1, "nope", "user"), "coarse_by='nope' is not a column"),
     ],
 )
 def test_a_missing_column_is_named_with_its_argument(partitioner, message):
-    partitioner.dataset = Dataset.from_dict({"user": OWNERS})
+    partitioner.dataset = Dataset.from_dict({"user": USERS})
     with pytest.raises(ValueError, match=message):
         _ = partitioner.assignment
 
@@ -164,26 +199,29 @@ def test_a_missing_column_is_named_with_its_argument(partitioner, message):
 def test_a_natural_split_knows_its_labels_and_can_be_matched():
     labels = [0, 1, 1, 0, 1, 0, 1]
     partitioner = NaturalIdPartitioner("user", label_by="label")
-    partitioner.dataset = Dataset.from_dict({"user": OWNERS, "label": labels})
+    partitioner.dataset = Dataset.from_dict({"user": USERS, "label": labels})
     assert partitioner.num_partitions == 4
-    assert partitioner.load_partition(1)["user"][:] == ["ann", "ann"]
-    assert partitioner.assignment == NaturalIdPartitioner("user").assign(OWNERS, labels)
-    assert partitioner.assignment.label_counts.tolist() == [[1, 2], [0, 2], [1, 0], [1, 0]]
+    assert partitioner.load_partition(0)["user"][:] == ["ann", "ann"]
+    assert partitioner.assignment == NaturalIdPartitioner("user").assign(USERS, labels)
+    assert partitioner.assignment.label_counts.tolist() == [[0, 2], [1, 2], [1, 0], [1, 0]]
     assert partitioner.assignment.match([1] * 8).sizes.tolist() == [4, 4, 0, 0]
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: GroupedNaturalIdPartitioner("user", 3, "strict").assign(OWNERS), "leaves 1 of 4 owners over"),
-        (lambda: GroupedNaturalIdPartitioner("user", 5, "allow-bigger").assign(OWNERS), "more than the 4 owners"),
+        (lambda: GroupedNaturalIdPartitioner("user", 3, "strict").assign(USERS), "leaves over 1 of 4 natural ids"),
+        (
+            lambda: GroupedNaturalIdPartitioner("user", 5, "allow-bigger").assign(USERS),
+            "number of natural ids, 4",
+        ),
         (lambda: GroupedNaturalIdPartitioner("user", 0), "group_size must be at least 1"),
         (lambda: GroupedNaturalIdPartitioner("user", 2, "loose"), "mode must be one of 'allow-smaller'"),
-        (lambda: NaturalIdPartitioner("user").assign(["ann", None]), "owners has no label .* at row 1"),
-        (lambda: NaturalIdPartitioner("user").assign(OWNERS, [0, 1]), "got 2 for 7 owners"),
+        (lambda: NaturalIdPartitioner("user").assign(["ann", None]), "natural_ids has a missing value .* at row 1"),
+        (lambda: NaturalIdPartitioner("user").assign(USERS, [0, 1]), "got 2 for 7 natural ids"),
     ],
 )
-def test_owners_that_do_not_fit_are_named(make, message):
+def test_natural_ids_that_do_not_fit_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
@@ -234,9 +272,9 @@ def test_equal_values_are_in_one_bin(target, sizes):
     ("target", "error", "message"),
     [
         ([0.5, float("nan")], ValueError, "at row 1"),
-        (["a", "b"], TypeError, "of type string, and only numbers can be binned; leave out num_bins"),
-        ([True, False], TypeError, "of type bool, and only numbers can be binned"),
-        (np.array([True, False]), TypeError, "of type bool, and only numbers can be binned"),
+        (["a", "b"], TypeError, "must be numbers to be binned, got string; omit num_bins"),
+        ([True, False], TypeError, "must be numbers to be binned, got bool"),
+        (np.array([True, False]), TypeError, "must be numbers to be binned, got bool"),
         ([0.5, None], ValueError, "at row 1"),
     ],
 )

@@ -41,12 +41,12 @@ def test_dropped_rows_are_those_that_an_even_split_gave_to_the_wrong_partition()
 
 def test_a_mapping_names_only_the_partitions_that_exclude_something():
     by_mapping = LabelExclusionPartitioner({2: [0]}, num_partitions=4)
-    assert by_mapping.excluded == (frozenset(), frozenset(), frozenset({0}), frozenset())
+    assert by_mapping.excluded == ((), (), (0,), ())
     assert by_mapping.assign(DIGITS) == LabelExclusionPartitioner([(), (), [0], ()]).assign(DIGITS)
 
 
 def test_labels_may_be_numpy_scalars_and_strings():
-    assert LabelExclusionPartitioner([np.array([1, 3]), []]).excluded == (frozenset({1, 3}), frozenset())
+    assert LabelExclusionPartitioner([np.array([1, 3]), []]).excluded == ((1, 3), ())
     assignment = LabelExclusionPartitioner([{"cat"}, {"dog"}]).assign(["cat", "dog", "dog", "cat"])
     assert assignment.label_counts.tolist() == [[0, 2], [2, 0]]
 
@@ -57,7 +57,7 @@ def test_random_sets_have_the_asked_size_and_leave_every_class_a_holder(data, nu
     num_excluded = data.draw(st.integers(0, most))
     partitioner = LabelExclusionPartitioner.random(num_partitions, range(num_classes), num_excluded, seed=seed)
     assert [len(labels) for labels in partitioner.excluded] == [num_excluded] * num_partitions
-    assert not frozenset.intersection(*partitioner.excluded)
+    assert not set.intersection(*map(set, partitioner.excluded))
 
 
 def test_random_sets_depend_on_the_seed_and_on_no_order():
@@ -80,9 +80,9 @@ def test_random_sets_favour_no_partition_and_no_class():
 @pytest.mark.parametrize(
     ("excluded", "message"),
     [
-        ([{1}, {11}], r"excluded\[1\] names 11, which is no label of this data; there are 0, 1, 2"),
+        ([{1}, {11}], r"excluded\[1\] contains 11, which is not a label of this data; its labels are 0, 1, 2"),
         ([{1, 2}, {2, 3}], "label 2 is excluded from every partition"),
-        ([set(range(10)), set()], r"partition 0 is left with no rows \(it excludes 0, 1, 2"),
+        ([set(range(10)), set()], r"partition 0 would be empty \(it excludes 0, 1, 2"),
     ],
 )
 @pytest.mark.parametrize("on_excluded", ["redistribute", "drop"])
@@ -98,12 +98,12 @@ def test_what_the_labels_do_not_allow_is_named(excluded, message, on_excluded):
         ({"excluded": ["13", "2"]}, TypeError, r"excluded\[0\] must be a collection of labels, got '13'"),
         ({"excluded": [1, 2]}, TypeError, r"excluded\[0\] must be a collection of labels, got 1"),
         ({"excluded": [[0.5]]}, TypeError, "integers, strings or booleans, got 0.5"),
-        ({"excluded": {frozenset({1}), frozenset({2})}}, TypeError, "got a set, which has none; pass a list"),
+        ({"excluded": {frozenset({1}), frozenset({2})}}, TypeError, "got a set, which is unordered; pass a list"),
         ({"excluded": []}, ValueError, "got none"),
         ({"excluded": {0: [1]}}, TypeError, "num_partitions must be given"),
-        ({"excluded": {5: [1]}, "num_partitions": 3}, ValueError, "names partition 5, and there are 3"),
+        ({"excluded": {5: [1]}, "num_partitions": 3}, ValueError, "contains partition 5, but there are 3"),
         ({"excluded": {-1: [1]}, "num_partitions": 3}, ValueError, "at least 0, got -1"),
-        ({"excluded": [[1], [2]], "num_partitions": 3}, ValueError, "2 sets for num_partitions=3"),
+        ({"excluded": [[1], [2]], "num_partitions": 3}, ValueError, "2 collections, but num_partitions=3"),
         ({"excluded": [[1], [2]], "on_excluded": "lose"}, ValueError, "'redistribute', 'drop', got 'lose'"),
         ({"excluded": [[1], [2]], "alpha": 0}, ValueError, "alpha must be a finite number > 0"),
         ({"excluded": [[1], [2]], "seed": None}, TypeError, "seed must be an integer, got None"),
@@ -115,8 +115,8 @@ def test_a_bad_argument_is_refused_when_the_partitioner_is_made(arguments, error
         LabelExclusionPartitioner(**arguments)
 
 
-def test_a_number_of_labels_in_place_of_the_labels_is_refused():
-    with pytest.raises(TypeError, match=r"must be all the distinct labels, got 10; pass range\(10\) for so many"):
+def test_a_number_of_labels_instead_of_the_labels_is_refused():
+    with pytest.raises(TypeError, match=r"must be all distinct labels, got the number 10; pass range\(10\)"):
         LabelExclusionPartitioner.random(3, 10, 2)
 
 
@@ -124,7 +124,7 @@ def test_a_number_of_labels_in_place_of_the_labels_is_refused():
     ("num_partitions", "labels", "num_excluded", "message"),
     [
         (3, range(10), 7, "num_excluded=7 of 10 labels leaves 3 partitions unable to hold every class"),
-        (3, [1, 1, 2], 1, "labels must be distinct, got 3 of which 2 are"),
+        (3, [1, 1, 2], 1, "labels must be distinct, got 2 different among 3"),
         (3, [], 0, "unable to hold every class"),
         (0, range(10), 1, "num_partitions must be at least 1, got 0"),
         (3, range(10), -1, "num_excluded must be at least 0, got -1"),

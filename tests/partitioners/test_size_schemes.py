@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flskew import InnerDirichletPartitioner, PachinkoPartitioner, QuantityPartitioner
-from flskew._split.water_filling import fill, pour
+from flskew._split.water_filling import draw_until_full, water_fill
 
 DIGITS = np.arange(6000) % 10
 
@@ -104,7 +104,7 @@ def test_an_alpha_per_class_gives_the_expected_shares():
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: InnerDirichletPartitioner([], "label", 1), TypeError, "one whole number per partition"),
+        (lambda: InnerDirichletPartitioner([], "label", 1), TypeError, "one integer per partition"),
         (lambda: InnerDirichletPartitioner([1.5], "label", 1), TypeError, r"partition_sizes\[0\] must be an integer"),
         (lambda: InnerDirichletPartitioner([[1], [2, 3]], "label", 1), TypeError, r"sizes\[0\] must be an integer"),
         (
@@ -134,31 +134,31 @@ def test_an_alpha_per_class_gives_the_expected_shares():
         (lambda: QuantityPartitioner(3, exponent="1"), TypeError, "exponent must be a finite number > 0, got '1'"),
         (lambda: QuantityPartitioner(3, alpha=-1), ValueError, "alpha must be a finite number > 0"),
         (lambda: QuantityPartitioner(700, alpha=1).assign(DIGITS), ValueError, "needs 7000 rows, got 6000"),
-        (lambda: PachinkoPartitioner(3, "label", 7), TypeError, "coarse_by must be the name of a column"),
-        (lambda: PachinkoPartitioner(3, "label", "kind", alpha=0), ValueError, "alpha must be a finite number > 0"),
-        (lambda: PachinkoPartitioner(3, "label", "kind", beta=None), TypeError, "beta must be a finite number > 0"),
+        (lambda: PachinkoPartitioner(3, 7), TypeError, "coarse_by must be the name of a column"),
+        (lambda: PachinkoPartitioner(3, "kind", alpha=0), ValueError, "alpha must be a finite number > 0"),
+        (lambda: PachinkoPartitioner(3, "kind", beta=None), TypeError, "beta must be a finite number > 0"),
         (
-            lambda: PachinkoPartitioner(3, "label", "kind", partition_sizes=[1]),
+            lambda: PachinkoPartitioner(3, "kind", partition_sizes=[1]),
             ValueError,
             "each of 3 partitions, got 1",
         ),
-        (lambda: PachinkoPartitioner(3, "label", "kind").assign(DIGITS), ValueError, "coarse_by='kind' names a column"),
-        (lambda: PachinkoPartitioner(3, "label", {0: 0}).assign(DIGITS), ValueError, "no coarse label for 1"),
-        (lambda: PachinkoPartitioner(1, "label", {}, partition_sizes=[9999]).assign(DIGITS), ValueError, "sum to 9999"),
+        (lambda: PachinkoPartitioner(3, "kind").assign(DIGITS), ValueError, "coarse_by='kind' names a column"),
+        (lambda: PachinkoPartitioner(3, {0: 0}).assign(DIGITS), ValueError, "no coarse label for 1"),
+        (lambda: PachinkoPartitioner(1, {}, partition_sizes=[9999]).assign(DIGITS), ValueError, "sum to 9999"),
     ],
 )
-def test_what_cannot_be_is_named(make, error, message):
+def test_an_invalid_argument_is_named(make, error, message):
     with pytest.raises(error, match=message):
         make()
 
 
 def test_pachinko_keeps_to_coarse_classes_when_alpha_is_small():
     coarse = {digit: digit // 5 for digit in range(10)}
-    counts = PachinkoPartitioner(20, "label", coarse, alpha=1e-3, beta=1e6, partition_sizes=[50] * 20).assign(DIGITS)
+    counts = PachinkoPartitioner(20, coarse, alpha=1e-9, beta=1e12, partition_sizes=[50] * 20).assign(DIGITS)
     for row in counts.label_counts:
         held = np.flatnonzero(row)
         assert {digit // 5 for digit in held} in ({0}, {1})
-        # Beta is large, so 50 rows of five classes are ten of each.
+        # Beta is very large, so 50 rows of five classes are ten of each.
         assert row[held].tolist() == [10] * 5
 
 
@@ -166,37 +166,37 @@ def test_pachinko_replaces_a_used_up_fine_class_by_its_siblings_first():
     # Ten rows of "a" and many of its sibling "b": who wants animals gets "b" when "a" has run out.
     labels = ["a"] * 10 + ["b"] * 500 + ["car"] * 500
     kinds = {"a": "animal", "b": "animal", "car": "vehicle"}
-    counts = PachinkoPartitioner(5, "label", kinds, alpha=1e-3, beta=1e6, partition_sizes=[60] * 5).assign(labels)
+    counts = PachinkoPartitioner(5, kinds, alpha=1e-9, beta=1e6, partition_sizes=[60] * 5).assign(labels)
     for a, b, car in counts.label_counts:
         assert (a + b, car) in ((60, 0), (0, 60))
 
 
 def test_pachinko_takes_coarse_labels_of_any_integer_type():
-    plain, wide = (PachinkoPartitioner(5, "x", {d: kind(d // 5) for d in range(10)}) for kind in (int, np.int64))
+    plain, wide = (PachinkoPartitioner(5, {d: kind(d // 5) for d in range(10)}) for kind in (int, np.int64))
     assert plain.assign(DIGITS) == wide.assign(DIGITS)
 
 
 def test_pachinko_reads_the_coarse_labels_off_a_column():
     dataset = Dataset.from_dict({"fine": DIGITS, "coarse": [f"half {digit // 5}" for digit in DIGITS]})
-    by_column = PachinkoPartitioner(5, "fine", "coarse")
+    by_column = PachinkoPartitioner(5, "coarse", "fine")
     by_column.dataset = dataset
-    by_mapping = PachinkoPartitioner(5, "fine", {digit: f"half {digit // 5}" for digit in range(10)})
+    by_mapping = PachinkoPartitioner(5, {digit: f"half {digit // 5}" for digit in range(10)})
     assert by_column.assignment == by_mapping.assign(DIGITS)
 
 
 def test_pachinko_splits_labels_alone_as_before_after_a_data_set():
-    partitioner = PachinkoPartitioner(5, "fine", "coarse")
+    partitioner = PachinkoPartitioner(5, "coarse", "fine")
     partitioner.dataset = Dataset.from_dict({"fine": DIGITS, "coarse": DIGITS // 5})
     partitioner.load_partition(0)
     # What the data set said of its labels is not remembered for others.
-    with pytest.raises(ValueError, match="coarse_by='coarse' names a column, and labels alone have none"):
+    with pytest.raises(ValueError, match="coarse_by='coarse' names a column, but assign is given only labels"):
         partitioner.assign(DIGITS)
 
 
 def test_a_fine_label_with_two_coarse_ones_is_named():
-    partitioner = PachinkoPartitioner(1, "fine", "coarse")
+    partitioner = PachinkoPartitioner(1, "coarse", "fine")
     partitioner.dataset = Dataset.from_dict({"fine": ["cat", "cat", "dog"], "coarse": ["animal", "pet", "animal"]})
-    with pytest.raises(ValueError, match="'cat' is found with 'animal' and 'pet'"):
+    with pytest.raises(ValueError, match="'cat' occurs with 'animal' and 'pet'"):
         _ = partitioner.assignment
 
 
@@ -205,33 +205,34 @@ def test_a_fine_label_with_two_coarse_ones_is_named():
     st.lists(st.integers(0, 50), min_size=3, max_size=3).filter(any),
     st.floats(0, 1),
 )
-def test_pouring_spills_nothing_and_overfills_nothing(weights, capacity, level):
+def test_water_filling_hands_out_every_amount_and_exceeds_no_capacity(weights, capacity, level):
     weights, capacity = np.array(weights), np.array(capacity)
     amounts = np.full(len(weights), level * capacity.sum())
-    poured = pour(weights, capacity, amounts)
-    assert poured.sum(axis=1) == pytest.approx(amounts, rel=1e-9, abs=1e-9)
-    assert np.all(poured <= capacity)
-    for row, weight in zip(poured, weights, strict=True):
-        # Those that are not full share in proportion to their weights.
+    filled = water_fill(weights, capacity, amounts)
+    assert filled.sum(axis=1) == pytest.approx(amounts, rel=1e-9, abs=1e-9)
+    assert np.all(filled <= capacity)
+    for row, weight in zip(filled, weights, strict=True):
+        # Classes that are not full have shares in proportion to their weights.
         partly = (row < capacity * (1 - 1e-9)) & (row > 1e-200)
         logs = np.log(row[partly]) - weight[partly]
         assert np.ptp(logs) < 1e-6 if len(logs) else True
 
 
-def test_pouring_is_the_limit_of_drawing_one_after_the_other():
+def test_water_filling_is_the_limit_of_drawing_rows_one_by_one():
     # Shares .6, .3, .1 of 10: 6, 3, 1. With room for 4 in the first, 2 go to the others, 3 to 1: 4, 4.5, 1.5.
     weights = np.log([[0.6, 0.3, 0.1]])
-    assert pour(weights, np.array([9, 9, 9]), np.array([10])).tolist() == [pytest.approx([6, 3, 1])]
-    assert pour(weights, np.array([4, 9, 9]), np.array([10])).tolist() == [pytest.approx([4, 4.5, 1.5])]
+    assert water_fill(weights, np.array([9, 9, 9]), np.array([10])).tolist() == [pytest.approx([6, 3, 1])]
+    assert water_fill(weights, np.array([4, 9, 9]), np.array([10])).tolist() == [pytest.approx([4, 4.5, 1.5])]
 
 
-def test_a_contested_class_is_shared_out_by_lot():
+def test_an_oversubscribed_class_is_allocated_at_random():
     weights = np.zeros((2, 2))
     weights[:, 1] = -1e6
-    granted = [
-        fill(np.array([10, 30]), np.array([20, 20]), lambda who, left, lacking: pour(weights[who], left, lacking),
-             np.random.default_rng(seed))[0, 0]
-        for seed in range(300)
-    ]  # fmt: skip
+
+    def demand(asking, left, lacking):
+        return water_fill(weights[asking], left, lacking)
+
+    sizes, totals = np.array([10, 30]), np.array([20, 20])
+    granted = [draw_until_full(sizes, totals, demand, np.random.default_rng(seed))[0, 0] for seed in range(300)]
     # The first asks for 10 of class 0, the second for its 20 at most: a third of 20, by hypergeometric lot.
     assert abs(np.mean(granted) - 20 / 3) < 0.5

@@ -1,8 +1,7 @@
 """Shares to whole counts: the only rounding in the library.
 
-Every label scheme comes down to the same steps. `apportion` turns a class's shares into whole numbers of rows,
-`meet_minimum` moves the fewest rows that give every partition its minimum, and `deal`, in the module dealing, picks the
-rows themselves.
+Every label scheme takes the same steps: `apportion` rounds the shares of a class to numbers of rows, `meet_minimum`
+moves the fewest rows that give every partition its minimum, and `deal`, in the module dealing, draws the rows.
 """
 
 from __future__ import annotations
@@ -14,25 +13,25 @@ from numpy.typing import NDArray
 
 from flskew._split.labels import LabelColumn
 from flskew._split.streams import Streams
-from flskew.typing import Counts, Shares, Sizes
+from flskew.typing import Counts, Holders, Shares, Sizes, Weights
 
-__all__ = ["apportion", "apportion_classes", "even_counts", "meet_minimum", "normalise"]
+__all__ = ["apportion", "apportion_classes", "even_sizes", "meet_minimum", "normalise"]
 
-# Shares worked on at a time: large enough to leave the interpreter behind, small enough for the cache.
+# Shares rounded at a time: enough to make the interpreter's overhead negligible, few enough to stay in the cache.
 _BLOCK = 1 << 16
 
 
 def apportion(shares: Shares, totals: Sizes, offsets: NDArray[np.float64]) -> Counts:
     """Split each class's rows among the partitions in proportion to its shares.
 
-    Systematic rounding: a uniform offset moves the cumulative shares before they are floored. Each count is then the
-    floor or the ceiling of its expectation, and its expectation is exact, whatever the order of partitions. A share
-    of 0 gets no row.
+    Uses systematic rounding: a uniform offset shifts the cumulative shares before they are floored. Each count is the
+    floor or the ceiling of its expectation, and the expectation is exact, whatever the order of the partitions. A
+    share of 0 gets no rows.
 
     Args:
         shares: (num_classes, num_partitions), non-negative, each row summing to 1.
-        totals: (num_classes,) rows to hand out, >= 0.
-        offsets: (num_classes,) uniform draws from [0, 1).
+        totals: (num_classes,) numbers of rows to hand out, >= 0.
+        offsets: (num_classes,) independent uniform draws from [0, 1).
 
     Returns:
         (num_classes, num_partitions) counts; each row sums to its total.
@@ -41,6 +40,8 @@ def apportion(shares: Shares, totals: Sizes, offsets: NDArray[np.float64]) -> Co
         ValueError: A share is negative or not finite, or a class's shares do not sum to 1.
 
     Examples:
+        >>> import numpy as np
+        >>> from flskew.partitioners import apportion
         >>> apportion(np.array([[0.5, 0.25, 0.25]]), np.array([10]), np.array([0.3]))
         array([[5, 2, 3]])
     """
@@ -51,7 +52,7 @@ def apportion(shares: Shares, totals: Sizes, offsets: NDArray[np.float64]) -> Co
     edges /= sums
     edges *= totals[:, None]
     edges += offsets[:, None]
-    # A total plus an offset just below 1 can round up to the next whole number, so the last edge is set, not computed.
+    # A total plus an offset just below 1 can round up to the next integer, so the last edge is set, not computed.
     np.minimum(np.floor(edges, out=edges), totals[:, None], out=edges)
     edges[:, -1] = totals
     whole = edges.astype(np.int64)
@@ -59,24 +60,45 @@ def apportion(shares: Shares, totals: Sizes, offsets: NDArray[np.float64]) -> Co
     return whole
 
 
-def even_counts(total: int, num_parts: int, rng: np.random.Generator) -> Counts:
-    """Split rows into parts that differ by one row at most, which parts have it drawn by lot.
+def even_sizes(total: int, num_parts: int, rng: np.random.Generator) -> Sizes:
+    """Split rows into parts whose sizes differ by at most one; which parts are larger is random.
 
-    The same systematic rounding as `apportion`, but in whole numbers: a million equal shares do not sum to 1 in floats.
-
-    Returns:
-        (1, num_parts) counts.
-    """
-    edges = (np.arange(num_parts + 1, dtype=np.int64) * total + int(rng.integers(num_parts))) // num_parts
-    return np.diff(edges)[None]
-
-
-def normalise(weights: NDArray[np.float64], among: NDArray[np.bool_] | None = None) -> Shares:
-    """Turn logarithms of weights into shares of 1, with 0 for those that are not `among` the holders.
+    The same systematic rounding as `apportion`, in integers, because a million equal shares do not sum to 1 in floating
+    point.
 
     Args:
-        weights: (num_classes, num_partitions); a class's largest may be any size, for only differences count.
-        among: (num_classes, num_partitions), at least one of each class; None for all.
+        total: Number of rows, >= 0.
+        num_parts: Number of parts, >= 1.
+        rng: Source of the one random number that is drawn.
+
+    Returns:
+        (num_parts,) sizes that sum to `total`.
+
+    Examples:
+        >>> import numpy as np
+        >>> from flskew.partitioners import even_sizes
+        >>> sorted(even_sizes(11, 3, np.random.default_rng(0)).tolist())
+        [3, 4, 4]
+    """
+    return np.diff((np.arange(num_parts + 1, dtype=np.int64) * total + int(rng.integers(num_parts))) // num_parts)
+
+
+def normalise(weights: Weights, among: Holders | None = None) -> Shares:
+    """Turn logarithms of weights into shares that sum to 1 for each class.
+
+    Args:
+        weights: (num_classes, num_partitions) logarithms of any size: only differences within a class matter.
+        among: (num_classes, num_partitions) the partitions that may hold each class, at least one per class; the
+            others have a share of 0. None for all.
+
+    Returns:
+        (num_classes, num_partitions) shares.
+
+    Examples:
+        >>> import numpy as np
+        >>> from flskew.partitioners import normalise
+        >>> normalise(np.log([[1.0, 1.0, 2.0]])).round(2)
+        array([[0.25, 0.25, 0.5 ]])
     """
     if among is not None:
         weights = np.where(among, weights, -np.inf)
@@ -87,23 +109,31 @@ def normalise(weights: NDArray[np.float64], among: NDArray[np.bool_] | None = No
 def apportion_classes(
     column: LabelColumn,
     num_partitions: int,
-    draw_weights: Callable[[np.random.Generator], NDArray[np.float64] | float],
+    draw_weights: Callable[[np.random.Generator], Weights | float],
     streams: Streams,
     *,
-    among: NDArray[np.bool_] | None = None,
+    among: Holders | None = None,
 ) -> Counts:
-    """Draw every class's shares from a stream of its own, and split its rows accordingly.
+    """Draw the shares of every class from its own stream, and split its rows accordingly.
 
     Args:
         column: The labels.
-        num_partitions: Partitions to split among.
-        draw_weights: Given a class's generator, returns the logarithms of the partitions' weights.
-        streams: Where the random numbers come from.
-        among: (num_classes, num_partitions) who may hold rows of which class, of some classes nobody; None for
-            everybody.
+        num_partitions: Number of partitions.
+        draw_weights: Takes the generator of a class and returns (num_partitions,) logarithms of weights, or one number
+            if all are equal. It is called once per class.
+        streams: Source of the generators.
+        among: (num_classes, num_partitions) the partitions that may hold each class; None for all.
 
     Returns:
-        (num_classes, num_partitions) counts; of classes that nobody may hold, 0.
+        (num_classes, num_partitions) counts; 0 for a class that no partition may hold.
+
+    Examples:
+        >>> import numpy as np
+        >>> from flskew.partitioners import Streams, apportion_classes, read_labels
+        >>> column = read_labels(["cat", "dog"] * 30)
+        >>> apportion_classes(column, 2, lambda rng: np.log([2.0, 1.0]), Streams(42))
+        array([[20, 10],
+               [20, 10]])
     """
     counts = np.empty((len(column.classes), num_partitions), dtype=np.int64)
     step = max(_BLOCK // num_partitions, 1)
@@ -127,18 +157,24 @@ def apportion_classes(
 
 
 def meet_minimum(counts: Counts, minimum: int, rng: np.random.Generator) -> Counts:
-    """Move the fewest rows that give every partition `minimum` of them.
+    """Move the fewest rows that give every partition at least `minimum` rows.
 
-    What is missing is taken from the largest partitions, down to a common level, at random among their rows; it is
-    handed out at random too. Ties are broken by lot, so no position is favoured.
+    Missing rows are taken from the largest partitions, which are lowered to a common level. Which of their rows move,
+    where they go and how ties are broken is random, so no position is favoured.
 
     Args:
         counts: (num_classes, num_partitions) rows of each class in each partition; not changed.
-        minimum: Rows that each partition must have; `minimum * num_partitions` may not exceed the rows there are.
+        minimum: Rows that each partition needs; `minimum * num_partitions` must not exceed the number of rows.
         rng: Draws which rows move, and where to.
 
     Returns:
-        Counts of the same shape and class totals; `counts` itself when nothing is missing.
+        Counts of the same shape and class totals; `counts` itself if nothing is missing.
+
+    Examples:
+        >>> import numpy as np
+        >>> from flskew.partitioners import meet_minimum
+        >>> meet_minimum(np.array([[10, 4, 0]]), 2, np.random.default_rng(0))
+        array([[8, 4, 2]])
     """
     sizes = counts.sum(axis=0)
     missing = np.maximum(minimum - sizes, 0)
@@ -156,7 +192,7 @@ def meet_minimum(counts: Counts, minimum: int, rng: np.random.Generator) -> Coun
 
 
 def _take_from_largest(sizes: Sizes, number: int, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Lower the largest sizes to a common level until `number` rows are taken: pairs of partition and rows taken."""
+    """Lower the largest sizes to a common level until `number` rows are taken; return (partition, rows taken) pairs."""
     order = np.argsort(-sizes, kind="stable")
     falling = sizes[order]
     # Lowering the k + 1 largest to the size of the next one frees this many rows.
@@ -171,7 +207,7 @@ def _take_from_largest(sizes: Sizes, number: int, rng: np.random.Generator) -> l
 
 
 def _draw_classes(column: NDArray[np.int64], number: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Take `number` random rows out of one partition's counts, in place; return their classes."""
+    """Take `number` random rows out of the counts of one partition, in place; return their classes."""
     positions = rng.choice(int(column.sum()), number, replace=False, shuffle=False)
     classes = np.searchsorted(np.cumsum(column), positions, side="right")
     column -= np.bincount(classes, minlength=len(column))

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flskew._split.labels import LabelColumn
 from flskew._split.streams import Streams
-from flskew._util.threads import usable_processors
-from flskew.typing import Codes, Counts, Offsets, Rows, Sizes
+from flskew._util.threads import in_threads, usable_processors
+from flskew.typing import Codes, Counts, Offsets, Rows
 
 __all__ = ["Deal", "deal", "stable_order"]
 
-# Rows gathered at a time: large enough to leave the interpreter behind, small enough for the cache.
+# Rows gathered at a time: enough to make the interpreter's overhead negligible, few enough to stay in the cache.
 _BLOCK = 1 << 16
-# Partitions that begin within so many rows share a random stream. Another number makes other splits of all data, as
-# does another range of the lengths that are drawn rather than shuffled.
-_ROWS_PER_STREAM = 1 << 16
+# Changing either of the following changes every split. Partitions that begin in the same group of this many rows share
+# a random stream; pieces with a length in the second range are sampled instead of shuffled.
+_ROWS_PER_GROUP = 1 << 16
 _DRAWN = range(10_001, 1 << 18)
 
 
 class Deal(NamedTuple):
-    """Who holds which row: all partitions' rows end to end, where each begins, and the rows that nobody holds."""
+    """Who holds which row: the rows of all partitions end to end, where each begins, and the unassigned rows."""
 
     rows: Rows
     offsets: Offsets
@@ -34,18 +33,22 @@ class Deal(NamedTuple):
 
 
 def deal(column: LabelColumn, counts: Counts, streams: Streams, *, shuffle: bool) -> Deal:
-    """Pick the rows: within a class every row is as likely as any other to go to any partition.
+    """Draw the rows: within a class, every row is equally likely to go to any partition.
 
     Args:
         column: The labels.
-        counts: (num_classes, num_partitions) rows to hand out; what they leave of a class stays unassigned.
-        streams: Where the random numbers come from.
-        shuffle: Whether the rows of a partition are in random order, or else in the order of the data set.
+        counts: (num_classes, num_partitions) rows to hand out; the remaining rows of a class are unassigned.
+        streams: Source of the random numbers.
+        shuffle: Whether the rows of a partition are in random order or in the order of the data set.
 
     Returns:
-        The rows of every partition, and the unassigned ones in rising order.
+        The rows of every partition, and the unassigned rows in increasing order.
+
+    Raises:
+        ValueError: The counts have the wrong type or shape, are negative, or exceed the rows of a class.
     """
-    _check_counts(counts, column.sizes)
+    _check_counts(counts, column)
+    counts = counts.astype(np.int64, copy=False)
     left = column.sizes - counts.sum(axis=1)
     blocks = np.hstack([counts, left[:, None]])
     offsets = np.concatenate(([0], np.cumsum(blocks.sum(axis=0))))
@@ -54,11 +57,12 @@ def deal(column: LabelColumn, counts: Counts, streams: Streams, *, shuffle: bool
     return Deal(rows[:assigned], offsets[:-1], np.sort(rows[assigned:]))
 
 
-def _check_counts(counts: Counts, sizes: Sizes) -> None:
-    """Refuse counts that ask for more rows of a class than there are; no sum of such may be trusted not to overflow."""
+def _check_counts(counts: Counts, column: LabelColumn) -> None:
+    """Refuse counts that exceed the rows of a class, checked before any sum of them can overflow."""
+    sizes = column.sizes
     if counts.ndim != 2 or len(counts) != len(sizes) or counts.dtype.kind not in "iu":
         raise ValueError(
-            f"counts must be whole numbers of {len(sizes)} classes by partitions, "
+            f"counts must be integers of shape ({len(sizes)} classes, number of partitions), "
             f"got an array of {counts.dtype} of shape {counts.shape}"
         )
     wrong = ((counts < 0) | (counts > sizes[:, None])).any(axis=1)
@@ -66,57 +70,60 @@ def _check_counts(counts: Counts, sizes: Sizes) -> None:
         wrong = counts.sum(axis=1) > sizes
     if wrong.any():
         code = int(np.argmax(wrong))
-        raise ValueError(f"counts of class {code} must be >= 0 and sum to at most its {sizes[code]} rows")
+        raise ValueError(
+            f"counts of class {column.labels[code]!r} must be >= 0 and sum to at most its {sizes[code]} rows"
+        )
 
 
 def _shuffled_by_class(column: LabelColumn, blocks: Counts, streams: Streams) -> Rows:
-    """Return all rows, class after class, in random order within each class that is split at all."""
+    """Return all rows, class after class, in random order within each class that is split among several blocks."""
     source = stable_order(column.codes, len(column.classes))
-    ends = np.cumsum(column.sizes)
-    starts = ends - column.sizes
+    split = np.flatnonzero(blocks.max(axis=1) < column.sizes)
+    if len(split) == 0:
+        return source
+    ends = np.cumsum(column.sizes)[split]
+    starts = ends - column.sizes[split]
+    pieces = list(zip(column.classes[split].tolist(), starts.tolist(), ends.tolist(), strict=True))
 
-    def shuffle(code: int, own: Streams) -> None:
-        _shuffle(source[starts[code] : ends[code]], own("rows", column.labels[code]))
+    def shuffle(group: int, first: int, last: int) -> None:
+        for label, start, stop in pieces[first:last]:
+            _shuffle(source[start:stop], streams("rows", label))
 
-    _on_all_processors(shuffle, np.flatnonzero(blocks.max(axis=1) < column.sizes).tolist(), len(source), streams)
+    _in_groups(shuffle, starts, len(source))
     return source
 
 
 def _by_partition(source: Rows, blocks: Counts, offsets: Offsets, streams: Streams, *, shuffle: bool) -> Rows:
-    """Turn rows that lie class after class into rows that lie partition after partition, each in its final order.
+    """Rearrange rows that lie class after class so that they lie partition after partition, each in its final order.
 
-    Partitions that begin near each other are one task: what was gathered is still in the cache when it is shuffled,
-    and making a stream for each would cost more than to shuffle small ones.
+    Partitions of one group share a stream: making one for each would cost more than shuffling small partitions.
     """
     gather, rows = _gatherer(source, blocks)
-    near = (offsets[:-1] // _ROWS_PER_STREAM).tolist()
-    firsts = [0, *(np.flatnonzero(np.diff(near)) + 1).tolist(), len(near)]
     ends = offsets.tolist()
-    num_partitions = len(near) - 1
+    num_partitions = len(ends) - 2
 
-    def finish(task: int, own: Streams) -> None:
-        first, last = firsts[task : task + 2]
+    def finish(group: int, first: int, last: int) -> None:
         gather(first, last)
-        rng = own("order", near[first])
+        rng = streams("order", group)
         for start, stop in pairwise(ends[first : min(last, num_partitions) + 1]):
             if shuffle:
                 _shuffle(rows[start:stop], rng)
             else:
                 rows[start:stop].sort()
 
-    _on_all_processors(finish, list(range(len(firsts) - 1)), len(rows), streams)
+    _in_groups(finish, offsets[:-1], len(rows))
     return rows
 
 
 def _gatherer(source: Rows, blocks: Counts) -> tuple[Callable[[int, int], None], Rows]:
-    """Return what gathers the rows of some successive partitions, and where it puts them."""
+    """Return a function that gathers the rows of successive partitions, and the array that it writes to."""
     if blocks.shape[0] == 1:
         return lambda first, last: None, source
     rows = np.empty_like(source)
     starts = np.cumsum(blocks).reshape(blocks.shape) - blocks
     sizes = blocks.T.ravel()
     ends = np.cumsum(sizes)
-    # How far back the rows of each partition in each class come from.
+    # Distance between where the rows of a class in a partition lie and where they come from.
     moves = starts.T.ravel() - (ends - sizes)
 
     def gather(first_partition: int, last_partition: int) -> None:
@@ -127,7 +134,7 @@ def _gatherer(source: Rows, blocks: Counts) -> tuple[Callable[[int, int], None],
             end = int(ends[last - 1])
             origin = np.repeat(moves[first:last], sizes[first:last])
             origin += np.arange(begin, end)
-            # No index is out of range, and mode="clip" writes straight into its place.
+            # No index is out of range; mode="clip" lets NumPy write directly to the output.
             np.take(source, origin, out=rows[begin:end], mode="clip")
             first, begin = last, end
 
@@ -137,41 +144,32 @@ def _gatherer(source: Rows, blocks: Counts) -> tuple[Callable[[int, int], None],
 def _shuffle(rows: Rows, rng: np.random.Generator) -> None:
     """Put rows in random order, in place."""
     if len(rows) in _DRAWN:
-        # A sample of all rows is a random order of them, and of so many NumPy draws one in half the time of a shuffle.
+        # A sample of all rows is a random permutation; at these lengths NumPy draws it in half the time of a shuffle.
         rows[:] = rng.choice(rows, len(rows), replace=False)
     elif len(rows) > 1:
         rng.shuffle(rows)
 
 
-def _on_all_processors(work: Callable[[int, Streams], None], tasks: list[int], num_rows: int, streams: Streams) -> None:
-    """Do tasks that each draw from a stream of their own, so that neither order nor number of threads matters.
+def _in_groups(work: Callable[[int, int, int], None], starts: NDArray[np.int64], num_rows: int) -> None:
+    """Call `work(group, first, last)` for each group of successive pieces that begin near each other, in threads.
 
-    NumPy shuffles without holding the interpreter's lock.
+    Each group draws from streams that its name determines, so neither the order nor the number of threads matters.
+    NumPy shuffles without holding the interpreter's lock. A group is large enough to be worth a task, and small enough
+    to stay in the cache between gathering and shuffling.
     """
+    near = starts // _ROWS_PER_GROUP
+    firsts = [0, *(np.flatnonzero(np.diff(near)) + 1).tolist(), len(near)]
+    groups = [(int(near[first]), first, last) for first, last in pairwise(firsts)]
     # Starting a thread takes as long as shuffling some thousand rows.
-    threads = min(usable_processors(), len(tasks), num_rows // 100_000)
-    waiting = deque(tasks)
-
-    def share(_: int) -> None:
-        own = streams.copy()
-        while waiting:
-            try:
-                task = waiting.popleft()
-            except IndexError:
-                return  # Another thread has just taken the last one.
-            work(task, own)
-
-    if threads < 2:
-        share(0)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(share, range(threads)))
+    threads = min(usable_processors(), num_rows // 100_000)
+    for _ in in_threads(lambda group: work(*group), groups, threads):
+        pass  # Results are ready in any order; errors are raised here.
 
 
 def stable_order(codes: Codes, num_classes: int) -> Rows:
     """Return the rows sorted by class, and within a class in the order of the data set, in linear time.
 
-    NumPy sorts 16-bit numbers by radix; two such passes do for four thousand million classes.
+    NumPy sorts 16-bit integers by radix; two such passes are enough for 2^32 classes.
     """
     if num_classes == 1:
         return np.arange(len(codes), dtype=np.int64)

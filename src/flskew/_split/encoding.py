@@ -1,4 +1,4 @@
-"""Values to codes: each row's label as a position among the sorted classes."""
+"""Values to codes: the label of each row as a position among the sorted classes."""
 
 from __future__ import annotations
 
@@ -17,22 +17,28 @@ if TYPE_CHECKING:
 
 __all__ = ["ALLOWED", "LabelColumn", "encode", "encode_bins"]
 
-ALLOWED = "labels may be integers, strings or booleans"
-# Rows encoded at a time: they stay in the cache, and working memory does not grow with the data set.
+ALLOWED = "must be integers, strings or booleans"
+# Rows encoded at a time: few enough to stay in the cache, so working memory does not grow with the data set.
 _BLOCK = 1 << 16
-# NumPy gives each string as many bytes as the longest takes. Labels never come to so many; a column of texts does, and
-# the system would end the process without a word.
+# NumPy stores every string in as many bytes as the longest needs. Labels never reach this limit, but a column of texts
+# does, and the system would kill the process without a message.
 _MOST_BYTES = 1 << 32
 
 
 @dataclass(frozen=True, eq=False)
 class LabelColumn:
-    """One label per row, as positions in the sorted classes.
+    """One label per row, as positions among the sorted classes.
 
     Attributes:
-        codes: (num_rows,) unsigned, of the smallest width that holds them.
-        classes: (num_classes,) the distinct labels in rising order: int64 (uint64 where one is too large), bool or str.
-        edges: Where the classes are bins of a continuous target, the values between them.
+        codes: (num_rows,) unsigned integers of the smallest width that is enough.
+        classes: (num_classes,) the distinct labels in increasing order: int64 (uint64 if needed), bool or str.
+        edges: (num_classes - 1,) boundaries if the classes are bins of a continuous target, otherwise None.
+
+    Examples:
+        >>> from flskew.partitioners import read_labels
+        >>> column = read_labels(["dog", "cat", "dog"])
+        >>> len(column), column.labels, column.sizes, column.codes
+        (3, ['cat', 'dog'], array([1, 2]), array([1, 0, 1], dtype=uint8))
     """
 
     codes: Codes
@@ -41,12 +47,12 @@ class LabelColumn:
     _sizes: Sizes | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
-        """The number of rows."""
+        """Number of rows."""
         return len(self.codes)
 
     @cached_property
     def labels(self) -> list[Label]:
-        """The classes as Python values."""
+        """The distinct labels in increasing order, as Python values."""
         return cast("list[Label]", self.classes.tolist())
 
     @cached_property
@@ -55,17 +61,20 @@ class LabelColumn:
         return _count(self.codes, len(self.classes)) if self._sizes is None else self._sizes
 
 
-def encode(values: NDArray[Any] | pa.ChunkedArray, name: str, *, rows: pa.ChunkedArray | None = None) -> LabelColumn:
+def encode(
+    values: NDArray[Any] | pa.ChunkedArray, name: str, *, rows: pa.ChunkedArray | None = None, can_bin: bool = False
+) -> LabelColumn:
     """Encode the labels of some rows, or of all.
 
     Args:
-        values: One label per row: integers or booleans in NumPy, whatever else in Arrow.
+        values: One label per row: integers or booleans in NumPy, anything else in Arrow.
         name: What error messages call them.
-        rows: Positions among the values, at least one, in the order the labels shall have; None for all.
+        rows: Positions among the values, at least one, in the order of the result; None for all.
+        can_bin: Whether the user has an argument `num_bins` that bins a continuous target.
 
     Raises:
-        TypeError: Values that are no labels.
-        ValueError: A value is missing, whether or not its row is asked for.
+        TypeError: The values cannot be labels.
+        ValueError: A value is missing, even if its row is not selected.
     """
     if isinstance(values, np.ndarray):
         return _encode_integers(values, rows)
@@ -79,25 +88,25 @@ def encode(values: NDArray[Any] | pa.ChunkedArray, name: str, *, rows: pa.Chunke
         encoded = values.cast(pa.large_string()).combine_chunks().dictionary_encode()
         return _sorted(encoded.indices.to_numpy(), encoded.dictionary.to_pylist(), name, rows)
     if pa.types.is_floating(kind):
+        remedy = "pass num_bins for a continuous target" if can_bin else "bin the values first, e.g. with np.digitize"
         raise TypeError(
-            f"{name} holds fractions ({kind}), and {ALLOWED}; "
-            f"cast whole numbers with .astype(int), or pass num_bins for a continuous target"
+            f"{name} {ALLOWED}, got floating-point numbers ({kind}); cast whole numbers with .astype(int), or {remedy}"
         )
     if pa.types.is_nested(kind):
-        raise TypeError(f"{name} holds several values per row ({kind}), and {ALLOWED}, one per row; choose one")
-    raise TypeError(f"{name} is of type {kind}, and {ALLOWED}; convert it first")
+        raise TypeError(f"{name} {ALLOWED}, one per row, got several per row ({kind}); choose one of them")
+    raise TypeError(f"{name} {ALLOWED}, got {kind}; convert it first")
 
 
 def encode_bins(
     column: NDArray[Any] | pa.ChunkedArray, name: str, num_bins: int | None, edges: Edges | None
 ) -> LabelColumn:
-    """Encode numbers by the bin they lie in: one of `num_bins` quantiles, or between two `edges`."""
+    """Encode numbers by their bin: one of `num_bins` quantiles, or between two `edges`."""
     values = _numbers(column, name)
     if edges is None:
         count = min(num_bins or 1, len(values))
         places = np.arange(1, count) * len(values) // count
         quantiles = np.partition(values, places)[places]
-        # An edge at the lowest value, of which there are then many, would have nothing below it.
+        # A quantile at the lowest value would make an empty bin below it.
         above = values[values > values.min()]
         edges = np.unique(np.maximum(quantiles, above.min())) if len(above) else quantiles[:0]
     codes = np.searchsorted(edges, values, side="right").view(np.uint64)
@@ -106,7 +115,7 @@ def encode_bins(
 
 
 def present(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    """Return the column with no dictionary, once it is clear that no value is missing."""
+    """Return the column without a dictionary, after checking that no value is missing."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -114,14 +123,14 @@ def present(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
         try:
             column = column.cast(column.type.value_type)
         except pa.ArrowNotImplementedError:
-            raise TypeError(f"{name} is of type {column.type.value_type}, and {ALLOWED}; convert it first") from None
-    # Only fractions can be NaN, which to Arrow is a value and to us a missing label.
+            raise TypeError(f"{name} {ALLOWED}, got {column.type.value_type}; convert it first") from None
+    # Only floating-point numbers can be NaN, which is a value in Arrow and a missing label here.
     if column.null_count or pa.types.is_floating(column.type):
         missing = pc.is_null(column, nan_is_null=True)
         if pc.any(missing).as_py():
             raise ValueError(
-                f"{name} has no label (None or NaN) at row {pc.index(missing, True).as_py()}, "
-                f"{pc.sum(missing).as_py()} in all; drop these rows or give them a label first"
+                f"{name} has a missing value (None or NaN) at row {pc.index(missing, True).as_py()}, "
+                f"{pc.sum(missing).as_py()} in all; drop these rows or fill them in first"
             )
     return column
 
@@ -132,12 +141,12 @@ def _numbers(column: NDArray[Any] | pa.ChunkedArray, name: str) -> NDArray[np.fl
     values = column if isinstance(column, np.ndarray) else present(column, name)
     kind = pa.from_numpy_dtype(values.dtype) if isinstance(values, np.ndarray) else values.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        raise TypeError(f"{name} is of type {kind}, and only numbers can be binned; leave out num_bins")
+        raise TypeError(f"{name} must be numbers to be binned, got {kind}; omit num_bins")
     return _as_numpy(values).astype(np.float64)
 
 
 def _blocks(values: NDArray[Any] | pa.ChunkedArray) -> Iterator[tuple[slice, NDArray[Any]]]:
-    """Walk through values, none missing, without a copy of them all: where each block lies, and the block in NumPy."""
+    """Yield values, none missing, block by block without copying them all: where each block lies, and the block."""
     for start in range(0, len(values), _BLOCK):
         place = slice(start, start + _BLOCK)
         yield place, _as_numpy(values[place])
@@ -148,9 +157,9 @@ def _as_numpy(values: NDArray[Any] | pa.ChunkedArray) -> NDArray[Any]:
 
 
 def _encode_integers(values: NDArray[Any] | pa.ChunkedArray, rows: pa.ChunkedArray | None) -> LabelColumn:
-    """Encode integers or booleans of any width: by their distance from the lowest where that is small, else by hashing.
+    """Encode integers or booleans of any width: by their distance from the lowest if that is small, else by hashing.
 
-    Codes are a byte or two where values are eight, so it is they that are selected.
+    Rows are selected after encoding, because codes take one or two bytes and values take eight.
     """
     low, high, is_bool = _range(values)
     canonical = np.int64 if high <= np.iinfo(np.int64).max else np.uint64
@@ -167,7 +176,7 @@ def _encode_integers(values: NDArray[Any] | pa.ChunkedArray, rows: pa.ChunkedArr
 
 
 def _range(values: NDArray[Any] | pa.ChunkedArray) -> tuple[int, int, bool]:
-    """Return the lowest and the highest of integers or booleans, and whether they are booleans."""
+    """Return the lowest and the highest value of integers or booleans, and whether they are booleans."""
     if isinstance(values, np.ndarray):
         return int(values.min()), int(values.max()), values.dtype.kind == "b"
     import pyarrow as pa
@@ -180,17 +189,17 @@ def _range(values: NDArray[Any] | pa.ChunkedArray) -> tuple[int, int, bool]:
 def _sorted(
     codes: NDArray[Any], found: list[str] | NDArray[Any], name: str, rows: pa.ChunkedArray | None
 ) -> LabelColumn:
-    """Turn codes that follow the order of appearance into codes that follow the sorted classes."""
+    """Convert codes in order of appearance to codes in the order of the sorted classes."""
     if isinstance(found, list):
         longest = max(map(len, found))
         if 4 * longest * len(found) > _MOST_BYTES:
             raise ValueError(
-                f"{name} holds {len(found):,} different strings, the longest of {longest:,} characters, which is text "
-                f"and no classes; choose the column with the labels, or number the classes"
+                f"{name} holds {len(found):,} different strings of up to {longest:,} characters, which look like "
+                f"texts rather than classes; choose the column with the labels, or number the classes"
             )
     classes = np.array(found)
     if isinstance(found, list) and classes.tolist() != found:
-        raise ValueError(f"{name} holds a string that ends in a NUL character, which NumPy drops; strip it first")
+        raise ValueError(f"{name} holds a string that ends with a NUL character, which NumPy drops; strip it first")
     order = np.argsort(classes, kind="stable")
     rank = np.empty(len(order), dtype=np.min_scalar_type(len(order) - 1))
     rank[order] = np.arange(len(order))
@@ -198,11 +207,11 @@ def _sorted(
 
 
 def _narrowed(codes: Codes, classes: Classes, rows: pa.ChunkedArray | None) -> LabelColumn:
-    """Return the codes of some rows, and of the classes those that these rows have."""
+    """Select some rows, and drop the classes that none of them has."""
     if rows is not None:
         chosen = np.empty(len(rows), dtype=codes.dtype)
         for place, block in _blocks(rows):
-            # No index is out of range, and mode="clip" writes straight into its place.
+            # No index is out of range; mode="clip" lets NumPy write directly to the output.
             np.take(codes, block.view(np.int64), out=chosen[place], mode="clip")
         codes = chosen
     sizes = _count(codes, len(classes))
@@ -215,16 +224,16 @@ def _narrowed(codes: Codes, classes: Classes, rows: pa.ChunkedArray | None) -> L
 
 
 def _canonical(classes: Classes) -> Classes:
-    """Return integers as int64 where that holds them, so that equal classes are of one type."""
+    """Return integers as int64 if they fit, so that equal classes have the same type."""
     if classes.dtype == np.uint64 and int(classes[-1]) <= np.iinfo(np.int64).max:
         return classes.astype(np.int64)
     return classes
 
 
 def _count(codes: Codes, num_classes: int) -> Sizes:
-    """(num_classes,) how often each code is there."""
+    """(num_classes,) number of rows with each code."""
     sizes = np.zeros(num_classes, dtype=np.int64)
-    # Block by block, for bincount makes a copy of eight bytes a row.
+    # Block by block, because bincount makes a copy of eight bytes per row.
     step = max(_BLOCK, num_classes)
     for start in range(0, len(codes), step):
         sizes += np.bincount(codes[start : start + step], minlength=num_classes)

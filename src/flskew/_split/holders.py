@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flskew._split.labels import LabelColumn
+from flskew.typing import Holders
 
 __all__ = ["balanced_holders", "check_enough_rows", "check_num_classes"]
 
 
-def balanced_holders(
-    num_partitions: int, num_classes: int, num_held: int, rng: np.random.Generator
-) -> NDArray[np.bool_]:
-    """Draw `num_held` distinct classes for each partition, so that every class is drawn as often as any other.
+def balanced_holders(num_partitions: int, num_classes: int, num_held: int, rng: np.random.Generator) -> Holders:
+    """Draw `num_held` distinct classes for each partition, so that all classes have equally many holders.
 
-    The partitions choose in turn, each by lot among the classes with the fewest holders so far. Their numbers of
-    holders then never differ by more than one, and every class has one as soon as there are choices enough. Who chose
-    when is drawn by lot as well, so each partition is like any other.
+    The partitions choose in random order, each at random among the classes with the fewest holders so far. The numbers
+    of holders then differ by at most one, and every class has a holder if `num_partitions * num_held >= num_classes`.
 
     Args:
         num_partitions: At least 1.
         num_classes: At least `num_held`.
-        num_held: Classes of each partition, at least 1.
+        num_held: Number of classes per partition, at least 1.
         rng: Draws the choices.
 
     Returns:
@@ -31,7 +28,7 @@ def balanced_holders(
     holders = np.zeros((num_classes, num_partitions), dtype=np.bool_)
     times = np.zeros(num_classes)
     for partition_id in rng.permutation(num_partitions):
-        # The fraction breaks ties: times are whole numbers.
+        # Times are integers, so the fraction only breaks ties.
         chosen = np.argpartition(times + rng.random(num_classes), num_held - 1)[:num_held]
         times[chosen] += 1
         holders[chosen, partition_id] = True
@@ -39,22 +36,22 @@ def balanced_holders(
 
 
 def check_num_classes(num_held: int, column: LabelColumn) -> None:
-    """Refuse more classes for each partition than there are."""
+    """Refuse more classes per partition than exist."""
     if num_held > len(column.classes):
         raise ValueError(
-            f"num_classes_per_partition={num_held} is more than the {len(column.classes)} classes there are; lower it"
+            f"num_classes_per_partition={num_held} exceeds the {len(column.classes)} classes of the labels; lower it"
         )
 
 
-def check_enough_rows(column: LabelColumn, holders: NDArray[np.bool_], rows_each: int = 1) -> None:
+def check_enough_rows(column: LabelColumn, holders: Holders, rows_each: int = 1) -> None:
     """Refuse classes with too few rows for all their holders."""
-    # A number beyond all rows says the same as a larger one, and cannot overflow.
+    # Capped at a number that no class can meet, so that the product cannot overflow.
     short = np.flatnonzero(holders.sum(axis=1) * min(rows_each, len(column) + 1) > column.sizes)
     if len(short):
         code = int(short[0])
         raise ValueError(
-            f"label {column.labels[code]!r} has {column.sizes[code]} rows, and {holders[code].sum()} partitions need "
-            f"{rows_each} of it each; lower "
+            f"label {column.labels[code]!r} has {column.sizes[code]} rows, but {holders[code].sum()} partitions need "
+            f"{rows_each} each; lower "
             + ("" if rows_each == 1 else "min_rows_per_class, ")
             + "num_partitions or num_classes_per_partition"
         )

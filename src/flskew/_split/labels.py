@@ -1,4 +1,4 @@
-"""Labels as users have them, turned into codes once and for all, never through Python objects."""
+"""Labels in any form that users have, converted to codes once, without a Python object per row."""
 
 from __future__ import annotations
 
@@ -20,106 +20,122 @@ __all__ = ["LabelColumn", "read_column", "read_labels", "shown"]
 
 
 def read_labels(
-    labels: Labels, *, name: str = "labels", num_bins: int | None = None, edges: Edges | None = None
+    labels: Labels | LabelColumn,
+    *,
+    name: str = "labels",
+    num_bins: int | None = None,
+    edges: Edges | None = None,
+    can_bin: bool = False,
 ) -> LabelColumn:
     """Read one label per row from a list, a NumPy array, a pandas or Arrow column, or any other array.
 
     Args:
-        labels: Integers, strings or booleans in any order, with gaps; one dimension. With `num_bins` or `edges`,
-            numbers.
+        labels: Integers, strings or booleans in any order and with gaps, in one dimension; numbers if they are binned.
+            A `LabelColumn` is returned unchanged.
         name: What error messages call them.
-        num_bins: Number of quantile bins to make classes of: each has as many rows as the next, but equal values are
-            in one bin, so there are fewer bins where there are many equal values.
-        edges: Edges of the bins to make classes of.
+        num_bins: Number of quantile bins that become the classes. Bins have equal numbers of rows, except that equal
+            values share a bin, so many equal values make fewer bins.
+        edges: Boundaries of the bins that become the classes.
+        can_bin: Whether an error may recommend `num_bins`.
 
     Raises:
-        TypeError: Labels of another type, nested, mixed, or no sequence at all.
+        TypeError: Labels of another type, nested, mixed, or not a sequence.
         ValueError: A label is missing (None, NaN), or there are no rows.
 
     Examples:
+        >>> from flskew.partitioners import read_labels
         >>> read_labels(["b", "a", "b"]).codes
         array([1, 0, 1], dtype=uint8)
     """
+    if isinstance(labels, LabelColumn):
+        return labels
     if _is_datasets_column(labels, name):
-        return _read_selected(labels.source, labels.column_name, name, num_bins, edges)  # type: ignore[union-attr]
+        return _read_selected(labels.source, labels.column_name, name, num_bins, edges, can_bin)  # type: ignore[union-attr]
     column = _integers_or_arrow(labels, name)
     if len(column) == 0:
         raise ValueError(f"{name} must hold at least one row, got none")
     if num_bins is not None or edges is not None:
         return encode_bins(column, name, num_bins, edges)
-    return encode(column, name)
+    return encode(column, name, can_bin=can_bin)
 
 
 def read_column(
-    dataset: Dataset, column: str, *, argument: str = "partition_by", num_bins: int | None = None
+    dataset: Dataset,
+    column: str,
+    *,
+    argument: str = "partition_by",
+    num_bins: int | None = None,
+    can_bin: bool = False,
 ) -> LabelColumn:
-    """Read the labels in one column of a Hugging Face data set, off the Arrow table beneath it.
+    """Read the labels in one column of a Hugging Face data set from the underlying Arrow table.
 
-    Labels are read as they are stored: what `set_transform` or `with_transform` would make of them is not.
+    Labels are read as stored; `set_transform` and `with_transform` do not apply.
 
     Raises:
-        ValueError: There is no such column, or `read_labels` refuses what is in it.
-        TypeError: `read_labels` refuses the type of what is in it.
+        ValueError: There is no such column, or `read_labels` rejects its values.
+        TypeError: `read_labels` rejects the type of its values.
     """
     if column not in dataset.column_names:
         raise ValueError(
             f"{argument}={column!r} is not a column of the data set; it has {', '.join(dataset.column_names)}"
         )
-    return _read_selected(dataset, column, f"column {column!r}", num_bins)
+    return _read_selected(dataset, column, f"column {column!r}", num_bins, None, can_bin)
 
 
 def shown(labels: Collection[Label], most: int = 10) -> str:
-    """Return labels as an error shows them: the first few, and how many there are.
+    """Format labels for an error: the first few, and how many there are.
 
     Examples:
         >>> shown(range(12), most=3)
         '0, 1, 2, … (12 in all)'
     """
-    # A set has no order of its own, and an error that is the same twice is known again.
+    # Sets are unordered, but an error should read the same each time.
     words = sorted(map(repr, labels)) if isinstance(labels, Set) else list(map(repr, labels))
     return ", ".join(words[:most]) + (f", … ({len(words)} in all)" if len(words) > most else "")
 
 
 def _read_selected(
-    dataset: Dataset, column: str, name: str, num_bins: int | None, edges: Edges | None = None
+    dataset: Dataset, column: str, name: str, num_bins: int | None, edges: Edges | None, can_bin: bool
 ) -> LabelColumn:
-    """Read a column off the table beneath a data set, its rows selected as the data set selects them.
+    """Read a column of the table underlying a data set, selecting the rows that the data set selects.
 
-    What `shuffle` and `select` leave behind is a list of rows. Any public way through it gathers them one by one: a
-    million take five seconds, and `FederatedDataset` shuffles every data set it loads.
+    `shuffle` and `select` store a list of rows. The public ways to follow it gather rows one by one, which takes five
+    seconds per million, and `FederatedDataset` shuffles every data set it loads.
     """
     import pyarrow as pa
 
     table: pa.Table = dataset.data
     values = table.column(column)
     if dataset._indices is None:
-        return _without_unlabelled(read_labels(values, name=name, num_bins=num_bins, edges=edges), dataset, column)
+        labels = read_labels(values, name=name, num_bins=num_bins, edges=edges, can_bin=can_bin)
+        return _without_unlabelled(labels, dataset, column)
     selection: pa.Table = dataset._indices
     rows = selection.column(0)
-    # Codes are a byte or two where values are eight, so it is they that are gathered; unless few rows are selected, or
-    # those that are not could change what the others are: missing labels, and the edges of bins.
+    # Codes take one or two bytes where values take eight, so codes are gathered; unless few rows are selected, or the
+    # other rows could affect the result through missing labels or the edges of bins.
     binned = num_bins is not None or edges is not None
     if binned or values.null_count or pa.types.is_floating(values.type) or 8 * len(rows) < len(values):
-        chosen = read_labels(values.combine_chunks().take(rows), name=name, num_bins=num_bins, edges=edges)
+        taken = values.combine_chunks().take(rows)
+        chosen = read_labels(taken, name=name, num_bins=num_bins, edges=edges, can_bin=can_bin)
     else:
-        chosen = encode(values, name, rows=rows)
+        chosen = encode(values, name, rows=rows, can_bin=can_bin)
     return _without_unlabelled(chosen, dataset, column)
 
 
 def _without_unlabelled(labels: LabelColumn, dataset: Dataset, column: str) -> LabelColumn:
-    """Refuse the -1 that stands for no label where a feature of Hugging Face names the classes."""
+    """Refuse -1, which means "no label" in a `ClassLabel` column of Hugging Face."""
     from datasets import ClassLabel
 
     if isinstance(dataset.features[column], ClassLabel) and labels.edges is None and labels.labels[0] == -1:
         raise ValueError(
-            f"column {column!r} has no label (-1, which ClassLabel keeps for that) at row "
-            f"{int(np.argmin(labels.codes))}, {labels.sizes[0]} in all; drop these rows or give them a label"
+            f"column {column!r} has a missing label (-1 in a ClassLabel column) at row "
+            f"{int(np.argmin(labels.codes))}, {labels.sizes[0]} in all; drop these rows or fill them in first"
         )
     return labels
 
 
 def _integers_or_arrow(labels: Labels, name: str) -> NDArray[Any] | pa.ChunkedArray:
-    """Return integers and booleans as a NumPy array, all else as an Arrow column."""
+    """Return integers and booleans as a NumPy array, anything else as an Arrow column."""
     import pyarrow as pa
 
     if isinstance(labels, pa.Array):
@@ -131,12 +147,12 @@ def _integers_or_arrow(labels: Labels, name: str) -> NDArray[Any] | pa.ChunkedAr
         raise TypeError(f"{name} must be a sequence with one label per row, got {_kind(labels)}")
     dtype = getattr(labels, "dtype", None)
     if dtype is not None and not isinstance(dtype, np.dtype) and hasattr(labels, "to_numpy"):
-        # A pandas column of a type of pandas' own (nullable, categorical, string): Arrow knows nearly all of them.
+        # A pandas extension type (nullable, categorical, string): Arrow supports nearly all of them.
         try:
             return pa.chunked_array([pa.Array.from_pandas(labels)])
         except pa.ArrowException as error:
             raise TypeError(
-                f"{name} is a column of type {dtype}, which Arrow does not know; "
+                f"{name} is a column of type {dtype}, which Arrow does not support; "
                 f"pass its values, e.g. {name}.to_numpy(): {error}"
             ) from None
     if hasattr(labels, "columns"):
@@ -148,31 +164,31 @@ def _integers_or_arrow(labels: Labels, name: str) -> NDArray[Any] | pa.ChunkedAr
         labels = np.asarray(labels)
     if isinstance(labels, np.ndarray):
         if labels.ndim != 1:
-            # Keras loads CIFAR's labels as one column, of which argmax would make a single class.
+            # Keras loads CIFAR's labels as a single column, for which argmax would return a single class.
             is_column = labels.shape[1:] == (1,)
-            remedy = "a single column becomes labels" if is_column else "one-hot labels become classes"
+            remedy = "flatten a single column" if is_column else "convert one-hot labels to classes"
             raise TypeError(
                 f"{name} must have one dimension, got an array of shape {labels.shape}; "
                 f"{remedy} with {'.ravel()' if is_column else '.argmax(axis=1)'}"
             )
         if not labels.dtype.isnative:
             labels = labels.astype(labels.dtype.newbyteorder("="))
-        # What a mask hides is missing, and Arrow knows masks.
+        # Masked values are missing, and Arrow understands masks.
         if labels.dtype.kind in "iub" and not isinstance(labels, np.ma.MaskedArray):
             return labels
     try:
         if isinstance(labels, np.ndarray) and labels.dtype.kind == "S":
             labels = labels.astype(np.str_)
         if isinstance(labels, np.ndarray) and labels.dtype.kind in "UT":
-            # Arrow would cut NumPy's strings at their first NUL, and does not know those of variable width.
+            # Arrow would cut NumPy's strings at the first NUL, and does not support those of variable width.
             labels = labels.astype(object)
-        # from_pandas: NaN among objects is a missing label, not a float.
+        # from_pandas: NaN among objects is a missing label rather than a float.
         try:
             array = pa.array(labels, from_pandas=True)
-        except OverflowError:  # Of its own accord Arrow makes integers signed.
+        except OverflowError:  # Arrow infers signed integers.
             array = pa.array(labels, type=pa.uint64(), from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, ValueError) as error:
-        raise TypeError(f"{name} must all be of one type; {ALLOWED}, integers of 64 bits: {error}") from None
+        raise TypeError(f"{name} {ALLOWED}, all of the same type and integers of 64 bits: {error}") from None
     return pa.chunked_array([array])
 
 
@@ -182,13 +198,13 @@ def _refuse_dataset(labels: object, name: str) -> None:
 
         if isinstance(labels, Dataset | DatasetDict | IterableDataset | IterableDatasetDict):
             raise TypeError(
-                f"{name} must be the labels alone, got a whole {type(labels).__name__}; "
+                f"{name} must be only the labels, got a whole {type(labels).__name__}; "
                 f'pass one column, e.g. dataset["label"], or set it as the partitioner\'s dataset'
             )
 
 
 def _is_datasets_column(labels: object, name: str) -> bool:
-    """Whether this is what `dataset["label"]` gives since datasets 4: a lazy view, slow to walk through."""
+    """Whether this is the lazy column that `dataset["label"]` returns since datasets 4, which is slow to iterate."""
     if not (type(labels).__module__.startswith("datasets.") and hasattr(labels, "column_name")):
         return False
     if type(labels).__name__ == "IterableColumn":

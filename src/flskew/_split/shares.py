@@ -1,28 +1,54 @@
-"""Random shares, drawn so that no concentration is too small or too large for them."""
+"""Random shares, drawn so that no concentration is too small or too large."""
 
 from __future__ import annotations
+
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["dirichlet_weights"]
+from flskew._util import checks
+from flskew.typing import Alpha, Weights
+
+__all__ = ["Concentration", "as_concentration", "dirichlet_weights", "each"]
+
+Concentration: TypeAlias = float | tuple[float, ...]
+"""A checked alpha as a field: one number for all, or one each."""
 
 
-def dirichlet_weights(alpha: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+def dirichlet_weights(alpha: NDArray[np.float64], rng: np.random.Generator) -> Weights:
     """Draw the logarithms of independent Gamma(alpha) variables; normalised, they are Dirichlet shares.
 
     A Gamma(a) variable is a Gamma(a + 1) variable times U^(1/a) (Marsaglia and Tsang, "A simple method for generating
-    gamma variables", ACM TOMS 26(3), 2000). In logarithms that never underflows, while the variables themselves do
-    from alpha = 0.01 down, until all shares are 0 / 0. And any subset of them, normalised, is a Dirichlet draw again,
-    which is what schemes with forbidden or full partitions need.
+    gamma variables", ACM TOMS 26(3), 2000). Logarithms never underflow, whereas the variables do below alpha = 0.01, so
+    that shares become 0 / 0. Any subset, normalised, is again a Dirichlet draw, as schemes need that exclude
+    partitions.
 
     Args:
         alpha: (num_partitions,) concentrations, > 0.
-        rng: Draws two numbers for each partition.
+        rng: Draws two numbers per partition.
 
     Returns:
-        (num_partitions,) logarithms, unnormalised.
+        (num_partitions,) logarithms of unnormalised shares.
+
+    Examples:
+        >>> import numpy as np
+        >>> from flskew.partitioners import dirichlet_weights, normalise
+        >>> weights = dirichlet_weights(np.full(4, 0.3), np.random.default_rng(0))
+        >>> normalise(weights[None]).sum(axis=1)
+        array([1.])
     """
     exponential = rng.standard_exponential(len(alpha))
-    # Below 1e-300 the quotient would overflow; one partition has everything from 1e-5 on.
+    # Below 1e-300 the quotient would overflow; from 1e-5 down, one partition has everything anyway.
     return np.log(rng.standard_gamma(alpha + 1)) - exponential / np.maximum(alpha, 1e-300)
+
+
+def as_concentration(alpha: Alpha, count: int | None, *, per: str = "partition") -> Concentration:
+    """Return a checked concentration: a float for all, or `count` floats, or any number of floats if that is None."""
+    checked = checks.concentration(alpha, count, per=per)
+    return float(checked[0]) if np.ndim(alpha) == 0 else tuple(checked.tolist())
+
+
+def each(alpha: Concentration, count: int) -> NDArray[np.float64]:
+    """Return (count,) concentrations."""
+    return np.broadcast_to(np.asarray(alpha, dtype=np.float64), count)

@@ -1,4 +1,4 @@
-"""Filling partitions of given sizes from classes of given sizes, each in shares of its own."""
+"""Water-filling: partitions of given sizes take rows from classes of given sizes, in given proportions."""
 
 from __future__ import annotations
 
@@ -12,34 +12,37 @@ from flskew._split.allocation import apportion
 from flskew._util import checks
 from flskew.typing import Counts, Sizes
 
-__all__ = ["Pour", "check_sizes", "fill", "pour"]
+__all__ = ["Demand", "check_sizes", "draw_until_full", "water_fill"]
 
-Pour: TypeAlias = Callable[[NDArray[np.intp], Sizes, Sizes], NDArray[np.float64]]
-"""Given some partitions, what is left of each class and what these partitions lack: what each would take of each."""
+Demand: TypeAlias = Callable[[NDArray[np.intp], Sizes, Sizes], NDArray[np.float64]]
+"""Takes some partitions, the rows left of each class and the rows these partitions lack; returns
+(len(partitions), num_classes) rows of each class that each partition would take."""
 
 
 def check_sizes(partition_sizes: Sequence[int] | NDArray[np.integer[Any]]) -> Sizes:
-    """Return the rows of each partition as (num_partitions,) whole numbers, at least one of them, each >= 0."""
+    """Return sizes as a read-only array of (num_partitions,) integers, at least one, each >= 0."""
     sizes = np.array(partition_sizes, dtype=object)
     if sizes.ndim != 1 or len(sizes) == 0:
-        raise TypeError(f"partition_sizes must be one whole number per partition, got {partition_sizes!r:.80}")
+        raise TypeError(f"partition_sizes must be one integer per partition, got {partition_sizes!r:.80}")
     for partition_id, size in enumerate(sizes):
         checks.integer(f"partition_sizes[{partition_id}]", size, minimum=0, maximum=checks.MOST_ROWS)
-    return sizes.astype(np.int64)
+    checked = sizes.astype(np.int64)
+    checked.setflags(write=False)
+    return checked
 
 
-def fill(sizes: Sizes, totals: Sizes, pour: Pour, rng: np.random.Generator) -> Counts:
-    """Give each partition exactly its size, and take no more of a class than there is.
+def draw_until_full(sizes: Sizes, totals: Sizes, demand: Demand, rng: np.random.Generator) -> Counts:
+    """Give each partition exactly its size without exceeding the rows of any class.
 
-    All partitions ask at once for what they lack. A class that is asked for more than it has is shared out by lot
-    among the rows asked for; those who lost ask again for what is left. Each time round, such a class is used up, so
-    there are no more times than classes, and mostly a few.
+    All partitions ask at once for the rows they lack. An oversubscribed class is allocated at random among the rows
+    asked for, and the partitions that are still short ask again among the remaining classes. Every iteration uses up
+    the oversubscribed classes, so there are at most as many iterations as classes, and usually a few.
 
     Args:
-        sizes: (num_partitions,) rows of each partition; no more than there are in all.
+        sizes: (num_partitions,) rows of each partition; their sum must not exceed that of `totals`.
         totals: (num_classes,) rows of each class.
-        pour: What partitions would take if each were alone.
-        rng: Draws the rounding and the lots.
+        demand: The rows that each partition would take if it were alone.
+        rng: Draws the rounding and the allocation of oversubscribed classes.
 
     Returns:
         (num_classes, num_partitions) counts.
@@ -48,44 +51,44 @@ def fill(sizes: Sizes, totals: Sizes, pour: Pour, rng: np.random.Generator) -> C
     lacking, left = sizes.copy(), totals.copy()
     while lacking.any():
         asking = np.flatnonzero(lacking)
-        amounts = pour(asking, left, lacking[asking])
+        amounts = demand(asking, left, lacking[asking])
         shares = amounts / amounts.sum(axis=1, keepdims=True)
         asked = apportion(shares, lacking[asking], rng.random(len(asking)))
-        # An amount equal to what is left may be a rounding error above it.
+        # An amount equal to the rows left may exceed them by a rounding error.
         np.minimum(asked, left, out=asked)
         for code in np.flatnonzero(asked.sum(axis=0) > left):
-            asked[:, code] = _by_lot(asked[:, code], int(left[code]), rng)
+            asked[:, code] = _allocate(asked[:, code], int(left[code]), rng)
         counts[:, asking] += asked.T
         lacking[asking] -= asked.sum(axis=1)
         left -= asked.sum(axis=0)
     return counts
 
 
-def pour(
+def water_fill(
     weights: NDArray[np.float64], capacity: NDArray[np.integer[Any]], amounts: NDArray[np.number[Any]]
 ) -> NDArray[np.float64]:
-    """Pour each row's amount into vessels in proportion to its weights, none beyond its capacity.
+    """Split each amount among classes in proportion to weights, none beyond its capacity.
 
-    What a full vessel cannot take goes to the others, in proportion again: the limit of drawing one after the other
-    and leaving out what is used up. All in logarithms, so that a vessel of a weight too small for a float is still
-    filled before one of a smaller weight.
+    The excess of a full class goes to the others, again in proportion: the limit of drawing rows one by one and
+    skipping classes that are used up. Works in logarithms, so that classes whose weights underflow as floats are still
+    filled in the order of their weights.
 
     Args:
-        weights: (num_rows, num_vessels) logarithms, finite.
-        capacity: (num_vessels,), >= 0.
-        amounts: (num_rows,), >= 0, each at most the sum of capacities.
+        weights: (num_amounts, num_classes) logarithms, finite.
+        capacity: (num_classes,), >= 0.
+        amounts: (num_amounts,), >= 0, each at most the sum of the capacities.
 
     Returns:
-        (num_rows, num_vessels) amounts.
+        (num_amounts, num_classes) parts of the amounts.
     """
     with np.errstate(divide="ignore"):
-        levels = np.log(capacity) - weights  # The logarithm of the factor at which a vessel is full.
+        levels = np.log(capacity) - weights  # Logarithm of the factor at which a class is full.
         order = np.argsort(levels, axis=1)
         rising = np.take_along_axis(levels, order, axis=1)
         held = capacity[order]
         above = np.take_along_axis(weights, order, axis=1)[:, ::-1]
         open_weight = np.logaddexp.accumulate(above, axis=1)[:, ::-1]
-        # With the first k vessels full, the others share the rest by this factor.
+        # If the first k classes are full, the others share the rest by this factor.
         rest = amounts[:, None] - (np.cumsum(held, axis=1) - held)
         factors = np.log(np.maximum(rest, 0)) - open_weight
     fits = factors <= rising
@@ -95,7 +98,7 @@ def pour(
     return np.asarray(np.minimum(amounts_each, capacity))
 
 
-def _by_lot(asked: NDArray[np.int64], number: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Grant `number` of the rows asked for, each as likely as any other."""
+def _allocate(asked: NDArray[np.int64], number: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Grant `number` of the rows asked for, each with equal probability."""
     granted = rng.choice(int(asked.sum()), number, replace=False, shuffle=False)
     return np.bincount(np.searchsorted(np.cumsum(asked), granted, side="right"), minlength=len(asked))

@@ -1,7 +1,11 @@
-"""Partitioners: rules that split a data set among clients, one scheme a module."""
+"""Partitioners: rules that split a data set among clients, one scheme per module, and what your own needs."""
 
 from __future__ import annotations
 
+from flskew._split.allocation import apportion, apportion_classes, even_sizes, meet_minimum, normalise
+from flskew._split.labels import LabelColumn, read_labels
+from flskew._split.shares import dirichlet_weights
+from flskew._split.streams import Streams
 from flskew.partitioners.base import LabelPartitioner, Partitioner
 from flskew.partitioners.dirichlet import DirichletPartitioner
 from flskew.partitioners.distribution import DistributionPartitioner
@@ -22,6 +26,7 @@ __all__ = [
     "GroupedNaturalIdPartitioner",
     "IidPartitioner",
     "InnerDirichletPartitioner",
+    "LabelColumn",
     "LabelExclusionPartitioner",
     "LabelPartitioner",
     "NaturalIdPartitioner",
@@ -30,4 +35,12 @@ __all__ = [
     "PathologicalPartitioner",
     "QuantityPartitioner",
     "ShardPartitioner",
+    "Streams",
+    "apportion",
+    "apportion_classes",
+    "dirichlet_weights",
+    "even_sizes",
+    "meet_minimum",
+    "normalise",
+    "read_labels",
 ]

@@ -1,147 +1,176 @@
-"""What every partitioner is: a rule, and a partitioner of Flower Datasets."""
+"""The base classes of partitioners, for our own schemes and for yours."""
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
-from array import array
-from typing import cast
+from typing import Any
 
-import flwr_datasets.partitioner
 from datasets import Dataset
 
+from flskew._split.building import deal_counts
 from flskew._split.labels import LabelColumn, read_column, read_labels
 from flskew._split.streams import Streams
 from flskew._util import checks
 from flskew.assignment import Assignment
+from flskew.partitioners._binding import BindingPartitioner
 from flskew.typing import Counts, Labels
 
 __all__ = ["LabelPartitioner", "Partitioner"]
 
 
-class Partitioner(flwr_datasets.partitioner.Partitioner):
-    """A rule that splits rows by their labels, with its hyper-parameters and seed.
+class Partitioner(BindingPartitioner):
+    """A rule that splits rows by their labels, with its hyper-parameters and a seed.
 
-    Use it on labels (`assign`), or give it to a `FederatedDataset` like any partitioner of Flower Datasets. A scheme of
-    your own subclasses it and writes `_assign`, or `LabelPartitioner` and writes `_counts`.
+    Call `assign` with labels, or give it to a `FederatedDataset` like any partitioner of Flower Datasets. To write your
+    own scheme, subclass this and implement `split`; or subclass `LabelPartitioner` if the scheme only decides how many
+    rows of each class each partition gets.
+
+    A partitioner is a value: it prints as the call that makes it, and equals another made by the same call. So a
+    subclass stores every argument of its `__init__` in an attribute of the same name.
 
     Args:
         num_partitions: At least 1.
-        partition_by: The column with the labels, in a data set; `assign` does not look at it.
-        seed: Any integer; the same seed, arguments and labels give the same assignment, in every process.
+        partition_by: The column with the labels in a data set; not used by `assign`. None if the scheme does without.
+        seed: Any integer. The same seed, arguments and labels give the same assignment in every process.
+
+    Examples:
+        >>> import numpy as np
+        >>> from flskew import Assignment
+        >>> from flskew.partitioners import Partitioner
+        >>> class Contiguous(Partitioner):
+        ...     def split(self, column, streams):
+        ...         rows = np.arange(len(column))
+        ...         return Assignment.from_partitions(np.array_split(rows, self.num_partitions), column)
+        >>> Contiguous(2)
+        Contiguous(num_partitions=2, seed=42)
+        >>> [rows.tolist() for rows in Contiguous(2).assign(["cat", "dog", "cat", "cat"])]
+        [[0, 1], [2, 3]]
     """
 
-    def __init__(self, num_partitions: int, partition_by: str | None, seed: int) -> None:
+    def __init__(self, num_partitions: int, partition_by: str | None = "label", seed: int = 42) -> None:
         super().__init__()
         self._num_partitions = checks.integer("num_partitions", num_partitions, minimum=1, maximum=checks.MOST_ROWS)
-        self._partition_by = None if partition_by is None else checks.column_name("partition_by", partition_by)
-        self._seed = checks.seed(seed)
-        self._num_bins: int | None = None
-        self._assignment: Assignment | None = None
+        self.partition_by = None if partition_by is None else checks.column_name("partition_by", partition_by)
+        self.seed = checks.seed(seed)
+
+    @property
+    def num_partitions(self) -> int:
+        """Number of partitions."""
+        return self._num_partitions
 
     def assign(self, labels: Labels, /) -> Assignment:
-        """Split rows by their labels, with no data set needed.
+        """Split rows by their labels, without a data set.
 
         Args:
             labels: One label per row: integers, strings or booleans, as a list, a NumPy array, a pandas or Arrow
                 column, or a column of a Hugging Face data set. They are not changed.
 
         Returns:
-            The assignment: the same one each time, for the same labels.
+            The assignment, which is the same every time for the same labels.
 
         Raises:
             TypeError: Labels of another type, nested or mixed.
             ValueError: A label is missing (None, NaN), or the scheme cannot split these labels.
         """
-        column = read_labels(labels, num_bins=self._num_bins)
-        self._check_num_rows(len(column))
-        return self._assign(column, Streams(self._seed))
-
-    @property
-    def assignment(self) -> Assignment:
-        """The assignment of the data set that the partitioner is bound to.
-
-        Raises:
-            AttributeError: No data set is bound yet.
-        """
-        if self._assignment is None:
-            self._check_num_rows(self.dataset.num_rows)
-            self._assignment = self._assign_dataset(self.dataset)
-        return self._assignment
-
-    def load_partition(self, partition_id: int) -> Dataset:
-        """Return one partition of the bound data set.
-
-        Raises:
-            PartitionIdError: There is no such partition; both a KeyError and an IndexError.
-        """
-        # `select` makes a list of whatever it is given: Python's integers then take half as long as NumPy's.
-        rows = array("q", self.assignment[partition_id].tobytes())
-        return cast("Dataset", self.dataset.select(rows))
-
-    @property
-    def num_partitions(self) -> int:
-        """Total number of partitions."""
-        return self._num_partitions
-
-    @property
-    def dataset(self) -> Dataset:
-        """The data set that the partitioner is bound to; it can be set once.
-
-        Raises:
-            AttributeError: No data set is bound yet.
-        """
-        if not self.is_dataset_assigned():
-            raise AttributeError(
-                f"{type(self).__name__} is bound to no data set yet; set its dataset, load a partition through "
-                f"FederatedDataset, or call assign(labels), which needs none"
-            )
-        return super().dataset
-
-    @dataset.setter
-    def dataset(self, value: Dataset) -> None:
-        # The setter of the class above, which super() does not reach.
-        flwr_datasets.partitioner.Partitioner.dataset.__set__(self, checks.dataset(value))  # type: ignore[attr-defined]
+        column = read_labels(labels, **self._binning())
+        self.check_num_rows(len(column))
+        return self.split(column, Streams(self.seed))
 
     @abstractmethod
-    def _assign(self, column: LabelColumn, streams: Streams) -> Assignment:
-        """Split these labels; everything random comes from `streams`."""
+    def split(self, column: LabelColumn, streams: Streams) -> Assignment:
+        """Split the rows: the one method of your own scheme.
+
+        Called by `assign`, and when a partition of a bound data set is loaded.
+
+        Args:
+            column: The labels.
+            streams: Source of all random numbers: `streams("a purpose")` is a generator for that purpose.
+
+        Returns:
+            The assignment of all rows in `column`.
+        """
+
+    def check_num_rows(self, num_rows: int) -> None:
+        """Refuse too few rows before any work is done; extend it if your scheme needs more.
+
+        Args:
+            num_rows: Number of rows to split.
+
+        Raises:
+            ValueError: There are more partitions than rows.
+        """
+        if self.num_partitions > num_rows:
+            raise ValueError(
+                f"num_partitions={self.num_partitions} exceeds the number of rows, {num_rows}; lower num_partitions"
+            )
+
+    def _binning(self) -> dict[str, Any]:
+        """Return the arguments of `read_labels` and `read_column` for a continuous target."""
+        return {}
 
     def _assign_dataset(self, dataset: Dataset) -> Assignment:
-        if self._partition_by is None:
+        self.check_num_rows(dataset.num_rows)
+        if self.partition_by is None:
             raise ValueError("partition_by must name the column with the labels, got None")
-        return self._assign(read_column(dataset, self._partition_by, num_bins=self._num_bins), Streams(self._seed))
-
-    def _check_num_rows(self, num_rows: int) -> None:
-        if self._num_partitions > num_rows:
-            raise ValueError(
-                f"num_partitions={self._num_partitions} is more than the {num_rows} rows there are; "
-                f"lower num_partitions"
-            )
+        return self.split(read_column(dataset, self.partition_by, **self._binning()), Streams(self.seed))
 
 
 class LabelPartitioner(Partitioner):
-    """A partitioner that decides only how many rows of each class each partition gets; which rows is drawn by lot.
+    """A partitioner that decides only how many rows of each class each partition gets; the rows are drawn at random.
 
-    A scheme of your own subclasses it and writes `_counts`.
+    To write your own scheme, subclass it and implement `class_counts`.
 
     Args:
         num_partitions: At least 1.
-        partition_by: The column with the labels, in a data set; `assign` does not look at it.
+        partition_by: The column with the labels in a data set; not used by `assign`.
         seed: Any integer.
-        shuffle: Whether the rows of a partition are in random order, or in that of the data set.
+        shuffle: Whether the rows of a partition are in random order or in the order of the data set.
         num_bins: For a continuous target, the number of quantile bins that become its classes; None for labels.
+
+    Examples:
+        >>> import numpy as np
+        >>> from flskew.partitioners import LabelPartitioner, apportion_classes
+        >>> class HalfForTheFirst(LabelPartitioner):
+        ...     def class_counts(self, column, streams):
+        ...         weights = np.log([self.num_partitions - 1] + [1] * (self.num_partitions - 1))
+        ...         return apportion_classes(column, self.num_partitions, lambda rng: weights, streams)
+        >>> HalfForTheFirst(3).assign(["cat", "dog"] * 40).label_counts
+        array([[20, 20],
+               [10, 10],
+               [10, 10]])
     """
 
     def __init__(
-        self, num_partitions: int, partition_by: str, seed: int, *, shuffle: bool = True, num_bins: int | None = None
+        self,
+        num_partitions: int,
+        partition_by: str = "label",
+        seed: int = 42,
+        *,
+        shuffle: bool = True,
+        num_bins: int | None = None,
     ) -> None:
         super().__init__(num_partitions, checks.column_name("partition_by", partition_by), seed)
-        self._shuffle = checks.truth("shuffle", shuffle)
-        self._num_bins = checks.optional_integer("num_bins", num_bins, minimum=1)
+        self.shuffle = checks.truth("shuffle", shuffle)
+        self.num_bins = checks.optional_integer("num_bins", num_bins, minimum=1)
 
-    def _assign(self, column: LabelColumn, streams: Streams) -> Assignment:
-        return Assignment._from_counts(column, self._counts(column, streams), streams, shuffle=self._shuffle)
+    def split(self, column: LabelColumn, streams: Streams) -> Assignment:
+        """Draw the rows that `class_counts` asks for."""
+        return Assignment._seal(deal_counts(column, self.class_counts(column, streams), streams, shuffle=self.shuffle))
 
     @abstractmethod
-    def _counts(self, column: LabelColumn, streams: Streams) -> Counts:
-        """Return (num_classes, num_partitions) counts, no class's sum above its rows."""
+    def class_counts(self, column: LabelColumn, streams: Streams) -> Counts:
+        """Decide how many rows of each class each partition gets: the one method of your own scheme.
+
+        Args:
+            column: The labels.
+            streams: Source of all random numbers: `streams("a purpose")` is a generator for that purpose, and
+                `streams("a purpose", label)` one for a class.
+
+        Returns:
+            (num_classes, num_partitions) integers >= 0, classes in the order of `column.labels`. For each class, their
+            sum must not exceed `column.sizes`; the remaining rows are unassigned.
+        """
+
+    def _binning(self) -> dict[str, Any]:
+        return {"num_bins": self.num_bins, "can_bin": "num_bins" in inspect.signature(type(self)).parameters}

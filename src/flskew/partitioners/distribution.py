@@ -1,8 +1,8 @@
 """A given matrix of class shares.
 
-The compact form of the matrix is that of Flower Datasets' partitioner of this name, made for the power-law splits of
-T. Li, A. K. Sahu, M. Zaheer, M. Sanjabi, A. Talwalkar, V. Smith: "Federated Optimization in Heterogeneous Networks",
-MLSys 2020, arXiv 1812.06127.
+The compact form of the matrix is that of Flower Datasets' partitioner of this name, designed for the power-law splits
+of T. Li, A. K. Sahu, M. Zaheer, M. Sanjabi, A. Talwalkar, V. Smith: "Federated Optimization in Heterogeneous
+Networks", MLSys 2020, arXiv 1812.06127.
 """
 
 from __future__ import annotations
@@ -18,37 +18,37 @@ from flskew._split.labels import LabelColumn
 from flskew._split.streams import Streams
 from flskew._util import checks
 from flskew.partitioners.base import LabelPartitioner
-from flskew.typing import Counts
+from flskew.typing import Counts, Holders
 
 __all__ = ["DistributionPartitioner"]
 
 
 class DistributionPartitioner(LabelPartitioner):
-    """Split every class in shares that you give.
+    """Split every class in the proportions that you give.
 
     Takes the arguments of Flower Datasets' partitioner of this name, and the same matrices. Unlike that one, it takes
     a matrix for any number of partitions, and rounds without bias.
 
     Args:
-        distribution_array: (num_classes, num_partitions) what each partition gets of each class, the classes in sorted
-            order; or (num_classes, num_unique_labels_per_partition * num_partitions / num_classes), the parts of those
-            partitions alone that hold a class, in their order. Non-negative.
+        distribution_array: (num_classes, num_partitions) proportions of each class, the classes in sorted order; or, in
+            compact form, (num_classes, num_unique_labels_per_partition * num_partitions / num_classes) proportions for
+            only the partitions that hold each class, in their order. Non-negative.
         num_partitions: At least 1, at most the number of rows.
-        num_unique_labels_per_partition: For the second form, the classes of each partition: partition i has the classes
-            i, i + 1, … in sorted order, beginning anew after the last. None for the first form.
-        partition_by: The column with the labels, in a data set; `assign` does not look at it.
-        preassigned_num_samples_per_label: Rows of each of its classes that a partition gets before the matrix says how
-            to split the rest, >= 0. Without effect unless `rescale`.
-        rescale: Whether the matrix gives proportions, in which every row of a class is handed out; or else numbers of
-            rows, whole ones, of which the rest is `unassigned`.
-        shuffle: Whether the rows of a partition are in random order, or in that of the data set.
+        num_unique_labels_per_partition: For the compact form, the number of classes per partition: partition i has the
+            classes i, i + 1, … in sorted order, wrapping around after the last. None for the full form.
+        partition_by: The column with the labels in a data set; not used by `assign`.
+        preassigned_num_samples_per_label: Rows of each of its classes that a partition gets before the rest is split by
+            the matrix, >= 0. Ignored unless `rescale`.
+        rescale: Whether the matrix contains proportions, by which every row of a class is handed out. Otherwise it
+            contains numbers of rows, which must be integers, and the remaining rows are `unassigned`.
+        shuffle: Whether the rows of a partition are in random order or in the order of the data set.
         seed: Any integer.
         num_bins: For a continuous target, the number of quantile bins that become its classes; None for labels.
 
     Raises:
         TypeError: An argument of the wrong type, or `seed=None`.
-        ValueError: A number out of range; on assigning, a matrix of another shape than the classes need, a class
-            that nobody is to get, or more rows asked for than there are.
+        ValueError: A number out of range; on assigning, a matrix whose shape does not fit the classes, a class without
+            any share, or more rows requested than exist.
 
     Examples:
         >>> shares = [[0.5, 0.5, 0.0], [0.0, 0.1, 0.9]]
@@ -72,72 +72,75 @@ class DistributionPartitioner(LabelPartitioner):
         num_bins: int | None = None,
     ) -> None:
         super().__init__(num_partitions, partition_by, seed, shuffle=shuffle, num_bins=num_bins)
-        self._array = _matrix(distribution_array)
-        self._num_held = checks.optional_integer(
+        self.distribution_array = _matrix(distribution_array)
+        self.num_unique_labels_per_partition = checks.optional_integer(
             "num_unique_labels_per_partition", num_unique_labels_per_partition, minimum=1
         )
-        self._preassigned = checks.integer(
+        self.preassigned_num_samples_per_label = checks.integer(
             "preassigned_num_samples_per_label", preassigned_num_samples_per_label, minimum=0
         )
-        self._rescale = checks.truth("rescale", rescale)
+        self.rescale = checks.truth("rescale", rescale)
 
-    def _counts(self, column: LabelColumn, streams: Streams) -> Counts:
+    def class_counts(self, column: LabelColumn, streams: Streams) -> Counts:
+        """Round the given shares, or return the given numbers of rows."""
         array, holders = self._full_array(len(column.classes))
-        if not self._rescale:
+        if not self.rescale:
             return self._given_counts(array, column)
-        nobody = np.flatnonzero(array.sum(axis=1) == 0)
-        if len(nobody):
+        orphans = np.flatnonzero(array.sum(axis=1) == 0)
+        if len(orphans):
             raise ValueError(
-                f"distribution_array gives nobody a share of label {column.labels[nobody[0]]!r}; "
-                f"give one, or pass rescale=False with numbers of rows"
+                f"distribution_array gives no partition a share of label {column.labels[orphans[0]]!r}; "
+                f"add one, or pass rescale=False with numbers of rows"
             )
-        # A number beyond all classes says the same as a larger one, and cannot overflow.
-        first = min(self._preassigned, len(column) + 1) * holders
+        # Capped at a number that no class can meet, so that the product cannot overflow.
+        preassigned = self.preassigned_num_samples_per_label
+        first = min(preassigned, len(column) + 1) * holders
         rest = column.sizes - first.sum(axis=1)
         if (rest < 0).any():
             code = int(np.argmax(rest < 0))
             raise ValueError(
-                f"preassigned_num_samples_per_label={self._preassigned} needs "
-                f"{self._preassigned * int(holders[code].sum())} rows of label {column.labels[code]!r}, which has "
+                f"preassigned_num_samples_per_label={preassigned} needs "
+                f"{preassigned * int(holders[code].sum())} rows of label {column.labels[code]!r}, which has "
                 f"{column.sizes[code]}; lower it"
             )
         shares = array / array.sum(axis=1, keepdims=True)
         offsets = np.array([streams("shares", label).random() for label in column.labels])
         return first + apportion(shares, rest, offsets)
 
-    def _full_array(self, num_classes: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """(num_classes, num_partitions) the matrix in its first form, and who may hold what."""
-        full = (num_classes, self._num_partitions)
-        if self._num_held is None or self._num_held == num_classes:
-            if self._array.shape != full:
-                remedy = "transpose it" if self._array.shape == full[::-1] else "give each class a row"
+    def _full_array(self, num_classes: int) -> tuple[NDArray[np.float64], Holders]:
+        """(num_classes, num_partitions) the matrix in its full form, and which partition may hold which class."""
+        given, num_held = self.distribution_array, self.num_unique_labels_per_partition
+        full = (num_classes, self.num_partitions)
+        if num_held is None or num_held == num_classes:
+            if given.shape != full:
+                remedy = "transpose it" if given.shape == full[::-1] else "pass one row per class"
                 raise ValueError(
-                    f"distribution_array must have the shape {full} of {num_classes} classes by {self._num_partitions} "
-                    f"partitions, got {self._array.shape}; {remedy}, or pass num_unique_labels_per_partition"
+                    f"distribution_array must have the shape {full}, {num_classes} classes by {self.num_partitions} "
+                    f"partitions, got {given.shape}; {remedy}, or pass num_unique_labels_per_partition"
                 )
-            return self._array, np.ones(full, dtype=np.bool_)
-        if self._num_held > num_classes:
+            return given, np.ones(full, dtype=np.bool_)
+        if num_held > num_classes:
             raise ValueError(
-                f"num_unique_labels_per_partition={self._num_held} is more than the {num_classes} classes there are"
+                f"num_unique_labels_per_partition={num_held} exceeds the {num_classes} classes of the labels; lower it"
             )
-        multiple, odd = divmod(self._num_partitions, num_classes)
-        compact = (num_classes, self._num_held * multiple)
-        if odd or self._array.shape != compact:
+        multiple, odd = divmod(self.num_partitions, num_classes)
+        compact = (num_classes, num_held * multiple)
+        if odd or given.shape != compact:
             raise ValueError(
-                f"distribution_array with num_unique_labels_per_partition={self._num_held} must have the shape "
-                f"{compact}, and num_partitions={self._num_partitions} be a multiple of {num_classes} classes, "
-                f"got {self._array.shape}; or pass all {full} shares without num_unique_labels_per_partition"
+                f"distribution_array with num_unique_labels_per_partition={num_held} must have the shape "
+                f"{compact}, and num_partitions={self.num_partitions} must be a multiple of {num_classes} classes, "
+                f"got {given.shape}; or pass all {full} shares without num_unique_labels_per_partition"
             )
-        behind = (np.arange(num_classes)[:, None] - np.arange(self._num_partitions)) % num_classes
-        holders = behind < self._num_held
+        behind = (np.arange(num_classes)[:, None] - np.arange(self.num_partitions)) % num_classes
+        holders = behind < num_held
         array = np.zeros(full)
-        array[holders] = self._array.ravel()
+        array[holders] = given.ravel()
         return array, holders
 
     def _given_counts(self, array: NDArray[np.float64], column: LabelColumn) -> Counts:
         if not np.array_equal(np.rint(array), array):
             raise ValueError(
-                "distribution_array must hold whole numbers of rows with rescale=False, got fractions; "
+                "distribution_array must contain integer numbers of rows if rescale=False, got fractions; "
                 "round them, or pass rescale=True for proportions"
             )
         over = np.flatnonzero(array.sum(axis=1) > column.sizes)
@@ -165,7 +168,8 @@ def _matrix(value: object) -> NDArray[np.float64]:
         finite = np.isfinite(array.sum(axis=1)).all()
     if not (finite and (array >= 0).all()):
         raise ValueError(
-            "distribution_array must be finite and non-negative, and so must its sums; "
-            "set shares that nobody is to get to 0"
+            "distribution_array must be finite and non-negative, and so must the sums of its rows; "
+            "use 0 for a partition without the class"
         )
+    array.setflags(write=False)
     return array

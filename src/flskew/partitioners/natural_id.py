@@ -1,48 +1,116 @@
-"""Natural splits: a column names each row's owner."""
+"""Natural splits: a column names the site, user or device of each row."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
 import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
+from flskew._split.building import Parts, with_labels
 from flskew._split.dealing import stable_order
 from flskew._split.labels import LabelColumn, read_column, read_labels
-from flskew._split.streams import Streams
 from flskew._util import checks
 from flskew.assignment import Assignment
-from flskew.partitioners.base import Partitioner
-from flskew.typing import Labels
+from flskew.partitioners._binding import BindingPartitioner
+from flskew.typing import Label, Labels
 
 __all__ = ["GroupedNaturalIdPartitioner", "NaturalIdPartitioner"]
 
 Mode: TypeAlias = Literal["allow-smaller", "allow-bigger", "drop-reminder", "strict"]
 
 
-class GroupedNaturalIdPartitioner(Partitioner):
-    """Give each partition all rows of several owners.
+class _NaturalPartitioner(BindingPartitioner):
+    """Give each partition all rows of one or several natural ids; nothing is random."""
 
-    Takes the arguments of Flower Datasets' partitioner of this name; with `label_by` the assignment knows its
-    `label_counts`, so natural splits can be measured, drawn and matched like any others.
+    _groups: tuple[tuple[Label, ...], ...] = ()
+
+    def __init__(self, partition_by: str, label_by: str | None) -> None:
+        super().__init__()
+        self.partition_by = checks.column_name("partition_by", partition_by)
+        self.label_by = None if label_by is None else checks.column_name("label_by", label_by)
+
+    def assign(self, natural_ids: Labels, /, labels: Labels | None = None) -> Assignment:
+        """Split rows by their natural ids, without a data set.
+
+        Args:
+            natural_ids: One natural id per row: integers, strings or booleans.
+            labels: One label per row, on which the split does not depend; without them, the assignment has no classes.
+
+        Returns:
+            The assignment; the rows of a partition are in the order of the data set.
+
+        Raises:
+            TypeError: Natural ids or labels of another type, nested or mixed.
+            ValueError: A natural id or a label is missing, or the natural ids do not fill the groups.
+        """
+        column = None if labels is None else read_labels(labels)
+        return self._assign(read_labels(natural_ids, name="natural_ids"), column)
+
+    @property
+    def num_partitions(self) -> int:
+        """Number of partitions of the bound data set."""
+        return len(self.assignment)
+
+    @abstractmethod
+    def _order(self, ids: LabelColumn) -> NDArray[np.intp]:
+        """(num_ids,) positions of the sorted natural ids, in the order in which they fill the partitions."""
+
+    @abstractmethod
+    def _group_of_each(self, num_ids: int) -> tuple[int, NDArray[np.int64]]:
+        """Return the number of groups, and the group of each natural id in order; num_groups for a dropped one."""
+
+    def _assign_dataset(self, dataset: Dataset) -> Assignment:
+        labels = None if self.label_by is None else read_column(dataset, self.label_by, argument="label_by")
+        return self._assign(read_column(dataset, self.partition_by), labels)
+
+    def _assign(self, ids: LabelColumn, labels: LabelColumn | None) -> Assignment:
+        if labels is not None and len(labels) != len(ids):
+            raise ValueError(f"labels must be one per row, got {len(labels)} for {len(ids)} natural ids")
+        num_groups, group_of_each = self._group_of_each(len(ids.classes))
+        group_of_code = np.empty(len(ids.classes), dtype=np.min_scalar_type(num_groups))
+        group_of_code[self._order(ids)] = group_of_each
+        groups = group_of_code[ids.codes]
+        rows = stable_order(groups, num_groups + 1)
+        ends = np.cumsum(np.bincount(groups))
+        assigned = int(ends[num_groups - 1])
+        parts = Parts(rows[:assigned], np.concatenate(([0], ends[:num_groups])), np.sort(rows[assigned:]))
+        return Assignment._seal(with_labels(parts, labels))
+
+    def _members(self) -> Iterator[tuple[Label, int]]:
+        """Yield each natural id of the bound data set that is not dropped, and its partition, in order."""
+        ids = read_column(self.dataset, self.partition_by)
+        num_groups, group_of_each = self._group_of_each(len(ids.classes))
+        members = zip(ids.classes[self._order(ids)].tolist(), group_of_each.tolist(), strict=True)
+        return ((one, partition_id) for one, partition_id in members if partition_id < num_groups)
+
+
+class GroupedNaturalIdPartitioner(_NaturalPartitioner):
+    """Give each partition all rows of several natural ids.
+
+    Takes the arguments of Flower Datasets' partitioner of this name. With `label_by`, the assignment has
+    `label_counts`, so that natural splits can be measured, plotted and matched like any other.
 
     Args:
-        partition_by: The column that names each row's owner, in a data set.
-        group_size: Owners of a partition, at least 1.
-        mode: What becomes of the owners that do not fill a group. `"allow-smaller"`: they are the last partition.
-            `"allow-bigger"`: the first partitions have one owner more. `"drop-reminder"`: their rows are `unassigned`.
-            `"strict"`: they are an error.
-        sort_unique_ids: Whether owners are taken in sorted order, or as they first appear.
-        label_by: The column with the labels, in a data set; None if there is none.
+        partition_by: The column with the natural ids in a data set.
+        group_size: Number of natural ids per partition, at least 1.
+        mode: What happens to the natural ids that do not fill a group. `"allow-smaller"`: they form the last partition.
+            `"allow-bigger"`: the first partitions have one natural id more. `"drop-reminder"`: their rows are
+            `unassigned`. `"strict"`: they are an error.
+        sort_unique_ids: Whether natural ids are taken in sorted order or in the order in which they first appear.
+        label_by: The column with the labels in a data set; None if there is none.
 
     Raises:
         TypeError: An argument of the wrong type.
-        ValueError: A number out of range; on assigning, a row without owner, or owners that do not fill the groups.
+        ValueError: A number out of range; on assigning, a missing natural id, or natural ids that do not fill the
+            groups.
 
     Examples:
-        >>> owners = ["ann", "bob", "ann", "eve", "bob"]
-        >>> assignment = GroupedNaturalIdPartitioner("user", group_size=2).assign(owners, labels=[0, 1, 1, 0, 0])
+        >>> users = ["ann", "bob", "ann", "eve", "bob"]
+        >>> assignment = GroupedNaturalIdPartitioner("user", group_size=2).assign(users, labels=[0, 1, 1, 0, 0])
         >>> assignment.label_counts
         array([[2, 2],
                [1, 0]])
@@ -57,107 +125,85 @@ class GroupedNaturalIdPartitioner(Partitioner):
         *,
         label_by: str | None = None,
     ) -> None:
-        # How many partitions there are, the owners tell; and nothing here is random.
-        super().__init__(1, checks.column_name("partition_by", partition_by), seed=0)
-        self._group_size = checks.integer("group_size", group_size, minimum=1)
-        self._mode = checks.choice("mode", mode, ("allow-smaller", "allow-bigger", "drop-reminder", "strict"))
-        self._sort_unique_ids = checks.truth("sort_unique_ids", sort_unique_ids)
-        self._label_by = None if label_by is None else checks.column_name("label_by", label_by)
-
-    def assign(self, owners: Labels, /, labels: Labels | None = None) -> Assignment:
-        """Split rows by their owners, with no data set needed.
-
-        Args:
-            owners: One owner per row: integers, strings or booleans.
-            labels: One label per row, which the split does not depend on; without them the assignment has no classes.
-
-        Returns:
-            The assignment; a partition's rows are in the order of the data set.
-
-        Raises:
-            TypeError: Owners or labels of another type, nested or mixed.
-            ValueError: A row without owner or label, or owners that do not fill the groups.
-        """
-        column = None if labels is None else read_labels(labels)
-        return self._group(read_labels(owners, name="owners"), column)
+        super().__init__(partition_by, label_by)
+        self.group_size = checks.integer("group_size", group_size, minimum=1)
+        self.mode = checks.choice("mode", mode, ("allow-smaller", "allow-bigger", "drop-reminder", "strict"))
+        self.sort_unique_ids = checks.truth("sort_unique_ids", sort_unique_ids)
 
     @property
-    def num_partitions(self) -> int:
-        """Total number of partitions in the bound data set."""
-        return len(self.assignment)
+    def partition_id_to_natural_ids(self) -> dict[int, list[Label]]:
+        """The natural ids of each partition of the bound data set."""
+        groups: dict[int, list[Label]] = {}
+        for one, partition_id in self._members():
+            groups.setdefault(partition_id, []).append(one)
+        return groups
 
-    def _assign_dataset(self, dataset: Dataset) -> Assignment:
-        labels = None if self._label_by is None else read_column(dataset, self._label_by, argument="label_by")
-        return self._group(read_column(dataset, str(self._partition_by)), labels)
+    @property
+    def natural_id_to_partition_id(self) -> dict[Label, int]:
+        """The partition of each natural id in the bound data set, except dropped ones."""
+        return dict(self._members())
 
-    def _assign(self, column: LabelColumn, streams: Streams) -> Assignment:
-        return self._group(column, None)
+    def _order(self, ids: LabelColumn) -> NDArray[np.intp]:
+        if self.sort_unique_ids:
+            return np.arange(len(ids.classes))
+        first = np.empty(len(ids.classes), dtype=np.int64)
+        # Of several writes to one place the last one stays: from the last row to the first, that is the first row.
+        first[ids.codes[::-1]] = np.arange(len(ids))[::-1]
+        return np.argsort(first)
 
-    def _group(self, owners: LabelColumn, labels: LabelColumn | None) -> Assignment:
-        if labels is not None and len(labels) != len(owners):
-            raise ValueError(f"labels must be one for each row, got {len(labels)} for {len(owners)} owners")
-        num_groups, group_of_rank = self._group_of_rank(len(owners.classes))
-        ranks = np.arange(len(owners.classes)) if self._sort_unique_ids else _ranks_by_appearance(owners)
-        groups = group_of_rank[ranks][owners.codes].astype(np.min_scalar_type(num_groups))
-        rows = stable_order(groups, num_groups + 1)
-        ends = np.cumsum(np.bincount(groups))
-        assigned = int(ends[num_groups - 1])
-        offsets = np.concatenate(([0], ends[:num_groups]))
-        return Assignment._from_rows(rows[:assigned], offsets, np.sort(rows[assigned:]), labels)
-
-    def _group_of_rank(self, num_owners: int) -> tuple[int, NDArray[np.int64]]:
-        """Return the number of groups, and the group of each owner in turn; one past the last for nobody."""
-        full, left_over = divmod(num_owners, self._group_size)
-        ranks = np.arange(num_owners, dtype=np.int64)
-        # A number beyond all owners says the same as a larger one, and cannot overflow.
-        groups = ranks // min(self._group_size, num_owners)
-        if self._mode == "strict" and left_over:
+    def _group_of_each(self, num_ids: int) -> tuple[int, NDArray[np.int64]]:
+        full, left_over = divmod(num_ids, self.group_size)
+        places = np.arange(num_ids, dtype=np.int64)
+        # Capped at the number of natural ids, so that a huge group size cannot overflow.
+        groups = places // min(self.group_size, num_ids)
+        if self.mode == "strict" and left_over:
             raise ValueError(
-                f"group_size={self._group_size} leaves {left_over} of {num_owners} owners over, which mode='strict' "
-                f"forbids; choose a divisor of {num_owners}, or another mode"
+                f"group_size={self.group_size} leaves over {left_over} of {num_ids} natural ids, which mode='strict' "
+                f"forbids; choose a divisor of {num_ids}, or another mode"
             )
-        if self._mode != "allow-smaller" and full == 0:
+        if self.mode != "allow-smaller" and full == 0:
             raise ValueError(
-                f"group_size={self._group_size} is more than the {num_owners} owners there are; "
+                f"group_size={self.group_size} exceeds the number of natural ids, {num_ids}; "
                 f"lower it, or pass mode='allow-smaller'"
             )
-        if self._mode == "allow-bigger":
-            sizes = np.full(full, num_owners // full)
-            sizes[: num_owners % full] += 1
-            return full, np.repeat(ranks[:full], sizes)
-        if self._mode == "drop-reminder":
+        if self.mode == "allow-bigger":
+            sizes = np.full(full, num_ids // full)
+            sizes[: num_ids % full] += 1
+            return full, np.repeat(places[:full], sizes)
+        if self.mode == "drop-reminder":
             return full, np.minimum(groups, full)
         return full + (left_over > 0), groups
 
 
-class NaturalIdPartitioner(GroupedNaturalIdPartitioner):
-    """Give each owner a partition.
+class NaturalIdPartitioner(_NaturalPartitioner):
+    """Give each natural id its own partition.
 
-    Takes the arguments of Flower Datasets' partitioner of this name; with `label_by` the assignment knows its
-    `label_counts`. Partitions are in the order in which the owners first appear.
+    Takes the arguments of Flower Datasets' partitioner of this name. With `label_by`, the assignment has
+    `label_counts`. Partitions are in the sorted order of the natural ids, as in flwr-datasets since 0.6.
 
     Args:
-        partition_by: The column that names each row's owner, in a data set.
-        label_by: The column with the labels, in a data set; None if there is none.
+        partition_by: The column with the natural ids in a data set.
+        label_by: The column with the labels in a data set; None if there is none.
 
     Raises:
         TypeError: An argument of the wrong type.
-        ValueError: On assigning, a row without owner.
+        ValueError: On assigning, a missing natural id.
 
     Examples:
         >>> [rows.tolist() for rows in NaturalIdPartitioner("user").assign(["bob", "ann", "bob"])]
-        [[0, 2], [1]]
+        [[1], [0, 2]]
     """
 
     def __init__(self, partition_by: str, *, label_by: str | None = None) -> None:
-        super().__init__(partition_by, 1, label_by=label_by)
+        super().__init__(partition_by, label_by)
 
+    @property
+    def partition_id_to_natural_id(self) -> dict[int, Label]:
+        """The natural id of each partition of the bound data set."""
+        return {partition_id: one for one, partition_id in self._members()}
 
-def _ranks_by_appearance(owners: LabelColumn) -> NDArray[np.int64]:
-    """(num_owners,) how many other owners appear before each."""
-    first = np.empty(len(owners.classes), dtype=np.int64)
-    # Of several writes to one place the last stays, so from the end to the beginning it is the first row.
-    first[owners.codes[::-1]] = np.arange(len(owners))[::-1]
-    ranks = np.empty_like(first)
-    ranks[np.argsort(first)] = np.arange(len(first))
-    return ranks
+    def _order(self, ids: LabelColumn) -> NDArray[np.intp]:
+        return np.arange(len(ids.classes))
+
+    def _group_of_each(self, num_ids: int) -> tuple[int, NDArray[np.int64]]:
+        return num_ids, np.arange(num_ids, dtype=np.int64)

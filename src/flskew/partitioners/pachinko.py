@@ -1,4 +1,4 @@
-"""Coarse labels, then fine ones: the Pachinko allocation method.
+"""Coarse labels, then fine labels: the Pachinko allocation method.
 
 S. J. Reddi, Z. Charles, M. Zaheer, Z. Garrett, K. Rush, J. Konečný, S. Kumar, H. B. McMahan: "Adaptive Federated
 Optimization", ICLR 2021, arXiv 2003.00295, appendix F: CIFAR-100 with its 20 coarse and 100 fine labels, over 500
@@ -15,11 +15,12 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from flskew._split.allocation import even_counts
+from flskew._split.allocation import even_sizes
+from flskew._split.building import deal_counts
 from flskew._split.labels import LabelColumn, read_column
 from flskew._split.shares import dirichlet_weights
 from flskew._split.streams import Streams
-from flskew._split.water_filling import check_sizes, fill, pour
+from flskew._split.water_filling import check_sizes, draw_until_full, water_fill
 from flskew._util import checks
 from flskew.assignment import Assignment
 from flskew.partitioners.base import LabelPartitioner
@@ -29,32 +30,32 @@ __all__ = ["PachinkoPartitioner"]
 
 
 class PachinkoPartitioner(LabelPartitioner):
-    """Give each partition Dirichlet-distributed shares of coarse classes, and within each of its fine classes.
+    """Give each partition Dirichlet-distributed shares of coarse classes, and of the fine classes within each.
 
     For each partition, independently, the shares of the coarse classes are one draw from Dirichlet(alpha), and the
-    shares of the fine classes within a coarse one are a draw from Dirichlet(beta). Clients so differ in topics rather
-    than in single labels. Sizes are met exactly; when a fine class is used up, the others of its coarse class take
-    its part, and when those are used up, the other coarse classes do.
+    shares of the fine classes within a coarse class are one draw from Dirichlet(beta). Clients thus differ in topics
+    rather than in single labels. Sizes are met exactly: when a fine class is used up, the others of its coarse class
+    replace it, and when those are used up, the other coarse classes do (water-filling).
 
     Args:
         num_partitions: At least 1, at most the number of rows.
-        partition_by: The column with the fine labels, in a data set.
-        coarse_by: The column with the coarse labels, in a data set; or a mapping from each fine label to its coarse
-            one, which is also what `assign` needs.
+        coarse_by: The column with the coarse labels in a data set, or a mapping from each fine label to its coarse
+            label. `assign` needs the mapping.
+        partition_by: The column with the fine labels in a data set; not used by `assign`.
         alpha: Concentration over coarse classes, > 0; smaller is more skewed.
-        beta: Concentration over the fine classes of a coarse one, > 0.
-        partition_sizes: Rows of each partition; what they do not use is `unassigned`. None splits the rows evenly.
-        shuffle: Whether the rows of a partition are in random order, or in that of the data set.
+        beta: Concentration over the fine classes of a coarse class, > 0.
+        partition_sizes: Number of rows per partition; the remaining rows are `unassigned`. None splits the rows evenly.
+        shuffle: Whether the rows of a partition are in random order or in the order of the data set.
         seed: Any integer.
 
     Raises:
         TypeError: An argument of the wrong type, or `seed=None`.
-        ValueError: A number out of range; on assigning, more rows asked for than there are, or a fine label with no
-            coarse one, or several.
+        ValueError: A number out of range; on assigning, sizes that exceed the rows, or a fine label with no coarse
+            label or several.
 
     Examples:
         >>> kinds = {"cat": "animal", "dog": "animal", "car": "vehicle", "bus": "vehicle"}
-        >>> assignment = PachinkoPartitioner(5, "label", kinds).assign(["cat", "dog", "car", "bus"] * 25)
+        >>> assignment = PachinkoPartitioner(5, kinds).assign(["cat", "dog", "car", "bus"] * 25)
         >>> assignment.sizes
         array([20, 20, 20, 20, 20])
     """
@@ -62,8 +63,8 @@ class PachinkoPartitioner(LabelPartitioner):
     def __init__(
         self,
         num_partitions: int,
-        partition_by: str,
         coarse_by: str | Mapping[Label, Label],
+        partition_by: str = "label",
         alpha: float = 0.1,
         beta: float = 10.0,
         partition_sizes: Sequence[int] | NDArray[np.integer[Any]] | None = None,
@@ -72,34 +73,41 @@ class PachinkoPartitioner(LabelPartitioner):
     ) -> None:
         super().__init__(num_partitions, partition_by, seed, shuffle=shuffle)
         if isinstance(coarse_by, Mapping):
-            self._coarse: Mapping[Label, Label] | None = _plain_mapping(coarse_by)
-            self._coarse_by = None
+            self._coarse_by: str | dict[Label, Label] = _plain_mapping(coarse_by)
         else:
-            self._coarse = None
             self._coarse_by = checks.column_name("coarse_by", coarse_by)
-        self._alpha = checks.positive("alpha", alpha, "0.1 is usual, smaller is more skewed")
-        self._beta = checks.positive("beta", beta, "10 is usual, smaller is more skewed")
-        self._partition_sizes = None if partition_sizes is None else check_sizes(partition_sizes)
-        if self._partition_sizes is not None and len(self._partition_sizes) != self._num_partitions:
+        self.alpha = checks.positive("alpha", alpha, "0.1 is common, smaller is more skewed")
+        self.beta = checks.positive("beta", beta, "10 is common, smaller is more skewed")
+        self.partition_sizes = None if partition_sizes is None else check_sizes(partition_sizes)
+        if self.partition_sizes is not None and len(self.partition_sizes) != self.num_partitions:
             raise ValueError(
-                f"partition_sizes must have one number for each of {self._num_partitions} partitions, "
-                f"got {len(self._partition_sizes)}"
+                f"partition_sizes must have one number for each of {self.num_partitions} partitions, "
+                f"got {len(self.partition_sizes)}; pass {self.num_partitions} numbers, or None to split evenly"
             )
 
-    def _check_num_rows(self, num_rows: int) -> None:
-        super()._check_num_rows(num_rows)
-        if self._partition_sizes is not None:
-            checks.sizes_fit(self._partition_sizes, num_rows)
+    @property
+    def coarse_by(self) -> str | dict[Label, Label]:
+        """The column with the coarse labels, or a copy of the mapping from fine labels to coarse labels."""
+        return self._coarse_by if isinstance(self._coarse_by, str) else dict(self._coarse_by)
+
+    def check_num_rows(self, num_rows: int) -> None:
+        """Refuse too few rows for the partitions or their sizes."""
+        super().check_num_rows(num_rows)
+        if self.partition_sizes is not None:
+            checks.sizes_fit(self.partition_sizes, num_rows)
 
     def _assign_dataset(self, dataset: Dataset) -> Assignment:
-        if self._coarse_by is None:
+        if not isinstance(self._coarse_by, str):
             return super()._assign_dataset(dataset)
-        fine = read_column(dataset, str(self._partition_by))
+        self.check_num_rows(dataset.num_rows)
+        fine = read_column(dataset, str(self.partition_by))
         parents = _parents(fine, read_column(dataset, self._coarse_by, argument="coarse_by"))
-        streams = Streams(self._seed)
-        return Assignment._from_counts(fine, self._fill(fine, parents, streams), streams, shuffle=self._shuffle)
+        streams = Streams(self.seed)
+        counts = self._fill(fine, parents, streams)
+        return Assignment._seal(deal_counts(fine, counts, streams, shuffle=self.shuffle))
 
-    def _counts(self, column: LabelColumn, streams: Streams) -> Counts:
+    def class_counts(self, column: LabelColumn, streams: Streams) -> Counts:
+        """Draw the shares of coarse and fine classes for each partition, then fill the partitions."""
         return self._fill(column, self._coarse_labels(column), streams)
 
     def _fill(self, column: LabelColumn, coarse: list[Label], streams: Streams) -> Counts:
@@ -108,58 +116,58 @@ class PachinkoPartitioner(LabelPartitioner):
         for code, label in enumerate(coarse):
             children.setdefault(label, []).append(code)
         groups, members = list(children), [np.array(codes) for codes in children.values()]
-        coarse_weights = self._draw("coarse shares", groups, self._alpha, streams)
-        fine_weights = self._draw("shares", column.labels, self._beta, streams)
+        coarse_weights = self._draw("coarse shares", groups, self.alpha, streams)
+        fine_weights = self._draw("shares", column.labels, self.beta, streams)
 
-        def pour_by_group(asking: NDArray[np.intp], left: Sizes, lacking: Sizes) -> NDArray[np.float64]:
-            of_group = pour(coarse_weights[asking], np.array([left[codes].sum() for codes in members]), lacking)
+        def demand(asking: NDArray[np.intp], left: Sizes, lacking: Sizes) -> NDArray[np.float64]:
+            of_group = water_fill(coarse_weights[asking], np.array([left[codes].sum() for codes in members]), lacking)
             amounts = np.empty((len(asking), len(left)))
             for place, codes in enumerate(members):
-                amounts[:, codes] = pour(fine_weights[np.ix_(asking, codes)], left[codes], of_group[:, place])
+                amounts[:, codes] = water_fill(fine_weights[np.ix_(asking, codes)], left[codes], of_group[:, place])
             return amounts
 
-        sizes = self._partition_sizes
+        sizes = self.partition_sizes
         if sizes is None:
-            sizes = even_counts(len(column), self._num_partitions, streams("sizes"))[0]
-        return fill(sizes, column.sizes, pour_by_group, streams("fill"))
+            sizes = even_sizes(len(column), self.num_partitions, streams("sizes"))
+        return draw_until_full(sizes, column.sizes, demand, streams("fill"))
 
     def _draw(self, purpose: str, labels: Sequence[Label], alpha: float, streams: Streams) -> NDArray[np.float64]:
-        """(num_partitions, num_labels) weights, each label's from a stream of its own."""
-        alphas = np.full(self._num_partitions, alpha)
+        """(num_partitions, num_labels) weights, those of each label drawn from its own stream."""
+        alphas = np.full(self.num_partitions, alpha)
         return np.array([dirichlet_weights(alphas, streams(purpose, label)) for label in labels]).T
 
     def _coarse_labels(self, column: LabelColumn) -> list[Label]:
         """The coarse label of each class."""
-        if self._coarse is None:
+        if isinstance(self._coarse_by, str):
             raise ValueError(
-                f"coarse_by={self._coarse_by!r} names a column, and labels alone have none; "
-                f"set a data set, or make the partitioner with a mapping from fine labels to coarse ones"
+                f"coarse_by={self._coarse_by!r} names a column, but assign is given only labels; "
+                f"bind a data set, or pass a mapping from fine labels to coarse labels as coarse_by"
             )
         for label in column.labels:
-            if label not in self._coarse:
+            if label not in self._coarse_by:
                 raise ValueError(f"coarse_by has no coarse label for {label!r}; add it to the mapping")
-        return [self._coarse[label] for label in column.labels]
+        return [self._coarse_by[label] for label in column.labels]
 
 
 def _plain_mapping(coarse_by: Mapping[Label, Label]) -> dict[Label, Label]:
-    """Return the mapping with plain labels, for the name of a random stream hangs on the label's type."""
+    """Return the mapping with plain Python labels, because the name of a random stream depends on the label's type."""
     plain = {}
     for fine, coarse in coarse_by.items():
         pair = [label.item() if isinstance(label, np.generic) else label for label in (fine, coarse)]
         if not all(isinstance(label, int | str) for label in pair):
-            raise TypeError(f"coarse_by must map integers, strings or booleans to such, got {fine!r}: {coarse!r}")
+            raise TypeError(f"coarse_by must map integers, strings or booleans to the same, got {fine!r}: {coarse!r}")
         plain[pair[0]] = pair[1]
     return plain
 
 
 def _parents(fine: LabelColumn, coarse: LabelColumn) -> list[Label]:
-    """The coarse label of each fine one in turn, as two columns have them."""
+    """The coarse label of each fine class, from two columns."""
     pairs = np.unique(np.stack([fine.codes, coarse.codes]).astype(np.int64), axis=1)
     twice = np.flatnonzero(np.diff(pairs[0]) == 0)
     if len(twice):
         first, second = (coarse.labels[pairs[1, twice[0] + step]] for step in (0, 1))
         raise ValueError(
-            f"coarse_by must have one coarse label for each fine one, and {fine.labels[pairs[0, twice[0]]]!r} is found "
+            f"coarse_by must have one coarse label per fine label, but {fine.labels[pairs[0, twice[0]]]!r} occurs "
             f"with {first!r} and {second!r}; correct the rows, or pass a mapping"
         )
     return [coarse.labels[parent] for parent in pairs[1]]

@@ -1,7 +1,7 @@
-"""k classes a client, in even parts.
+"""k classes per client, in even parts.
 
 H. B. McMahan, E. Moore, D. Ramage, S. Hampson, B. Agüera y Arcas: "Communication-Efficient Learning of Deep Networks
-from Decentralized Data", AISTATS 2017, arXiv 1602.05629, names the case; as "quantity-based label imbalance" it is in
+from Decentralized Data", AISTATS 2017, arXiv 1602.05629, defines it; "quantity-based label imbalance" in
 Q. Li, Y. Diao, Q. Chen, B. He: "Federated Learning on Non-IID Data Silos: An Experimental Study", ICDE 2022,
 arXiv 2102.02079.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flskew._split.allocation import apportion_classes
 from flskew._split.holders import balanced_holders, check_enough_rows, check_num_classes
@@ -19,7 +18,7 @@ from flskew._split.labels import LabelColumn
 from flskew._split.streams import Streams
 from flskew._util import checks
 from flskew.partitioners.base import LabelPartitioner
-from flskew.typing import Counts
+from flskew.typing import Counts, Holders
 
 __all__ = ["PathologicalPartitioner"]
 
@@ -27,39 +26,40 @@ ClassAssignmentMode: TypeAlias = Literal["random", "deterministic", "first-deter
 
 
 class PathologicalPartitioner(LabelPartitioner):
-    """Give each partition rows of exactly k classes, and split each class evenly among those who hold it.
+    """Give each partition rows of exactly k classes, and split each class evenly among its holders.
 
-    Takes the arguments of Flower Datasets' partitioner of this name. Unlike that one, `"random"` leaves no class out
-    as long as `num_partitions * num_classes_per_partition` reaches the number of classes: numbers of holders differ by
-    one at most. Where it does not reach it, the classes that nobody holds are `unassigned`.
+    Takes the arguments of Flower Datasets' partitioner of this name. Unlike that one, `"random"` leaves out no class if
+    `num_partitions * num_classes_per_partition` is at least the number of classes: the numbers of holders differ by at
+    most one. Otherwise the classes without a holder are `unassigned`.
 
     Args:
         num_partitions: At least 1, at most the number of rows.
-        partition_by: The column with the labels, in a data set; `assign` does not look at it.
-        num_classes_per_partition: Classes of each partition: at least 1, at most the number of classes.
-        class_assignment_mode: `"random"`: drawn evenly. `"deterministic"`: partition i has the classes i, i + 1, … in
-            their sorted order, beginning anew after the last. `"first-deterministic"`: partition i has class i in
-            that sense, and others drawn uniformly; as in the code of Li et al.
-        shuffle: Whether the rows of a partition are in random order, or in that of the data set.
+        partition_by: The column with the labels in a data set; not used by `assign`.
+        num_classes_per_partition: Number of classes per partition, from 1 to the number of classes. The default is that
+            of McMahan et al.
+        class_assignment_mode: `"random"`: classes are drawn, with equally many holders each. `"deterministic"`:
+            partition i has the classes i, i + 1, … in sorted order, wrapping around after the last.
+            `"first-deterministic"`: partition i has class i and others drawn uniformly, as in the code of Li et al.
+        shuffle: Whether the rows of a partition are in random order or in the order of the data set.
         seed: Any integer.
         num_bins: For a continuous target, the number of quantile bins that become its classes; None for labels.
 
     Raises:
         TypeError: An argument of the wrong type, or `seed=None`.
-        ValueError: A number out of range; on assigning, more classes asked for than there are, or a class with fewer
-            rows than holders.
+        ValueError: A number out of range; on assigning, more classes per partition than exist, or a class with
+            fewer rows than holders.
 
     Examples:
-        >>> assignment = PathologicalPartitioner(10, "label", 2).assign([row % 10 for row in range(1000)])
-        >>> (assignment.label_counts > 0).sum(axis=1)
+        >>> partitioner = PathologicalPartitioner(10, num_classes_per_partition=2)
+        >>> (partitioner.assign([row % 10 for row in range(1000)]).label_counts > 0).sum(axis=1)
         array([2, 2, 2, 2, 2, 2, 2, 2, 2, 2])
     """
 
     def __init__(
         self,
         num_partitions: int,
-        partition_by: str,
-        num_classes_per_partition: int,
+        partition_by: str = "label",
+        num_classes_per_partition: int = 2,
         class_assignment_mode: ClassAssignmentMode = "random",
         shuffle: bool = True,
         seed: int = 42,
@@ -67,28 +67,31 @@ class PathologicalPartitioner(LabelPartitioner):
         num_bins: int | None = None,
     ) -> None:
         super().__init__(num_partitions, partition_by, seed, shuffle=shuffle, num_bins=num_bins)
-        self._num_held = checks.integer("num_classes_per_partition", num_classes_per_partition, minimum=1)
-        self._mode = checks.choice(
+        self.num_classes_per_partition = checks.integer(
+            "num_classes_per_partition", num_classes_per_partition, minimum=1
+        )
+        self.class_assignment_mode = checks.choice(
             "class_assignment_mode", class_assignment_mode, ("random", "deterministic", "first-deterministic")
         )
 
-    def _counts(self, column: LabelColumn, streams: Streams) -> Counts:
-        check_num_classes(self._num_held, column)
+    def class_counts(self, column: LabelColumn, streams: Streams) -> Counts:
+        """Choose the holders of each class, then split it evenly among them."""
+        check_num_classes(self.num_classes_per_partition, column)
         holders = self._holders(len(column.classes), streams)
         check_enough_rows(column, holders)
-        return apportion_classes(column, self._num_partitions, lambda _: 0.0, streams, among=holders)
+        return apportion_classes(column, self.num_partitions, lambda _: 0.0, streams, among=holders)
 
-    def _holders(self, num_classes: int, streams: Streams) -> NDArray[np.bool_]:
-        rng = streams("holders")
-        if self._mode == "random":
-            return balanced_holders(self._num_partitions, num_classes, self._num_held, rng)
-        holders = np.zeros((num_classes, self._num_partitions), dtype=np.bool_)
-        for partition_id in range(self._num_partitions):
+    def _holders(self, num_classes: int, streams: Streams) -> Holders:
+        rng, num_held = streams("holders"), self.num_classes_per_partition
+        if self.class_assignment_mode == "random":
+            return balanced_holders(self.num_partitions, num_classes, num_held, rng)
+        holders = np.zeros((num_classes, self.num_partitions), dtype=np.bool_)
+        for partition_id in range(self.num_partitions):
             first = partition_id % num_classes
-            if self._mode == "deterministic":
-                others = np.arange(1, self._num_held)
+            if self.class_assignment_mode == "deterministic":
+                others = np.arange(1, num_held)
             else:
-                others = 1 + rng.choice(num_classes - 1, self._num_held - 1, replace=False, shuffle=False)
+                others = 1 + rng.choice(num_classes - 1, num_held - 1, replace=False, shuffle=False)
             holders[first, partition_id] = True
             holders[(first + others) % num_classes, partition_id] = True
         return holders

@@ -113,8 +113,8 @@ def _draw(column: LabelColumn, num_partitions: int, alpha: float, min_partition_
     from flskew.partitioners import DirichletPartitioner
 
     partitioner = DirichletPartitioner(num_partitions, "label", alpha, min_partition_size, seed=seed)
-    partitioner._check_num_rows(len(column))
-    counts = partitioner._counts(column, Streams(seed))
+    partitioner.check_num_rows(len(column))
+    counts = partitioner.class_counts(column, Streams(seed))
     return Tally(np.ascontiguousarray(counts.T), tuple(column.labels))
 
 

@@ -204,9 +204,11 @@ def _of_partitioner(partitioner: flwr_datasets.partitioner.Partitioner, label_by
             f"FederatedDataset first, or pass the result of its assign(labels)"
         )
     own = getattr(partitioner, "assignment", None)
-    if isinstance(own, Assignment) and own._classes is not None and label_by is None:
+    if isinstance(own, Assignment) and own.has_labels and label_by is None:
         return tally(own)
-    column = label_by if label_by is not None else getattr(partitioner, "_partition_by", None)
+    # Ours and Flower Datasets' partitioners keep the name of the column in one of these.
+    known = getattr(partitioner, "partition_by", None) or getattr(partitioner, "_partition_by", None)
+    column = label_by if label_by is not None else known
     if not isinstance(column, str):
         raise ValueError(f"label_by must name the label column, because {type(partitioner).__name__} has none")
     parts = map(partitioner.load_partition, range(partitioner.num_partitions))

@@ -1,0 +1,69 @@
+"""Counts, sizes or rows to the parts of an assignment.
+
+Returns plain arrays, because `Assignment` is above this room: it seals what is built here.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from flskew._split.dealing import deal
+from flskew._split.labels import LabelColumn
+from flskew._split.streams import Streams
+from flskew.typing import Classes, Counts, Edges, Holders, LabelCounts, Offsets, Rows, Sizes
+
+__all__ = ["Parts", "deal_counts", "deal_sizes", "keep_held", "with_labels"]
+
+
+class Parts(NamedTuple):
+    """The arrays of an assignment, shared with nobody else; those about classes are None without labels."""
+
+    rows: Rows
+    offsets: Offsets
+    unassigned: Rows
+    classes: Classes | None = None
+    label_counts: LabelCounts | None = None
+    class_totals: Sizes | None = None
+    edges: Edges | None = None
+
+
+def deal_counts(column: LabelColumn, counts: Counts, streams: Streams, *, shuffle: bool) -> Parts:
+    """Draw the rows that (num_classes, num_partitions) counts ask for."""
+    dealt = deal(column, counts, streams, shuffle=shuffle)
+    return _described(Parts(*dealt), column, np.array(counts.T, dtype=np.int64, order="C"))
+
+
+def deal_sizes(num_rows: int, sizes: Sizes, column: LabelColumn | None, streams: Streams, *, shuffle: bool) -> Parts:
+    """Draw (num_partitions,) numbers of rows regardless of their classes, then count the classes drawn."""
+    one_class = LabelColumn(np.zeros(num_rows, dtype=np.uint8), np.array([0]))
+    return with_labels(Parts(*deal(one_class, sizes[None], streams, shuffle=shuffle)), column)
+
+
+def with_labels(parts: Parts, column: LabelColumn | None) -> Parts:
+    """Count the classes of each partition, if there are labels."""
+    if column is None:
+        return parts
+    counts = np.empty((len(parts.offsets) - 1, len(column.classes)), dtype=np.int64)
+    for partition_id, (start, stop) in enumerate(pairwise(parts.offsets)):
+        counts[partition_id] = np.bincount(column.codes[parts.rows[start:stop]], minlength=len(column.classes))
+    return _described(parts, column, counts)
+
+
+def keep_held(parts: Parts, may_hold: Holders, column: LabelColumn) -> Parts:
+    """Move the rows that a partition must not hold to the unassigned ones."""
+    num_partitions = len(parts.offsets) - 1
+    holder = np.repeat(np.arange(num_partitions), np.diff(parts.offsets))
+    kept = may_hold[column.codes[parts.rows], holder]
+    offsets = np.concatenate(([0], np.cumsum(np.bincount(holder[kept], minlength=num_partitions))))
+    return with_labels(Parts(parts.rows[kept], offsets, np.sort(parts.rows[~kept])), column)
+
+
+def _described(parts: Parts, column: LabelColumn, label_counts: LabelCounts) -> Parts:
+    """Add what is known about the classes; copied, since the column is not ours to seal."""
+    edges = None if column.edges is None else column.edges.copy()
+    return parts._replace(
+        classes=column.classes.copy(), label_counts=label_counts, class_totals=column.sizes.copy(), edges=edges
+    )

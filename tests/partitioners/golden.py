@@ -1,0 +1,87 @@
+"""Golden fingerprints: what every partitioner made of fixed labels when golden.json was written.
+
+    python -m tests.partitioners.golden             # write golden.json, once a change of splits has been decided
+    python -m tests.partitioners.golden --sample    # compare a sample with it, and exit with 1 if any differs
+
+A fingerprint that changes means that the splits of all users change: a decision, and an entry in the changelog.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from flskew import Assignment, GroupedNaturalIdPartitioner, NaturalIdPartitioner
+from flskew.typing import Label
+
+from .cases import CASES, Case
+
+PATH = Path(__file__).with_name("golden.json")
+SEEDS = (42, 0, -(2**70))
+
+
+def _labels() -> dict[str, list[Label]]:
+    """Labels of every kind, made without random numbers. More than 10,000 rows of a class are drawn in another way."""
+    squares = [row * row for row in range(45_000)]
+    return {
+        "digits": [square % 11 for square in squares[:500]],
+        "numbers with gaps": [square % 7 * 10**15 - 3 * 10**15 for square in squares[:61]],
+        "words": [["ant", "bee", "cat", "dog", "élan"][square % 5] for square in squares[:200]],
+        "booleans": [square % 3 == 0 for square in squares[:90]],
+        "many classes": [square % 1009 for square in squares[:3000]],
+        "one class": [7] * 40,
+        "many rows": [square % 3 for square in squares],
+    }
+
+
+LABELS = _labels()
+
+
+def fingerprints(cases: list[Case] = CASES, seeds: tuple[int, ...] = SEEDS) -> Iterator[tuple[str, str]]:
+    """Yield a name and the fingerprint for every case, kind of labels and seed."""
+    for kind, labels in LABELS.items():
+        num_partitions = 4 if len(set(labels)) < 100 else 13
+        for case in cases:
+            for seed in seeds:
+                try:
+                    print_of = case.make(num_partitions, labels, seed).assign(labels).fingerprint
+                except ValueError as error:
+                    print_of = str(error).partition("(")[0].strip()
+                yield f"{case} | {kind} | seed {seed}", print_of
+        yield f"natural ids | {kind}", NaturalIdPartitioner("user").assign(labels).fingerprint
+        grouped = GroupedNaturalIdPartitioner("user", 2).assign(labels, labels)
+        yield f"grouped natural ids | {kind}", grouped.fingerprint
+        yield f"matched natural ids | {kind}", grouped.match(labels[::2]).fingerprint
+    # Rows enough for threads, and for a class that is shuffled rather than drawn.
+    huge = np.arange(700_000) * 7919 % 2
+    counts = [[100_000, 20_000], [0, 300_000], [250_000, 30_000]]
+    yield "counts | huge", Assignment.from_counts(counts, huge).fingerprint
+
+
+def read() -> dict[str, str]:
+    """Return the committed fingerprints."""
+    return dict(json.loads(PATH.read_text("utf-8")))
+
+
+def dispatched() -> list[str]:
+    """Return the instruction sets that NumPy chooses among at run time on this processor."""
+    return list(np.show_config(mode="dicts")["SIMD Extensions"].get("found", []))
+
+
+def main() -> int:
+    """Write all fingerprints, or compare a sample of them."""
+    if "--sample" not in sys.argv:
+        PATH.write_text(json.dumps(dict(fingerprints()), indent=0, ensure_ascii=False) + "\n", "utf-8")
+        return 0
+    golden = read()
+    changed = [name for name, found in fingerprints(seeds=SEEDS[:1]) if golden[name] != found]
+    print(f"{len(changed)} changed with the instruction sets {dispatched()}", *changed, sep="\n")
+    return int(bool(changed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
