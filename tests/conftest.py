@@ -33,7 +33,9 @@ os.environ.update(
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # the workers share the processors
 # The examples read it too: only a test that asks for MNIST may see it.
-MNIST_DIR = os.environ.pop("FLSKEW_MNIST", None)
+MNIST_DIR = os.environ.pop("FLSKEW_MNIST", None) or os.environ.get("FLSKEW_MNIST_OF_TESTS")
+if MNIST_DIR:
+    os.environ["FLSKEW_MNIST_OF_TESTS"] = MNIST_DIR  # the workers of pytest-xdist inherit it
 
 # `make test-all` has everything, so there a test that is passed over is a test that is missing.
 NO_SKIPS = bool(os.environ.get("FLSKEW_TEST_ALL"))
