@@ -122,10 +122,10 @@ def test_what_version_1_of_the_files_looks_like_is_settled() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (object(), "a object is not written"),
-        ([{"a": np.random.default_rng(0)}], "a Generator is not written"),
-        (np.array([None]), "an array of Python objects is not written"),
-        (type("Strange", (dict,), {})(), "a Strange is not written"),
+        (object(), "cannot save a object"),
+        ([{"a": np.random.default_rng(0)}], "cannot save a Generator"),
+        (np.array([None]), "cannot save an array of Python objects"),
+        (type("Strange", (dict,), {})(), "cannot save a Strange"),
     ],
 )
 def test_anything_else_is_refused_by_its_type(value: object, message: str) -> None:

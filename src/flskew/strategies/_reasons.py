@@ -1,4 +1,4 @@
-"""Why replies failed, in one line each, whatever engine reports it."""
+"""Why replies failed, one line each, for every engine."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections.abc import Iterable
 __all__ = ["grouped", "named", "read_reason"]
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-# Flower's engines send "<class 'ValueError'>:<'no data'>"; from Ray, the second part is a traceback.
-_OF_AN_ENGINE = re.compile(r"<class '([\w.]+)[^']*'>:<'(.*)'>", re.DOTALL)
-# The exception itself: the first line without indentation after the lines of a traceback.
-_AFTER_TRACEBACK = re.compile(r"^  File .*\n(?:[ \t]+.*\n)*(\S.*)", re.MULTILINE)
+_ENGINE_START, _ENGINE_MIDDLE, _ENGINE_END = "<class '", "'>:<'", "'>"
 _HINTS = {
     "fitins.": "flwr.client.NumPyClient needs an app made by flskew.client_app(client_fn): ",
     "evaluateins.": "flwr.client.NumPyClient needs an app made by flskew.client_app(client_fn): ",
-    "PartitionIdError": "there are more nodes than partitions, start as many as there are partitions: ",
+    "PartitionIdError": "there are more nodes than partitions, start one node per partition: ",
 }
 _LONGEST = 400
+_LONGEST_TEXT = 16 * 1024
 _MOST_NODES, _MOST_LINES = 10, 20
 
 
 def read_reason(text: str) -> tuple[str, str]:
-    r"""Return one line that says what went wrong, and everything that the engine sent where that is more.
+    r"""Return one line that says what went wrong, and the whole text if it is longer than a line.
+
+    Takes time linear in the length of the text, of which only the first and last 8 KiB are kept: a client chooses it.
 
     Args:
-        text: Of an error reply: an exception as Flower's engines, Ray or `LocalGrid` put it, or plain words.
+        text: From an error reply: an exception as Flower's engines, Ray or `LocalGrid` report it, or plain words.
 
     Examples:
         >>> read_reason("<class 'ValueError'>:<'no data'>")
@@ -33,17 +33,42 @@ def read_reason(text: str) -> tuple[str, str]:
         >>> read_reason("ValueError: no data\nTraceback (most recent call last): ...")[0]
         'ValueError: no data'
     """
+    if len(text) > _LONGEST_TEXT:
+        text = f"{text[: _LONGEST_TEXT // 2]}\n...\n{text[-_LONGEST_TEXT // 2 :]}"
     plain = _COLOUR.sub("", text).strip()
-    words = plain
-    if engine := _OF_AN_ENGINE.fullmatch(plain):
-        exception = _AFTER_TRACEBACK.search(engine[2])
-        words = exception[1] if exception else f"{engine[1].rpartition('.')[2]}: {engine[2].strip()}"
+    words = _of_engine(plain) or plain
     hint = next((hint for mark, hint in _HINTS.items() if mark in words), "")
     return hint + words.partition("\n")[0].strip(), plain if "\n" in plain else ""
 
 
+def _of_engine(text: str) -> str | None:
+    """Return the exception in "<class 'ValueError'>:<'no data'>", as Flower's engines send it; None for other text.
+
+    From Ray, the second part is a traceback.
+    """
+    kind, middle, said = text.removeprefix(_ENGINE_START).partition(_ENGINE_MIDDLE)
+    if not (text.startswith(_ENGINE_START) and middle and said.endswith(_ENGINE_END)):
+        return None
+    said = said.removesuffix(_ENGINE_END)
+    name = kind.partition("'")[0].partition("(")[0].rpartition(".")[2]
+    return _after_traceback(said.split("\n")) or f"{name}: {said.strip()}"
+
+
+def _after_traceback(lines: list[str]) -> str | None:
+    """Return the exception itself: the first line without indentation after the "  File" lines of a traceback."""
+    in_traceback = False
+    for line in lines:
+        if line.startswith("  File "):
+            in_traceback = True
+        elif in_traceback and not line.strip():
+            in_traceback = False
+        elif in_traceback and not line[0].isspace():
+            return line
+    return None
+
+
 def grouped(reasons: Iterable[tuple[int, str]]) -> list[str]:
-    """Return one line for each reason, with the nodes that share it; nodes and lines beyond some are only counted.
+    """Return one line for each reason, with the nodes that share it; long lists are cut and counted.
 
     Examples:
         >>> grouped([(1000, "ValueError: no data"), (1001, "ValueError: no data"), (1002, "no reply")])
@@ -59,7 +84,7 @@ def grouped(reasons: Iterable[tuple[int, str]]) -> list[str]:
 
 
 def named(node_ids: list[int]) -> str:
-    """Return the nodes in words.
+    """Return node ids as text.
 
     Examples:
         >>> named([1000]), named([1000, 1001])

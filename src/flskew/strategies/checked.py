@@ -4,54 +4,55 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import FedXgbBagging, FedXgbCyclic, Result, Strategy
+from flwr.serverapp.strategy import FedXgbBagging, FedXgbCyclic, Strategy
 
 from flskew._arrays.casting import narrowed, widened
 from flskew._arrays.records import ParametersError
 from flskew._util import checks
 from flskew.strategies._checks import CheckedReply
+from flskew.strategies._flower_state import call_of, get_state, nested, set_state
 from flskew.strategies._judgement import Judgement
-from flskew.strategies._ledger import Ledger, round_error
 from flskew.strategies._metrics import aggregate_metrics, shared_keys
-from flskew.strategies._running import ServerEvaluation, run_rounds
-from flskew.strategies.fedavg import FedAvg
-from flskew.strategies.history import History
+from flskew.strategies._pipeline import Pipeline
+from flskew.strategies._record import round_error
+from flskew.strategies.history import Phase
 
 __all__ = ["Checked"]
 
 _logger = logging.getLogger("flwr")
 
 
-class Checked(Strategy):
+class Checked(Pipeline):
     """Any Flower strategy, with every reply checked before the strategy sees it.
 
-    The checks, the history and the errors are those of `FedAvg`; what is made of the replies that count, and which
-    nodes are asked, is up to the strategy: Flower's own draw nodes from Python's global generator, and wait without
-    end for as many as they need. Beyond that:
+    The checks, the history and the errors are those of `FedAvg`. How the accepted replies are combined, and which nodes
+    are sampled, is up to the strategy: Flower's sample with Python's global generator, and wait indefinitely for the
+    nodes they need. In addition:
 
-    - The strategy calculates with floats: it is shown float16 and bfloat16 as float32, integers and booleans as
-      float64, and an array without dimensions as one of a single number. The clients get, and the result has, the
-      dtypes and shapes of the initial model; integers are rounded to the nearest.
-    - The strategy sees one ArrayRecord, one MetricRecord and the ConfigRecords of a reply, and of the metrics those
-      that all replies have. The others are averaged over the replies that have them, and added to what it makes.
-    - A model that it makes must have the names and shapes of the one before, and be finite. None at all, or another,
-      is a `RoundError`.
+    - The strategy computes with floats: it sees float16 and bfloat16 as float32, integers and booleans as float64, and
+      0-d arrays as arrays of shape (1,). Clients and the result get the dtypes and shapes of the initial model;
+      integers are rounded to the nearest.
+    - The strategy sees one ArrayRecord, one MetricRecord and the ConfigRecords of a reply, and only the metrics that
+      all replies share. The others are averaged over the replies that have them and added to its metrics.
+    - A model that it makes must be finite, with the names and shapes of the one before. Anything else is a
+      `RoundError`.
+    - Checkpoints save the state of Flower's strategies. Your own strategy needs the methods `state_dict()` and
+      `load_state_dict(state)` for them.
 
     Args:
-        strategy: A strategy of Flower's or your own that makes one model of the clients' models. Where it has
-            `weighted_by_key` and `arrayrecord_key`, or the strategy in its `strategy` has them, they apply.
-        min_replies: So many training replies must count, >= 1: what a strategy makes of none, its own state included,
-            is not known.
-        min_evaluate_replies: So many replies of an evaluation must count, >= 0.
+        strategy: A strategy of Flower's or your own that combines the clients' models into one. Its `weighted_by_key`
+            and `arrayrecord_key` apply, or those of the strategy inside it.
+        min_replies: Minimum number of accepted training replies, >= 1.
+        min_evaluate_replies: Minimum number of accepted evaluation replies, >= 0.
 
     Raises:
-        TypeError: `strategy` is no strategy, checks its replies already, or grows trees, whose size changes.
-        ValueError: A number is out of its range.
+        TypeError: `strategy` is not a strategy, already checks its replies, or grows trees.
+        ValueError: A number is out of range.
 
     Examples:
         >>> import numpy as np
@@ -72,119 +73,98 @@ class Checked(Strategy):
     """
 
     def __init__(self, strategy: Strategy, *, min_replies: int = 1, min_evaluate_replies: int = 0) -> None:
+        super().__init__()
         if not isinstance(strategy, Strategy):
             raise TypeError(f"strategy must be a flwr.serverapp.strategy.Strategy, got {type(strategy).__name__}")
-        if isinstance(strategy, FedAvg | Checked):
-            raise TypeError(f"{type(strategy).__name__} checks its replies already; use it as it is")
+        if isinstance(strategy, Pipeline):
+            raise TypeError(f"{type(strategy).__name__} already checks its replies; use it directly")
         if isinstance(strategy, FedXgbBagging | FedXgbCyclic):
-            raise TypeError(f"{type(strategy).__name__} grows trees, and a model must keep its size; use it unchecked")
+            raise TypeError(
+                f"{type(strategy).__name__} grows trees, but Checked needs a model of constant size; use it directly"
+            )
         self.strategy = strategy
-        self._weighted_by_key = _setting(strategy, "weighted_by_key", "num-examples")
-        self._arrayrecord_key = _setting(strategy, "arrayrecord_key", "arrays")
-        needed = checks.integer("min_replies", min_replies, minimum=1)
-        self._ledger = Ledger(self._weighted_by_key, self._arrayrecord_key, needed, min_evaluate_replies)
+        self.weighted_by_key = _setting(strategy, "weighted_by_key", "num-examples")
+        self.arrayrecord_key = _setting(strategy, "arrayrecord_key", "arrays")
+        self.min_replies = checks.integer("min_replies", min_replies, minimum=1)
+        self.min_evaluate_replies = checks.integer("min_evaluate_replies", min_evaluate_replies, minimum=0)
 
-    @property
-    def result(self) -> Result:
-        """What the last `start` has reached so far: the latest model, and the metrics."""
-        return self._ledger.result
-
-    @property
-    def history(self) -> History:
-        """What happened since the last `start`, as in `FedAvg`."""
-        return self._ledger.history
+    def __repr__(self) -> str:
+        """The call that makes it."""
+        options = {"min_replies": (self.min_replies, 1), "min_evaluate_replies": (self.min_evaluate_replies, 0)}
+        shown = [f"{name}={value}" for name, (value, default) in options.items() if value != default]
+        return f"Checked({', '.join([call_of(self.strategy), *shown])})"
 
     def summary(self) -> None:
         """Log the configuration."""
-        _logger.info("\t├──> %s, its replies checked", type(self.strategy).__name__)
-        self._ledger.summary()
+        _logger.info("\t├──> %r", self)
         self.strategy.summary()
 
-    def start(
-        self,
-        grid: Grid,
-        initial_arrays: ArrayRecord,
-        num_rounds: int = 3,
-        timeout: float = 3600,
-        train_config: ConfigRecord | None = None,
-        evaluate_config: ConfigRecord | None = None,
-        evaluate_fn: ServerEvaluation | None = None,
-        *,
-        checkpoint_dir: str | os.PathLike[str] | None = None,
-        resume: bool = False,
-    ) -> Result:
-        """Run Flower's own loop and return its `Result`; as `FedAvg.start`."""
-        return run_rounds(
-            self, self._ledger,
-            grid, initial_arrays, num_rounds, timeout, train_config, evaluate_config, evaluate_fn,
-            checkpoint_dir, resume,
-        )  # fmt: skip
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the strategy inside remembers from round to round.
 
-    def configure_train(
-        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+        Raises:
+            TypeError: It is neither Flower's nor has `state_dict` and `load_state_dict`.
+        """
+        return {"strategies": get_state(self.strategy)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned; settings stay those of this strategy."""
+        set_state(self.strategy, state["strategies"])
+
+    def _messages(
+        self, phase: Phase, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Return the strategy's messages, in the dtypes of the model."""
+        if phase == "evaluate":
+            messages = self.strategy.configure_evaluate(server_round, arrays, config, grid)
+            return [message for message in messages if self._record.evaluates(message.metadata.dst_node_id)]
         shown = widened(arrays, like=arrays)
         messages = list(self.strategy.configure_train(server_round, shown, config, grid))
         if _kinds(shown) != _kinds(arrays):
             for message in messages:
-                sent = message.content.array_records.get(self._arrayrecord_key)
-                # A strategy may also send something else than arrays of the model, which is then its own affair.
+                sent = message.content.array_records.get(self.arrayrecord_key)
+                # A strategy may also send other arrays than the model's; those are left as they are.
                 if sent is not None and set(_kinds(sent)) <= set(_kinds(shown)):
                     like = ArrayRecord({name: arrays[name] for name in sent})
-                    message.content[self._arrayrecord_key] = narrowed(sent, like)
-        return self._ledger.note_sent("train", server_round, messages, arrays)
+                    message.content[self.arrayrecord_key] = narrowed(sent, like)
+        return messages
 
-    def configure_evaluate(
-        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> Iterable[Message]:
-        """Return the strategy's messages, without those to nodes that do not evaluate."""
-        messages = self.strategy.configure_evaluate(server_round, arrays, config, grid)
-        asked = [message for message in messages if self._ledger.evaluates(message.metadata.dst_node_id)]
-        return self._ledger.note_sent("evaluate", server_round, asked, arrays)
-
-    def aggregate_train(
-        self, server_round: int, replies: Iterable[Message]
-    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Return what the strategy makes of the replies that count."""
-        judgement = self._ledger.judge("train", server_round, replies)
-        if judgement is None:
-            return self.strategy.aggregate_train(server_round, [])
-        judgement = judgement.without_infinite()
-        self._ledger.close(judgement)
+    def _combine(self, judgement: Judgement, made: ArrayRecord | None) -> tuple[ArrayRecord, MetricRecord | None]:
         shown, unshared = self._shown(judgement)
-        made, metrics = self.strategy.aggregate_train(server_round, shown)
+        combined, metrics = self.strategy.aggregate_train(judgement.sent.server_round, shown)
         name = type(self.strategy).__name__
-        if not made:
-            raise round_error(judgement, f"{name} made no model of {len(shown)} replies; the log may say why")
+        if not combined:
+            raise round_error(judgement, f"{name} made no model from {len(shown)} replies; the log may say why")
         model = judgement.sent.model
         try:
-            arrays = narrowed(made, like=model if set(made) == set(model) else judgement.like)
+            arrays = narrowed(combined, like=model if set(combined) == set(model) else judgement.like)
         except ParametersError as error:
-            raise round_error(judgement, f"{name} made an unusable model of {len(shown)} replies: {error}") from error
+            raise round_error(judgement, f"{name} made an unusable model from {len(shown)} replies: {error}") from error
         return arrays, self._with_unshared(metrics, unshared)
 
-    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """Return what the strategy makes of the metrics of the replies that count."""
-        judgement = self._ledger.judge("evaluate", server_round, replies)
-        if judgement is None:
-            return self.strategy.aggregate_evaluate(server_round, [])
-        self._ledger.close(judgement)
+    def _combine_metrics(self, judgement: Judgement) -> MetricRecord | None:
         shown, unshared = self._shown(judgement)
-        return self._with_unshared(self.strategy.aggregate_evaluate(server_round, shown), unshared)
+        metrics = self.strategy.aggregate_evaluate(judgement.sent.server_round, shown)
+        return self._with_unshared(metrics, unshared)
+
+    def _nothing_trained(self, server_round: int) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        return self.strategy.aggregate_train(server_round, [])
+
+    def _nothing_evaluated(self, server_round: int) -> MetricRecord | None:
+        return self.strategy.aggregate_evaluate(server_round, [])
+
+    def _kinds(self) -> list[str]:
+        return [type(self).__name__, *(type(inner).__name__ for inner in nested(self.strategy) if inner is not self)]
 
     def _shown(self, judgement: Judgement) -> tuple[list[Message], list[RecordDict]]:
         """Return the replies as the strategy sees them, and the metrics that it does not see."""
         counted = judgement.in_order()
-        if not counted:
-            return [], []
         shared = shared_keys([reply.metrics for reply in counted])
         first = counted[0]  # Flower wants the same names in all replies
         shown = [self._shown_reply(reply, first, judgement.like, shared) for reply in counted]
         seen = frozenset(shared)
         kept = [[key for key in reply.metrics if key not in seen] for reply in counted]
         unshared = [
-            RecordDict({"metrics": MetricRecord({key: reply.metrics[key] for key in (self._weighted_by_key, *keys)})})
+            RecordDict({"metrics": MetricRecord({key: reply.metrics[key] for key in (self.weighted_by_key, *keys)})})
             for reply, keys in zip(counted, kept, strict=True)
         ]
         return shown, unshared
@@ -202,7 +182,7 @@ class Checked(Strategy):
     def _with_unshared(self, metrics: MetricRecord | None, unshared: list[RecordDict]) -> MetricRecord | None:
         if metrics is None:
             return None
-        return MetricRecord({**aggregate_metrics(unshared, self._weighted_by_key), **metrics})
+        return MetricRecord({**aggregate_metrics(unshared, self.weighted_by_key), **metrics})
 
 
 def _kinds(arrays: ArrayRecord) -> list[tuple[str, str, tuple[int, ...]]]:

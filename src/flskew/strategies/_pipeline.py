@@ -1,0 +1,334 @@
+"""The one way a round runs, whatever the algorithm: send, check, drop, combine, record, checkpoint, stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Result, Strategy
+from numpy.typing import NDArray
+
+from flskew._util import checks
+from flskew._util.values import call_repr
+from flskew.strategies import _arguments
+from flskew.strategies._errors import RoundError
+from flskew.strategies._judgement import Judgement, judge
+from flskew.strategies._packing import pack, unpack
+from flskew.strategies._record import RunRecord
+from flskew.strategies.checkpoints import RunOnDisk
+from flskew.strategies.history import History, Phase
+
+__all__ = ["Pipeline", "ServerEvaluation", "StopRule"]
+
+ServerEvaluation: TypeAlias = Callable[[int, ArrayRecord], MetricRecord | None]
+"""Evaluates the model of a round on the server."""
+
+StopRule: TypeAlias = Callable[[int, Result], bool]
+"""Decides after a round, from its number and the result so far, whether the run stops."""
+
+_logger = logging.getLogger("flwr")
+
+
+class Pipeline(Strategy):
+    """A Flower strategy whose algorithm says only what it sends and how it combines.
+
+    A subclass implements `_messages`, `_combine` and `_combine_metrics`, and, if it remembers anything from round to
+    round, `state_dict` and `load_state_dict`. Flower's own loops, such as those of its wrappers for differential
+    privacy, call the same `configure_*` and `aggregate_*` methods as `start`.
+    """
+
+    weighted_by_key: str
+    arrayrecord_key: str
+    min_replies: int
+    min_evaluate_replies: int
+
+    def __init__(self) -> None:
+        self._record = RunRecord()
+        self._is_running = False
+        self._before: Mapping[str, NDArray[Any]] | None = None
+
+    def __repr__(self) -> str:
+        """The call that makes it."""
+        try:
+            return call_repr(self)
+        except AttributeError:  # a subclass whose arguments are not attributes
+            return object.__repr__(self)
+
+    @property
+    def result(self) -> Result:
+        """What the last `start` has reached so far: the latest model, and the metrics."""
+        return self._record.result
+
+    @property
+    def history(self) -> History:
+        """The rounds since the last `start`: training and, unless disabled, evaluation."""
+        return self._record.history
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the strategy remembers from round to round, without its settings.
+
+        A subclass that remembers more than its settings overrides this method and `load_state_dict`; checkpoints save
+        what it returns. Values may be None, numbers, strings, bytes, NumPy arrays, Flower's records, and lists, tuples,
+        sets and dicts of these.
+        """
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned; the settings stay those of this strategy.
+
+        Args:
+            state: What `state_dict` returned, here or in an earlier process.
+        """
+
+    def start(
+        self,
+        grid: Grid,
+        initial_arrays: ArrayRecord,
+        num_rounds: int = 3,
+        timeout: float = 3600,
+        train_config: ConfigRecord | None = None,
+        evaluate_config: ConfigRecord | None = None,
+        evaluate_fn: ServerEvaluation | None = None,
+        should_stop: StopRule | None = None,
+        *,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+    ) -> Result:
+        """Run all rounds and return Flower's `Result`; if nothing trains, its arrays are the initial ones.
+
+        Whatever ends the run early, `result` holds the latest model and the metrics so far.
+
+        Args:
+            grid: Connection to the nodes.
+            initial_arrays: Model before round 1: at least one array, finite numbers only. It is not changed.
+            num_rounds: Number of rounds, >= 0.
+            timeout: Seconds to wait for replies, > 0.
+            train_config: Sent to the clients that train, with "server-round" added to a copy.
+            evaluate_config: The same for evaluation.
+            evaluate_fn: Evaluates the model on the server, before the first round and after each; returns a
+                MetricRecord or None.
+            should_stop: Called after each round with its number and the result so far; a true value ends the run.
+                When a run resumes, it is called once more for the last saved round.
+            checkpoint_dir: Folder for the state after every round, used by `resume` and `Checkpoint.load`; None
+                writes nothing.
+            resume: Continue after the last complete round in `checkpoint_dir`, if there is one.
+
+        Raises:
+            TypeError: `initial_arrays` is not an ArrayRecord, `evaluate_fn` returns something other than a MetricRecord
+                or None, or a number has the wrong type.
+            ValueError: `initial_arrays` is empty or cannot be averaged, a number is out of range, or `checkpoint_dir`
+                is damaged or holds a run of another model or strategy.
+            FileExistsError: `checkpoint_dir` holds a run and `resume` is false.
+            TimeoutError: Too few nodes connected.
+            RoundError: Too few replies were accepted, or clients use different splits.
+        """
+        arrays = _arguments.initial(initial_arrays)
+        rounds = checks.integer("num_rounds", num_rounds, minimum=0)
+        seconds = _arguments.seconds("timeout", timeout)
+        if checks.truth("resume", resume) and checkpoint_dir is None:
+            raise ValueError("resume=True needs the folder of the earlier run; pass it as checkpoint_dir")
+        disk = checkpoint = None
+        if checkpoint_dir is not None:
+            before = pack(self.state_dict())  # a copy, which also shows that the state can be saved
+            disk = RunOnDisk(checkpoint_dir, grid)
+            checkpoint = disk.latest(self._kinds(), arrays, rounds, resume)
+            if not resume or self._before is None:
+                self._before = before
+            if resume:
+                # This object may have run before, beyond the last checkpoint.
+                self.load_state_dict(checkpoint.state["strategy"] if checkpoint else unpack(self._before))
+        record = self._record = RunRecord()
+        result = record.result
+        result.arrays = _copy(arrays)
+        if disk and checkpoint:
+            disk.restore(checkpoint, record)
+        done = checkpoint.server_round if checkpoint else 0
+        # Copies: Flower's strategies write into the config.
+        for_training, for_evaluation = (ConfigRecord({**(given or {})}) for given in (train_config, evaluate_config))
+        begun = time.monotonic()
+        _logger.info("Starting %s strategy: rounds %d to %d", type(self).__name__, done + 1, rounds)
+        self.summary()
+        self._is_running = True
+        try:
+            if not done:
+                self._evaluate_on_server(evaluate_fn, 0)
+            is_over = bool(done and should_stop is not None and should_stop(done, result))
+            for server_round in range(done + 1, rounds + 1):
+                if is_over:
+                    break
+                _logger.info("")
+                _logger.info("[ROUND %d/%d]", server_round, rounds)
+                self._train(server_round, for_training, grid, seconds)
+                self._evaluate(server_round, for_evaluation, grid, seconds)
+                self._evaluate_on_server(evaluate_fn, server_round)
+                if disk:
+                    disk.save(server_round, record, self._kinds(), self.state_dict())
+                is_over = should_stop is not None and bool(should_stop(server_round, result))
+            if is_over:
+                _logger.info("Stopped by should_stop after %d of %d rounds", _last_round(record, done), rounds)
+        except RoundError as error:
+            error.result = result
+            raise
+        finally:
+            self._is_running = False
+            for line in record.history.dropped():
+                _logger.warning("In total, %s", line)
+        _logger.info("Strategy execution finished in %.2f s", time.monotonic() - begun)
+        return result
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Return the messages of a round's training.
+
+        Raises:
+            TimeoutError: Too few nodes connected.
+        """
+        return self._noted("train", server_round, self._messages("train", server_round, arrays, config, grid), arrays)
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Return the messages of a round's evaluation.
+
+        Raises:
+            TimeoutError: Too few nodes connected.
+        """
+        messages = self._messages("evaluate", server_round, arrays, config, grid)
+        return self._noted("evaluate", server_round, messages, arrays)
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Return the new model and the metrics; None for both if no reply was accepted and none is needed.
+
+        Raises:
+            RoundError: Too few replies were accepted, or clients use different splits.
+        """
+        judgement = self._judge("train", server_round, replies)
+        if judgement is None:
+            return self._nothing_trained(server_round)
+        judgement, made = self._screen(judgement)
+        self._record.close(judgement, self.min_replies)
+        if not judgement.counted:
+            _logger.warning("\t> Round %d has no accepted train reply: the model is unchanged", server_round)
+            return None, None
+        return self._combine(judgement, made)
+
+    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
+        """Return the metrics of the accepted replies; None if there are none.
+
+        Raises:
+            RoundError: Too few replies were accepted, or clients use different splits.
+        """
+        judgement = self._judge("evaluate", server_round, replies)
+        if judgement is not None:
+            self._record.close(judgement, self.min_evaluate_replies)
+            if judgement.counted:
+                return self._combine_metrics(judgement)
+        return self._nothing_evaluated(server_round)
+
+    @abstractmethod
+    def _messages(
+        self, phase: Phase, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Return what is sent, and to whom."""
+
+    def _screen(self, judgement: Judgement) -> tuple[Judgement, ArrayRecord | None]:
+        """Drop replies with NaN or infinity; also return the new model if the search for them has made it."""
+        return judgement.without_infinite(), None
+
+    @abstractmethod
+    def _combine(
+        self, judgement: Judgement, made: ArrayRecord | None
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Return the new model and the metrics of at least one accepted reply."""
+
+    @abstractmethod
+    def _combine_metrics(self, judgement: Judgement) -> MetricRecord | None:
+        """Return the metrics of at least one accepted evaluation."""
+
+    def _nothing_trained(self, server_round: int) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Return the model and the metrics of a round in which no node is asked to train."""
+        return None, None
+
+    def _nothing_evaluated(self, server_round: int) -> MetricRecord | None:
+        """Return the metrics of a round without an accepted evaluation."""
+        return None
+
+    def _kinds(self) -> list[str]:
+        """Return the class of the strategy and of those inside it, outermost first."""
+        return [type(self).__name__]
+
+    def _train(self, server_round: int, config: ConfigRecord, grid: Grid, timeout: float) -> None:
+        result = self._record.result
+        arrays = _copy(result.arrays)
+        messages = self._checked_count("train", self.configure_train(server_round, arrays, config, grid))
+        self._record.expect("train", server_round, messages, arrays)
+        made, metrics = self.aggregate_train(server_round, grid.send_and_receive(messages, timeout=timeout))
+        if made is not None:
+            result.arrays = _copy(made)
+        if metrics is not None:
+            _logger.info("\t└──> Aggregated MetricRecord: %s", metrics)
+            result.train_metrics_clientapp[server_round] = metrics
+
+    def _evaluate(self, server_round: int, config: ConfigRecord, grid: Grid, timeout: float) -> None:
+        result = self._record.result
+        arrays = _copy(result.arrays)
+        messages = self._checked_count("evaluate", self.configure_evaluate(server_round, arrays, config, grid))
+        self._record.expect("evaluate", server_round, messages, arrays)
+        metrics = self.aggregate_evaluate(server_round, grid.send_and_receive(messages, timeout=timeout))
+        if metrics is not None:
+            _logger.info("\t└──> Aggregated MetricRecord: %s", metrics)
+            result.evaluate_metrics_clientapp[server_round] = metrics
+
+    def _evaluate_on_server(self, evaluate_fn: ServerEvaluation | None, server_round: int) -> None:
+        if evaluate_fn is None:
+            return
+        metrics = evaluate_fn(server_round, _copy(self._record.result.arrays))  # reading a record may empty it
+        if metrics is None:
+            return
+        if not isinstance(metrics, MetricRecord):
+            raise TypeError(
+                f"evaluate_fn must return a MetricRecord or None, got a {type(metrics).__name__}: {metrics!r:.80}; "
+                "return flwr.app.MetricRecord({'loss': loss, **metrics})"
+            )
+        _logger.info("Server evaluation of round %d: %s", server_round, metrics)
+        self._record.result.evaluate_metrics_serverapp[server_round] = metrics
+
+    def _noted(
+        self, phase: Phase, server_round: int, messages: Iterable[Message], arrays: ArrayRecord
+    ) -> list[Message]:
+        """Remember messages that a loop of Flower's will send; `start` remembers what it sends itself."""
+        sent = list(messages)
+        if not self._is_running:
+            self._record.expect(phase, server_round, self._checked_count(phase, sent), arrays)
+        return sent
+
+    def _checked_count(self, phase: Phase, messages: Iterable[Message]) -> list[Message]:
+        name = "min_replies" if phase == "train" else "min_evaluate_replies"
+        needed, sent = getattr(self, name), list(messages)
+        if 0 < len(sent) < needed:
+            raise ValueError(f"{name}={needed}, but only {len(sent)} nodes {phase}; lower it, or sample more nodes")
+        return sent
+
+    def _judge(self, phase: Phase, server_round: int, replies: Iterable[Message]) -> Judgement | None:
+        received, sent = list(replies), self._record.take_sent(phase, server_round)
+        if not sent.messages and not received:
+            return None
+        return judge(received, sent, self.weighted_by_key, self.arrayrecord_key)
+
+
+def _last_round(record: RunRecord, done: int) -> int:
+    return max((entry.server_round for entry in record.history), default=done)
+
+
+def _copy(arrays: ArrayRecord) -> ArrayRecord:
+    """Return a separate record of the same arrays, whose bytes are immutable."""
+    return ArrayRecord(dict(arrays))

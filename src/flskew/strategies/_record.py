@@ -1,0 +1,123 @@
+"""Record of one run: the messages sent, the history, and what the clients said about themselves."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from flwr.app import ArrayRecord, Message
+from flwr.serverapp.strategy import Result
+
+from flskew.strategies._errors import RoundError
+from flskew.strategies._judgement import Judgement, Sent
+from flskew.strategies._reasons import grouped, named
+from flskew.strategies.history import History, Phase, Round
+
+__all__ = ["RunRecord", "round_error"]
+
+_logger = logging.getLogger("flwr")
+
+
+class RunRecord:
+    """Record of one run.
+
+    Attributes:
+        history: The rounds so far.
+        result: The latest model and the metrics so far.
+    """
+
+    def __init__(self) -> None:
+        self.history = History()
+        self.result = Result()
+        self._sent: dict[Phase, Sent] = {}
+        self._splits: dict[str, dict[int, None]] = {}
+        self._only_train: set[int] = set()
+
+    def state_dict(self) -> dict[str, object]:
+        """Return what the record contains beyond the history and the result."""
+        return {"splits": {split: list(nodes) for split, nodes in self._splits.items()}, "only_train": self._only_train}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self._splits = {split: dict.fromkeys(nodes) for split, nodes in state["splits"].items()}
+        self._only_train = set(state["only_train"])
+
+    def evaluates(self, node_id: int) -> bool:
+        """Return whether to ask a node to evaluate: it has not replied that it only trains."""
+        return node_id not in self._only_train
+
+    def expect(self, phase: Phase, server_round: int, messages: Iterable[Message], model: ArrayRecord) -> None:
+        """Remember the messages of one phase until their replies are judged."""
+        # Flower's strategies shuffle their nodes. Sorting makes the result independent of that order.
+        in_order = sorted(messages, key=lambda message: message.metadata.dst_node_id)
+        self._sent[phase] = Sent(server_round, phase, tuple(in_order), model, time.monotonic())
+
+    def take_sent(self, phase: Phase, server_round: int) -> Sent:
+        """Return the messages of one phase, once; without messages if none are known."""
+        sent = self._sent.pop(phase, None)
+        if sent is None or sent.server_round != server_round:
+            return Sent(server_round, phase, (), ArrayRecord(), time.monotonic())
+        return sent
+
+    def close(self, judgement: Judgement, needed: int) -> None:
+        """Add one phase of a round to the history.
+
+        Raises:
+            RoundError: Fewer than `needed` replies were accepted, or clients use different splits.
+        """
+        entry = judgement.round()
+        self.history.append(entry)
+        _log(entry)
+        self._refuse_mixed_splits(judgement, entry)
+        abstained = sorted(judgement.abstained)
+        if abstained:
+            self._only_train.update(abstained)
+            _logger.info("\t> Only training, will not be asked to evaluate again: %s", named(abstained))
+        counted = len(entry.replies)
+        if counted < needed:
+            asked = counted + len(entry.failures) + len(abstained)
+            others = f" ({named(abstained)} only train)" if abstained else ""
+            message = f"accepted {counted} of {asked} {entry.phase} replies, needs at least {needed}{others}:"
+            raise round_error(judgement, message)
+
+    def _refuse_mixed_splits(self, judgement: Judgement, entry: Round) -> None:
+        for reply in entry.replies:
+            if reply.assignment is not None:
+                self._splits.setdefault(reply.assignment, {})[reply.node_id] = None
+        if len(self._splits) > 1:
+            splits = "; ".join(f"{split[:12]} by {named(list(nodes))}" for split, nodes in self._splits.items())
+            raise round_error(
+                judgement,
+                f"the clients use {len(self._splits)} different splits, {splits}; a row may belong to several clients, "
+                "so give all of them the same partitioner, seed and data set",
+            )
+
+
+def round_error(judgement: Judgement, message: str) -> RoundError:
+    """Return the error of a round that yields no model; its result is the model that was sent."""
+    sent = judgement.sent
+    failures = [judgement.failures[place] for place in sorted(judgement.failures)]
+    result = Result(arrays=sent.model)
+    return RoundError(f"round {sent.server_round}: {message}", sent.server_round, sent.phase, failures, result)
+
+
+def _log(entry: Round) -> None:
+    _logger.info(
+        "aggregate_%s: Received %d results and %d failures in %.1f s",
+        entry.phase,
+        len(entry.replies),
+        len(entry.failures),
+        entry.seconds,
+    )
+    for line in grouped((failure.node_id, failure.reason) for failure in entry.failures):
+        _logger.warning("\t> Dropped %s", line)
+    not_finite: dict[str, list[int]] = {}
+    for reply in entry.replies:
+        for key, value in reply.metrics.items():
+            if not all(map(math.isfinite, value if isinstance(value, list) else [value])):
+                not_finite.setdefault(key, []).append(reply.node_id)
+    for key, nodes in not_finite.items():
+        _logger.warning("\t> Metric %r of %s is NaN or infinite, and so is its mean", key, named(nodes))
