@@ -74,8 +74,8 @@ def test_fed_prox_takes_what_fed_avg_takes_with_the_same_defaults() -> None:
 
 def test_the_defaults_are_those_of_the_page() -> None:
     page = Path(__file__).resolve().parents[2] / "docs" / "strategies.md"
-    shown = dict(re.findall(r"^\| `(\w+)` \| (\d+) \|", page.read_text("utf-8"), re.MULTILINE))
-    assert len(shown) == 5
+    shown = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", page.read_text("utf-8"), re.MULTILINE))
+    assert len(shown) == 9
     have = inspect.signature(FedAvg).parameters
     assert {name: float(value) for name, value in shown.items()} == {name: have[name].default for name in shown}
 
@@ -498,3 +498,31 @@ def test_aggregating_takes_the_memory_of_one_model_however_many_reply(monkeypatc
 
 def test_a_reply_is_a_frozen_value() -> None:
     assert Reply(1, 2.0, {}, 0.1) == Reply(1, 2.0, {}, 0.1)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "FedAvg(seed=42)",
+        "FedAvg(fraction_train=0.5, min_train_nodes=3, min_replies=2, seed=7)",
+        "FedProx(fraction_evaluate=0.0, proximal_mu=0.1, seed=42, adaptive_mu='train')",
+        "Checked(FedMedian())",
+        "Checked(FedAdam(fraction_evaluate=0.0, min_evaluate_nodes=0, eta=0.5), min_replies=2)",
+        "Checked(Krum(num_malicious_nodes=1), min_evaluate_replies=1)",
+        "Checked(DifferentialPrivacyServerSideAdaptiveClipping(strategy=FedAvg(), noise_multiplier=0.0, "
+        "num_sampled_clients=3, initial_clipping_norm=0.2))",
+    ],
+)
+def test_a_strategy_prints_as_the_call_that_makes_it(call: str) -> None:
+    ours = {"FedAvg": FedAvg, "FedProx": FedProx, "Checked": Checked}
+    names = {**vars(flower), **(ours if not call.startswith("Checked") else {"Checked": Checked})}
+    strategy = eval(call, names)
+    assert repr(strategy) == call
+
+
+def test_a_subclass_with_arguments_of_its_own_still_prints() -> None:
+    class Named(FedAvg):
+        def __init__(self, label: str) -> None:
+            super().__init__()
+
+    assert "Named object" in repr(Named("x"))
