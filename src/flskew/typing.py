@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,6 @@ __all__ = [
     "Config",
     "Counts",
     "Edges",
-    "FedAvgOptions",
     "Holders",
     "Label",
     "LabelCounts",
@@ -119,23 +118,3 @@ ServerEvaluation: TypeAlias = "Callable[[int, ArrayRecord], MetricRecord | None]
 
 StopRule: TypeAlias = "Callable[[int, Result], bool]"
 """Whether to end the run after a round, given its number and what the run has reached."""
-
-
-class FedAvgOptions(TypedDict, total=False):
-    """The arguments of `FedAvg`, which every strategy that extends it takes by keyword."""
-
-    fraction_train: float
-    fraction_evaluate: float
-    min_train_nodes: int
-    min_evaluate_nodes: int
-    min_available_nodes: int
-    weighted_by_key: str
-    arrayrecord_key: str
-    configrecord_key: str
-    train_metrics_aggr_fn: MetricsAggregator | None
-    evaluate_metrics_aggr_fn: MetricsAggregator | None
-    min_replies: int
-    min_evaluate_replies: int
-    seed: int
-    node_patience: float
-    drop_stragglers: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import re
 import threading
 import time
 import tracemalloc
@@ -267,7 +268,7 @@ def test_what_is_no_reply_is_an_error_that_says_how_to_make_one() -> None:
 
     for handler, reason in (
         (lambda message, context: None, "must return a Message, got NoneType"),
-        (fresh, "no reply"),
+        (fresh, "not a reply"),
     ):
         with LocalGrid(app_of(handler), 1) as grid:
             (reply,) = grid.send_and_receive(messages(grid))
@@ -521,11 +522,16 @@ def test_a_terminal_shows_how_far_the_clients_are_and_is_clean_afterwards(
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     grid.send_and_receive(messages(grid))
-    shown = terminal.getvalue().split("\r\x1b[2K")
-    assert [line.split()[-4:-2] for line in shown[1:-1]] == [[f"{done}/3", "clients,"] for done in range(4)]
-    assert shown[1].startswith("train ....................")
-    assert shown[-1] == ""
-    assert "\n" not in terminal.getvalue()
+    shown = terminal.getvalue()
+    assert shown.startswith("\rtrain:   0%|")
+    assert "0/3" in shown
+    assert shown.endswith("\r")
+    assert set(shown.split("\r")[-2]) == {" "}  # the bar is erased
+    assert "\n" not in shown
+
+
+def test_it_prints_as_the_call_that_makes_it(grid: LocalGrid) -> None:
+    assert re.fullmatch(r"LocalGrid\(client_app=<.*ClientApp.*>, num_supernodes=3\)", repr(grid))
 
 
 def test_anything_but_a_terminal_shows_nothing(grid: LocalGrid, monkeypatch: pytest.MonkeyPatch) -> None:

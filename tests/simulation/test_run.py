@@ -201,7 +201,7 @@ def test_the_number_of_threads_does_not_change_the_model(max_workers: int) -> No
             {"model": {"layers": [1, 2]}},
             r"run_config\['model.layers'\] must be a bool, int, float or str, got \[1, 2\]",
         ),
-        ({1: 2}, "run_config: the keys must be text, got 1"),
+        ({1: 2}, "run_config: keys must be strings, got 1"),
         ("app", r"run_config must be a dictionary, got str; .*read_app_config\(path\)"),
     ],
 )
@@ -252,11 +252,11 @@ def test_an_override_that_the_app_does_not_know_is_refused(app: Path) -> None:
 
 
 def test_a_file_that_holds_no_app_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"there is no .*pyproject.toml; pass the directory of a Flower app"):
+    with pytest.raises(FileNotFoundError, match=r"pyproject.toml does not exist; pass the directory of a Flower app"):
         read_app_config(tmp_path)
     file = tmp_path / "pyproject.toml"
     file.write_text("[project]\nname = 'x'\n")
-    with pytest.raises(ValueError, match=r"pyproject.toml holds no \[tool.flwr.app\]"):
+    with pytest.raises(ValueError, match=r"pyproject.toml has no \[tool.flwr.app\]"):
         read_app_config(file)
     file.write_text("[tool.flwr.app\n")
     with pytest.raises(ValueError, match=r"pyproject.toml is not TOML"):

@@ -334,7 +334,9 @@ def test_every_client_failing_ends_the_run(make: Callable[[], flower.Strategy], 
     def train(index: int, message: Message) -> dict[str, Any]:
         raise OSError("the disk is full")
 
-    with pytest.raises(RoundError, match="0 of 3 train replies count, at least 1 must:\n  nodes 1000, 1001, 1002: OS"):
+    with pytest.raises(
+        RoundError, match="accepted 0 of 3 train replies, needs at least 1:\n  nodes 1000, 1001, 1002: OS"
+    ):
         Checked(make()).start(federation(train=train), ArrayRecord([np.zeros(1)]))
 
 
@@ -357,9 +359,9 @@ def test_a_silent_node_is_named(federation: MakesFederation) -> None:
 def test_fewer_replies_than_asked_for_end_the_run(federation: MakesFederation) -> None:
     sent = ArrayRecord([np.full(3, 0.5), np.ones(2)])
     grid = federation(train=with_bad_ones, nodes=GOOD + 2)
-    with pytest.raises(RoundError, match=f"{GOOD} of {GOOD + 2} train replies count, at least {GOOD + 1} must"):
+    with pytest.raises(RoundError, match=f"accepted {GOOD} of {GOOD + 2} train replies, needs at least {GOOD + 1}"):
         Checked(flower.FedMedian(), min_replies=GOOD + 1).start(grid, sent)
-    with pytest.raises(ValueError, match="min_replies=99, but only 9 nodes are asked to train"):
+    with pytest.raises(ValueError, match="min_replies=99, but only 9 nodes train"):
         Checked(flower.FedMedian(), min_replies=99).start(grid, sent)
 
 
@@ -377,10 +379,10 @@ class Makes(flower.FedAvg):
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        (None, "Makes made no model of 3 replies; the log may say why"),
-        (ArrayRecord(), "Makes made no model of 3 replies"),
-        (ArrayRecord([np.array([np.nan])]), "Makes made an unusable model of 3 replies: array '0' holds NaN or inf"),
-        (ArrayRecord([np.array([1e39])]), "unusable model of 3 replies: array '0' holds NaN or infinity"),
+        (None, "Makes made no model from 3 replies; the log may say why"),
+        (ArrayRecord(), "Makes made no model from 3 replies"),
+        (ArrayRecord([np.array([np.nan])]), "Makes made an unusable model from 3 replies: array '0' holds NaN or inf"),
+        (ArrayRecord([np.array([1e39])]), "unusable model from 3 replies: array '0' holds NaN or infinity"),
         (ArrayRecord([np.zeros(2, np.float32)]), r"unusable .*: array '0' has shape \(2,\) in place of \(1,\)"),
         (ArrayRecord({"w": Array(np.zeros(1))}), r"the arrays are \['w'\] in place of \['0'\]"),
         (ArrayRecord([np.array(["a"])]), "array '0' is <U1 in place of float32"),
@@ -399,7 +401,7 @@ def test_a_diverged_loss_that_a_strategy_weighs_by_is_an_error_and_no_model_of_n
     def train(index: int, message: Message) -> dict[str, Any]:
         return {**good(index, message), "metrics": metrics(index, loss=np.nan if index else 1.0)}
 
-    with pytest.raises(RoundError, match="QFedAvg made an unusable model of 3 replies"):
+    with pytest.raises(RoundError, match="QFedAvg made an unusable model from 3 replies"):
         Checked(EVERY_STRATEGY["QFedAvg"]()).start(federation(train=train), ArrayRecord([np.zeros(1)]))
 
 
@@ -458,10 +460,10 @@ def test_a_strategy_of_ones_own_may_go_on_with_the_part_of_the_model_that_it_sen
     [
         (None, "strategy must be a flwr.serverapp.strategy.Strategy, got NoneType"),
         (flower.FedAvg, "strategy must be a flwr.serverapp.strategy.Strategy, got ABCMeta"),
-        (FedAvg(), "FedAvg checks its replies already; use it as it is"),
-        (FedProx(proximal_mu=1.0), "FedProx checks its replies already"),
-        (Checked(flower.FedAvg()), "Checked checks its replies already"),
-        (flower.FedXgbBagging(), "FedXgbBagging grows trees, and a model must keep its size; use it unchecked"),
+        (FedAvg(), "FedAvg already checks its replies; use it directly"),
+        (FedProx(proximal_mu=1.0), "FedProx already checks its replies"),
+        (Checked(flower.FedAvg()), "Checked already checks its replies"),
+        (flower.FedXgbBagging(), "FedXgbBagging grows trees, but Checked needs a model of constant size; use"),
     ],
 )
 def test_what_cannot_be_checked_is_refused(strategy: Any, message: str) -> None:

@@ -23,7 +23,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.serverapp import strategy as flower
 from flwr.serverapp.strategy import Result, Strategy
-from tests.strategies.test_checked import over_every_strategy
+from tests.strategies.test_checked import EVERY_STRATEGY, over_every_strategy
 
 from flskew._arrays.bfloat16 import bfloat16_from_float32
 from flskew._arrays.records import numpy_from_array, record_from_parameters
@@ -31,7 +31,6 @@ from flskew._util import archive
 from flskew.client import client_app
 from flskew.simulation import LocalGrid
 from flskew.strategies import Checked, Checkpoint, FedAvg, FedProx, History, Round, RoundError
-from flskew.strategies._state import FLOWER_STATE
 
 ROUNDS = 4
 NODES = 7
@@ -242,7 +241,7 @@ def test_the_very_object_that_was_stopped_goes_on_as_a_new_one_would(last: int, 
     rises_and_falls = ClientApp()
 
     class Remembers(FedProx):
-        """Keeps a momentum as Flower's own strategies do: None at first, then an array."""
+        """Flower's own strategies keep their momenta like this: nothing at first, then an array."""
 
         def __init__(self) -> None:
             super().__init__(fraction_evaluate=0.0, adaptive_mu="train")
@@ -287,7 +286,7 @@ def test_the_very_object_that_was_stopped_goes_on_as_a_new_one_would(last: int, 
 
 
 def test_a_run_that_does_not_go_on_from_files_finds_what_the_one_before_has_left() -> None:
-    class Counts(FedAvg):
+    class CountsRounds(FedAvg):
         """As in Flower, what a strategy remembers outlives a run."""
 
         rounds = 0
@@ -296,7 +295,7 @@ def test_a_run_that_does_not_go_on_from_files_finds_what_the_one_before_has_left
             self.rounds = self.rounds + 1
             return super().aggregate_train(server_round, replies)
 
-    strategy = Counts(fraction_evaluate=0.0)
+    strategy = CountsRounds(fraction_evaluate=0.0)
     strategy.rounds = 10
     for _ in range(2):
         run(strategy, None, rounds=2)
@@ -309,6 +308,194 @@ def test_a_setting_that_is_changed_after_a_run_stays_changed(tmp_path: Path) -> 
     strategy.proximal_mu = 0.7
     run(strategy, tmp_path, resume=True)
     assert strategy.proximal_mu == 0.7
+
+
+class KeepsBest(FedAvg):
+    """Remembers the best loss so far and some history; `rates`, `table` and `mask` are settings."""
+
+    def __init__(self, rates: list[float], **options: Any) -> None:
+        super().__init__(fraction_evaluate=0.0, **options)
+        self.rates, self.table, self.mask = rates, {"rate": rates[0]}, np.array(rates)
+        self.best = math.inf
+        self.seen: list[int] = []
+        self.momentum: dict[str, np.ndarray[Any, Any]] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "seen": self.seen, "momentum": self.momentum}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.best, self.seen, self.momentum = state["best"], state["seen"], state["momentum"]
+
+    def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        self.best = min(self.best, 1 / server_round)
+        self.seen.append(server_round)
+        self.momentum["w"] = self.momentum.get("w", np.zeros(2)) * 0.9 + server_round
+        return super().aggregate_train(server_round, replies)
+
+
+@pytest.mark.parametrize("stopped", [1, 2, 3])
+def test_a_subclass_resumes_with_what_its_state_dict_returns(stopped: int, tmp_path: Path) -> None:
+    whole = KeepsBest([0.1])
+    run(whole, None, rounds=4)
+    run(KeepsBest([0.1]), tmp_path, rounds=stopped)
+    strategy = KeepsBest([0.1])
+    run(strategy, tmp_path, rounds=4, resume=True)
+    assert repr(strategy.state_dict()) == repr(whole.state_dict())
+    assert (strategy.seen, strategy.best) == ([1, 2, 3, 4], 0.25)
+
+
+def test_settings_are_those_of_the_strategy_that_resumes_whatever_their_type(tmp_path: Path) -> None:
+    run(KeepsBest([0.1, 0.2], seed=3), tmp_path, rounds=2)
+    strategy = KeepsBest([0.7], seed=4, weighted_by_key="num-examples", min_replies=2)
+    run(strategy, tmp_path, rounds=3, resume=True)
+    assert (strategy.rates, strategy.table, strategy.mask.tolist()) == ([0.7], {"rate": 0.7}, [0.7])
+    assert (strategy.seed, strategy.min_replies) == (4, 2)
+    assert strategy.seen == [1, 2, 3]
+
+
+def test_a_start_without_resume_does_not_reset_what_the_strategy_remembers(tmp_path: Path) -> None:
+    strategy = KeepsBest([0.1])
+    for folder in ("first", "second"):
+        run(strategy, tmp_path / folder, rounds=2)
+    assert strategy.seen == [1, 2, 1, 2]
+
+
+def test_state_that_cannot_be_saved_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    class Draws(FedAvg):
+        def state_dict(self) -> dict[str, Any]:
+            return {"generator": np.random.default_rng(0)}
+
+        def configure_train(self, *arguments: Any) -> Any:
+            raise AssertionError
+
+    with pytest.raises(TypeError, match="checkpoints cannot save a Generator; return plain values, arrays and records"):
+        run(Draws(), tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()
+
+
+class Counts(flower.FedAvg):
+    """A strategy that Flower does not have."""
+
+    def __init__(self) -> None:
+        super().__init__(fraction_evaluate=0.0)
+        self.rounds = 0
+
+    def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        self.rounds += server_round
+        return super().aggregate_train(server_round, replies)
+
+
+class CountsAndTells(Counts):
+    """Says what it remembers."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rounds": self.rounds}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.rounds = state["rounds"]
+
+
+def test_an_unknown_strategy_is_refused_by_name_when_checkpoints_are_requested(tmp_path: Path) -> None:
+    wanted = r"cannot tell what Counts remembers from round to round; give it the methods state_dict\(\) and load"
+    with pytest.raises(TypeError, match=wanted):
+        run_plain(Checked(Counts()), checkpoint_dir=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    run_plain(Checked(Counts()))
+
+
+def test_an_unknown_strategy_inside_a_wrapper_is_refused_too(tmp_path: Path) -> None:
+    private = flower.DifferentialPrivacyServerSideFixedClipping(Counts(), 0.0, 1.0, NODES)
+    with pytest.raises(TypeError, match="cannot tell what Counts remembers"):
+        run_plain(Checked(private), checkpoint_dir=tmp_path)
+
+
+def test_your_own_strategy_inside_checked_resumes_with_its_state_dict(tmp_path: Path) -> None:
+    run_plain(Checked(CountsAndTells()), rounds=2, checkpoint_dir=tmp_path)
+    inner = CountsAndTells()
+    run_plain(Checked(inner), rounds=3, checkpoint_dir=tmp_path, resume=True)
+    assert inner.rounds == 6
+
+
+def test_a_strategy_with_a_privacy_accountant_is_refused(tmp_path: Path) -> None:
+    private = flower.DifferentialPrivacyServerSideFixedClipping(flower.FedAvg(), 0.0, 1.0, NODES)
+    private.accountant = object()  # type: ignore[assignment]
+    with pytest.raises(TypeError, match="cannot save the privacy accountant of DifferentialPrivacyServerSideFixed"):
+        run_plain(Checked(private), checkpoint_dir=tmp_path)
+
+
+def test_the_state_of_every_strategy_of_flower_is_in_the_table() -> None:
+    for make in EVERY_STRATEGY.values():
+        Checked(make()).state_dict()
+
+
+def test_the_contents_of_a_version_1_file_are_fixed(tmp_path: Path) -> None:
+    """A change here needs a new version of the files, and code that still reads this one."""
+    strategy = Checked(flower.DifferentialPrivacyServerSideAdaptiveClipping(flower.FedAvgM(), 0.0, NODES))
+    run_plain(strategy, rounds=1, checkpoint_dir=tmp_path)
+    state = Checkpoint.load(tmp_path).state
+    assert set(state) == {"run", "kinds", "strategy", "record", "nodes"}
+    assert state["kinds"] == ["Checked", "DifferentialPrivacyServerSideAdaptiveClipping", "FedAvgM"]
+    outer, inner = state["strategy"]["strategies"]
+    assert (set(outer), set(inner)) == ({"clipping_norm"}, {"current_arrays", "momentum_vector"})
+    assert state["record"] == {"splits": {}, "only_train": set()}
+
+
+def stops_after(last: int, seen: list[int]) -> Callable[[int, Result], bool]:
+    def should_stop(server_round: int, result: Result) -> bool:
+        seen.append(server_round)
+        assert list(result.train_metrics_clientapp) == list(range(1, server_round + 1))
+        return server_round >= last
+
+    return should_stop
+
+
+@pytest.mark.parametrize("make", [fed_avg, lambda: Checked(flower.FedAvg())], ids=["FedAvg", "Checked"])
+def test_should_stop_ends_the_run_after_the_round_and_its_evaluation(make: Callable[[], FedAvg | Checked]) -> None:
+    seen: list[int] = []
+    strategy = make()
+    result = run(strategy, None, should_stop=stops_after(2, seen))
+    assert seen == [1, 2]
+    assert {entry.server_round for entry in strategy.history} == {1, 2}
+    assert list(result.evaluate_metrics_serverapp) == [0, 1, 2]
+
+
+def test_a_run_that_was_stopped_has_a_checkpoint_and_resumes_as_if_unbroken(tmp_path: Path) -> None:
+    run(fed_avg(), tmp_path, should_stop=stops_after(2, []))
+    assert Checkpoint.load(tmp_path).server_round == 2
+    whole, resumed = fed_avg(), fed_avg()
+    expected = told(run(whole, None), whole.history)
+    assert told(run(resumed, tmp_path, resume=True), resumed.history) == expected
+
+
+def test_a_run_killed_between_the_checkpoint_and_the_stop_still_stops_there(tmp_path: Path) -> None:
+    def killed(server_round: int, result: Result) -> bool:
+        if server_round == 2:
+            raise Killed
+        return False
+
+    with pytest.raises(Killed):
+        run(fed_avg(), tmp_path, should_stop=killed)
+    seen: list[int] = []
+    strategy = fed_avg()
+    run(strategy, tmp_path, should_stop=stops_after(2, seen), resume=True)
+    assert seen == [2]
+    assert {entry.server_round for entry in strategy.history} == {1, 2}
+
+
+@pytest.mark.parametrize("returned", [(0.5, {}), 0.5, {"loss": 0.5}])
+def test_an_evaluate_fn_that_returns_something_else_is_refused_at_once(returned: Any) -> None:
+    calls: list[int] = []
+
+    def evaluate(server_round: int, arrays: ArrayRecord) -> Any:
+        calls.append(server_round)
+        return returned
+
+    with (
+        LocalGrid(app, NODES) as grid,
+        pytest.raises(TypeError, match="evaluate_fn must return a MetricRecord or N"),
+    ):
+        fed_avg().start(grid, INITIAL, evaluate_fn=evaluate)
+    assert calls == [0]
 
 
 def test_a_finished_run_asks_nobody_and_hands_nothing_to_its_strategy(
@@ -405,7 +592,7 @@ def test_clients_that_only_train_are_not_asked_to_evaluate_again(tmp_path: Path)
 
 def test_an_earlier_run_is_not_overwritten(tmp_path: Path) -> None:
     run(fed_avg(), tmp_path, rounds=1)
-    with pytest.raises(FileExistsError, match=r"holds an earlier run; pass resume=True .* or name another folder"):
+    with pytest.raises(FileExistsError, match=r"holds an earlier run; pass resume=True .* or choose another folder"):
         run(fed_avg(), tmp_path, rounds=2)
     assert Checkpoint.load(tmp_path).server_round == 1
 
@@ -418,13 +605,13 @@ def test_a_folder_with_nothing_in_it_is_begun(tmp_path: Path) -> None:
 
 
 def test_a_run_without_a_folder_cannot_go_on() -> None:
-    with pytest.raises(ValueError, match="resume=True needs the folder to resume from; pass it as checkpoint_dir"):
+    with pytest.raises(ValueError, match="resume=True needs the folder of the earlier run; pass it as checkpoint_dir"):
         run(fed_avg(), None, resume=True)
 
 
 def test_fewer_rounds_than_there_are_is_refused(tmp_path: Path) -> None:
     run(fed_avg(), tmp_path, rounds=2)
-    with pytest.raises(ValueError, match="has 2 rounds already; num_rounds=1 must be at least as many"):
+    with pytest.raises(ValueError, match="already has 2 rounds; num_rounds=1 must be at least 2"):
         run(fed_avg(), tmp_path, rounds=1, resume=True)
 
 
@@ -442,7 +629,7 @@ def test_another_strategy_is_refused(tmp_path: Path) -> None:
         flower.FedAdam(), noise_multiplier=0.0, num_sampled_clients=NODES
     )
     run_plain(Checked(clipping), rounds=1, checkpoint_dir=tmp_path)
-    wanted = "is a run of Checked around Differential.* around FedAdam, not of Checked around FedAvg; resume it with"
+    wanted = "holds a run of FedAdam inside Differential.* inside Checked, not of FedAvg inside Checked; resume with"
     with pytest.raises(ValueError, match=wanted):
         run_plain(Checked(flower.FedAvg()), checkpoint_dir=tmp_path, resume=True)
 
@@ -451,7 +638,7 @@ def test_another_number_of_nodes_is_refused(tmp_path: Path) -> None:
     run(fed_avg(), tmp_path, rounds=1)
     with (
         LocalGrid(app, 3) as grid,
-        pytest.raises(ValueError, match=r"has the state of node 100., which is not there; go on"),
+        pytest.raises(ValueError, match=r"has the state of node 100., which does not exist; resume"),
     ):
         fed_avg().start(grid, INITIAL, checkpoint_dir=tmp_path, resume=True)
 
@@ -480,107 +667,6 @@ def test_files_are_of_version_1_and_those_of_a_later_one_are_refused(name: str, 
 def test_a_folder_without_a_checkpoint_cannot_be_loaded(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Checkpoint.load(tmp_path)
-
-
-class Remembers(flower.FedAvg):
-    """A strategy that says what it must remember, beside settings of every kind."""
-
-    def __init__(self, *, rates: Any = (0.1,), betas: Any = None, weights: Any = None) -> None:
-        super().__init__(fraction_evaluate=0.0)
-        self.rates, self.betas, self.weights = rates, betas or {"first": 0.9}, weights
-        self.seen: list[int] = []
-        self.momentum: dict[str, np.ndarray[Any, Any]] | None = None
-
-    def aggregate_train(self, server_round: int, replies: Any) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        self.seen.append(server_round)
-        self.momentum = {"w": np.full(2, server_round, order="F")}
-        return super().aggregate_train(server_round, replies)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"seen": self.seen, "momentum": self.momentum}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.seen, self.momentum = list(state["seen"]), state["momentum"]
-
-
-def test_what_a_strategy_of_your_own_says_it_remembers_is_kept(tmp_path: Path) -> None:
-    run_plain(Checked(Remembers()), rounds=2, checkpoint_dir=tmp_path)
-    inner = Remembers()
-    run_plain(Checked(inner), rounds=3, checkpoint_dir=tmp_path, resume=True)
-    assert inner.seen == [1, 2, 3]
-    assert inner.momentum is not None
-    assert inner.momentum["w"].tolist() == [3, 3]
-
-
-def test_the_settings_of_the_strategy_that_resumes_win_over_those_of_the_first(tmp_path: Path) -> None:
-    run_plain(Checked(Remembers(rates=[0.1], betas={"first": 0.9}, weights=np.ones(2))), 1, checkpoint_dir=tmp_path)
-    inner = Remembers(rates=[0.7, 0.2], betas={"first": 0.5}, weights=np.zeros(2))
-    run_plain(Checked(inner), 2, checkpoint_dir=tmp_path, resume=True)
-    assert (inner.rates, inner.betas, inner.weights.tolist()) == ([0.7, 0.2], {"first": 0.5}, [0.0, 0.0])
-
-
-def test_a_wrapped_strategy_that_does_not_say_what_it_remembers_is_refused_before_the_run(tmp_path: Path) -> None:
-    class Silent(flower.FedAvg):
-        """May remember anything."""
-
-    with pytest.raises(TypeError, match=r"what Silent remembers .*; give it state_dict\(\) and load_state_dict"):
-        run_plain(Checked(Silent()), rounds=1, checkpoint_dir=tmp_path)
-    assert list(tmp_path.iterdir()) == []
-    run_plain(Checked(Silent(fraction_evaluate=0.0)), rounds=1)
-
-
-def test_state_that_cannot_be_written_is_refused_before_the_run(tmp_path: Path) -> None:
-    class Draws(FedAvg):
-        def state_dict(self) -> dict[str, Any]:
-            return {"generator": np.random.default_rng(0)}
-
-    with pytest.raises(TypeError, match="cannot save a Generator"):
-        run(Draws(fraction_evaluate=0.0), tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_state_of_every_strategy_of_flower_is_known() -> None:
-    names = {name for name in dir(flower) if isinstance(getattr(flower, name), type)}
-    assert set(FLOWER_STATE) == names - {"FedXgbBagging", "FedXgbCyclic", "Result", "Strategy"}
-
-
-@over_every_strategy
-def test_a_strategy_of_flower_changes_nothing_but_its_known_state(make: Callable[[], Strategy]) -> None:
-    strategy = make()
-    before = {id(link): dict(vars(link)) for link in links(strategy)}
-    run_plain(Checked(strategy), rounds=2)
-    for link in links(strategy):
-        was = before[id(link)]
-        changed = {name for name, value in vars(link).items() if value is not was.get(name)} - {"fraction_evaluate"}
-        assert changed <= set(FLOWER_STATE[type(link).__name__])
-
-
-def links(strategy: Strategy) -> Iterator[Strategy]:
-    link: Strategy | None = strategy
-    while link is not None:
-        yield link
-        link = getattr(link, "strategy", None)
-
-
-@pytest.mark.parametrize("stop", [1, 2, 4])
-def test_a_run_that_a_rule_stopped_is_over_and_goes_on_under_another_rule(stop: int, tmp_path: Path) -> None:
-    def stops(server_round: int, result: Result) -> bool:
-        assert server_round in result.evaluate_metrics_serverapp
-        return server_round == stop
-
-    def start(rule: Any, **options: Any) -> FedAvg:
-        strategy = fed_avg()
-        with LocalGrid(app, NODES) as grid:
-            strategy.start(
-                grid, INITIAL, ROUNDS, evaluate_fn=lambda n, arrays: MetricRecord({"n": n}), should_stop=rule, **options
-            )
-        return strategy
-
-    folder: dict[str, Any] = {"checkpoint_dir": tmp_path, "resume": True}
-    for _ in range(2):  # the second time it is over before it begins
-        assert start(stops, **folder).history[-1].server_round == stop
-    resumed, whole = start(None, **folder), start(None)
-    assert told(resumed.result, resumed.history) == told(whole.result, whole.history)
 
 
 def test_another_mu_is_sent_after_an_adaptive_one(tmp_path: Path) -> None:
@@ -635,7 +721,7 @@ def test_two_runs_in_one_folder_are_not_mixed(tmp_path: Path) -> None:
         entered.wait(60)
         run(fed_avg(), tmp_path, rounds=2)
         first_is_done.set()
-        with pytest.raises(RuntimeError, match=r"another run writes into checkpoint_dir=.*; give each"):
+        with pytest.raises(RuntimeError, match=r"another run is writing to checkpoint_dir=.*; give each"):
             waiting.result()
     assert Checkpoint.load(tmp_path).server_round == 2
 
@@ -651,7 +737,7 @@ def test_the_history_of_another_round_or_run_is_an_error(tmp_path: Path) -> None
     (tmp_path / "a" / "history-00002.npz").write_bytes(second)
     Checkpoint.load(tmp_path / "a")
     (tmp_path / "a" / "history-00001.npz").unlink()
-    with pytest.raises(ValueError, match=r"is of round 2, but there is no history-00001\.npz"):
+    with pytest.raises(ValueError, match=r"is of round 2, but history-00001\.npz is missing"):
         Checkpoint.load(tmp_path / "a")
 
 
@@ -676,7 +762,7 @@ def test_a_start_that_is_refused_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_one_is_refused_before_the_run(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(NotADirectoryError, match=r"checkpoint_dir='.*file' is not a folder; name one"):
+    with pytest.raises(NotADirectoryError, match=r"checkpoint_dir='.*file' is not a folder; pass"):
         run(fed_avg(), tmp_path / "file")
     with LocalGrid(app, NODES) as grid:
         with pytest.raises(ValueError, match="checkpoint_dir='' must name a folder; None writes no checkpoints"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,7 +107,7 @@ def test_an_evaluation_that_fails_everywhere_does_not_end_the_training(
 def test_an_evaluation_with_fewer_replies_than_asked_for_ends_the_run_with_the_model_of_the_round(
     strategy: Any, federation: MakesFederation
 ) -> None:
-    with pytest.raises(RoundError, match="round 1: 0 of 3 evaluate replies count, at least 1 must") as caught:
+    with pytest.raises(RoundError, match="round 1: accepted 0 of 3 evaluate replies, needs at least 1") as caught:
         strategy(min_evaluate_replies=1).start(federation(train=grows, evaluate=fails), ZERO)
     np.testing.assert_array_equal(caught.value.result.arrays["0"].numpy(), [1.0])
     assert caught.value.phase == "evaluate"
@@ -148,7 +149,7 @@ def test_where_no_client_evaluates_nobody_is_asked_again(strategy: Any, log: pyt
         running.start(grid, ZERO, num_rounds=3)
         assert [entry.phase for entry in running.history] == ["train", "evaluate", "train", "train"]
         assert "WARNING" not in {record.levelname for record in log.records}
-        with pytest.raises(RoundError, match=r"0 of 3 .*, at least 1 must \(nodes 1000, 1001, 1002 only train\)"):
+        with pytest.raises(RoundError, match=r"0 of 3 .*, needs at least 1 \(nodes 1000, 1001, 1002 only train\)"):
             strategy(min_evaluate_replies=1).start(grid, ZERO, num_rounds=3)
 
 
@@ -230,9 +231,9 @@ def test_a_node_that_never_counts_is_named_at_the_end_of_the_run(strategy: Any, 
         "there are more nodes than partitions, start one node per partition: "
         "PartitionIdError: partition_id=3 is out of range: there are 3 partitions, 0 to 2"
     )
-    assert [record.getMessage() for record in log.records if "In all" in record.getMessage()] == [
-        f"In all, node 1003: 3 of 3 train replies dropped; {reason}",
-        f"In all, node 1003: 3 of 3 evaluate replies dropped; {reason}",
+    assert [record.getMessage() for record in log.records if "In total" in record.getMessage()] == [
+        f"In total, node 1003: 3 of 3 train replies dropped; {reason}",
+        f"In total, node 1003: 3 of 3 evaluate replies dropped; {reason}",
     ]
 
 
@@ -242,7 +243,7 @@ def test_what_was_dropped_is_told_when_a_run_ends_early_too(
 ) -> None:
     with pytest.raises(RoundError):
         strategy().start(federation(train=grows), ZERO)
-    assert "In all, nodes 1000, 1001, 1002: 1 of 3 train replies dropped; OSError: the disk is full" in log.text
+    assert "In total, nodes 1000, 1001, 1002: 1 of 3 train replies dropped; OSError: the disk is full" in log.text
 
 
 RAY = (
@@ -291,3 +292,37 @@ def test_a_reason_that_is_too_long_keeps_both_its_ends() -> None:
     assert line.startswith("node 1: first")
     assert line.endswith("last")
     assert len(line) < 450
+
+
+def work_of_reading(text: str) -> int:
+    """Return how many lines of Python `read_reason` runs, which does not depend on the machine."""
+    steps = 0
+
+    def count(frame: object, event: str, argument: object) -> object:
+        nonlocal steps
+        steps += event == "line"
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)  # type: ignore[arg-type]
+    try:
+        read_reason(text)
+    finally:
+        sys.settrace(before)
+    return steps
+
+
+def hostile(lines: int) -> str:
+    return "<class 'RuntimeError'>:<'x\n  File x\n" + "        y\n" * lines + "'>"
+
+
+def test_a_reason_made_to_be_slow_is_read_in_linear_time_and_a_long_one_in_constant_time() -> None:
+    few, more, many, most = (work_of_reading(hostile(lines)) for lines in (100, 200, 20_000, 1_000_000))
+    assert more <= 2 * few
+    assert most == many  # 200 kB and 10 MB: both are cut to 16 KiB
+    assert len(read_reason(hostile(1_000_000))[1]) < 17 * 1024
+
+
+def test_a_long_traceback_keeps_its_exception() -> None:
+    text = "<class 'RuntimeError'>:<'ray::run()\n" + "  File x\n    y\n" * 100_000 + "OSError: no disk\n'>"
+    assert read_reason(text)[0] == "OSError: no disk"

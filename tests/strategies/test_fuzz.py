@@ -189,7 +189,7 @@ ARGUMENTS = {"fraction_evaluate": 0.0, "min_train_nodes": 1, "min_available_node
 )
 def test_the_model_is_the_mean_of_the_good_replies_or_there_is_a_clear_error(strategy: Any, bad_replies: int) -> None:
     rng = np.random.default_rng(bad_replies)
-    # 100 examples are Hypothesis's default, and a fifth of that while developing.
+    # In full with the 100 examples of CI, a fifth of that while developing.
     bad_replies = bad_replies * settings.default.max_examples // 100
     errors = tried = 0
     for model, replies, good in rounds(rng):

@@ -93,7 +93,7 @@ def test_the_largest_count_that_can_be_a_weight_is_one(federation: MakesFederati
 def test_all_counts_zero_end_the_run_with_the_reasons(federation: MakesFederation) -> None:
     # Flower: ZeroDivisionError.
     grid = federation(reply([1.0], num_examples=0), reply([3.0], num_examples=0))
-    with pytest.raises(RoundError, match="round 1: 0 of 2 train replies count, at least 1 must:") as caught:
+    with pytest.raises(RoundError, match="round 1: accepted 0 of 2 train replies, needs at least 1:") as caught:
         trained(grid, [0.0])
     reason = "nodes 1000, 1001: num-examples = 0; it must be a number > 0 and at most 2^53"
     assert str(caught.value).splitlines()[1:] == [f"  {reason}"]
@@ -326,7 +326,9 @@ def test_a_client_that_raises_is_named_and_the_round_goes_on(federation: MakesFe
 def test_fewer_replies_than_asked_for_end_the_run(federation: MakesFederation) -> None:
     grid = federation(reply([1.0]), reply([2.0]), reply([np.nan]))
     trained(grid, [0.0], min_replies=2)
-    with pytest.raises(RoundError, match=r"2 of 3 train replies count, at least 3 must:\n  node 1002: array '0' holds"):
+    with pytest.raises(
+        RoundError, match=r"accepted 2 of 3 train replies, needs at least 3:\n  node 1002: array '0' holds"
+    ):
         trained(grid, [0.0], min_replies=3)
 
 
@@ -338,7 +340,7 @@ def test_more_replies_than_nodes_are_refused_before_anybody_trains(nodes: int, f
         asked.append(index)
         return reply([1.0])
 
-    with pytest.raises(ValueError, match=f"min_replies=4, but only {nodes} nodes are asked to train; lower it, or ask"):
+    with pytest.raises(ValueError, match=f"min_replies=4, but only {nodes} nodes train; lower it, or sample"):
         trained(federation(train=train, nodes=nodes), [0.0], min_replies=4, **ONE_NODE)
     assert asked == []
 
@@ -370,7 +372,7 @@ def test_where_every_node_stays_silent_the_run_ends(federation: MakesFederation)
 
     grid = federation(reply([1.0]), reply([3.0]))
     grid.__class__ = Mute
-    with pytest.raises(RoundError, match=r"0 of 2 train replies count.*\n  nodes 1000, 1001: no reply before the"):
+    with pytest.raises(RoundError, match=r"accepted 0 of 2 train replies.*\n  nodes 1000, 1001: no reply before the"):
         trained(grid, [0.0])
 
 
@@ -518,7 +520,7 @@ def test_clients_that_are_sent_no_arrays_and_return_none_make_no_empty_model(fed
     strategy = SendsRecords(fraction_evaluate=0.0)
     strategy.sends = {}
     grid = federation(*[{"metrics": MetricRecord({"num-examples": 1})}] * 2)
-    with pytest.raises(RoundError, match="round 1: 0 of 2 train replies count"):
+    with pytest.raises(RoundError, match="round 1: accepted 0 of 2 train replies"):
         strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
 
 

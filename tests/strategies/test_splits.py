@@ -50,7 +50,7 @@ def test_different_splits_end_the_run_and_the_nodes_of_each_are_named(
 ) -> None:
     grid = federation(train=answers({0: FIRST, 1: SECOND, 2: FIRST}))
     with pytest.raises(
-        RoundError, match="aaaaaaaaaaaa by nodes 1000, 1002; bbbbbbbbbbbb by node 1001; give all"
+        RoundError, match="aaaaaaaaaaaa by nodes 1000, 1002; bbbbbbbbbbbb by node 1001; a row may"
     ) as caught:
         strategy().start(grid, ZERO)
     assert caught.value.result.arrays == ZERO

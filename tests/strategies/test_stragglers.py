@@ -178,7 +178,7 @@ def straggle_in_round_two(index: int, message: Message) -> dict[str, Any]:
 
 def test_a_round_of_stragglers_alone_ends_the_run_unless_a_round_may_be_empty(federation: MakesFederation) -> None:
     strategy = FedAvg(fraction_evaluate=0.0, drop_stragglers=True)
-    with pytest.raises(RoundError, match=r"round 2: 0 of 3 train replies count.*\n.*straggler: 1 of 10") as caught:
+    with pytest.raises(RoundError, match=r"round 2: accepted 0 of 3 train replies.*\n.*straggler: 1 of 10") as caught:
         trained(strategy, federation(train=straggle_in_round_two), rounds=3)
     assert caught.value.result.arrays["0"].numpy().tolist() == [1.0]
 
@@ -201,7 +201,7 @@ def test_an_empty_round_leaves_the_model_as_it_was_and_is_told(
     assert [(len(entry.replies), len(entry.failures)) for entry in strategy.history] == [(3, 0), (0, 3), (3, 0)]
     told = [record.getMessage() for record in log.records if record.levelname == "WARNING"]
     assert "\t> Dropped nodes 1000, 1001, 1002: straggler: 1 of 10 local epochs" in told
-    assert "\t> No train reply of round 2 was accepted: the model is unchanged" in told
+    assert "\t> Round 2 has no accepted train reply: the model is unchanged" in told
 
 
 def test_a_run_of_empty_rounds_returns_the_initial_model(federation: MakesFederation) -> None:

@@ -1,8 +1,11 @@
-"""bfloat16 in plain NumPy, which has no such dtype: two bytes of an array, widened to float32 and rounded from it.
+"""bfloat16 in plain NumPy, which lacks this dtype: two bytes per number, widened to float32 and rounded from it.
 
-A bfloat16 is the upper half of a float32: widening is exact, and rounding is to the nearest, halves to even, which is
-what PyTorch, JAX and ml_dtypes do. On its way an array of them is `BFLOAT16`, two bytes without arithmetic, so that
-nobody takes its bits for numbers.
+A bfloat16 is the upper half of a float32: widening is exact, and rounding is to the nearest, halves to even, as in
+PyTorch, JAX and ml_dtypes. In transit such an array has the dtype `BFLOAT16`, two bytes without arithmetic, so that its
+bits are never mistaken for numbers.
+
+ml_dtypes 0.6 widens ten million numbers in 21 ms instead of 35 ms and rounds them in 21 ms instead of 199 ms (one run,
+busy machine). It is not a dependency: every reply is widened, but only the mean is rounded, once per round.
 """
 
 from __future__ import annotations

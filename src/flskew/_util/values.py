@@ -15,22 +15,9 @@ _ALWAYS_SHOWN = ("seed",)
 
 
 def fields(value: object) -> Iterator[tuple[inspect.Parameter, object]]:
-    """Yield each parameter of an object's `__init__` and the attribute of the same name.
-
-    Parameters that `__init__` passes on as `**options` are those of the class above.
-    """
-    for parameter in _parameters(type(value)):
-        yield parameter, getattr(value, parameter.name)
-
-
-def _parameters(kind: type) -> Iterator[inspect.Parameter]:
-    for owner in kind.__mro__:
-        if "__init__" not in vars(owner):
-            continue
-        _, *parameters = inspect.signature(vars(owner)["__init__"]).parameters.values()
-        yield from (parameter for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD)
-        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
-            return
+    """Yield each parameter of an object's `__init__` and the attribute of the same name."""
+    for name, parameter in inspect.signature(type(value)).parameters.items():
+        yield parameter, getattr(value, name)
 
 
 def call_repr(value: object) -> str:
@@ -75,7 +62,7 @@ class Value:
 
     def __setattr__(self, name: str, field: object) -> None:
         """Set an attribute; one that an argument defines only once."""
-        if name in vars(self) and any(name == parameter.name for parameter in _parameters(type(self))):
+        if name in vars(self) and name in inspect.signature(type(self)).parameters:
             raise AttributeError(f"{name} of {type(self).__name__} is read-only; make a new one with {name}={field!r}")
         super().__setattr__(name, field)
 

@@ -1,4 +1,4 @@
-"""Run configs: checked, flat, and read from the pyproject.toml of a Flower app."""
+"""Run configs: validated, flattened, and read from the pyproject.toml of a Flower app."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import TypeAlias
 __all__ = ["RunConfig", "flat_config", "read_app_config"]
 
 RunConfig: TypeAlias = dict[str, bool | float | int | str]
-"""What an app finds in `context.run_config`."""
+"""Type of `context.run_config`."""
 
 
 def flat_config(config: Mapping[str, object]) -> RunConfig:
-    """Return a run config as Flower hands it to apps: the keys of nested tables joined by dots.
+    """Return a run config as Flower passes it to apps: keys of nested tables are joined by dots.
 
     Raises:
-        TypeError: It is not a mapping, a key is not text, or a value is not a bool, int, float, str or table.
+        TypeError: It is not a mapping, a key is not a string, or a value is not a bool, int, float, str or table.
 
     Examples:
         >>> flat_config({"learning-rate": 0.1, "model": {"hidden": 64}})
@@ -27,23 +27,23 @@ def flat_config(config: Mapping[str, object]) -> RunConfig:
     if not isinstance(config, Mapping):
         raise TypeError(
             f"run_config must be a dictionary, got {type(config).__name__}; "
-            "flskew.simulation.read_app_config(path) reads that of an app"
+            "flskew.read_app_config(path) reads it from an app"
         )
     return dict(_flattened(config, ""))
 
 
 def read_app_config(path: str | PathLike[str], overrides: Mapping[str, object] | None = None) -> RunConfig:
-    """Return the `[tool.flwr.app.config]` of an app, flat, as `flwr run` would hand it to the app.
+    """Return the `[tool.flwr.app.config]` of an app, flattened, as `flwr run` passes it to the app.
 
     Args:
         path: The app's directory, or its pyproject.toml.
-        overrides: Values in place of the app's own, like `flwr run --run-config`; only for keys that the app has.
+        overrides: Values that replace the app's own, like `flwr run --run-config`; only for existing keys.
 
     Raises:
-        FileNotFoundError: There is no pyproject.toml.
-        LookupError: An override names a key that the app's config does not have.
+        FileNotFoundError: pyproject.toml does not exist.
+        LookupError: An override names a key that the app's config lacks.
         TypeError: A value is not a bool, int, float, str or table.
-        ValueError: The file is not TOML in UTF-8, or holds no `[tool.flwr.app]`.
+        ValueError: The file is not TOML in UTF-8, or has no `[tool.flwr.app]`.
 
     Examples:
         >>> import pathlib, tempfile
@@ -56,7 +56,7 @@ def read_app_config(path: str | PathLike[str], overrides: Mapping[str, object] |
     if file.is_dir():
         file /= "pyproject.toml"
     if not file.is_file():
-        raise FileNotFoundError(f"there is no {file}; pass the directory of a Flower app or its pyproject.toml")
+        raise FileNotFoundError(f"{file} does not exist; pass the directory of a Flower app or its pyproject.toml")
     with file.open("rb") as stream:
         try:
             project: object = tomllib.load(stream)
@@ -65,7 +65,7 @@ def read_app_config(path: str | PathLike[str], overrides: Mapping[str, object] |
     for name in ("tool", "flwr", "app"):
         project = project.get(name) if isinstance(project, dict) else None
     if not isinstance(project, dict):
-        raise ValueError(f"{file} holds no [tool.flwr.app]; it is not a Flower app")
+        raise ValueError(f"{file} has no [tool.flwr.app]; pass the pyproject.toml of a Flower app")
     config = flat_config(project.get("config", {}))
     for key, value in flat_config(overrides or {}).items():
         if key not in config:
@@ -77,7 +77,7 @@ def read_app_config(path: str | PathLike[str], overrides: Mapping[str, object] |
 def _flattened(config: Mapping[str, object], prefix: str) -> Iterator[tuple[str, bool | float | int | str]]:
     for key, value in config.items():
         if not isinstance(key, str):
-            raise TypeError(f"run_config: the keys must be text, got {key!r}")
+            raise TypeError(f"run_config: keys must be strings, got {key!r}")
         if isinstance(value, Mapping):
             yield from _flattened(value, f"{prefix}{key}.")
         elif isinstance(value, bool | float | int | str):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import sys
 import time
 import traceback
 import weakref
@@ -16,6 +17,7 @@ from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
+from tqdm import tqdm  # type: ignore[import-untyped]
 
 from flskew._flower import (
     SERVER_NODE_ID,
@@ -28,8 +30,8 @@ from flskew._flower import (
 )
 from flskew._util import checks
 from flskew._util.threads import in_threads
+from flskew._util.values import call_repr
 from flskew.simulation._config import RunConfig, flat_config
-from flskew.simulation._progress import Progress
 
 if TYPE_CHECKING:
     from flwr.supercore.run import Run
@@ -53,25 +55,24 @@ class _Outcome:
 class LocalGrid(Grid):
     """A Flower `Grid` whose nodes live in this process: no Ray, no SuperLink, no other process.
 
-    Every Flower strategy starts on it, and gets its `Result` at once:
-    `FedAvg().start(LocalGrid(client_app, 3), arrays, num_rounds=3)`. Clients run one after the other, in the order of
-    their messages, or several at a time in threads (`max_workers`); replies come in the order of the messages, so two
-    runs are alike, whatever the number of threads. The rest is as in Flower's simulation: each node has "partition-id"
-    and "num-partitions" in its node config and keeps its context from round to round; what a client does to a message
-    or a context is seen by nobody else; a client that raises answers with Flower's error reply, and what it did to
-    its context is dropped. A client whose own work takes longer than the timeout of the round is late, as on a network,
-    and its reply is lost, but it cannot be interrupted.
+    Every Flower strategy runs on it: `FedAvg().start(LocalGrid(client_app, 3), arrays, num_rounds=3)`. Clients run one
+    after the other, in the order of their messages, or in `max_workers` threads; replies keep the order of the
+    messages, so the result does not depend on the number of threads. The rest is as in Flower's simulation: each node
+    has "partition-id" and "num-partitions" in its node config and keeps its context from round to round; clients are
+    isolated from each other; a client that raises sends Flower's error reply, and its changes to its context are
+    dropped. A client that works longer than the timeout of the round is late, as on a network: its reply is lost, but
+    it cannot be interrupted.
 
-    In force until `close`, the end of a `with` block, or the end of the grid's life, is the identity that Flower needs
-    to make messages.
+    The grid holds the identity that Flower needs to make messages until `close`, the end of a `with` block, or garbage
+    collection.
 
     Args:
         client_app: Runs on every node.
-        num_supernodes: How many nodes there are, >= 1; also the number of partitions.
-        run_config: What apps find in `context.run_config`; nested tables are flattened with dots.
-        max_workers: How many clients run at the same time, >= 1. Worth it where clients spend their time in NumPy or
-            PyTorch, which let other threads run; the clients must then not share what one of them changes, such as the
-            global generator of PyTorch.
+        num_supernodes: Number of nodes, >= 1; also the number of partitions.
+        run_config: Run config that apps see in `context.run_config`; nested tables are flattened with dots.
+        max_workers: Number of clients that run at the same time, >= 1. It pays if clients spend their time in NumPy or
+            PyTorch, which release the interpreter's lock; clients must then not share mutable state, such as PyTorch's
+            global generator.
 
     Raises:
         TypeError: `client_app` is not a `ClientApp`, a number not an integer, or a value of `run_config` not a bool,
@@ -94,7 +95,7 @@ class LocalGrid(Grid):
     """
 
     nodes_are_fixed = True
-    """No further node will ever connect, so there is no use in waiting for one."""
+    """No other node will connect, so strategies do not wait for more."""
 
     def __init__(
         self,
@@ -104,18 +105,23 @@ class LocalGrid(Grid):
         *,
         max_workers: int = 1,
     ) -> None:
-        self._client_app = checked_client_app(client_app)
-        count = checks.integer("num_supernodes", num_supernodes, minimum=1)
-        self._max_workers = checks.integer("max_workers", max_workers, minimum=1)
+        self.client_app = checked_client_app(client_app)
+        self.num_supernodes = count = checks.integer("num_supernodes", num_supernodes, minimum=1)
+        self.max_workers = checks.integer("max_workers", max_workers, minimum=1)
         config = flat_config(run_config or {})
+        self.run_config = config or None
         self._run = new_run(next(_run_ids), config)
         self._contexts = {FIRST_NODE_ID + index: self._new_context(index, count, config) for index in range(count)}
         self._outcomes: dict[str, _Outcome] = {}
         self._num_messages = itertools.count(1)
         self._close = weakref.finalize(self, Identity(self._run.run_id).release)
 
+    def __repr__(self) -> str:
+        """The call that makes it."""
+        return call_repr(self)
+
     def close(self) -> None:
-        """Give up the identity; a second call does nothing."""
+        """Release the identity; a second call does nothing."""
         self._close()
 
     def __enter__(self) -> Self:
@@ -129,7 +135,7 @@ class LocalGrid(Grid):
         self.close()
 
     def set_run(self, run: Run | int) -> None:
-        """Set the run: Flower's `Run`, or its number as earlier releases have it."""
+        """Set the run: Flower's `Run`, or its number, as in earlier releases."""
         self._run = new_run(run, self._run.override_config) if isinstance(run, int) else run
 
     @property
@@ -148,29 +154,28 @@ class LocalGrid(Grid):
         return list(self._contexts)
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
-        """Run the client of each message, and keep the replies until they are pulled.
+        """Run the client of each message, and store the replies until they are pulled.
 
         Returns:
-            One id per message, without those to a node that does not exist, which are logged and left out as in
-            Flower's simulation.
+            One id per message. Messages to unknown nodes are logged and skipped, as in Flower's simulation.
         """
         pending = list(messages)
         known = [message for message in pending if self._is_known(message)]
-        # One that expires while others run was still sent in time.
+        # A message that expires while others run was still sent in time.
         expired = [message for message in known if _has_expired(message)]
         message_ids = [self._stamp(message) for message in known]
         done = {_id(message): _Outcome(message, _expired(message), 0.0) for message in expired}
         tasks = self._tasks([message for message in known if _id(message) not in done])
-        with Progress(pending[0].metadata.message_type if pending else "", len(tasks)) as progress:
-            for outcomes in in_threads(self._deliver, tasks, self._max_workers):
+        with self._progress_bar(pending, len(tasks)) as progress:
+            for outcomes in in_threads(self._deliver, tasks, self.max_workers):
                 done.update((_id(outcome.request), outcome) for outcome in outcomes)
-                progress.advance()
-        # Only now: nobody has the ids to pull replies by if an interrupt ends this call, and they would stay for good.
+                progress.update()
+        # Only now: if an interrupt ends this call, the caller has no ids, and the replies would never be pulled.
         self._outcomes.update(done)
         return message_ids
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
-        """Return the replies to the messages of these ids, each once; ids that are not known bring no reply."""
+        """Return the replies to these messages, each once; unknown ids are ignored."""
         outcomes = [self._outcomes.pop(message_id, None) for message_id in message_ids]
         return [_unless_expired(outcome) for outcome in outcomes if outcome is not None]
 
@@ -180,22 +185,28 @@ class LocalGrid(Grid):
         return [_unless_expired(outcome) for outcome in outcomes if timeout is None or outcome.seconds <= timeout]
 
     def node_states(self) -> dict[int, RecordDict]:
-        """Return what clients have left in their contexts' state, by node, where that is anything."""
+        """Return the non-empty states of the clients' contexts, by node."""
         return {
             node_id: isolated_records(context.state) for node_id, context in self._contexts.items() if context.state
         }
 
     def restore_node_states(self, states: Mapping[int, RecordDict]) -> None:
-        """Put back what `node_states` returned; the state of all other nodes is empty.
+        """Restore what `node_states` returned, and clear the state of all other nodes.
 
         Raises:
-            ValueError: One of them is of a node that does not exist.
+            ValueError: A node does not exist.
         """
         unknown = sorted(set(states) - set(self._contexts))
         if unknown:
-            raise ValueError(f"there is no node {unknown[0]}, only {len(self._contexts)} from {FIRST_NODE_ID} on")
+            raise ValueError(f"node {unknown[0]} does not exist; nodes are {FIRST_NODE_ID} to {max(self._contexts)}")
         for node_id, context in self._contexts.items():
             context.state = isolated_records(states.get(node_id, RecordDict()))
+
+    def _progress_bar(self, messages: Sequence[Message], total: int) -> tqdm:
+        """Return a bar on standard error that vanishes when done; None disables it outside terminals."""
+        is_hidden = None if total and sys.stderr is not None else True
+        task = messages[0].metadata.message_type if messages else ""
+        return tqdm(total=total, desc=task, unit="client", file=sys.stderr, leave=False, disable=is_hidden)
 
     def _new_context(self, index: int, count: int, config: RunConfig) -> Context:
         return Context(
@@ -209,7 +220,7 @@ class LocalGrid(Grid):
     def _is_known(self, message: Message) -> bool:
         known = message.metadata.dst_node_id in self._contexts
         if not known:
-            _logger.error("There is no node %d; the message to it is lost", message.metadata.dst_node_id)
+            _logger.error("Node %d does not exist; its message is lost", message.metadata.dst_node_id)
         return known
 
     def _stamp(self, message: Message) -> str:
@@ -219,8 +230,8 @@ class LocalGrid(Grid):
         return message_id
 
     def _tasks(self, messages: Sequence[Message]) -> list[list[Message]]:
-        """Return what can be done at the same time: a node gets its messages in order, two have nothing in common."""
-        if self._max_workers == 1:
+        """Group the messages that must run in order, those of one node; the groups are independent."""
+        if self.max_workers == 1:
             return [[message] for message in messages]
         by_node: dict[int, list[Message]] = {}
         for message in messages:
@@ -232,7 +243,7 @@ class LocalGrid(Grid):
         return [self._run_client(message) for message in messages]
 
     def _run_client(self, message: Message) -> _Outcome:
-        # Elsewhere nodes work side by side: the time that a client waits here for the one before it is not its own.
+        # On a network, nodes work in parallel: waiting for the previous client must not count.
         message.metadata.created_at = time.time()
         started = time.monotonic()
         reply = self._answer(isolated_message(message))
@@ -244,13 +255,13 @@ class LocalGrid(Grid):
         node_id = message.metadata.dst_node_id
         context = isolated_context(self._contexts[node_id])
         try:
-            reply = self._client_app(message, context)
+            reply = self.client_app(message, context)
             _check_reply(reply, message)
             reply = isolated_message(reply)
             self._contexts[node_id] = isolated_context(context)
         except (KeyboardInterrupt, GeneratorExit):
             raise
-        except BaseException as error:  # on a network, even a client that exits takes nobody else with it
+        except BaseException as error:  # on a network, a client that exits does not end the others
             reason = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
             _logger.error("The client of node %d raised %s", node_id, reason)
             return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message)
@@ -261,12 +272,12 @@ def checked_client_app(client_app: object) -> ClientApp:
     """Return `client_app` when it is one.
 
     Raises:
-        TypeError: It is something else; the message says how to make one.
+        TypeError: It is something else.
     """
     if not isinstance(client_app, ClientApp):
         raise TypeError(
             f"client_app must be a flwr.clientapp.ClientApp, got {type(client_app).__name__}; "
-            "flskew.client_app(client_fn) makes one of a function that returns a client"
+            "flskew.client_app(client_fn) makes one from a function that returns a client"
         )
     return client_app
 
@@ -277,7 +288,7 @@ def _check_reply(reply: object, message: Message) -> None:
             f"the ClientApp must return a Message, got {type(reply).__name__}; use Message(content, reply_to=message)"
         )
     if reply.metadata.reply_to_message_id != message.metadata.message_id:
-        raise ValueError("the ClientApp returned a Message that is no reply; use Message(content, reply_to=message)")
+        raise ValueError("the ClientApp returned a Message that is not a reply; use Message(content, reply_to=message)")
 
 
 def _id(message: Message) -> str:
@@ -291,9 +302,9 @@ def _has_expired(message: Message) -> bool:
 
 def _expired(message: Message) -> Message:
     metadata = message.metadata
-    reason = f"The message or its reply outlived its time to live of {metadata.ttl} s"
+    reason = f"The message or its reply exceeded its time to live of {metadata.ttl} s"
     reply = Message(Error(ErrorCode.MESSAGE_UNAVAILABLE, reason), reply_to=message)
-    # The server itself, not the node, tells that a message has expired.
+    # The server, not the node, reports an expired message.
     stamp(reply, src_node_id=SERVER_NODE_ID)
     return reply
 

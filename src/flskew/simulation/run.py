@@ -25,23 +25,24 @@ def simulate(
 ) -> Context:
     """Run a Flower app in this process and return the server's context.
 
-    The apps are those that `flwr run` starts, unchanged; what the server leaves in `context.state` is in the context
-    returned. `LocalGrid` says how the clients run.
+    The apps are those that `flwr run` starts, unchanged. The returned context has the server's `context.state`.
+    `LocalGrid` describes how the clients run.
 
     Args:
         server_app: Runs once.
         client_app: Runs on every node.
-        num_supernodes: How many nodes there are, >= 1.
-        run_config: What both apps find in `context.run_config`; `read_app_config(path)` reads that of an app.
-        max_workers: How many clients run at the same time, >= 1, in threads; the result is the same.
+        num_supernodes: Number of nodes, >= 1.
+        run_config: Run config of both apps; `read_app_config(path)` reads it from an app.
+        max_workers: Number of clients that run at the same time, >= 1, in threads; it does not change the result.
 
     Returns:
         The server's context.
 
     Raises:
-        TypeError: An app is not an app, `num_supernodes` is not an integer, or a value of `run_config` cannot be sent.
+        TypeError: An app has the wrong type, `num_supernodes` is not an integer, or a value of `run_config` cannot be
+            sent.
         ValueError: `num_supernodes` or `max_workers` is less than 1; the ServerApp has no main function.
-        Exception: Whatever the ServerApp raises, as it is.
+        Exception: Whatever the ServerApp raises, unchanged.
 
     Examples:
         >>> from flwr.app import Context, MetricRecord

@@ -1,10 +1,11 @@
-"""Checks on what a strategy is given before it does anything."""
+"""Checks on a strategy's arguments."""
 
 from __future__ import annotations
 
 import numbers
 from collections.abc import Mapping
 
+import numpy as np
 from flwr.app import ArrayRecord
 
 from flskew.strategies._checks import BadReplyError, check_arrays, check_finite
@@ -13,10 +14,10 @@ __all__ = ["fraction", "initial", "seconds"]
 
 
 def fraction(name: str, value: object) -> float:
-    """Return a share of the nodes, 0 ... 1."""
+    """Return a fraction of the nodes, 0 ... 1."""
     number = _real(name, value)
     if not 0 <= number <= 1:
-        raise ValueError(f"{name} must be between 0 and 1, got {value!r}; it is a share of the nodes")
+        raise ValueError(f"{name} must be between 0 and 1, got {value!r}; it is a fraction of the nodes")
     return number
 
 
@@ -29,20 +30,28 @@ def seconds(name: str, value: object) -> float:
 
 
 def initial(arrays: object) -> ArrayRecord:
-    """Return the model of round 0: an ArrayRecord with at least one array, all of finite numbers."""
+    """Return the initial model: an ArrayRecord with at least one array, finite numbers only."""
     if not isinstance(arrays, ArrayRecord):
-        remedy = "a state_dict of PyTorch" if isinstance(arrays, Mapping) else "a list of NumPy arrays"
-        raise TypeError(
-            f"initial_arrays must be an ArrayRecord, got {type(arrays).__name__}; flwr.app.ArrayRecord(...) makes one "
-            f"from {remedy}"
-        )
+        raise TypeError(f"initial_arrays must be an ArrayRecord, got {type(arrays).__name__}; use {_remedy(arrays)}")
     if not arrays:
-        raise ValueError("initial_arrays is empty; put the model's parameters into it")
+        raise ValueError("initial_arrays is empty; add the model's parameters")
     try:
         check_finite(check_arrays(arrays, arrays), arrays, "start from finite numbers")
     except BadReplyError as error:
         raise ValueError(f"initial_arrays: {error}") from error
     return arrays
+
+
+def _remedy(arrays: object) -> str:
+    if callable(getattr(arrays, "state_dict", None)):
+        return "flwr.app.ArrayRecord(net.state_dict())"
+    if isinstance(arrays, Mapping):
+        if all(isinstance(array, np.ndarray) for array in arrays.values()):
+            return "flwr.app.ArrayRecord({name: flwr.app.Array(array) for name, array in arrays.items()})"
+        return "flwr.app.ArrayRecord(net.state_dict())"
+    if isinstance(arrays, np.ndarray):
+        return "flwr.app.ArrayRecord([array])"
+    return "flwr.app.ArrayRecord([...]) with a list of NumPy arrays"
 
 
 def _real(name: str, value: object) -> float:

@@ -1,4 +1,4 @@
-"""The error of a round that cannot continue."""
+"""The error of a round that has no model."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ from collections.abc import Sequence
 
 from flwr.serverapp.strategy import Result
 
-from flskew.strategies._judgement import Judgement
 from flskew.strategies._reasons import grouped
 from flskew.strategies.history import Failure
 from flskew.typing import Phase
 
-__all__ = ["RoundError", "round_error"]
+__all__ = ["RoundError"]
 
 
 class RoundError(RuntimeError):
-    """A round has too few accepted replies, or replies that must not be mixed; it carries the latest model and metrics.
+    """A round has too few replies that count, or replies that must not be mixed; what was trained so far is in it.
 
-    The message lists each reason once, with the nodes that share it.
+    The message lists the reasons, each once with the nodes that share it.
 
     Examples:
         >>> import numpy as np
@@ -36,7 +35,7 @@ class RoundError(RuntimeError):
     Attributes:
         server_round: The round.
         phase: "train" or "evaluate".
-        failures: The nodes whose reply was dropped.
+        failures: The nodes whose reply did not count.
         result: Flower's `Result` of the rounds before: the latest model, or the initial one, and the metrics.
     """
 
@@ -49,12 +48,3 @@ class RoundError(RuntimeError):
         self.phase = phase
         self.failures = tuple(failures)
         self.result = result
-
-
-def round_error(judgement: Judgement, message: str) -> RoundError:
-    """Return the error of a round whose replies make no model; its result is the model that was sent."""
-    sent = judgement.sent
-    failures = [judgement.failures[place] for place in sorted(judgement.failures)]
-    return RoundError(
-        f"round {sent.server_round}: {message}", sent.server_round, sent.phase, failures, Result(arrays=sent.model)
-    )

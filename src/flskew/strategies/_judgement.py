@@ -6,12 +6,9 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from flwr.app import ArrayRecord, Message, RecordDict
 
-from flskew._arrays.records import Draft
-from flskew._arrays.weighted_mean import NotFiniteError, weighted_mean
 from flskew._wire import does_not_evaluate
 from flskew.strategies._checks import BadReplyError, CheckedReply, check_finite, check_reply
 from flskew.strategies.history import Failure, Reply, Round
@@ -58,29 +55,6 @@ class Judgement:
     counted: Mapping[int, CheckedReply]
     failures: Mapping[int, Failure]
     abstained: frozenset[int]
-
-    @cached_property
-    def mean(self) -> ArrayRecord:
-        """The weighted mean of the accepted models, of which there is at least one.
-
-        Raises:
-            NotFiniteError: It is NaN or infinite.
-        """
-        counted = self.in_order()
-        drafts = {name: Draft(array) for name, array in zip(self.like, counted[0].parameters, strict=True)}
-        weighted_mean(
-            [reply.parameters for reply in counted],
-            [reply.weight for reply in counted],
-            out=[draft.numbers for draft in drafts.values()],
-        )
-        return ArrayRecord({name: draft.finish() for name, draft in drafts.items()})
-
-    def is_finite(self) -> bool:
-        """Return whether the mean is finite, which no search through each reply has to show first."""
-        try:
-            return self.mean is not None
-        except NotFiniteError:
-            return False
 
     def without_infinite(self) -> Judgement:
         """Return a judgement that has dropped the replies whose arrays hold NaN or infinity."""

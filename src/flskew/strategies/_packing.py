@@ -1,4 +1,4 @@
-"""Values as JSON and the arrays that it refers to, so that they can be written to a file and read without pickle."""
+"""Plain values as JSON plus numbered arrays, to be saved and loaded without pickle."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ _SEQUENCES: dict[str, Callable[[list[Any]], Any]] = {"tuple": tuple, "set": set,
 
 
 class NotPlainError(TypeError):
-    """A value has a type that cannot be saved."""
+    """A value has a type that checkpoints cannot save."""
 
 
 def pack(values: dict[str, object]) -> Arrays:
-    """Return named values as named arrays, which hold them to the last bit. Arrays among them are not copied.
+    """Return named values as named arrays, bit for bit. Arrays among them are not copied.
 
     Args:
         values: Each is None, a bool, an int, a float, a string or bytes; a NumPy array or number; a record of Flower's;
             a reply, a failure or a round; or a list, a tuple, a set or a dict of such values.
 
     Raises:
-        NotPlainError: It is something else, or holds something else.
+        NotPlainError: A value has, or contains, another type.
 
     Examples:
         >>> unpack(pack({"rounds": [1, 2], "mean": np.arange(3.0)}))
@@ -50,7 +50,7 @@ def pack(values: dict[str, object]) -> Arrays:
     try:
         text = json.dumps(packing.packed(values))
     except RecursionError:
-        raise NotPlainError("cannot save a self-referencing object") from None
+        raise NotPlainError("cannot serialise a self-referencing object") from None
     numbered = {str(number): array for number, array in enumerate(packing.arrays)}
     return {_JSON: np.frombuffer(text.encode(), np.uint8), **numbered}
 
@@ -94,15 +94,15 @@ class _Packing:
         if type(value) is Array:
             return [value.dtype, list(value.shape), value.stype, self._number(value.data)]
         raise NotPlainError(
-            f"cannot save a {name}; state may be numbers, text, None, arrays, records, and collections of these"
+            f"checkpoints cannot save a {name}; return plain values, arrays and records from state_dict"
         )
 
     def _number(self, value: bytes | NDArray[Any] | np.generic) -> int:
-        """Return the number of an array; one that is there several times, as the model may be, has one number."""
+        """Return the number of an array; one that occurs several times, such as the model, is stored once."""
         if id(value) not in self._numbers:
             array = np.frombuffer(value, np.uint8) if type(value) is bytes else np.asarray(value)
             if array.dtype.hasobject:
-                raise NotPlainError("cannot save an array of Python objects")
+                raise NotPlainError("checkpoints cannot save an array of Python objects")
             self._numbers[id(value)] = len(self.arrays)
             self.arrays.append(array)
         return self._numbers[id(value)]

@@ -1,4 +1,4 @@
-"""The rounds of a run, whatever the algorithm: send, check, drop, combine, record, save, stop."""
+"""The one way a round runs, whatever the algorithm: send, check, drop, combine, record, checkpoint, stop."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Any
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
+from numpy.typing import NDArray
 
-from flskew._arrays.weighted_mean import NotFiniteError
 from flskew._util import checks
 from flskew._util.values import call_repr
 from flskew.strategies import _arguments
-from flskew.strategies._disk import RunOnDisk
-from flskew.strategies._errors import RoundError, round_error
-from flskew.strategies._judgement import Judgement, Sent, judge
+from flskew.strategies._errors import RoundError
+from flskew.strategies._judgement import Judgement, judge
+from flskew.strategies._packing import pack, unpack
 from flskew.strategies._record import RunRecord
-from flskew.strategies._state import read_state, write_state
+from flskew.strategies.checkpoints import RunOnDisk
 from flskew.strategies.history import History
 from flskew.typing import Phase, ServerEvaluation, StopRule
 
@@ -31,54 +31,55 @@ _logger = logging.getLogger("flwr")
 
 
 class Pipeline(Strategy):
-    """What all strategies of this package share: everything but what they send and how they combine replies.
+    """A Flower strategy whose algorithm says only what it sends and how it combines.
 
-    An algorithm writes `_ask`, which makes the messages of a phase, and `_combine` and `_combine_metrics`, which see
-    only accepted replies. If it remembers anything between rounds, `state_dict` and `load_state_dict` say what.
-
-    Args:
-        weighted_by_key: Key of the weight among a reply's metrics.
-        arrayrecord_key: Key of the model in a message.
-        min_replies: Minimum number of accepted training replies, >= 0.
-        min_evaluate_replies: Minimum number of accepted evaluation replies, >= 0.
+    A subclass implements `_messages`, `_combine` and `_combine_metrics`, and, if it remembers anything from round to
+    round, `state_dict` and `load_state_dict`. Flower's own loops, such as those of its wrappers for differential
+    privacy, call the same `configure_*` and `aggregate_*` methods as `start`.
     """
 
-    def __init__(self, weighted_by_key: str, arrayrecord_key: str, min_replies: int, min_evaluate_replies: int) -> None:
-        self.weighted_by_key = weighted_by_key
-        self.arrayrecord_key = arrayrecord_key
-        self.min_replies = checks.integer("min_replies", min_replies, minimum=0)
-        self.min_evaluate_replies = checks.integer("min_evaluate_replies", min_evaluate_replies, minimum=0)
-        self._state_before: list[dict[str, Any]] | None = None
-        self._begin()
+    weighted_by_key: str
+    arrayrecord_key: str
+    min_replies: int
+    min_evaluate_replies: int
+
+    def __init__(self) -> None:
+        self._record = RunRecord()
+        self._is_running = False
+        self._before: Mapping[str, NDArray[Any]] | None = None
 
     def __repr__(self) -> str:
         """The call that makes it."""
-        return call_repr(self)
+        try:
+            return call_repr(self)
+        except AttributeError:  # a subclass whose arguments are not attributes
+            return object.__repr__(self)
 
     @property
     def result(self) -> Result:
-        """What the last `start` has reached so far: the latest model and the metrics."""
-        return self._result
+        """What the last `start` has reached so far: the latest model, and the metrics."""
+        return self._record.result
 
     @property
     def history(self) -> History:
-        """Record of the last `start`: one training and, unless it is off, one evaluation per round."""
+        """The rounds since the last `start`: training and, unless disabled, evaluation."""
         return self._record.history
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the strategy remembers between rounds, without its settings; checkpoints save it.
+        """Return what the strategy remembers from round to round, without its settings.
 
-        The values may be numbers, text, None, NumPy arrays, Flower's records, and lists, tuples, sets and dictionaries
-        of these.
+        A subclass that remembers more than its settings overrides this method and `load_state_dict`; checkpoints save
+        what it returns. Values may be None, numbers, strings, bytes, NumPy arrays, Flower's records, and lists, tuples,
+        sets and dicts of these.
         """
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
+        """Restore what `state_dict` returned; the settings stay those of this strategy.
 
-    def summary(self) -> None:
-        """Log the configuration."""
-        _logger.info("\t├──> %r", self)
+        Args:
+            state: What `state_dict` returned, here or in an earlier process.
+        """
 
     def start(
         self,
@@ -94,32 +95,31 @@ class Pipeline(Strategy):
         checkpoint_dir: str | os.PathLike[str] | None = None,
         resume: bool = False,
     ) -> Result:
-        """Run the rounds and return Flower's `Result`.
+        """Run all rounds and return Flower's `Result`; if nothing trains, its arrays are the initial ones.
 
-        However the run ends, `result` has the latest model and the metrics so far. With nothing to train, the model
-        stays the initial one. The records given are not changed.
+        Whatever ends the run early, `result` holds the latest model and the metrics so far.
 
         Args:
-            grid: Reaches the nodes.
-            initial_arrays: Model of round 0: at least one array, all numbers finite.
+            grid: Connection to the nodes.
+            initial_arrays: Model before round 1: at least one array, finite numbers only. It is not changed.
             num_rounds: Number of rounds, >= 0.
             timeout: Seconds to wait for replies, > 0.
             train_config: Sent to the clients that train, with "server-round" added to a copy.
             evaluate_config: The same for evaluation.
-            evaluate_fn: Evaluates the model at the server, before the first round and after each.
-            should_stop: Given the round and the result so far after each round, returns whether to end the run.
-            checkpoint_dir: Folder that receives the state of the run after every round, for `resume` and
-                `Checkpoint.load`; None writes nothing.
-            resume: Continue from the last complete round in `checkpoint_dir`, if there is one, up to `num_rounds`.
+            evaluate_fn: Evaluates the model on the server, before the first round and after each; returns a
+                MetricRecord or None.
+            should_stop: Called after each round with its number and the result so far; a true value ends the run.
+                When a run resumes, it is called once more for the last saved round.
+            checkpoint_dir: Folder for the state after every round, used by `resume` and `Checkpoint.load`; None
+                writes nothing.
+            resume: Continue after the last complete round in `checkpoint_dir`, if there is one.
 
         Raises:
-            TypeError: `initial_arrays` is not an ArrayRecord, `evaluate_fn` returns something else than a MetricRecord
-                or None, a number has the wrong type, or `checkpoint_dir` is given and a wrapped strategy does not say
-                what it remembers.
-            ValueError: `initial_arrays` is empty or cannot be averaged, a number is out of range, stragglers are to be
-                dropped and `train_config` has no "local-epochs", or the checkpoint is damaged or belongs to another
-                model or strategy.
-            FileExistsError: `checkpoint_dir` contains a run, and `resume` is false.
+            TypeError: `initial_arrays` is not an ArrayRecord, `evaluate_fn` returns something other than a MetricRecord
+                or None, or a number has the wrong type.
+            ValueError: `initial_arrays` is empty or cannot be averaged, a number is out of range, or `checkpoint_dir`
+                is damaged or holds a run of another model or strategy.
+            FileExistsError: `checkpoint_dir` holds a run and `resume` is false.
             TimeoutError: Too few nodes connected.
             RoundError: Too few replies were accepted, or clients use different splits.
         """
@@ -127,201 +127,203 @@ class Pipeline(Strategy):
         rounds = checks.integer("num_rounds", num_rounds, minimum=0)
         seconds = _arguments.seconds("timeout", timeout)
         if checks.truth("resume", resume) and checkpoint_dir is None:
-            raise ValueError("resume=True needs the folder to resume from; pass it as checkpoint_dir")
-        disk = None if checkpoint_dir is None else RunOnDisk(checkpoint_dir, grid, self)
-        checkpoint = disk.latest(arrays, rounds, resume) if disk else None
-        if disk:
-            if resume and self._state_before is not None:
-                write_state(self, self._state_before)  # this very object may have made part of the run
-            self._state_before = read_state(self)
-        self._begin()
-        self._result.arrays = _copy(arrays)
+            raise ValueError("resume=True needs the folder of the earlier run; pass it as checkpoint_dir")
+        disk = checkpoint = None
+        if checkpoint_dir is not None:
+            before = pack(self.state_dict())  # a copy, which also shows that the state can be saved
+            disk = RunOnDisk(checkpoint_dir, grid)
+            checkpoint = disk.latest(self._kinds(), arrays, rounds, resume)
+            if not resume or self._before is None:
+                self._before = before
+            if resume:
+                # This object may have run before, beyond the last checkpoint.
+                self.load_state_dict(checkpoint.state["strategy"] if checkpoint else unpack(self._before))
+        record = self._record = RunRecord()
+        result = record.result
+        result.arrays = _copy(arrays)
         if disk and checkpoint:
-            disk.restore(checkpoint, self._record, self._result)
+            disk.restore(checkpoint, record)
         done = checkpoint.server_round if checkpoint else 0
-        configs: dict[Phase, ConfigRecord] = {
-            "train": ConfigRecord({**(train_config or {})}),
-            "evaluate": ConfigRecord({**(evaluate_config or {})}),
-        }
-        _logger.info("Starting %s, rounds %d to %d:", type(self).__name__, done + 1, rounds)
+        # Copies: Flower's strategies write into the config.
+        for_training, for_evaluation = (ConfigRecord({**(given or {})}) for given in (train_config, evaluate_config))
+        begun = time.monotonic()
+        _logger.info("Starting %s strategy: rounds %d to %d", type(self).__name__, done + 1, rounds)
         self.summary()
+        self._is_running = True
         try:
             if not done:
-                self._evaluate_at_server(0, evaluate_fn)
-            is_over = bool(done) and should_stop is not None and should_stop(done, self._result)
-            while done < rounds and not is_over:
-                done += 1
-                _logger.info("[ROUND %d/%d]", done, rounds)
-                self._run_round(done, grid, seconds, configs, evaluate_fn)
+                self._evaluate_on_server(evaluate_fn, 0)
+            is_over = bool(done and should_stop is not None and should_stop(done, result))
+            for server_round in range(done + 1, rounds + 1):
+                if is_over:
+                    break
+                _logger.info("")
+                _logger.info("[ROUND %d/%d]", server_round, rounds)
+                self._train(server_round, for_training, grid, seconds)
+                self._evaluate(server_round, for_evaluation, grid, seconds)
+                self._evaluate_on_server(evaluate_fn, server_round)
                 if disk:
-                    disk.save(done, self._record, self._result)
-                is_over = should_stop is not None and should_stop(done, self._result)
+                    disk.save(server_round, record, self._kinds(), self.state_dict())
+                is_over = should_stop is not None and bool(should_stop(server_round, result))
+            if is_over:
+                _logger.info("Stopped by should_stop after %d of %d rounds", _last_round(record, done), rounds)
         except RoundError as error:
-            error.result = self._result
+            error.result = result
             raise
         finally:
-            for line in self.history.dropped():
-                _logger.warning("In all, %s", line)
-        return self._result
+            self._is_running = False
+            for line in record.history.dropped():
+                _logger.warning("In total, %s", line)
+        _logger.info("Strategy execution finished in %.2f s", time.monotonic() - begun)
+        return result
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Return the messages that ask nodes to train."""
-        return self._expect("train", server_round, self._ask("train", server_round, arrays, config, grid), arrays)
+        """Return the messages of a round's training.
+
+        Raises:
+            TimeoutError: Too few nodes connected.
+        """
+        return self._noted("train", server_round, self._messages("train", server_round, arrays, config, grid), arrays)
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Return the messages that ask nodes to evaluate, without those that only train."""
-        messages = self._ask("evaluate", server_round, arrays, config, grid)
-        asked = [message for message in messages if self._record.evaluates(message.metadata.dst_node_id)]
-        return self._expect("evaluate", server_round, asked, arrays)
+        """Return the messages of a round's evaluation.
+
+        Raises:
+            TimeoutError: Too few nodes connected.
+        """
+        messages = self._messages("evaluate", server_round, arrays, config, grid)
+        return self._noted("evaluate", server_round, messages, arrays)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Check the replies and return the combined model and metrics; None for both if no reply is needed or accepted.
+        """Return the new model and the metrics; None for both if no reply was accepted and none is needed.
 
         Raises:
             RoundError: Too few replies were accepted, or clients use different splits.
         """
         judgement = self._judge("train", server_round, replies)
         if judgement is None:
-            return self._train_without_nodes(server_round)
-        judgement = self._admit(judgement)
+            return self._nothing_trained(server_round)
+        judgement, made = self._screen(judgement)
         self._record.close(judgement, self.min_replies)
         if not judgement.counted:
-            _logger.warning("\t> No train reply of round %d was accepted: the model is unchanged", server_round)
+            _logger.warning("\t> Round %d has no accepted train reply: the model is unchanged", server_round)
             return None, None
-        try:
-            arrays, metrics = self._combine(judgement)
-        except NotFiniteError as error:
-            raise round_error(
-                judgement, "the mean of finite arrays is not finite; they are too large for their dtype"
-            ) from error
-        return arrays, metrics
+        return self._combine(judgement, made)
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """Check the replies and return the combined metrics; None if no reply is accepted.
+        """Return the metrics of the accepted replies; None if there are none.
 
         Raises:
             RoundError: Too few replies were accepted, or clients use different splits.
         """
         judgement = self._judge("evaluate", server_round, replies)
-        if judgement is None:
-            return self._evaluate_without_nodes(server_round)
-        self._record.close(judgement, self.min_evaluate_replies)
-        return self._combine_metrics(judgement) if judgement.counted else None
+        if judgement is not None:
+            self._record.close(judgement, self.min_evaluate_replies)
+            if judgement.counted:
+                return self._combine_metrics(judgement)
+        return self._nothing_evaluated(server_round)
 
     @abstractmethod
-    def _ask(
+    def _messages(
         self, phase: Phase, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Return the messages of a phase; none if it is off."""
+        """Return what is sent, and to whom."""
 
-    def _admit(self, judgement: Judgement) -> Judgement:
-        """Drop training replies that pass the checks of their form, but must not be combined."""
-        return judgement.without_infinite()
+    def _screen(self, judgement: Judgement) -> tuple[Judgement, ArrayRecord | None]:
+        """Drop replies with NaN or infinity; also return the new model if the search for them has made it."""
+        return judgement.without_infinite(), None
 
     @abstractmethod
-    def _combine(self, judgement: Judgement) -> tuple[ArrayRecord, MetricRecord | None]:
-        """Return the model and the metrics of accepted training replies, of which there is at least one."""
+    def _combine(
+        self, judgement: Judgement, made: ArrayRecord | None
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Return the new model and the metrics of at least one accepted reply."""
 
     @abstractmethod
     def _combine_metrics(self, judgement: Judgement) -> MetricRecord | None:
-        """Return the metrics of accepted evaluation replies, of which there is at least one."""
+        """Return the metrics of at least one accepted evaluation."""
 
-    def _train_without_nodes(self, server_round: int) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Return the model and the metrics of a round that asked no node to train."""
+    def _nothing_trained(self, server_round: int) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Return the model and the metrics of a round in which no node is asked to train."""
         return None, None
 
-    def _evaluate_without_nodes(self, server_round: int) -> MetricRecord | None:
-        """Return the metrics of a round that asked no node to evaluate."""
+    def _nothing_evaluated(self, server_round: int) -> MetricRecord | None:
+        """Return the metrics of a round without an accepted evaluation."""
         return None
 
-    def _begin(self) -> None:
-        self._record = RunRecord()
-        self._result = Result()
-        self._sent: dict[Phase, Sent] = {}
+    def _kinds(self) -> list[str]:
+        """Return the class of the strategy and of those inside it, outermost first."""
+        return [type(self).__name__]
 
-    def _expect(
-        self, phase: Phase, server_round: int, messages: Iterable[Message], model: ArrayRecord
-    ) -> list[Message]:
-        """Note the messages of a phase, and return them."""
-        sent = list(messages)
-        argument, needed = ("min_replies", self.min_replies) if phase == "train" else (
-            "min_evaluate_replies", self.min_evaluate_replies
-        )  # fmt: skip
-        if 0 < len(sent) < needed:
-            raise ValueError(
-                f"{argument}={needed}, but only {len(sent)} nodes are asked to {phase}; lower it, or ask more nodes"
-            )
-        # Flower's strategies shuffle their nodes: what is made of the replies must not depend on that.
-        in_order = sorted(sent, key=lambda message: message.metadata.dst_node_id)
-        self._sent[phase] = Sent(server_round, phase, tuple(in_order), model, time.monotonic())
-        return sent
-
-    def _judge(self, phase: Phase, server_round: int, replies: Iterable[Message]) -> Judgement | None:
-        """Return which replies are well-formed; None if no node was asked."""
-        received = list(replies)
-        sent = self._sent.pop(phase, None)
-        if sent is None or sent.server_round != server_round:
-            sent = Sent(server_round, phase, (), ArrayRecord(), time.monotonic())
-        if not sent.messages and not received:
-            return None
-        return judge(received, sent, self.weighted_by_key, self.arrayrecord_key)
-
-    def _run_round(
-        self,
-        server_round: int,
-        grid: Grid,
-        timeout: float,
-        configs: Mapping[Phase, ConfigRecord],
-        evaluate_fn: ServerEvaluation | None,
-    ) -> None:
-        arrays, metrics = self.aggregate_train(
-            server_round, self._replies("train", server_round, grid, timeout, configs["train"])
-        )
-        if arrays is not None:
-            self._result.arrays = _copy(arrays)
+    def _train(self, server_round: int, config: ConfigRecord, grid: Grid, timeout: float) -> None:
+        result = self._record.result
+        arrays = _copy(result.arrays)
+        messages = self._checked_count("train", self.configure_train(server_round, arrays, config, grid))
+        self._record.expect("train", server_round, messages, arrays)
+        made, metrics = self.aggregate_train(server_round, grid.send_and_receive(messages, timeout=timeout))
+        if made is not None:
+            result.arrays = _copy(made)
         if metrics is not None:
             _logger.info("\t└──> Aggregated MetricRecord: %s", metrics)
-            self._result.train_metrics_clientapp[server_round] = metrics
-        metrics = self.aggregate_evaluate(
-            server_round, self._replies("evaluate", server_round, grid, timeout, configs["evaluate"])
-        )
+            result.train_metrics_clientapp[server_round] = metrics
+
+    def _evaluate(self, server_round: int, config: ConfigRecord, grid: Grid, timeout: float) -> None:
+        result = self._record.result
+        arrays = _copy(result.arrays)
+        messages = self._checked_count("evaluate", self.configure_evaluate(server_round, arrays, config, grid))
+        self._record.expect("evaluate", server_round, messages, arrays)
+        metrics = self.aggregate_evaluate(server_round, grid.send_and_receive(messages, timeout=timeout))
         if metrics is not None:
             _logger.info("\t└──> Aggregated MetricRecord: %s", metrics)
-            self._result.evaluate_metrics_clientapp[server_round] = metrics
-        self._evaluate_at_server(server_round, evaluate_fn)
+            result.evaluate_metrics_clientapp[server_round] = metrics
 
-    def _replies(
-        self, phase: Phase, server_round: int, grid: Grid, timeout: float, config: ConfigRecord
-    ) -> Iterable[Message]:
-        configure = self.configure_train if phase == "train" else self.configure_evaluate
-        arrays = _copy(self._result.arrays)
-        messages = list(configure(server_round, arrays, config, grid))
-        if phase not in self._sent or self._sent[phase].server_round != server_round:
-            self._expect(phase, server_round, messages, arrays)  # of a subclass that makes its own
-        return grid.send_and_receive(messages, timeout=timeout)
-
-    def _evaluate_at_server(self, server_round: int, evaluate_fn: ServerEvaluation | None) -> None:
+    def _evaluate_on_server(self, evaluate_fn: ServerEvaluation | None, server_round: int) -> None:
         if evaluate_fn is None:
             return
-        # A copy, since reading a record may empty it.
-        metrics = evaluate_fn(server_round, _copy(self._result.arrays))
+        metrics = evaluate_fn(server_round, _copy(self._record.result.arrays))  # reading a record may empty it
         if metrics is None:
             return
         if not isinstance(metrics, MetricRecord):
             raise TypeError(
-                f"evaluate_fn must return a MetricRecord or None, got {type(metrics).__name__} in round "
-                f'{server_round}; e.g. return MetricRecord({{"loss": loss, "accuracy": accuracy}})'
+                f"evaluate_fn must return a MetricRecord or None, got a {type(metrics).__name__}: {metrics!r:.80}; "
+                "return flwr.app.MetricRecord({'loss': loss, **metrics})"
             )
-        _logger.info("\t└──> Evaluated at the server: %s", metrics)
-        self._result.evaluate_metrics_serverapp[server_round] = metrics
+        _logger.info("Server evaluation of round %d: %s", server_round, metrics)
+        self._record.result.evaluate_metrics_serverapp[server_round] = metrics
+
+    def _noted(
+        self, phase: Phase, server_round: int, messages: Iterable[Message], arrays: ArrayRecord
+    ) -> list[Message]:
+        """Remember messages that a loop of Flower's will send; `start` remembers what it sends itself."""
+        sent = list(messages)
+        if not self._is_running:
+            self._record.expect(phase, server_round, self._checked_count(phase, sent), arrays)
+        return sent
+
+    def _checked_count(self, phase: Phase, messages: Iterable[Message]) -> list[Message]:
+        name = "min_replies" if phase == "train" else "min_evaluate_replies"
+        needed, sent = getattr(self, name), list(messages)
+        if 0 < len(sent) < needed:
+            raise ValueError(f"{name}={needed}, but only {len(sent)} nodes {phase}; lower it, or sample more nodes")
+        return sent
+
+    def _judge(self, phase: Phase, server_round: int, replies: Iterable[Message]) -> Judgement | None:
+        received, sent = list(replies), self._record.take_sent(phase, server_round)
+        if not sent.messages and not received:
+            return None
+        return judge(received, sent, self.weighted_by_key, self.arrayrecord_key)
+
+
+def _last_round(record: RunRecord, done: int) -> int:
+    return max((entry.server_round for entry in record.history), default=done)
 
 
 def _copy(arrays: ArrayRecord) -> ArrayRecord:
-    """Return another record of the same arrays, whose bytes are immutable."""
+    """Return a separate record of the same arrays, whose bytes are immutable."""
     return ArrayRecord(dict(arrays))

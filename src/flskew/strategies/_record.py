@@ -1,18 +1,23 @@
-"""What a run has recorded: its history, the split of its clients, and which nodes only train."""
+"""Record of one run: the messages sent, the history, and what the clients said about themselves."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flskew.strategies._errors import round_error
-from flskew.strategies._judgement import Judgement
+from flwr.app import ArrayRecord, Message
+from flwr.serverapp.strategy import Result
+
+from flskew.strategies._errors import RoundError
+from flskew.strategies._judgement import Judgement, Sent
 from flskew.strategies._reasons import grouped, named
 from flskew.strategies.history import History, Round
+from flskew.typing import Phase
 
-__all__ = ["RunRecord"]
+__all__ = ["RunRecord", "round_error"]
 
 _logger = logging.getLogger("flwr")
 
@@ -21,50 +26,62 @@ class RunRecord:
     """Record of one run.
 
     Attributes:
-        history: The phases so far.
+        history: The rounds so far.
+        result: The latest model and the metrics so far.
     """
 
     def __init__(self) -> None:
         self.history = History()
+        self.result = Result()
+        self._sent: dict[Phase, Sent] = {}
         self._splits: dict[str, dict[int, None]] = {}
         self._only_train: set[int] = set()
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return what it knows beyond its history."""
+    def state_dict(self) -> dict[str, object]:
+        """Return what the record contains beyond the history and the result."""
         return {"splits": {split: list(nodes) for split, nodes in self._splits.items()}, "only_train": self._only_train}
 
-    def load(self, history: History, state: Mapping[str, Any]) -> None:
-        """Continue the record of an earlier run."""
-        self.history.extend(history)
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
         self._splits = {split: dict.fromkeys(nodes) for split, nodes in state["splits"].items()}
         self._only_train = set(state["only_train"])
 
     def evaluates(self, node_id: int) -> bool:
-        """Return whether to ask a node to evaluate: it has not said that it only trains."""
+        """Return whether to ask a node to evaluate: it has not replied that it only trains."""
         return node_id not in self._only_train
 
-    def close(self, judgement: Judgement, needed: int) -> None:
-        """Enter a phase into the history.
+    def expect(self, phase: Phase, server_round: int, messages: Iterable[Message], model: ArrayRecord) -> None:
+        """Remember the messages of one phase until their replies are judged."""
+        # Flower's strategies shuffle their nodes. Sorting makes the result independent of that order.
+        in_order = sorted(messages, key=lambda message: message.metadata.dst_node_id)
+        self._sent[phase] = Sent(server_round, phase, tuple(in_order), model, time.monotonic())
 
-        Args:
-            judgement: The replies.
-            needed: Minimum number of accepted replies.
+    def take_sent(self, phase: Phase, server_round: int) -> Sent:
+        """Return the messages of one phase, once; without messages if none are known."""
+        sent = self._sent.pop(phase, None)
+        if sent is None or sent.server_round != server_round:
+            return Sent(server_round, phase, (), ArrayRecord(), time.monotonic())
+        return sent
+
+    def close(self, judgement: Judgement, needed: int) -> None:
+        """Add one phase of a round to the history.
 
         Raises:
-            RoundError: Fewer replies were accepted than needed, or clients use different splits.
+            RoundError: Fewer than `needed` replies were accepted, or clients use different splits.
         """
         entry = judgement.round()
         self.history.append(entry)
         _log(entry)
         self._refuse_mixed_splits(judgement, entry)
-        if judgement.abstained:
-            self._only_train |= judgement.abstained
-            _logger.info("\t> Only training, and not asked to evaluate again: %s", named(sorted(judgement.abstained)))
+        abstained = sorted(judgement.abstained)
+        if abstained:
+            self._only_train.update(abstained)
+            _logger.info("\t> Only training, will not be asked to evaluate again: %s", named(abstained))
         counted = len(entry.replies)
-        asked = counted + len(entry.failures) + len(judgement.abstained)
         if counted < needed:
-            others = f" ({named(sorted(judgement.abstained))} only train)" if judgement.abstained else ""
-            message = f"{counted} of {asked} {entry.phase} replies count, at least {needed} must{others}:"
+            asked = counted + len(entry.failures) + len(abstained)
+            others = f" ({named(abstained)} only train)" if abstained else ""
+            message = f"accepted {counted} of {asked} {entry.phase} replies, needs at least {needed}{others}:"
             raise round_error(judgement, message)
 
     def _refuse_mixed_splits(self, judgement: Judgement, entry: Round) -> None:
@@ -75,9 +92,17 @@ class RunRecord:
             splits = "; ".join(f"{split[:12]} by {named(list(nodes))}" for split, nodes in self._splits.items())
             raise round_error(
                 judgement,
-                f"the clients use {len(self._splits)} different splits, {splits}; give all of them the same "
-                "partitioner, seed and data set, otherwise several clients may hold the same row",
+                f"the clients use {len(self._splits)} different splits, {splits}; a row may belong to several clients, "
+                "so give all of them the same partitioner, seed and data set",
             )
+
+
+def round_error(judgement: Judgement, message: str) -> RoundError:
+    """Return the error of a round that yields no model; its result is the model that was sent."""
+    sent = judgement.sent
+    failures = [judgement.failures[place] for place in sorted(judgement.failures)]
+    result = Result(arrays=sent.model)
+    return RoundError(f"round {sent.server_round}: {message}", sent.server_round, sent.phase, failures, result)
 
 
 def _log(entry: Round) -> None:

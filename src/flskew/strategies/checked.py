@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
@@ -12,40 +15,44 @@ from flskew._arrays.casting import narrowed, widened
 from flskew._arrays.records import ParametersError
 from flskew._util import checks
 from flskew.strategies._checks import CheckedReply
-from flskew.strategies._errors import round_error
+from flskew.strategies._flower_state import call_of, get_state, nested, set_state
 from flskew.strategies._judgement import Judgement
 from flskew.strategies._metrics import aggregate_metrics, shared_keys
 from flskew.strategies._pipeline import Pipeline
+from flskew.strategies._record import round_error
 from flskew.typing import Phase
 
 __all__ = ["Checked"]
+
+_logger = logging.getLogger("flwr")
 
 
 class Checked(Pipeline):
     """Any Flower strategy, with every reply checked before the strategy sees it.
 
-    The checks, the history and the errors are those of `FedAvg`; what is made of the replies that count, and which
-    nodes are asked, is up to the strategy: Flower's own draw nodes from Python's global generator, and wait without
-    end for as many as they need. Beyond that:
+    The checks, the history and the errors are those of `FedAvg`. How the accepted replies are combined, and which nodes
+    are sampled, is up to the strategy: Flower's sample with Python's global generator, and wait indefinitely for the
+    nodes they need. In addition:
 
-    - The strategy calculates with floats: it is shown float16 and bfloat16 as float32, integers and booleans as
-      float64, and an array without dimensions as one of a single number. The clients get, and the result has, the
-      dtypes and shapes of the initial model; integers are rounded to the nearest.
-    - The strategy sees one ArrayRecord, one MetricRecord and the ConfigRecords of a reply, and of the metrics those
-      that all replies have. The others are averaged over the replies that have them, and added to what it makes.
-    - A model that it makes must have the names and shapes of the one before, and be finite. None at all, or another,
-      is a `RoundError`.
+    - The strategy computes with floats: it sees float16 and bfloat16 as float32, integers and booleans as float64, and
+      0-d arrays as arrays of shape (1,). Clients and the result get the dtypes and shapes of the initial model;
+      integers are rounded to the nearest.
+    - The strategy sees one ArrayRecord, one MetricRecord and the ConfigRecords of a reply, and only the metrics that
+      all replies share. The others are averaged over the replies that have them and added to its metrics.
+    - A model that it makes must be finite, with the names and shapes of the one before. Anything else is a
+      `RoundError`.
+    - Checkpoints save the state of Flower's strategies. Your own strategy needs the methods `state_dict()` and
+      `load_state_dict(state)` for them.
 
     Args:
-        strategy: A strategy of Flower's or your own that makes one model of the clients' models. Where it has
-            `weighted_by_key` and `arrayrecord_key`, or the strategy in its `strategy` has them, they apply.
-        min_replies: So many training replies must count, >= 1: what a strategy makes of none, its own state included,
-            is not known.
-        min_evaluate_replies: So many replies of an evaluation must count, >= 0.
+        strategy: A strategy of Flower's or your own that combines the clients' models into one. Its `weighted_by_key`
+            and `arrayrecord_key` apply, or those of the strategy inside it.
+        min_replies: Minimum number of accepted training replies, >= 1.
+        min_evaluate_replies: Minimum number of accepted evaluation replies, >= 0.
 
     Raises:
-        TypeError: `strategy` is no strategy, checks its replies already, or grows trees, whose size changes.
-        ValueError: A number is out of its range.
+        TypeError: `strategy` is not a strategy, already checks its replies, or grows trees.
+        ValueError: A number is out of range.
 
     Examples:
         >>> import numpy as np
@@ -66,53 +73,72 @@ class Checked(Pipeline):
     """
 
     def __init__(self, strategy: Strategy, *, min_replies: int = 1, min_evaluate_replies: int = 0) -> None:
+        super().__init__()
         if not isinstance(strategy, Strategy):
             raise TypeError(f"strategy must be a flwr.serverapp.strategy.Strategy, got {type(strategy).__name__}")
         if isinstance(strategy, Pipeline):
-            raise TypeError(f"{type(strategy).__name__} checks its replies already; use it as it is")
+            raise TypeError(f"{type(strategy).__name__} already checks its replies; use it directly")
         if isinstance(strategy, FedXgbBagging | FedXgbCyclic):
-            raise TypeError(f"{type(strategy).__name__} grows trees, and a model must keep its size; use it unchecked")
-        super().__init__(
-            _setting(strategy, "weighted_by_key", "num-examples"),
-            _setting(strategy, "arrayrecord_key", "arrays"),
-            checks.integer("min_replies", min_replies, minimum=1),
-            min_evaluate_replies,
-        )
+            raise TypeError(
+                f"{type(strategy).__name__} grows trees, but Checked needs a model of constant size; use it directly"
+            )
         self.strategy = strategy
+        self.weighted_by_key = _setting(strategy, "weighted_by_key", "num-examples")
+        self.arrayrecord_key = _setting(strategy, "arrayrecord_key", "arrays")
+        self.min_replies = checks.integer("min_replies", min_replies, minimum=1)
+        self.min_evaluate_replies = checks.integer("min_evaluate_replies", min_evaluate_replies, minimum=0)
+
+    def __repr__(self) -> str:
+        """The call that makes it."""
+        options = {"min_replies": (self.min_replies, 1), "min_evaluate_replies": (self.min_evaluate_replies, 0)}
+        shown = [f"{name}={value}" for name, (value, default) in options.items() if value != default]
+        return f"Checked({', '.join([call_of(self.strategy), *shown])})"
 
     def summary(self) -> None:
         """Log the configuration."""
-        super().summary()
+        _logger.info("\t├──> %r", self)
         self.strategy.summary()
 
-    def _ask(
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the strategy inside remembers from round to round.
+
+        Raises:
+            TypeError: It is neither Flower's nor has `state_dict` and `load_state_dict`.
+        """
+        return {"strategies": get_state(self.strategy)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned; settings stay those of this strategy."""
+        set_state(self.strategy, state["strategies"])
+
+    def _messages(
         self, phase: Phase, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> list[Message]:
-        """Return the strategy's messages, in the dtypes of the model."""
+    ) -> Iterable[Message]:
         if phase == "evaluate":
-            return list(self.strategy.configure_evaluate(server_round, arrays, config, grid))
+            messages = self.strategy.configure_evaluate(server_round, arrays, config, grid)
+            return [message for message in messages if self._record.evaluates(message.metadata.dst_node_id)]
         shown = widened(arrays, like=arrays)
         messages = list(self.strategy.configure_train(server_round, shown, config, grid))
         if _kinds(shown) != _kinds(arrays):
             for message in messages:
                 sent = message.content.array_records.get(self.arrayrecord_key)
-                # A strategy may also send arrays that are not the model's, which are left alone.
+                # A strategy may also send other arrays than the model's; those are left as they are.
                 if sent is not None and set(_kinds(sent)) <= set(_kinds(shown)):
                     like = ArrayRecord({name: arrays[name] for name in sent})
                     message.content[self.arrayrecord_key] = narrowed(sent, like)
         return messages
 
-    def _combine(self, judgement: Judgement) -> tuple[ArrayRecord, MetricRecord | None]:
+    def _combine(self, judgement: Judgement, made: ArrayRecord | None) -> tuple[ArrayRecord, MetricRecord | None]:
         shown, unshared = self._shown(judgement)
-        made, metrics = self.strategy.aggregate_train(judgement.sent.server_round, shown)
+        combined, metrics = self.strategy.aggregate_train(judgement.sent.server_round, shown)
         name = type(self.strategy).__name__
-        if not made:
-            raise round_error(judgement, f"{name} made no model of {len(shown)} replies; the log may say why")
+        if not combined:
+            raise round_error(judgement, f"{name} made no model from {len(shown)} replies; the log may say why")
         model = judgement.sent.model
         try:
-            arrays = narrowed(made, like=model if set(made) == set(model) else judgement.like)
+            arrays = narrowed(combined, like=model if set(combined) == set(model) else judgement.like)
         except ParametersError as error:
-            raise round_error(judgement, f"{name} made an unusable model of {len(shown)} replies: {error}") from error
+            raise round_error(judgement, f"{name} made an unusable model from {len(shown)} replies: {error}") from error
         return arrays, self._with_unshared(metrics, unshared)
 
     def _combine_metrics(self, judgement: Judgement) -> MetricRecord | None:
@@ -120,11 +146,14 @@ class Checked(Pipeline):
         metrics = self.strategy.aggregate_evaluate(judgement.sent.server_round, shown)
         return self._with_unshared(metrics, unshared)
 
-    def _train_without_nodes(self, server_round: int) -> tuple[ArrayRecord | None, MetricRecord | None]:
+    def _nothing_trained(self, server_round: int) -> tuple[ArrayRecord | None, MetricRecord | None]:
         return self.strategy.aggregate_train(server_round, [])
 
-    def _evaluate_without_nodes(self, server_round: int) -> MetricRecord | None:
+    def _nothing_evaluated(self, server_round: int) -> MetricRecord | None:
         return self.strategy.aggregate_evaluate(server_round, [])
+
+    def _kinds(self) -> list[str]:
+        return [type(self).__name__, *(type(inner).__name__ for inner in nested(self.strategy) if inner is not self)]
 
     def _shown(self, judgement: Judgement) -> tuple[list[Message], list[RecordDict]]:
         """Return the replies as the strategy sees them, and the metrics that it does not see."""

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import KW_ONLY, dataclass
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 
+from flskew._arrays.records import Draft
+from flskew._arrays.weighted_mean import NotFiniteError, weighted_mean
 from flskew._util import checks
 from flskew.strategies import _arguments
 from flskew.strategies._judgement import Judgement
 from flskew.strategies._metrics import aggregate_metrics
 from flskew.strategies._pipeline import Pipeline
+from flskew.strategies._record import round_error
 from flskew.strategies._sampling import available_nodes, sample
 from flskew.strategies._stragglers import asked_epochs, without_stragglers
 from flskew.typing import MetricsAggregator, Phase
@@ -26,47 +30,47 @@ __all__ = ["FedAvg"]
 _logger = logging.getLogger("flwr")
 
 
+@dataclass(repr=False, eq=False)
 class FedAvg(Pipeline):
-    """Federated averaging that checks every reply before averaging it.
+    """Federated averaging: Flower's FedAvg, with every reply checked before it counts.
 
-    The new model is the mean of the clients' models, weighted by their numbers of examples. Unlike Flower's FedAvg:
+    The new model is the mean of the clients' models, weighted by their numbers of examples. Compared with Flower's:
 
-    - A reply is accepted if its arrays have the names, shapes and dtypes that were sent and are finite, and its weight
-      is positive. Other replies, errors and silent nodes are dropped with a reason, and the round continues without
-      them. With fewer than `min_replies` left, the run ends with a `RoundError` that lists the reasons, so the model is
-      never empty or silently unchanged. A failed evaluation does not end the run.
-    - Partial work counts: a reply that reports fewer "local-epochs" than the config asked for is accepted, unless
-      `drop_stragglers`.
-    - Clients that report different splits are not mixed: that is a `RoundError` too.
-    - Arrays keep their dtype; integers are rounded to the nearest. Averaging takes the memory of one model. If all
-      replies are good and float32 or float64, the result equals Flower's bit for bit.
-    - Nodes are sampled by `seed`, regardless of the order in which they are listed. The global generator is not used.
-    - Metrics that only some clients report are averaged over those clients.
-    - The records given to `start` are not changed.
-    - `history` has every client's reply and `result` the latest model and metrics, however the run ends.
+    - A reply is accepted if its arrays are finite and have the names, shapes and dtypes that were sent, and if its
+      weight is positive. Other replies, errors and silent nodes are dropped with a reason, and the round continues.
+      With fewer than `min_replies` the run ends with a `RoundError` that lists the reasons, so the model is never empty
+      or silently unchanged. A failed evaluation does not end the run.
+    - Partial work counts, even if a client reports fewer "local-epochs" than requested, unless `drop_stragglers`.
+    - Replies from clients that report different splits are never mixed: that is a `RoundError` too.
+    - Arrays keep their dtype; integers are rounded to the nearest. Averaging needs the memory of one model. If all
+      replies are good and float32 or float64, the mean equals Flower's bit for bit.
+    - `seed` determines which nodes are sampled, whatever their order; global random generators are not used.
+    - A metric that only some clients report is averaged over those.
+    - `start` does not change the records it is given.
+    - `history` keeps every client's reply, and `result` the latest state, however the run ends.
 
     Args:
-        fraction_train: Fraction of the nodes that train in a round, 0 ... 1.
-        fraction_evaluate: Fraction of the nodes that evaluate in a round, 0 ... 1.
-        min_train_nodes: Minimum number of nodes sampled for training.
-        min_evaluate_nodes: Minimum number of nodes sampled for evaluation.
-        min_available_nodes: Minimum number of connected nodes before a round starts.
-        weighted_by_key: Key of the weight among a reply's metrics.
-        arrayrecord_key: Key of the model in a message.
+        fraction_train: Fraction of the nodes sampled for training, 0 ... 1.
+        fraction_evaluate: Fraction of the nodes sampled for evaluation, 0 ... 1.
+        min_train_nodes: Minimum number of nodes sampled for training, >= 0.
+        min_evaluate_nodes: Minimum number of nodes sampled for evaluation, >= 0.
+        min_available_nodes: Minimum number of connected nodes before a round begins, >= 0.
+        weighted_by_key: Key of the weight in a reply's metrics.
+        arrayrecord_key: Key of the arrays in a message.
         configrecord_key: Key of the config in a message.
-        train_metrics_aggr_fn: Combines training metrics; None takes the weighted mean.
-        evaluate_metrics_aggr_fn: Combines evaluation metrics; None takes the weighted mean.
+        train_metrics_aggr_fn: Combines training metrics; None is the weighted mean.
+        evaluate_metrics_aggr_fn: Combines evaluation metrics; None is the weighted mean.
         min_replies: Minimum number of accepted training replies, >= 0. With 0, a round without any leaves the model
-            unchanged; the log warns about it, and the history shows it.
+            unchanged; the log and the history say so.
         min_evaluate_replies: Minimum number of accepted evaluation replies, >= 0.
-        seed: Any integer; decides which nodes take part in which round.
+        seed: Determines which nodes are sampled in which round; any integer.
         node_patience: Seconds to wait for nodes to connect before a round, > 0.
-        drop_stragglers: Whether to drop a reply whose metrics report fewer "local-epochs" than its config asked for. A
-            reply that reports none is accepted.
+        drop_stragglers: Whether to drop a reply that reports fewer "local-epochs" in its metrics than the config of its
+            message requests. A reply that reports none counts.
 
     Raises:
-        TypeError: A number is of the wrong type.
-        ValueError: A number is out of its range.
+        TypeError: A number has the wrong type.
+        ValueError: A number is out of range.
 
     Examples:
         >>> import numpy as np
@@ -76,6 +80,8 @@ class FedAvg(Pipeline):
         ...     def fit(self, parameters, config):
         ...         return [parameters[0] + 1], 10, {}
         >>> strategy = FedAvg(fraction_evaluate=0.0, seed=7)
+        >>> strategy
+        FedAvg(fraction_evaluate=0.0, seed=7)
         >>> grid = LocalGrid(client_app(lambda context: Adds()), 3)
         >>> result = strategy.start(grid, ArrayRecord([np.zeros(2)]), num_rounds=2)
         >>> result.arrays.to_numpy_ndarrays()
@@ -84,54 +90,49 @@ class FedAvg(Pipeline):
         [(1, 3), (2, 3)]
     """
 
-    def __init__(
-        self,
-        fraction_train: float = 1.0,
-        fraction_evaluate: float = 1.0,
-        min_train_nodes: int = 2,
-        min_evaluate_nodes: int = 2,
-        min_available_nodes: int = 2,
-        weighted_by_key: str = "num-examples",
-        arrayrecord_key: str = "arrays",
-        configrecord_key: str = "config",
-        train_metrics_aggr_fn: MetricsAggregator | None = None,
-        evaluate_metrics_aggr_fn: MetricsAggregator | None = None,
-        *,
-        min_replies: int = 1,
-        min_evaluate_replies: int = 0,
-        seed: int = 42,
-        node_patience: float = 3600.0,
-        drop_stragglers: bool = False,
-    ) -> None:
-        super().__init__(weighted_by_key, arrayrecord_key, min_replies, min_evaluate_replies)
-        self.fraction_train = _arguments.fraction("fraction_train", fraction_train)
-        self.fraction_evaluate = _arguments.fraction("fraction_evaluate", fraction_evaluate)
-        self.min_train_nodes = checks.integer("min_train_nodes", min_train_nodes, minimum=0)
-        self.min_evaluate_nodes = checks.integer("min_evaluate_nodes", min_evaluate_nodes, minimum=0)
-        self.min_available_nodes = checks.integer("min_available_nodes", min_available_nodes, minimum=0)
-        self.configrecord_key = configrecord_key
-        self.train_metrics_aggr_fn = train_metrics_aggr_fn
-        self.evaluate_metrics_aggr_fn = evaluate_metrics_aggr_fn
-        self.seed = checks.seed(seed, otherwise="each run would sample other nodes")
-        self.node_patience = _arguments.seconds("node_patience", node_patience)
-        self.drop_stragglers = checks.truth("drop_stragglers", drop_stragglers)
+    fraction_train: float = 1.0
+    fraction_evaluate: float = 1.0
+    min_train_nodes: int = 2
+    min_evaluate_nodes: int = 2
+    min_available_nodes: int = 2
+    weighted_by_key: str = "num-examples"
+    arrayrecord_key: str = "arrays"
+    configrecord_key: str = "config"
+    train_metrics_aggr_fn: MetricsAggregator | None = None
+    evaluate_metrics_aggr_fn: MetricsAggregator | None = None
+    _: KW_ONLY
+    min_replies: int = 1
+    min_evaluate_replies: int = 0
+    seed: int = 42
+    node_patience: float = 3600.0
+    drop_stragglers: bool = False
 
-    def _ask(
+    def __post_init__(self) -> None:
+        Pipeline.__init__(self)
+        for name in ("fraction_train", "fraction_evaluate"):
+            setattr(self, name, _arguments.fraction(name, getattr(self, name)))
+        for name in (
+            "min_train_nodes", "min_evaluate_nodes", "min_available_nodes", "min_replies", "min_evaluate_replies",
+        ):  # fmt: skip
+            setattr(self, name, checks.integer(name, getattr(self, name), minimum=0))
+        self.seed = checks.seed(self.seed, otherwise="each run would sample other nodes")
+        self.node_patience = _arguments.seconds("node_patience", self.node_patience)
+        self.drop_stragglers = checks.truth("drop_stragglers", self.drop_stragglers)
+
+    def summary(self) -> None:
+        """Log the configuration."""
+        _logger.info("\t└──> %r", self)
+
+    def _messages(
         self, phase: Phase, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> list[Message]:
-        """Return the messages to the sampled nodes.
-
-        Raises:
-            TimeoutError: Too few nodes connected.
-            ValueError: Stragglers are to be dropped, and the config does not say how many local epochs it asks for.
-        """
         is_train = phase == "train"
         if is_train and self.drop_stragglers:
             asked_epochs(config)
         fraction = self.fraction_train if is_train else self.fraction_evaluate
         if fraction == 0.0:
             return []
-        # Both halves of a round, so that it does not fail in the second one.
+        # The minimums of both phases, so that a round does not fail in its second; that of a disabled phase is 0.
         needed = max(self.min_available_nodes, self._minimum("train"), self._minimum("evaluate"), 1)
         node_ids = available_nodes(grid, needed, self.node_patience)
         if not is_train:
@@ -142,31 +143,46 @@ class FedAvg(Pipeline):
         size = max(math.floor(len(node_ids) * fraction + 1e-9), self._minimum(phase), 1)
         chosen = sample(node_ids, size, seed=self.seed, server_round=server_round, phase=phase)
         _logger.info("configure_%s: Sampled %d nodes (out of %d)", phase, len(chosen), len(node_ids))
-        copied = ConfigRecord({**self._config(phase, server_round, config), "server-round": server_round})
-        record = RecordDict({self.arrayrecord_key: arrays, self.configrecord_key: copied})
+        copied = ConfigRecord({**config, "server-round": server_round})
+        content = RecordDict({self.arrayrecord_key: arrays, self.configrecord_key: copied})
         message_type = MessageType.TRAIN if is_train else MessageType.EVALUATE
-        return [Message(record, node_id, message_type) for node_id in chosen]
-
-    def _config(self, phase: Phase, server_round: int, config: ConfigRecord) -> ConfigRecord:
-        """Return what the clients are told in a round; an algorithm may add to it."""
-        return config
-
-    def _admit(self, judgement: Judgement) -> Judgement:
-        if self.drop_stragglers:
-            judgement = without_stragglers(judgement, self.configrecord_key)
-        # If the mean is finite, all replies are: only otherwise each is searched for NaN.
-        return judgement if judgement.counted and judgement.is_finite() else judgement.without_infinite()
-
-    def _combine(self, judgement: Judgement) -> tuple[ArrayRecord, MetricRecord | None]:
-        aggregate = self.train_metrics_aggr_fn or aggregate_metrics
-        return judgement.mean, aggregate(judgement.contents(), self.weighted_by_key)
-
-    def _combine_metrics(self, judgement: Judgement) -> MetricRecord | None:
-        aggregate = self.evaluate_metrics_aggr_fn or aggregate_metrics
-        return aggregate(judgement.contents(), self.weighted_by_key)
+        return [Message(content, node_id, message_type) for node_id in chosen]
 
     def _minimum(self, phase: Phase) -> int:
-        """Return the minimum number of nodes of a phase, 0 if the phase is off."""
         if phase == "train":
             return self.min_train_nodes if self.fraction_train else 0
         return self.min_evaluate_nodes if self.fraction_evaluate else 0
+
+    def _screen(self, judgement: Judgement) -> tuple[Judgement, ArrayRecord | None]:
+        if self.drop_stragglers:
+            judgement = without_stragglers(judgement, self.configrecord_key)
+        # The mean finds NaN and infinity on its way: only if it does is each reply searched.
+        made = self._mean(judgement)
+        return (judgement if made is not None else judgement.without_infinite()), made
+
+    def _combine(self, judgement: Judgement, made: ArrayRecord | None) -> tuple[ArrayRecord, MetricRecord]:
+        arrays = made or self._mean(judgement)
+        if arrays is None:
+            raise round_error(judgement, "the mean of finite arrays is not finite; they are too large for their dtype")
+        combine = self.train_metrics_aggr_fn or aggregate_metrics
+        return arrays, combine(judgement.contents(), self.weighted_by_key)
+
+    def _combine_metrics(self, judgement: Judgement) -> MetricRecord:
+        combine = self.evaluate_metrics_aggr_fn or aggregate_metrics
+        return combine(judgement.contents(), self.weighted_by_key)
+
+    def _mean(self, judgement: Judgement) -> ArrayRecord | None:
+        """Return the weighted mean of the accepted replies; None if there are none, or if it is not finite."""
+        counted = judgement.in_order()
+        if not counted:
+            return None
+        drafts = {name: Draft(array) for name, array in zip(judgement.like, counted[0].parameters, strict=True)}
+        try:
+            weighted_mean(
+                [reply.parameters for reply in counted],
+                [reply.weight for reply in counted],
+                out=[draft.numbers for draft in drafts.values()],
+            )
+        except NotFiniteError:
+            return None
+        return ArrayRecord({name: draft.finish() for name, draft in drafts.items()})

@@ -1,8 +1,8 @@
-"""FedProx: federated averaging whose clients are held near the parameters they were sent.
+"""FedProx: federated averaging whose clients stay near the parameters they were sent.
 
 Tian Li, Anit Kumar Sahu, Manzil Zaheer, Maziar Sanjabi, Ameet Talwalkar and Virginia Smith. Federated Optimization in
 Heterogeneous Networks. Proceedings of Machine Learning and Systems 2 (MLSys 2020), pages 429 to 450. arXiv 1812.06127.
-The server's part is FedAvg and the sending of mu; the term itself is added by the clients.
+The server runs FedAvg and sends mu; the clients add the term.
 
 Unlike the paper's algorithm 2, which samples clients in proportion to their numbers of examples and averages them
 equally, we sample them equally and average in proportion to their numbers of examples, because that is FedAvg's rule
@@ -14,49 +14,51 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Unpack
+from dataclasses import KW_ONLY, asdict, dataclass
+from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.serverapp import Grid
 
 from flskew._util import checks
 from flskew._wire import LOSS_KEY
 from flskew.strategies._adaptive_mu import AdaptiveMu
 from flskew.strategies.fedavg import FedAvg
-from flskew.typing import FedAvgOptions, Phase
+from flskew.typing import Phase
 
 __all__ = ["FedProx"]
 
 _logger = logging.getLogger("flwr")
 
 
+@dataclass(repr=False, eq=False)
 class FedProx(FedAvg):
-    """FedAvg that sends the clients a strength mu for FedProx's proximal term.
+    """FedAvg that also sends the clients mu, the strength of FedProx's proximal term.
 
-    The config of `fit` has it as "proximal-mu", where `ProximalTerm.from_config(config, parameters)` reads it. A client
-    that ignores it trains as under FedAvg.
+    mu arrives in the config of `fit` as "proximal-mu", where `ProximalTerm.from_config(config, parameters)` reads it. A
+    client that ignores it trains as under FedAvg.
 
-    With `adaptive_mu`, mu follows the loss by the paper's rule: it starts at `proximal_mu`, grows by 0.1 whenever the
-    loss increases, and shrinks by 0.1, never below 0, after five consecutive decreases. A round whose loss is missing
-    or not finite leaves it unchanged, and the log says so.
+    With `adaptive_mu`, mu follows the loss by the paper's rule: it starts at `proximal_mu`, grows by 0.1 after a round
+    whose loss is higher than in the round before, and shrinks by 0.1, never below 0, after five consecutive decreases.
+    A round whose loss is missing, NaN or infinite leaves it unchanged, and the log says so.
 
     Args:
-        proximal_mu: Finite and >= 0; 0 is FedAvg, larger holds the clients closer to the model they were sent. With
-            `adaptive_mu`, the mu of the first round.
-        adaptive_mu: Which "loss", averaged over the clients, mu follows: "evaluate", of the new model on their
-            evaluation rows, or "train", as reported by their training. None keeps mu.
-        **options: The arguments of `FedAvg`, by keyword.
+        proximal_mu: Finite and >= 0; 0 is FedAvg, larger values keep the clients closer. With `adaptive_mu`, the mu of
+            the first round. All other arguments are those of `FedAvg`, in the same order.
+        adaptive_mu: Which "loss", averaged over the clients, mu follows: "evaluate", the loss of the new model on
+            their evaluation rows, or "train", the one they report from training. None: mu is constant.
 
     Attributes:
-        mu_by_round: The mu that was sent in each round.
+        mu_by_round: The mu sent in each round since the last `start`.
 
     Raises:
         TypeError: A number has the wrong type.
-        ValueError: A number is out of range, `adaptive_mu` is something else, or `adaptive_mu="evaluate"` while no node
+        ValueError: A number is out of range, `adaptive_mu` is something else, or it is "evaluate" and no client
             evaluates.
 
     Examples:
-        >>> FedProx(proximal_mu=0.1, fraction_train=0.5)
-        FedProx(proximal_mu=0.1, fraction_train=0.5, seed=42)
+        >>> FedProx(proximal_mu=0.1)
+        FedProx(proximal_mu=0.1, seed=42)
         >>> import numpy as np
         >>> from flwr.app import ArrayRecord
         >>> from flskew import LocalGrid, client_app
@@ -70,16 +72,18 @@ class FedProx(FedAvg):
         {1: 0.0, 2: 0.0, 3: 0.1, 4: 0.2}
     """
 
-    def __init__(
-        self, *, proximal_mu: float = 0.0, adaptive_mu: Phase | None = None, **options: Unpack[FedAvgOptions]
-    ) -> None:
-        super().__init__(**options)
-        self.proximal_mu = checks.proximal_mu("proximal_mu", proximal_mu)
-        self.adaptive_mu = checks.choice("adaptive_mu", adaptive_mu, ("train", "evaluate", None))
-        if adaptive_mu == "evaluate" and self.fraction_evaluate == 0.0:
+    proximal_mu: float = 0.0
+    _: KW_ONLY
+    adaptive_mu: Phase | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.proximal_mu = checks.proximal_mu("proximal_mu", self.proximal_mu)
+        self.adaptive_mu = checks.choice("adaptive_mu", self.adaptive_mu, ("train", "evaluate", None))
+        if self.adaptive_mu == "evaluate" and self.fraction_evaluate == 0.0:
             raise ValueError(
-                "adaptive_mu='evaluate' follows the loss of evaluations, got fraction_evaluate=0.0; let some nodes "
-                "evaluate, or pass adaptive_mu='train'"
+                "adaptive_mu='evaluate' needs evaluations, got fraction_evaluate=0.0; raise it, or use "
+                "adaptive_mu='train'"
             )
         if self.proximal_mu == 0.0 and self.adaptive_mu is None:
             _logger.warning("FedProx with proximal_mu=0.0 is FedAvg")
@@ -87,46 +91,56 @@ class FedProx(FedAvg):
         self._mu = AdaptiveMu(self.proximal_mu)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return mu, what its rule remembers, and what was sent in each round."""
-        return {**vars(self._mu), "mu_by_round": dict(self.mu_by_round)}
+        """Return the adaptive mu, the losses it depends on, and the mu of each round."""
+        return {"mu": asdict(self._mu), "mu_by_round": dict(self.mu_by_round)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        self._mu = AdaptiveMu(state["mu"], state["loss"], state["falls"])
-        self.mu_by_round = dict(state["mu_by_round"])
+        self._mu, self.mu_by_round = AdaptiveMu(**state["mu"]), dict(state["mu_by_round"])
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Return the messages of a round's training, with mu in their config."""
+        if server_round == 1:  # of a new run, in any loop
+            self._mu, self.mu_by_round = AdaptiveMu(self.proximal_mu), {}
+        mu = self.proximal_mu if self.adaptive_mu is None else self._mu.mu
+        self.mu_by_round[server_round] = mu
+        return super().configure_train(server_round, arrays, ConfigRecord({**config, "proximal-mu": mu}), grid)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Combine the training replies as FedAvg; mu may follow their loss."""
+        """Return the new model and the metrics; mu may follow their loss.
+
+        Raises:
+            RoundError: Too few replies were accepted, or clients use different splits.
+            ValueError: mu follows the loss, and no reply has ever reported one.
+        """
         arrays, metrics = super().aggregate_train(server_round, replies)
         if self.adaptive_mu == "train":
             self._follow(server_round, metrics)
         return arrays, metrics
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """Combine the evaluation replies as FedAvg; mu may follow their loss."""
+        """Return the metrics of the accepted replies; mu may follow their loss.
+
+        Raises:
+            RoundError: Too few replies were accepted, or clients use different splits.
+            ValueError: mu follows the loss, and no reply has ever reported one.
+        """
         metrics = super().aggregate_evaluate(server_round, replies)
         if self.adaptive_mu == "evaluate":
             self._follow(server_round, metrics)
         return metrics
-
-    def _config(self, phase: Phase, server_round: int, config: ConfigRecord) -> ConfigRecord:
-        if phase == "evaluate":
-            return config
-        if server_round == 1:  # of a new run
-            self._mu, self.mu_by_round = AdaptiveMu(self.proximal_mu), {}
-        mu = self.proximal_mu if self.adaptive_mu is None else self._mu.mu
-        self.mu_by_round[server_round] = mu
-        return ConfigRecord({**config, "proximal-mu": mu})
 
     def _follow(self, server_round: int, metrics: MetricRecord | None) -> None:
         """Choose the next round's mu by the loss of this one."""
         loss = None if metrics is None else metrics.get(LOSS_KEY)
         if loss is None and metrics is not None and self._mu.loss is None:
             raise ValueError(
-                f"adaptive_mu={self.adaptive_mu!r} follows the metric {LOSS_KEY!r}, and the replies of round "
-                f"{server_round} have {sorted(metrics)}; report it, or choose a mu"
+                f"adaptive_mu={self.adaptive_mu!r} follows the metric {LOSS_KEY!r}, but the replies of round "
+                f"{server_round} have {sorted(metrics)}; report it, or set a constant proximal_mu"
             )
         if not isinstance(loss, int | float) or not math.isfinite(loss):
             _logger.warning(
@@ -135,4 +149,6 @@ class FedProx(FedAvg):
             return
         before, self._mu = self._mu, self._mu.after(loss)
         if self._mu.mu != before.mu:
-            _logger.info("\t> mu goes from %g to %g: the %s loss is %g", before.mu, self._mu.mu, self.adaptive_mu, loss)
+            _logger.info(
+                "\t> mu changes from %g to %g: the %s loss is %g", before.mu, self._mu.mu, self.adaptive_mu, loss
+            )
