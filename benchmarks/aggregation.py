@@ -2,9 +2,9 @@
 
     python benchmarks/aggregation.py           # 10 clients of 10 million float32, under a minute
 
-Each ratio is of two times taken in turn in this run, so it holds on a noisy machine; it is given with its range.
+Each ratio compares alternating timings from one run, so noise on the machine affects both; it comes with its range.
 Flower's time is that of `aggregate_arrayrecords` alone, and ours that of all of `FedAvg.aggregate_train`: every check,
-the mean, and the metrics. Memory is the peak above the replies, each in a process of its own.
+the mean, and the metrics. Memory is the peak above the replies, each in a separate process.
 Writes a JSON file into --output.
 """
 
@@ -54,7 +54,7 @@ def replies(clients: int, dtype: str, like_one: bool = False) -> list[Message]:
 
 
 def ours(messages: list[Message]) -> ArrayRecord:
-    """All that our strategy does with replies."""
+    """Everything our strategy does with replies."""
     arrays, _ = FedAvg().aggregate_train(1, messages)
     assert arrays is not None
     return arrays
@@ -104,7 +104,7 @@ def with_nan(clients: int) -> dict[str, object]:
 
 
 def peak_memory(function: str, clients: int) -> dict[str, object]:
-    """Peak memory above the replies, in models, in a process of its own."""
+    """Peak memory above the replies, in models, in a separate process."""
     program = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import aggregation\n"
         f"print(aggregation.models_above_replies(aggregation.{function}, {clients}))\n"

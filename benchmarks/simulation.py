@@ -2,7 +2,7 @@
 
     python benchmarks/simulation.py   # about two minutes; without the extra `simulation`, no peer is timed
 
-The model is tiny, so what is timed is the engine: three clients and three rounds on both; then 1,000 clients and ten
+The model is tiny, so this times the engine: three clients and three rounds on both; then 1,000 clients and ten
 rounds; then the time for a message to a client that does nothing. Writes a JSON file into --output.
 """
 
@@ -32,7 +32,7 @@ PEER_REPEATS = 3
 
 
 class Adds:
-    """A client whose work is nothing."""
+    """A client that does almost nothing."""
 
     def fit(
         self, parameters: list[np.ndarray], config: dict[str, object]
@@ -41,7 +41,7 @@ class Adds:
         return [array + 1 for array in parameters], 10, {"loss": 0.5}
 
     def evaluate(self, parameters: list[np.ndarray], config: dict[str, object]) -> tuple[float, int, dict[str, float]]:
-        """Return a loss of no meaning."""
+        """Return an arbitrary loss."""
         return 0.5, 10, {"accuracy": 0.5}
 
 
@@ -71,7 +71,7 @@ def ours(clients: int, rounds: int, fraction_evaluate: float = 1.0) -> float:
 
 
 def on_ray(clients: int, rounds: int) -> float:
-    """Time of the same run on Flower's simulation engine, the start of Ray included, as everybody pays it."""
+    """Time of the same run on Flower's simulation engine, including the start of Ray."""
     from flwr.simulation import run_simulation
 
     server, client = apps(rounds)
