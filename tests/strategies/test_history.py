@@ -114,7 +114,7 @@ def test_a_metric_that_nobody_has_is_an_error_that_names_those_there_are() -> No
 
 
 def test_a_metric_of_lists_has_no_number_for_a_client() -> None:
-    with pytest.raises(TypeError, match="metric 'by-class' is a list of 2 numbers; use reply.metrics"):
+    with pytest.raises(TypeError, match=r"metric 'by-class' is a list of 2 numbers; use reply.metrics"):
         HISTORY.metric("by-class", "train")
 
 
