@@ -1,9 +1,9 @@
 """The only module that touches Flower's internals.
 
-- Recent releases refuse to make a `Message` before the process has an identity, which their engines set when they
-  start an app. An app that runs in this process needs one as well. Earlier releases have none and need none.
+- Recent releases require an identity of the process to make a `Message`. Their engines set it when they start an app;
+  an app that runs in this process needs one too. Earlier releases have no identity.
 - `Run` moves between modules from release to release.
-- A message's metadata is read-only to its users, and whoever plays the network has to write it.
+- A message's metadata is read-only, but a grid has to write it.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _NAMES = ("run_id", "node_id", "task_id")
 
 
 class Identity:
-    """The identity of the ServerApp of one run, in force from its making until `release`.
+    """The identity of the ServerApp of one run, active until `release`.
 
-    Identities may be released in any order: in force is the latest one that has not been, and after the last one what
-    was there before the first. What somebody else has set in the meantime is left alone.
+    Identities may be released in any order: the latest unreleased one is active, and after the last one the state
+    before the first is restored. An identity that other code has set in the meantime is not changed.
 
     Args:
         run_id: The run's number.
@@ -59,7 +59,7 @@ class Identity:
             _write(self._values)
 
     def release(self) -> None:
-        """Stop being in force; a second call does nothing."""
+        """Deactivate the identity; a second call does nothing."""
         with self._lock:
             if self not in self._held:
                 return
@@ -76,7 +76,7 @@ def new_run(run_id: int, override_config: dict[str, bool | float | int | str]) -
 
 
 def has_main(server_app: ServerApp) -> bool:
-    """Return whether an app has a function to run, or the parts that Flower had before: a server_fn, a strategy."""
+    """Return whether an app has a main function, or the parts of older apps: a server_fn, a strategy."""
     parts = ("_main", "_server_fn", "_server", "_config", "_strategy", "_client_manager")
     return any(getattr(server_app, part, None) is not None for part in parts)
 
@@ -84,7 +84,7 @@ def has_main(server_app: ServerApp) -> bool:
 def stamp(
     message: Message, *, run_id: int | None = None, src_node_id: int | None = None, message_id: str | None = None
 ) -> None:
-    """Write what a grid writes into the metadata of a message that it carries; None leaves an entry as it is."""
+    """Write a message's metadata as a grid does; None leaves an entry unchanged."""
     entries = {"_run_id": run_id, "_src_node_id": src_node_id, "_message_id": message_id}
     message.metadata.__dict__.update({name: value for name, value in entries.items() if value is not None})
 
@@ -98,10 +98,10 @@ def isolated_records(records: RecordDict) -> RecordDict:
 
 
 def isolated_message(message: Message) -> Message:
-    """Return a message with metadata and content of its own."""
+    """Return a message that shares no mutable metadata or content."""
     isolated = copy.copy(message)
     isolated.__dict__["_metadata"] = copy.copy(message.metadata)
-    # A digest that Flower has cached is that of the original.
+    # Flower's cached digest belongs to the original.
     isolated.__dict__.pop("_object_id", None)
     if message.has_content():
         isolated.content = isolated_records(message.content)
@@ -109,7 +109,7 @@ def isolated_message(message: Message) -> Message:
 
 
 def isolated_context(context: Context) -> Context:
-    """Return a context with state and configs of its own."""
+    """Return a context that shares no mutable state or configs."""
     isolated = copy.copy(context)
     isolated.node_config = dict(context.node_config)
     isolated.run_config = dict(context.run_config)
@@ -149,7 +149,7 @@ def _read() -> tuple[int | None, ...]:
 def _get(identity: Any, name: str) -> int | None:
     try:
         value: int | None = getattr(identity, name, None)
-    except RuntimeError:  # Flower's way to say that it is not set
+    except RuntimeError:  # not set
         return None
     return value
 

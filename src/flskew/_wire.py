@@ -1,10 +1,9 @@
-"""What clients and strategies agree on beyond Flower's own records.
+"""Conventions between clients and strategies beyond Flower's own records.
 
-- Whether a client evaluates. Flower's strategies ask every client and average what comes back without an error, so
-  the only answer that they all ignore is an error. It has its own code, so a strategy that knows the code can tell it
-  from a failure and need not ask again.
-- Which split a client uses: a ConfigRecord "flskew" has the assignment's fingerprint under "assignment".
-- How much local work a client has done: "local-epochs" in the record "metrics".
+- Whether a client evaluates. Flower's strategies ask every client and average all replies without an error, so an
+  error is the only reply that they all ignore. Its own error code tells strategies that it is not a failure.
+- Which split a client uses: the ConfigRecord "flskew" has the assignment's fingerprint under "assignment".
+- How much local work a client did: "local-epochs" in the record "metrics".
 """
 
 from __future__ import annotations
@@ -33,23 +32,23 @@ INT64 = range(-(2**63), 2**63)
 """Integers that a `MetricRecord` can send."""
 
 METRICS_KEY = "metrics"
-"""The name of a reply's MetricRecord."""
+"""Key of a reply's MetricRecord."""
 
 FLSKEW_KEY = "flskew"
-"""The name of a reply's ConfigRecord with what strategies of this package want to know."""
+"""Key of a reply's ConfigRecord for flskew's strategies."""
 
 ASSIGNMENT_KEY = "assignment"
-"""Where that record has the fingerprint of the assignment that the client used."""
+"""Key of the fingerprint of the client's assignment in that record."""
 
 LOCAL_EPOCHS_KEY = "local-epochs"
-"""Where the config says how many passes over its rows a client shall make, and its metrics how many it made."""
+"""Key of the number of passes over the rows: requested in the config, done in the metrics."""
 
 DOES_NOT_EVALUATE = 70_001
-"""Error code of a client that only trains. Flower counts its own codes up from 0 and has none this high."""
+"""Error code of a client that only trains; far above Flower's own codes, which count up from 0."""
 
 
 def does_not_evaluate(reply: Message) -> bool:
-    """Return whether a reply says that its client only trains: no failure, and no use in asking again.
+    """Return whether a reply says that its client only trains, which is not a failure.
 
     Examples:
         >>> from flwr.app import Error, Message, RecordDict

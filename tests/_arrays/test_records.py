@@ -104,7 +104,7 @@ def test_names_are_flowers_own_where_none_are_given() -> None:
 
 @pytest.mark.parametrize("names", [["a"], ["a", "b", "c"], ["a", "a"]])
 def test_each_array_needs_a_name_of_its_own(names: list[str]) -> None:
-    with pytest.raises(ParametersError, match="each array needs a name of its own"):
+    with pytest.raises(ParametersError, match="names must be unique, one per array"):
         record_from_parameters([np.zeros(1), np.zeros(1)], names)
 
 
@@ -150,14 +150,17 @@ RAW = Array(np.zeros(3, "V2"))
         (Array(GOOD.dtype, GOOD.shape, GOOD.stype, b"garbage" * 9), "not a .npy array"),
         (
             Array("float32", GOOD.shape, GOOD.stype, GOOD.data),
-            r"said to be float32 \(2, 3\) but its bytes hold float64",
+            r"declared as float32 \(2, 3\), but its bytes contain float64",
         ),
-        (Array("nonsense", GOOD.shape, GOOD.stype, GOOD.data), "said to be nonsense"),
-        (Array(GOOD.dtype, (3, 2), GOOD.stype, GOOD.data), r"said to be float64 \(3, 2\) but .* float64 \(2, 3\)"),
+        (Array("nonsense", GOOD.shape, GOOD.stype, GOOD.data), "declared as nonsense"),
+        (Array(GOOD.dtype, (3, 2), GOOD.stype, GOOD.data), r"declared as float64 \(3, 2\), but .* float64 \(2, 3\)"),
         (Array("|V2", (3,), "numpy.ndarray", RAW.data), r"NumPy has no arithmetic for \|V2; convert it, float8 to flo"),
         (Array("float16", (3,), "numpy.ndarray", RAW.data), "NumPy has no arithmetic for"),
-        (Array("bfloat16", (2,), "numpy.ndarray", RAW.data), r"said to be bfloat16 \(2,\) but .* hold \|V2 \(3,\)"),
-        (Array("bfloat16", GOOD.shape, GOOD.stype, GOOD.data), "said to be bfloat16 .* but its bytes hold float64"),
+        (
+            Array("bfloat16", (2,), "numpy.ndarray", RAW.data),
+            r"declared as bfloat16 \(2,\), but .* contain \|V2 \(3,\)",
+        ),
+        (Array("bfloat16", GOOD.shape, GOOD.stype, GOOD.data), "declared as bfloat16 .* but its bytes contain float64"),
     ],
 )
 def test_what_cannot_be_trusted_is_refused_by_name(array: Array, message: str) -> None:
@@ -196,7 +199,7 @@ def test_a_shape_that_numpy_does_not_have_is_refused(shape: tuple[int, ...]) -> 
 
 
 def test_a_dtype_that_is_no_name_is_refused() -> None:
-    with pytest.raises(ParametersError, match="said to be f8,, "):
+    with pytest.raises(ParametersError, match="declared as f8,, "):
         numpy_from_array(Array("f8,,", GOOD.shape, "numpy.ndarray", GOOD.data))
 
 

@@ -149,9 +149,9 @@ def test_weights_that_are_none_are_refused(weights: list[float]) -> None:
 
 @pytest.mark.parametrize("weights", [[], [1], [1, 1, 1]])
 def test_there_is_a_weight_for_each_model(weights: list[float]) -> None:
-    with pytest.raises(ValueError, match="weights must be as many as the models"):
+    with pytest.raises(ValueError, match="weights must have one entry per model"):
         weighted_mean([[np.zeros(1)], [np.zeros(1)]], weights)
-    with pytest.raises(ValueError, match="weights must be as many as the models and at least one, got 0 of 0"):
+    with pytest.raises(ValueError, match="weights must have one entry per model, at least one, got"):
         weighted_mean([], [])
 
 

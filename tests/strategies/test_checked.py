@@ -222,8 +222,8 @@ def test_a_strategy_is_shown_floats_with_a_dimension_and_what_is_one_already_is_
     [
         (np.array([np.nan]), np.zeros(1, np.int8), "array '0' holds NaN or infinity"),
         (np.array([np.inf]), np.zeros(1, np.bool_), "array '0' holds NaN or infinity"),
-        (np.ones(1, np.complex64), np.zeros(1), "array '0' is complex64 in place of float64"),
-        (np.ones(1), np.zeros(3), r"array '0' has shape \(1,\) in place of \(3,\)"),
+        (np.ones(1, np.complex64), np.zeros(1), "array '0' is complex64 instead of float64"),
+        (np.ones(1), np.zeros(3), r"array '0' has shape \(1,\) instead of \(3,\)"),
     ],
 )
 def test_what_a_strategy_makes_is_never_bent_into_a_model(made: NDArray[Any], like: NDArray[Any], message: str) -> None:
@@ -383,9 +383,9 @@ class Makes(flower.FedAvg):
         (ArrayRecord(), "Makes made no model from 3 replies"),
         (ArrayRecord([np.array([np.nan])]), "Makes made an unusable model from 3 replies: array '0' holds NaN or inf"),
         (ArrayRecord([np.array([1e39])]), "unusable model from 3 replies: array '0' holds NaN or infinity"),
-        (ArrayRecord([np.zeros(2, np.float32)]), r"unusable .*: array '0' has shape \(2,\) in place of \(1,\)"),
-        (ArrayRecord({"w": Array(np.zeros(1))}), r"the arrays are \['w'\] in place of \['0'\]"),
-        (ArrayRecord([np.array(["a"])]), "array '0' is <U1 in place of float32"),
+        (ArrayRecord([np.zeros(2, np.float32)]), r"unusable .*: array '0' has shape \(2,\) instead of \(1,\)"),
+        (ArrayRecord({"w": Array(np.zeros(1))}), r"the arrays are \['w'\] instead of \['0'\]"),
+        (ArrayRecord([np.array(["a"])]), "array '0' is <U1 instead of float32"),
     ],
 )
 def test_a_strategy_that_makes_no_usable_model_ends_the_run(

@@ -107,14 +107,14 @@ def test_a_metric_by_round_has_the_numbers_of_the_replies_that_have_it() -> None
 
 
 def test_a_metric_that_nobody_has_is_an_error_that_names_those_there_are() -> None:
-    with pytest.raises(LookupError, match=r"'loss'; there are \['num-examples', 'reason'\]"):
+    with pytest.raises(LookupError, match=r"'loss'; available are \['num-examples', 'reason'\]"):
         HISTORY.metric("loss")
-    with pytest.raises(LookupError, match=r"no train reply that counted has the metric 'loss'; there are \[\]"):
+    with pytest.raises(LookupError, match=r"no accepted train reply has the metric 'loss'; available are \[\]"):
         History().metric("loss", "train")
 
 
 def test_a_metric_of_lists_has_no_number_for_a_client() -> None:
-    with pytest.raises(TypeError, match="metric 'by-class' is a list of 2 numbers; take it from"):
+    with pytest.raises(TypeError, match=r"metric 'by-class' is a list of 2 numbers; use reply.metrics"):
         HISTORY.metric("by-class", "train")
 
 

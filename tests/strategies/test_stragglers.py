@@ -109,7 +109,7 @@ def test_a_config_that_asks_for_no_number_of_epochs_is_refused_before_anybody_tr
         asked.append(index)
         return reply(1.0, 1)
 
-    with pytest.raises(ValueError, match=r"drop_stragglers=True needs a number > 0 under 'local-epochs' in the config"):
+    with pytest.raises(ValueError, match=r"drop_stragglers=True needs a number > 0 under 'local-epochs' in train"):
         FedAvg(drop_stragglers=True).start(
             federation(train=train), ZERO, train_config=None if config is None else ConfigRecord(config)
         )
@@ -140,7 +140,7 @@ def test_each_client_is_held_to_what_its_own_message_asked_for(federation: Makes
     assert trained(strategy, grid) == 1.0
     assert reasons(strategy) == {
         1001: "straggler: 3 of 4 local epochs",
-        1002: "it reports 3 local epochs, and how many it was asked for is not known",
+        1002: "it reports 3 local epochs, but the requested number is unknown",
     }
 
 
@@ -149,7 +149,7 @@ def test_a_reply_to_a_message_that_nobody_knows_is_not_taken_for_whole(federatio
     message = Message(RecordDict({"arrays": ZERO, "config": TEN_EPOCHS}), 1000, "train")
     strategy = FedAvg(fraction_evaluate=0.0, drop_stragglers=True)
     with pytest.raises(
-        RoundError, match="node 1000: it reports 10 local epochs, and how many it was asked for is not"
+        RoundError, match="node 1000: it reports 10 local epochs, but the requested number is"
     ) as caught:
         strategy.aggregate_train(1, grid.send_and_receive([message]))
     assert caught.value.result.arrays == ArrayRecord()

@@ -1,4 +1,4 @@
-"""Models in dtypes that every strategy can calculate with, and back."""
+"""Conversion of models to dtypes that every strategy can compute with, and back."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["narrowed", "widened"]
 
 
 def widened(arrays: ArrayRecord, like: ArrayRecord) -> ArrayRecord:
-    """Return a record of its own with half precision as float32, integers and booleans as float64; the rest is shared.
+    """Return a new record with half precision as float32, integers and booleans as float64; other arrays are shared.
 
-    An array without dimensions becomes one with a single number: arithmetic makes scalars of the former, which some
-    releases of Flower cannot put into a record.
+    A 0-d array becomes an array of shape (1,): arithmetic turns the former into scalars, which some releases of Flower
+    cannot put into a record.
 
     Args:
         arrays: The record.
-        like: Has the same names, in the order of the result.
+        like: A record with the same names, in the order of the result.
 
     Examples:
         >>> import numpy as np
@@ -34,13 +34,13 @@ def widened(arrays: ArrayRecord, like: ArrayRecord) -> ArrayRecord:
 
 
 def narrowed(arrays: ArrayRecord, like: ArrayRecord) -> ArrayRecord:
-    """Return a record of its own with the dtypes of `like`, in its order.
+    """Return a new record with the dtypes of `like`, in its order.
 
-    Integers are rounded to the nearest, halves up, and held within the limits of their dtype; a boolean is True from
-    one half on.
+    Integers are rounded to the nearest, halves up, and clipped to the limits of their dtype; a boolean is True from 0.5
+    on.
 
     Raises:
-        ParametersError: Names or shapes are not those of `like`, or a number is not finite.
+        ParametersError: Names or shapes differ from `like`, or a number is not finite.
 
     Examples:
         >>> import numpy as np
@@ -49,7 +49,7 @@ def narrowed(arrays: ArrayRecord, like: ArrayRecord) -> ArrayRecord:
         [array([  3, 127], dtype=int8)]
     """
     if set(arrays) != set(like):
-        raise ParametersError(f"the arrays are {list(arrays)} in place of {list(like)}")
+        raise ParametersError(f"the arrays are {list(arrays)} instead of {list(like)}")
     return ArrayRecord({name: _narrowed(name, arrays[name], wanted) for name, wanted in like.items()})
 
 
@@ -69,11 +69,11 @@ def _widened(array: Array) -> Array:
 def _narrowed(name: str, array: Array, like: Array) -> Array:
     view, wanted = numpy_from_array(array, f"array {name!r}"), numpy_from_array(like)
     if view.dtype != wanted.dtype and view.dtype.kind not in "biuf":
-        raise ParametersError(f"array {name!r} is {view.dtype} in place of {wanted.dtype}")
+        raise ParametersError(f"array {name!r} is {view.dtype} instead of {wanted.dtype}")
     if view.shape not in (wanted.shape, wanted.shape or (1,)):
-        raise ParametersError(f"array {name!r} has shape {view.shape} in place of {wanted.shape}")
+        raise ParametersError(f"array {name!r} has shape {view.shape} instead of {wanted.shape}")
     if (view.dtype, view.shape) != (wanted.dtype, wanted.shape):
-        with np.errstate(over="ignore"):  # what becomes infinite is refused below
+        with np.errstate(over="ignore"):  # infinite results are refused below
             array = array_from_numpy(_cast(view, wanted.dtype, name).reshape(wanted.shape))
     if not all_finite(numpy_from_array(array)):
         raise ParametersError(f"array {name!r} holds NaN or infinity")
@@ -92,6 +92,6 @@ def _cast(view: NDArray[Any], dtype: np.dtype[Any], name: str) -> NDArray[Any]:
     if dtype.kind == "b":
         return view >= 0.5
     limits = np.iinfo(dtype)
-    # The largest float64 that is cut down to a number within the limits.
+    # The largest float64 that truncates to a number within the limits.
     highest = np.nextafter(float(limits.max) + 1.0, 0.0)
     return np.clip(np.floor(view + 0.5), float(limits.min), highest).astype(dtype)

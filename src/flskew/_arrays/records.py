@@ -33,9 +33,9 @@ __all__ = [
 ]
 
 _NUMPY_STYPE = "numpy.ndarray"
-# Elements looked at together: no temporary is ever as large as the model.
+# Elements checked together: temporaries stay much smaller than the model.
 _BLOCK = 1 << 16
-# More than NumPy reads; one that says it is longer is refused, and need not be kept.
+# More than NumPy reads; a longer header is refused.
 _LONGEST_HEADER = 1 << 14
 
 
@@ -59,7 +59,7 @@ def numpy_from_array(array: Array, name: str = "array") -> NDArray[Any]:
 
     Args:
         array: Serialized by NumPy, as `Array(ndarray)` and `ArrayRecord(list_of_ndarrays)` do.
-        name: What errors call it.
+        name: Name of the array in errors.
 
     Raises:
         ParametersError: Another serialization, Python objects (they would have to be unpickled), another void type
@@ -82,7 +82,7 @@ def numpy_from_array(array: Array, name: str = "array") -> NDArray[Any]:
         _refuse_unreadable_dtype(dtype, name)
     if not (is_told or _same_dtype(array.dtype, dtype)) or tuple(array.shape) != shape:
         raise ParametersError(
-            f"{name}: said to be {array.dtype} {tuple(array.shape)} but its bytes hold {dtype} {shape}; "
+            f"{name}: declared as {array.dtype} {tuple(array.shape)}, but its bytes contain {dtype} {shape}; "
             "make it with Array(ndarray)"
         )
     count = math.prod(shape)
@@ -95,7 +95,7 @@ def numpy_from_array(array: Array, name: str = "array") -> NDArray[Any]:
         flat = np.frombuffer(array.data, dtype, count, start) if num_bytes else np.zeros(count, dtype)
         view = flat.reshape(shape, order="F" if is_fortran else "C")
     except (ValueError, OverflowError, MemoryError) as error:  # empty, but of a shape that NumPy does not have
-        raise ParametersError(f"{name}: {dtype} {shape} is no array ({error})") from error
+        raise ParametersError(f"{name}: {dtype} {shape} is not a valid array ({error})") from error
     view.setflags(write=False)
     return view
 
@@ -132,7 +132,7 @@ class Draft:
 
     Args:
         like: Has the dtype, shape and layout in memory.
-        name: What errors call it.
+        name: Name of the array in errors.
 
     Raises:
         ParametersError: `like` holds Python objects or structured rows.
@@ -164,7 +164,7 @@ class Draft:
             self.numbers = np.empty(like.shape, dtype)
 
     def finish(self) -> Array:
-        """Return the array; `numbers` are gone."""
+        """Return the array; `numbers` becomes unavailable."""
         shape = self.numbers.shape
         del self.numbers
         return Array(self._name, shape, _NUMPY_STYPE, self._file.getvalue())
@@ -198,13 +198,13 @@ def record_from_parameters(parameters: Iterable[NDArray[Any]], names: Iterable[s
     record = ArrayRecord()
     for name, array in numbered if names is None else itertools.zip_longest(names, parameters):
         if name is None or array is None or name in record:
-            raise ParametersError(f"each array needs a name of its own: stopped at {name!r} after {list(record)}")
+            raise ParametersError(f"names must be unique, one per array; got {name!r} after {list(record)}")
         record[name] = array_from_numpy(array, f"array {name!r}")
     return record
 
 
 def all_finite(array: NDArray[Any]) -> bool:
-    """Return whether an array holds neither NaN nor infinity; integers, booleans and text always do not.
+    """Return whether an array holds neither NaN nor infinity; always true for integers, booleans and text.
 
     Examples:
         >>> import numpy as np
@@ -235,15 +235,15 @@ def _header(data: bytes) -> bytes:
 
 @functools.lru_cache(maxsize=256)
 def _read_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
-    """Return shape, whether Fortran's order, dtype, and where the numbers start; all rounds have the same headers."""
+    """Return shape, Fortran order, dtype, and where the numbers start; cached, since headers repeat every round."""
     stream = io.BytesIO(header)
     version = npy.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"format version {version} is for structured arrays")
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, is_fortran, dtype = read(stream)
-    if not all(type(length) is int for length in shape):  # True is 1 to whoever compares it, but not to NumPy
-        raise ValueError(f"the shape {shape} has something else than integers")
+    if not all(type(length) is int for length in shape):  # True == 1, but NumPy refuses it
+        raise ValueError(f"the shape {shape} must contain integers only")
     return shape, is_fortran, dtype, stream.tell()
 
 

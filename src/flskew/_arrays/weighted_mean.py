@@ -21,7 +21,7 @@ _BLOCK = 1 << 17
 
 
 class NotFiniteError(ParametersError):
-    """A mean is NaN or infinite, since one of the arrays is, or since they are too large to be summed."""
+    """A mean is NaN or infinite, because one of the arrays is, or because their sum overflows."""
 
 
 def weighted_mean(
@@ -29,7 +29,7 @@ def weighted_mean(
     weights: Sequence[float],
     out: Sequence[NDArray[Any]] | None = None,
 ) -> list[NDArray[Any]]:
-    """Return the weighted mean of models, calculated on all processors; how many there are makes no difference to it.
+    """Return the weighted mean of models, computed on all processors; the result does not depend on their number.
 
     Each array keeps its dtype and its layout in memory. Floats are summed in their own dtype with weights that already
     sum to one, in the order of `models`, which for float32 and float64 is bit for bit what Flower's FedAvg computes;
@@ -40,13 +40,13 @@ def weighted_mean(
     Args:
         models: One list of arrays each, alike in count, shapes and dtypes.
         weights: One for each model, > 0, with a finite sum.
-        out: Arrays like those of a model, but none of these, which become the mean and are returned; None makes new
-            ones.
+        out: Arrays like those of a model, but not shared with one, which receive the mean and are returned; None makes
+            new ones.
 
     Raises:
         ParametersError: The models or `out` are not alike, or a dtype has no mean.
         NotFiniteError: The mean is not finite: one of the models holds NaN or infinity.
-        ValueError: There is no model, a weight is not positive, or their sum not finite.
+        ValueError: `models` is empty, a weight is not positive, or their sum is not finite.
 
     Examples:
         >>> import numpy as np
@@ -54,7 +54,7 @@ def weighted_mean(
         [array([2., 4.])]
     """
     if not models or len(models) != len(weights):
-        raise ValueError(f"weights must be as many as the models and at least one, got {len(weights)} of {len(models)}")
+        raise ValueError(f"weights must have one entry per model, at least one, got {len(weights)} for {len(models)}")
     if not (math.isfinite(sum(weights)) and min(weights) > 0):
         raise ValueError(f"weights must be > 0 and their sum finite, got {list(weights)}")
     means = [np.empty_like(array) for array in models[0]] if out is None else list(out)
@@ -67,7 +67,7 @@ def weighted_mean(
         if dtype.kind not in "fciub" and not is_bfloat16(dtype):
             raise ParametersError(f"array {index}: {dtype} has no mean; send numbers only")
     flat = [_flat([mean, *arrays]) for mean, *arrays in zip(means, *models, strict=True)]
-    # Of all arrays together, since one may be large and many small.
+    # Over all arrays, because sizes differ widely.
     blocks = [(index, block) for index, (mean, *_) in enumerate(flat) for block in _blocks(mean)]
 
     def average(strip: range) -> None:
@@ -103,7 +103,7 @@ def _average_floats(mean: NDArray[Any], arrays: list[NDArray[Any]], weights: Seq
     total_weight = sum(weights)
     product: NDArray[Any] = np.empty(mean.shape, working)
     total = mean if mean.dtype == working else np.empty(mean.shape, working)
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused
+    with np.errstate(over="ignore", invalid="ignore"):  # a result that is not finite is refused
         for index, (array, weight) in enumerate(zip(arrays, weights, strict=True)):
             numbers = float32_from_bfloat16(array) if is_brain_float else array
             np.multiply(numbers, weight / total_weight, out=product if index else total, dtype=working)

@@ -1,4 +1,4 @@
-"""Named arrays in one file that can be damaged, but never unnoticed."""
+"""Named arrays in one file, with a checksum that detects any damage."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ZIP = b"PK"  # What every zip file begins with, so every .npz.
 
 
 def digest(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """Return 32 hex characters that tell these arrays from any others, the same on every machine."""
+    """Return a digest of 32 hex characters, the same on every machine."""
     state = blake2b(digest_size=16)
     for name, array in arrays.items():
         state.update(f"{name}:{array.dtype.kind}:{array.shape}:".encode())
@@ -34,13 +34,13 @@ def digest(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def write(path: str | os.PathLike[str], kind: str, version: int, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays to exactly this path as `.npz`, without pickle; whoever reads it finds all of it or none.
+    """Write arrays to exactly this path as `.npz`, atomically and without pickle.
 
     The comment of the zip file is the digest of every byte before it.
     """
     target = Path(path)
     if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target} lies in a folder that does not exist; make {target.parent} first")
+        raise FileNotFoundError(f"{target} is in a folder that does not exist; create {target.parent} first")
     unfinished = target.with_name(f".{target.name}.{os.urandom(8).hex()}.tmp")
     stamp = {"kind": np.array(kind), "version": np.array(version)}
     try:
@@ -52,23 +52,23 @@ def write(path: str | os.PathLike[str], kind: str, version: int, arrays: Mapping
             file.seek(-_SEAL_LENGTH, os.SEEK_END)
             file.write(seal)
             file.flush()
-            os.fsync(file.fileno())  # else the name may outlive the bytes where the machine fails
+            os.fsync(file.fileno())  # else a crash may leave the name without its bytes
         unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
 
 
 def read(path: str | os.PathLike[str], kind: str, version: int) -> dict[str, NDArray[Any]]:
-    """Read what `write` wrote.
+    """Read a file of `write`.
 
     Raises:
         ValueError: The file is damaged in any byte, of a later version, or holds something else.
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: The file does not exist.
     """
     problem = f"{os.fspath(path)} is not a whole file of a saved {kind}"
     with Path(path).open("rb") as file:
         if file.read(len(_ZIP)) != _ZIP:
-            raise ValueError(f"{problem}, nor any .npz file; pass the path of one that was saved with save()")
+            raise ValueError(f"{problem}, nor any .npz file; pass a file written by save()")
         if _digest_of_bytes(file) != file.read(_SEAL_LENGTH):
             raise ValueError(f"{problem}: its bytes are not those that were written; save it again")
         file.seek(0)
@@ -83,7 +83,7 @@ def read(path: str | os.PathLike[str], kind: str, version: int) -> dict[str, NDA
 
 
 def _digest_of_bytes(file: IO[bytes]) -> bytes:
-    """Return the digest of all bytes but those of the seal, and leave the file where the seal begins."""
+    """Return the digest of all bytes before the seal, and leave the file position there."""
     state = blake2b(digest_size=_SEAL_LENGTH // 2)
     left = max(file.seek(0, os.SEEK_END) - _SEAL_LENGTH, 0)
     file.seek(0)

@@ -17,8 +17,8 @@ Result = TypeVar("Result")
 def usable_processors() -> int:
     """Return how many processors this process may use, at least 1.
 
-    A job of a cluster, and a container held to some processors, may use fewer than the machine has; more threads than
-    those wait for each other.
+    Cluster jobs and containers may be limited to fewer processors than the machine has; additional threads would only
+    wait.
     """
     if sys.version_info >= (3, 13):
         return os.process_cpu_count() or 1
@@ -28,14 +28,14 @@ def usable_processors() -> int:
 
 
 def in_strips(work: Callable[[range], Result], blocks: range) -> list[Result]:
-    """Cut blocks into one strip for each processor, work on all at the same time and return one result for each.
+    """Cut blocks into one strip per processor, process the strips in parallel and return one result each.
 
-    The strips and their results are in the order of the blocks. Worth it for work that NumPy does without holding the
+    The strips and their results are in the order of the blocks. It pays for work that NumPy does without the
     interpreter's lock.
 
     Args:
-        work: Is given the blocks of a strip.
-        blocks: All of them, by their numbers or by where they start.
+        work: Called with the blocks of a strip.
+        blocks: All blocks, by number or by start.
     """
     threads = min(usable_processors(), len(blocks))
     if threads <= 1:  # Starting a thread takes as long as a small block does.
@@ -48,7 +48,7 @@ def in_strips(work: Callable[[range], Result], blocks: range) -> list[Result]:
 def in_threads(work: Callable[[Task], Result], tasks: Sequence[Task], max_workers: int) -> Iterator[Result]:
     """Do the tasks and yield each result when it is ready; with one worker in this thread, in the order of the tasks.
 
-    Once a task raises, or whoever takes the results stops or is interrupted, no further task is begun.
+    If a task raises, or the consumer stops, no further task starts.
     """
     workers = min(max_workers, len(tasks))
     if workers <= 1:

@@ -1,11 +1,11 @@
-"""FedProx's rule for a mu that nobody has to choose.
+"""FedProx's rule for an adaptive mu.
 
 Tian Li, Anit Kumar Sahu, Manzil Zaheer, Maziar Sanjabi, Ameet Talwalkar and Virginia Smith. Federated Optimization in
 Heterogeneous Networks. Proceedings of Machine Learning and Systems 2 (MLSys 2020), pages 429 to 450. arXiv 1812.06127,
 section 5.3.2, figure 3 and appendix C.3.3: mu grows by 0.1 whenever the loss increases, and shrinks by 0.1 whenever it
 has decreased for five rounds in a row.
 
-The paper does not say what a sixth decrease does. Here it is the first of the next five.
+The paper does not define a sixth decrease. Here it is the first of the next five.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _FALLS = 5
 
 @dataclass(frozen=True)
 class AdaptiveMu:
-    """A mu, and what the rule remembers of the losses so far: three plain numbers.
+    """A mu, and what the rule remembers of the losses so far.
 
     Attributes:
-        mu: For the next round, >= 0.
+        mu: The mu of the next round, >= 0.
         loss: The latest loss; None before the first.
-        falls: How often in a row the loss has fallen since mu last changed, 0 ... 4.
+        falls: Number of consecutive decreases since mu last changed, 0 ... 4.
 
     Examples:
         >>> state = AdaptiveMu(mu=0.0)
@@ -40,7 +40,7 @@ class AdaptiveMu:
     falls: int = 0
 
     def after(self, loss: float) -> AdaptiveMu:
-        """Return the state after a round of this loss, which is finite; equal losses are neither a rise nor a fall."""
+        """Return the state after a round with this finite loss; an equal loss is neither a rise nor a fall."""
         if self.loss is None or loss == self.loss:
             return replace(self, loss=loss, falls=0)
         if loss > self.loss:
@@ -51,5 +51,5 @@ class AdaptiveMu:
 
 
 def _tidy(mu: float) -> float:
-    """Undo the rounding of 0.1, so that as many steps down as up lead back to where mu was, 0 above all."""
+    """Undo the rounding of 0.1, so that equally many steps up and down lead back to the same mu."""
     return round(mu, 12)

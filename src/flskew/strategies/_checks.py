@@ -1,4 +1,4 @@
-"""What a reply must be to count: like the arrays sent, finite, and with a weight."""
+"""Rules for accepting a reply: arrays like those sent, finite, and with a weight."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from flskew.typing import MetricValue, Parameters
 
 __all__ = ["BadReplyError", "CheckedReply", "check_arrays", "check_finite", "check_reply"]
 
-# More rows than there are, and few enough that no sum of weights is infinite.
+# More rows than any data set has, but small enough that no sum of weights is infinite.
 _LARGEST_WEIGHT = 2**53
 
 
 class BadReplyError(ValueError):
-    """A reply does not count.
+    """A reply is not accepted.
 
     Attributes:
         reason: Why, in one line.
-        traceback: All that came with it where that is more.
+        traceback: The whole text, if it is longer than one line.
     """
 
     def __init__(self, reason: str, traceback: str = "") -> None:
@@ -37,16 +37,16 @@ class BadReplyError(ValueError):
 
 @dataclass(frozen=True)
 class CheckedReply:
-    """A reply that counts.
+    """An accepted reply.
 
     Attributes:
         message: The reply itself.
         weight: Its weight, > 0.
-        metrics: Its metrics, the weight included.
-        metrics_key: Their name.
-        model_key: The name of its arrays; None where a reply needs none.
-        parameters: Views on them, in the order in which they were sent.
-        assignment: The fingerprint of the client's split, where it says so.
+        metrics: Its metrics, including the weight.
+        metrics_key: Their key.
+        model_key: Key of its arrays; None if a reply needs none.
+        parameters: Views of them, in the order in which they were sent.
+        assignment: Fingerprint of the client's split, if it reports one.
     """
 
     message: Message
@@ -59,23 +59,23 @@ class CheckedReply:
 
     @property
     def records(self) -> dict[str, Record]:
-        """What it carries beyond its arrays and its metrics."""
+        """Additional records."""
         return {
             key: record for key, record in self.message.content.items() if key not in (self.metrics_key, self.model_key)
         }
 
 
 def check_reply(message: Message, weighted_by_key: str, sent: ArrayRecord | None, arrayrecord_key: str) -> CheckedReply:
-    """Return what counts in a reply; whether its arrays are finite is not looked at yet.
+    """Check a reply, except whether its arrays are finite.
 
     Args:
         message: The reply.
-        weighted_by_key: The name of the weight among the metrics.
-        sent: The arrays it must be like; None where a reply needs none.
-        arrayrecord_key: The name of its ArrayRecord, if it has more than one.
+        weighted_by_key: Key of the weight in the metrics.
+        sent: Arrays that it must resemble; None if a reply needs none.
+        arrayrecord_key: Key of its ArrayRecord, if it has more than one.
 
     Raises:
-        BadReplyError: It does not count.
+        BadReplyError: The reply is not accepted.
     """
     if message.has_error():
         text = message.error.reason or f"error {message.error.code} without a reason"
@@ -95,10 +95,10 @@ def check_reply(message: Message, weighted_by_key: str, sent: ArrayRecord | None
 
 
 def check_arrays(arrays: ArrayRecord, like: ArrayRecord) -> Parameters:
-    """Return views on `arrays`, in the order of `like`.
+    """Return views of `arrays`, in the order of `like`.
 
     Raises:
-        BadReplyError: The names, shapes or dtypes are not those of `like`, or an array cannot be read or averaged.
+        BadReplyError: Names, shapes or dtypes differ from `like`, or an array cannot be read or averaged.
     """
     missing, extra = [name for name in like if name not in arrays], [name for name in arrays if name not in like]
     if missing or extra:
@@ -107,15 +107,15 @@ def check_arrays(arrays: ArrayRecord, like: ArrayRecord) -> Parameters:
 
 
 def check_finite(parameters: Parameters, like: ArrayRecord, remedy: str) -> None:
-    """Refuse arrays that hold NaN or infinity.
+    """Refuse arrays that contain NaN or infinity.
 
     Args:
         parameters: In the order of `like`.
-        like: Has their names.
-        remedy: What to do, for the error.
+        like: A record with their names.
+        remedy: End of the error message.
 
     Raises:
-        BadReplyError: One of them does; the error names the first.
+        BadReplyError: An array does; the error names the first.
     """
     for name, view in zip(like, parameters, strict=True):
         if not all_finite(view):

@@ -1,4 +1,4 @@
-"""The error of a round that has no model."""
+"""The error of a round that yields no model."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["RoundError"]
 
 
 class RoundError(RuntimeError):
-    """A round has too few replies that count, or replies that must not be mixed; what was trained so far is in it.
+    """A round has too few accepted replies, or replies that must not be mixed.
 
-    The message lists the reasons, each once with the nodes that share it.
+    The message lists each reason once, with the nodes that share it. The error carries what was trained so far.
 
     Examples:
         >>> import numpy as np
@@ -35,8 +35,8 @@ class RoundError(RuntimeError):
     Attributes:
         server_round: The round.
         phase: "train" or "evaluate".
-        failures: The nodes whose reply did not count.
-        result: Flower's `Result` of the rounds before: the latest model, or the initial one, and the metrics.
+        failures: The nodes whose replies were dropped or missing.
+        result: Flower's `Result` of the previous rounds: the latest model, or the initial one, and the metrics.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""From the messages of a round and the replies to them: what counts, and who failed and why."""
+"""Match replies to the messages of a phase: which are accepted, which nodes failed, and why."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _SILENCE = "no reply before the timeout, or its message could not be delivered"
 
 @dataclass(frozen=True)
 class Sent:
-    """The messages of one half of a round.
+    """The messages of one phase of a round.
 
     Attributes:
         server_round: 1, 2, ...
         phase: "train" or "evaluate".
-        messages: One per node, in the order of the nodes; the grid gives each its id when it is pushed.
-        model: The model of the server; a strategy may send its clients something else.
+        messages: One per node, in the order of the nodes; the grid sets their ids when they are pushed.
+        model: The server's model; a strategy may send its clients something else.
         started: When the messages were made, on the monotonic clock.
     """
 
@@ -40,14 +40,14 @@ class Sent:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The replies that count and the failures, by the places of their messages.
+    """Accepted replies and failures, by the positions of their messages.
 
     Attributes:
         sent: What was sent.
-        like: The arrays that a reply must be like; empty where it needs none.
-        counted: The replies that count.
-        failures: Those that do not, and the nodes that sent none.
-        abstained: The nodes that say that they do not evaluate, which is no failure.
+        like: Arrays that a reply must resemble; empty if it needs none.
+        counted: The accepted replies.
+        failures: The dropped replies, and the nodes that sent none.
+        abstained: The nodes that reply that they do not evaluate, which is not a failure.
     """
 
     sent: Sent
@@ -57,7 +57,7 @@ class Judgement:
     abstained: frozenset[int]
 
     def without_infinite(self) -> Judgement:
-        """Return a judgement that has dropped the replies whose arrays hold NaN or infinity."""
+        """Drop the replies whose arrays contain NaN or infinity."""
         reasons = {}
         for place, reply in self.counted.items():
             try:
@@ -67,21 +67,21 @@ class Judgement:
         return self.without(reasons)
 
     def without(self, reasons: Mapping[int, str]) -> Judgement:
-        """Return a judgement in which the replies of these places are failures, for these reasons."""
+        """Turn the replies at these positions into failures, for these reasons."""
         counted = {place: reply for place, reply in self.counted.items() if place not in reasons}
         failed = {place: Failure(self.node_id(place), reason) for place, reason in reasons.items()}
         return replace(self, counted=counted, failures={**self.failures, **failed})
 
     def in_order(self) -> list[CheckedReply]:
-        """Return the replies that count in the order of their nodes."""
+        """Return the accepted replies in the order of their nodes."""
         return [self.counted[place] for place in sorted(self.counted)]
 
     def contents(self) -> list[RecordDict]:
-        """Return the contents of the replies that count in the same order."""
+        """Return the contents of the accepted replies in the same order."""
         return [reply.message.content for reply in self.in_order()]
 
     def round(self) -> Round:
-        """Return all of it for the history."""
+        """Return the history entry."""
         return Round(
             server_round=self.sent.server_round,
             phase=self.sent.phase,
@@ -91,7 +91,7 @@ class Judgement:
         )
 
     def node_id(self, place: int) -> int:
-        """Return the node of a reply that counts."""
+        """Return the node of an accepted reply."""
         if place < len(self.sent.messages):
             return self.sent.messages[place].metadata.dst_node_id
         return self.counted[place].message.metadata.src_node_id
@@ -100,18 +100,18 @@ class Judgement:
         reply = self.counted[place]
         seconds = math.nan
         if place < len(self.sent.messages):
-            # Two machines' clocks may disagree by more than the time between.
+            # The clocks of two machines may differ by more than this time.
             asked_at = self.sent.messages[place].metadata.created_at
             seconds = max(0.0, reply.message.metadata.created_at - asked_at)
         return Reply(self.node_id(place), reply.weight, dict(reply.metrics), seconds, reply.assignment, reply.records)
 
 
 def judge(replies: Iterable[Message], sent: Sent, weighted_by_key: str, arrayrecord_key: str) -> Judgement:
-    """Check every reply, but not yet whether its arrays are finite, and name every node that sent none.
+    """Check every reply, except whether its arrays are finite, and name every node that sent none.
 
-    An error that the server makes for a node it has lost comes from the server's own id; the node is found through the
-    message that the error replies to. A reply must be like the arrays that its message carried; where the messages are
-    not known, since a subclass made its own, the arrays of the first reply stand for them.
+    An error reply for a lost node has the server's id; the node is found through the message that it replies to. A
+    reply must resemble the arrays that its message carried; if the messages are unknown, the
+    first reply sets the standard.
     """
     received = list(replies)
     like = _first_model([*sent.messages, *received], arrayrecord_key) if sent.phase == "train" else None

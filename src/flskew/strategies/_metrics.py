@@ -30,13 +30,13 @@ def shared_keys(records: Sequence[MetricRecord]) -> list[str]:
 def aggregate_metrics(contents: list[RecordDict], weighted_by_key: str) -> MetricRecord:
     """Return the weighted mean of each metric over the replies that have it.
 
-    A metric that some replies lack is averaged over the others, and one that cannot be averaged, since it is a list of
-    another length or a number elsewhere, is left out; the log says so either way. NaN stays NaN: it is a
-    client's own word. Where all replies have the same keys this is Flower's `aggregate_metricrecords`, bit for bit.
+    A metric that some replies lack is averaged over the others. A metric whose values have different lengths is left
+    out. The log reports both. NaN stays NaN. If all replies have the same keys, the result equals Flower's
+    `aggregate_metricrecords` bit for bit.
 
     Args:
-        contents: Of replies that were checked: each has a MetricRecord with a positive, finite weight.
-        weighted_by_key: The name of the weight, which is not itself averaged.
+        contents: Contents of accepted replies: each has a MetricRecord with a positive, finite weight.
+        weighted_by_key: Key of the weight, which is not averaged.
 
     Examples:
         >>> from flwr.app import MetricRecord, RecordDict

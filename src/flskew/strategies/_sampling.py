@@ -1,4 +1,4 @@
-"""Which nodes take part in a round."""
+"""Sampling of the nodes that take part in a round."""
 
 from __future__ import annotations
 
@@ -22,19 +22,23 @@ def available_nodes(grid: Grid, minimum: int, patience: float) -> list[int]:
     """Return the ids of all nodes, sorted, once there are `minimum` of them.
 
     Args:
-        grid: Flower's grid; one whose attribute `nodes_are_fixed` is true is not waited for.
-        minimum: How many nodes are needed.
+        grid: Flower's grid; if its attribute `nodes_are_fixed` is true, there is no waiting.
+        minimum: Number of nodes needed.
         patience: Seconds to wait for them.
 
     Raises:
-        TimeoutError: There are still fewer; the message has the numbers, and who is there.
+        TimeoutError: Too few nodes are connected; the message names them.
     """
     deadline = time.monotonic() + patience
     while len(node_ids := sorted(grid.get_node_ids())) < minimum:
         if getattr(grid, "nodes_are_fixed", False) or time.monotonic() >= deadline:
-            present = f", {named(node_ids)}" if node_ids else ""
+            present = (
+                f"only {named(node_ids)} {'is' if len(node_ids) == 1 else 'are'} connected"
+                if node_ids
+                else "none is connected"
+            )
             raise TimeoutError(
-                f"{minimum} nodes are needed, {len(node_ids)} are connected{present}; start more nodes or lower "
+                f"a round needs {minimum} nodes, but {present}; start more nodes or lower "
                 "min_available_nodes, min_train_nodes and min_evaluate_nodes"
             )
         _logger.info("Waiting for nodes to connect: %d connected, %d needed", len(node_ids), minimum)
@@ -45,8 +49,8 @@ def available_nodes(grid: Grid, minimum: int, patience: float) -> list[int]:
 def sample(node_ids: Sequence[int], size: int, *, seed: int, server_round: int, phase: Phase) -> list[int]:
     """Return `size` of the nodes, each set of them equally likely, in the order of `node_ids`.
 
-    The choice hangs on the arguments alone: neither on earlier rounds, so that a run that goes on from a checkpoint
-    draws as it would have, nor on any global generator.
+    The choice depends only on the arguments: not on earlier rounds, so that a resumed run samples the same nodes, nor
+    on any global generator.
     """
     if size >= len(node_ids):
         return list(node_ids)

@@ -1,4 +1,4 @@
-"""What happened in each round, client by client."""
+"""History of a run, client by client."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Failure", "History", "Reply", "Round"]
 
 Record: TypeAlias = ArrayRecord | MetricRecord | ConfigRecord
-"""What a reply carries under a key."""
+"""A record in a reply."""
 
 
 _COLUMNS = (
@@ -32,16 +32,16 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Reply:
-    """A reply that counted.
+    """An accepted reply.
 
     Attributes:
-        node_id: Who sent it.
+        node_id: The sender.
         num_examples: Its weight, > 0.
-        metrics: All it reported, the weight included.
-        seconds: From the making of the server's message to that of the reply, by the clocks of the two machines; at
-            least 0, and NaN where the message is not known.
-        assignment: The fingerprint of the split that the client used, where it says so.
-        records: What it carried beyond its model and its metrics, by key.
+        metrics: Everything it reported, including the weight.
+        seconds: Time from the creation of the server's message to that of the reply, by the clocks of the two machines;
+            at least 0, and NaN if the message is unknown.
+        assignment: Fingerprint of the client's split, if it reports one.
+        records: Additional records of the reply, by key.
 
     Examples:
         >>> from flskew import Reply
@@ -60,12 +60,12 @@ class Reply:
 
 @dataclass(frozen=True)
 class Failure:
-    """A node whose reply did not count.
+    """A node whose reply was dropped, or that sent none.
 
     Attributes:
-        node_id: The node, or 1, the server, where the message it lost is not known.
+        node_id: The node, or 1, the server, if the lost message is unknown.
         reason: Why, in one line.
-        traceback: All that the engine sent where that is more: of an exception, its traceback.
+        traceback: The engine's whole text, such as a traceback, if it is longer than one line.
 
     Examples:
         >>> from flskew import Failure
@@ -88,9 +88,9 @@ class Round:
     Attributes:
         server_round: 1, 2, ...
         phase: "train" or "evaluate".
-        replies: Those that counted, in the order of their nodes.
-        failures: Those that did not.
-        seconds: From the making of the messages until all that came back was looked at.
+        replies: The accepted replies, in the order of their nodes.
+        failures: The nodes whose replies were dropped or missing.
+        seconds: Time from the creation of the messages until all replies were checked.
 
     Examples:
         >>> from flskew import Failure, Reply, Round
@@ -107,7 +107,7 @@ class Round:
 
 
 class History(list[Round]):
-    """The rounds of one run: a training and, unless it is off, an evaluation for each.
+    """The rounds of one run: training and, unless disabled, evaluation.
 
     Examples:
         >>> from flskew import Failure, History, Reply, Round
@@ -120,17 +120,17 @@ class History(list[Round]):
     """
 
     def metric(self, key: str, phase: Phase = "evaluate") -> dict[int, list[float]]:
-        """Return the numbers that the clients reported under `key`, by round: what `flskew.plots.accuracy` draws.
+        """Return the numbers that the clients reported under `key`, by round, as `flskew.plots.accuracy` takes them.
 
         Args:
             key: The name of a metric; replies without it are left out.
             phase: "train" or "evaluate".
 
         Returns:
-            A list for each round in which a reply with this metric counted, in the order of the nodes.
+            One list, in the order of the nodes, for each round with an accepted reply that has this metric.
 
         Raises:
-            LookupError: No reply has it; the error names those that there are.
+            LookupError: No reply has it; the error lists the available metrics.
             TypeError: It is a list of numbers.
 
         Examples:
@@ -146,11 +146,11 @@ class History(list[Round]):
         }
         if not any(by_round.values()):
             keys = sorted({name for entry in entries for reply in entry.replies for name in reply.metrics})
-            raise LookupError(f"no {phase} reply that counted has the metric {key!r}; there are {keys}")
+            raise LookupError(f"no accepted {phase} reply has the metric {key!r}; available are {keys}")
         return {server_round: numbers for server_round, numbers in by_round.items() if numbers}
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row for each node that was asked, in each half of each round.
+        """Return one row per node and phase of a round.
 
         Columns: server_round, phase, node_id, counted, num_examples, seconds (the reply's), round_seconds, assignment,
         reason, and "metrics.<key>" for each metric that any reply has.
@@ -162,12 +162,12 @@ class History(list[Round]):
         return pd.DataFrame(rows, columns=[*_COLUMNS, *metrics])
 
     def to_jsonl(self, path: str | PathLike[str]) -> None:
-        """Write the rows of `to_frame` into a file, each a JSON object on a line of its own, its metrics an object.
+        """Write the rows of `to_frame` into a file, each one JSON object per line, with the metrics nested.
 
-        JSON has neither NaN nor infinity: both are written as null.
+        NaN and infinity, which JSON lacks, become null.
 
         Args:
-            path: The file; one that is there is replaced.
+            path: The file; an existing one is replaced.
         """
         lines = (
             json.dumps(_strict({**row, "metrics": dict(metrics)}), allow_nan=False) for row, metrics in self._rows()
@@ -175,7 +175,7 @@ class History(list[Round]):
         Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
     def dropped(self) -> list[str]:
-        """Return a line for the nodes whose replies did not always count: how many of them, and the latest reason."""
+        """Return lines on the nodes with dropped replies: how many, and the latest reason."""
         asked: Counter[tuple[Phase, int]] = Counter()
         failures: dict[tuple[Phase, int], list[Failure]] = {}
         for entry in self:
@@ -209,7 +209,7 @@ class History(list[Round]):
 
 def _number(key: str, value: MetricValue) -> float:
     if isinstance(value, list):
-        raise TypeError(f"metric {key!r} is a list of {len(value)} numbers; take it from reply.metrics, or to_frame")
+        raise TypeError(f"metric {key!r} is a list of {len(value)} numbers; use reply.metrics or to_frame")
     return value
 
 
