@@ -26,7 +26,7 @@ def test_a_share_has_the_beta_distribution_that_is_its_marginal(alpha: float):
 
 
 @pytest.mark.parametrize("alpha", [0.5, 5.0])  # Below, many shares of a million rows are less than one row.
-def test_the_share_of_a_large_class_has_it_too(alpha: float):
+def test_the_share_of_a_large_class_has_this_distribution_too(alpha: float):
     labels = np.zeros(1_000_000, dtype=np.int8)
     counts = [
         DirichletPartitioner(10, "label", alpha, min_partition_size=0, shuffle=False, seed=seed).assign(labels).sizes
@@ -36,7 +36,7 @@ def test_the_share_of_a_large_class_has_it_too(alpha: float):
     assert scipy.stats.kstest(np.array(counts)[:, 3] / 1e6, marginal.cdf).pvalue > 0.001
 
 
-def test_an_alpha_of_its_own_gives_a_partition_its_part_of_the_expected_rows():
+def test_expected_sizes_are_proportional_to_the_alphas_of_the_partitions():
     labels = np.zeros(4000, dtype=np.int8)
     sizes = [
         DirichletPartitioner(2, "label", [1.0, 3.0], min_partition_size=0, seed=seed).assign(labels).sizes
@@ -78,7 +78,7 @@ def test_the_minimum_is_always_met(drawn, seed: int, alpha: float, balancing: bo
 
 
 @pytest.mark.parametrize(("num_partitions", "alpha", "minimum"), [(100, 0.01, 10), (1000, 0.001, 1)])
-def test_it_ends_where_drawing_again_never_would(num_partitions: int, alpha: float, minimum: int):
+def test_it_ends_where_redrawing_never_would(num_partitions: int, alpha: float, minimum: int):
     labels = np.arange(60_000) % 10
     sizes = DirichletPartitioner(num_partitions, "label", alpha, minimum).assign(labels).sizes
     assert sizes.min() == minimum
