@@ -9,10 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flskew import DirichletPartitioner
-from flskew._split.allocation import normalise
-from flskew._split.shares import dirichlet_weights
+from flskew.partitioners import Streams, dirichlet_weights, normalise, read_labels
 
 from .cases import labels_and_partitions, seeds
+
+
+def sizes(labels, alpha: float, seed: int) -> np.ndarray:
+    """The sizes of ten partitions; which rows are in them makes no difference."""
+    partitioner = DirichletPartitioner(10, alpha=alpha, min_partition_size=0, seed=seed)
+    return partitioner.class_counts(read_labels(labels), Streams(seed)).sum(axis=0)
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.5, 5.0])
@@ -27,11 +32,7 @@ def test_a_share_has_the_beta_distribution_that_is_its_marginal(alpha: float):
 
 @pytest.mark.parametrize("alpha", [0.5, 5.0])  # Below, many shares of a million rows are less than one row.
 def test_the_share_of_a_large_class_has_this_distribution_too(alpha: float):
-    labels = np.zeros(1_000_000, dtype=np.int8)
-    counts = [
-        DirichletPartitioner(10, "label", alpha, min_partition_size=0, shuffle=False, seed=seed).assign(labels).sizes
-        for seed in range(60)
-    ]
+    counts = [sizes(np.zeros(1_000_000, dtype=np.int8), alpha, seed) for seed in range(60)]
     marginal = scipy.stats.beta(alpha, 9 * alpha)
     assert scipy.stats.kstest(np.array(counts)[:, 3] / 1e6, marginal.cdf).pvalue > 0.001
 
@@ -54,18 +55,13 @@ def test_no_alpha_is_too_small_or_too_large(alpha: float):
 
 
 def test_over_many_seeds_every_partition_has_the_mean_size():
-    labels = np.repeat(np.arange(100), 10)
-    sizes = np.array(
-        [
-            DirichletPartitioner(10, "label", 100, min_partition_size=0, seed=seed).assign(labels).sizes
-            for seed in range(2000)
-        ]
-    )
-    assert np.all(np.abs(sizes.mean(axis=0) - 100) < 1)
+    column = read_labels(np.repeat(np.arange(100), 10))
+    drawn = np.array([sizes(column, 100, seed) for seed in range(2000)])
+    assert np.all(np.abs(drawn.mean(axis=0) - 100) < 1)
     # The mean of 2,000 sizes is normal about 100; so the squared deviations in standard errors are chi-square, with 9
     # degrees of freedom since the sizes sum to 1,000.
-    standard_error = sizes.std(axis=0) / np.sqrt(2000)
-    statistic = (((sizes.mean(axis=0) - 100) / standard_error) ** 2).sum() * 9 / 10
+    standard_error = drawn.std(axis=0) / np.sqrt(2000)
+    statistic = (((drawn.mean(axis=0) - 100) / standard_error) ** 2).sum() * 9 / 10
     assert scipy.stats.chi2.sf(statistic, 9) > 0.001
 
 
