@@ -23,7 +23,7 @@ def sizes(labels, alpha: float, seed: int) -> np.ndarray:
 @pytest.mark.parametrize("alpha", [0.05, 0.5, 5.0])
 def test_a_share_has_the_beta_distribution_that_is_its_marginal(alpha: float):
     rng = np.random.default_rng(1)
-    weights = np.array([dirichlet_weights(np.full(10, alpha), rng) for _ in range(2000)])
+    weights = np.array([dirichlet_weights(alpha, 10, rng) for _ in range(2000)])
     shares = normalise(weights)
     for partition_id in (0, 4, 9):
         marginal = scipy.stats.beta(alpha, 9 * alpha)
@@ -49,7 +49,7 @@ def test_expected_sizes_are_proportional_to_the_alphas_of_the_partitions():
 
 @pytest.mark.parametrize("alpha", [1e-310, 1e-300, 1e-12, 0.001, 1e12, 1e300])
 def test_no_alpha_is_too_small_or_too_large(alpha: float):
-    shares = normalise(dirichlet_weights(np.full(5, alpha), np.random.default_rng(0))[None])
+    shares = normalise(dirichlet_weights(alpha, 5, np.random.default_rng(0))[None])
     assert shares.sum() == pytest.approx(1)
     assert shares.max() == pytest.approx(1 if alpha < 1 else 0.2)
 
