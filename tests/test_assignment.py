@@ -112,7 +112,7 @@ def test_it_is_a_sequence_of_partitions(assignment: Assignment):
 
 @pytest.mark.parametrize("partition_id", [3, -1, 1.0, "0", None, True])
 @pytest.mark.parametrize("error", [KeyError, IndexError])
-def test_a_partition_that_is_not_there_is_both_a_key_and_an_index_error(assignment, partition_id, error):
+def test_a_missing_partition_is_both_a_key_error_and_an_index_error(assignment, partition_id, error):
     with pytest.raises(error) as caught:
         assignment[partition_id]
     assert str(partition_id) in str(caught.value)
@@ -156,7 +156,7 @@ def test_a_partitioner_that_is_bound_already_cannot_be_wrapped():
         Assignment.from_partitioner(partitioner, dataset)
 
 
-def test_what_is_no_partitioner_and_what_is_no_data_set_is_refused_with_what_to_pass():
+def test_other_objects_than_a_partitioner_and_a_data_set_are_refused_with_what_to_pass():
     dataset = Dataset.from_dict({"label": LABELS})
     with pytest.raises(TypeError, match=r"got list; pass existing partitions to Assignment.from_partitions"):
         Assignment.from_partitioner([[0, 1]], dataset)  # type: ignore[arg-type]
@@ -169,7 +169,7 @@ def test_what_is_no_partitioner_and_what_is_no_data_set_is_refused_with_what_to_
             Assignment.from_partitioner(flower.IidPartitioner(2), wrong)  # type: ignore[arg-type]
 
 
-def test_without_labels_the_number_of_rows_can_be_told():
+def test_without_labels_the_number_of_rows_can_be_given():
     assert Assignment.from_partitions([[2], [0]]).unassigned.tolist() == [1]
     assert Assignment.from_partitions([[2], [0]], num_rows=5).unassigned.tolist() == [1, 3, 4]
 
@@ -261,7 +261,7 @@ def test_the_fingerprint_tells_where_one_class_ends_and_the_next_begins(one, oth
     assert first.fingerprint != second.fingerprint
 
 
-def test_partitions_may_be_sets_but_no_mapping():
+def test_partitions_may_be_sets_but_not_a_mapping():
     assert Assignment.from_partitions([{1, 2}, {0}]).sizes.tolist() == [2, 1]
     with pytest.raises(TypeError, match="got a mapping; pass a list of its values"):
         Assignment.from_partitions({0: [1], 1: [0]})
@@ -304,7 +304,7 @@ def test_any_flipped_byte_is_an_error(assignment: Assignment, tmp_path):
             Assignment.load(path)
 
 
-def test_a_number_of_rows_that_is_not_that_of_the_labels_is_refused():
+def test_a_number_of_rows_other_than_the_number_of_labels_is_refused():
     with pytest.raises(ValueError, match="num_rows=4 differs from the number of labels, 3; omit num_rows"):
         Assignment.from_partitions([[0], [1]], ["a", "b", "a"], num_rows=4)
     assert Assignment.from_partitions([[0], [1]], ["a", "b", "a"], num_rows=3).unassigned.tolist() == [2]
@@ -315,7 +315,7 @@ def test_a_number_of_rows_larger_than_any_can_be_is_refused():
         Assignment.from_partitions([[0]], num_rows=10**30)
 
 
-def test_a_text_file_is_no_saved_assignment(tmp_path):
+def test_a_text_file_is_not_a_saved_assignment(tmp_path):
     (tmp_path / "README.md").write_text("# A text of more than thirty-two letters")
     with pytest.raises(ValueError, match=r"README.md is not a whole file .*, nor any .npz file; pass the path of one"):
         Assignment.load(tmp_path / "README.md")

@@ -54,7 +54,7 @@ class Assignment:
 
     Partitioners make assignments (`assign`). `Assignment.from_partitions` takes rows, `Assignment.from_counts` takes
     numbers of rows, `Assignment.from_partitioner` takes a partitioner of Flower Datasets, and `Assignment.load` reads a
-    saved one. There is no other way: calling the class is a TypeError.
+    saved one. Calling the class itself raises a TypeError.
 
     Examples:
         >>> from flskew import LabelExclusionPartitioner

@@ -55,12 +55,12 @@ def test_an_offset_just_below_one_does_not_make_a_row_too_many():
 
 
 @pytest.mark.parametrize("shares", [[0.5, 0.6], [-0.5, 1.5], [np.nan, 1.0], [np.inf, 0.0], [0.0, 0.0]])
-def test_shares_that_are_no_shares_are_refused(shares):
+def test_invalid_shares_are_refused(shares):
     with pytest.raises(ValueError, match="finite, non-negative and sum to 1"):
         apportion(np.array([shares]), np.array([10]), np.array([0.5]))
 
 
-def test_weights_that_differ_by_more_than_a_float_holds_are_normalised_all_the_same():
+def test_weights_that_differ_by_more_than_the_range_of_floats_are_normalised():
     shares = normalise(np.array([[-1e300, -1e299, -np.inf], [900.0, 900.0, 900.0]]))
     assert shares.tolist() == [[0, 1, 0], pytest.approx([1 / 3] * 3)]
 
@@ -89,9 +89,9 @@ def test_repair_moves_exactly_the_rows_that_are_missing(drawn, seed):
     assert np.array_equal(moved.sum(axis=1), before.sum(axis=1))
     assert np.all(moved >= 0)
     assert moved.sum(axis=0).min() >= minimum
-    # The fewest: what is missing. Each moved row is counted once where it left.
+    # The fewest possible number, namely the missing rows; each moved row is counted where it left.
     assert np.maximum(sizes - moved.sum(axis=0), 0).sum() == np.maximum(minimum - sizes, 0).sum()
-    # Nobody receives beyond the minimum, and nobody both gives and receives.
+    # No partition receives rows beyond the minimum, and none both gives and receives.
     assert np.all((moved.sum(axis=0) <= sizes) | (moved.sum(axis=0) == minimum))
     receives, gives = (moved > before).any(axis=0), (moved < before).any(axis=0)
     assert not np.any(receives & gives)
@@ -99,7 +99,7 @@ def test_repair_moves_exactly_the_rows_that_are_missing(drawn, seed):
 
 def test_repair_takes_from_the_largest_down_to_a_common_level():
     counts = np.array([[10, 7, 3, 0, 0]])
-    # Four rows are missing: the largest gives 3 to be level with the next, then each gives a half, by lot.
+    # Four rows are missing: the largest gives 3 to be level with the next; which of the two gives the last is random.
     sizes = [meet_minimum(counts, 2, np.random.default_rng(seed))[0].tolist() for seed in range(50)]
     assert {tuple(size) for size in sizes} == {(7, 6, 3, 2, 2), (6, 7, 3, 2, 2)}
 

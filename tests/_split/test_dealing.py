@@ -1,4 +1,4 @@
-"""Dealing keeps every promise of the counts, whatever the number of processors."""
+"""Dealing draws exactly the requested counts, with any number of processors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def columns_and_counts(draw: st.DrawFn):
 
 
 @given(columns_and_counts(), st.booleans())
-def test_the_deal_has_just_the_counts_it_was_asked_for(drawn, shuffle):
+def test_the_deal_has_exactly_the_requested_counts(drawn, shuffle):
     column, counts = drawn
     rows, offsets, unassigned = deal(column, counts, Streams(3), shuffle=shuffle)
     assert sorted([*rows, *unassigned]) == list(range(len(column)))
@@ -36,7 +36,7 @@ def test_the_deal_has_just_the_counts_it_was_asked_for(drawn, shuffle):
         assert shuffle or own.tolist() == sorted(own)
 
 
-def test_the_order_in_a_partition_is_random_whatever_the_class():
+def test_the_order_in_a_partition_mixes_the_classes():
     column = LabelColumn(np.repeat(np.arange(2, dtype=np.uint8), 50), np.arange(2))
     counts = np.array([[25, 25], [25, 25]])
     # Where the class changes from one row to the next: 24 or 25 times in 49 when mixed, once when sorted.

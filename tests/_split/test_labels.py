@@ -1,4 +1,4 @@
-"""Labels of every origin become the same codes, and what is no label is named."""
+"""Labels of every origin become the same codes, and invalid labels are named."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_wide_range_of_big_endian_integers_is_read():
     assert read_labels(np.array([10**9, 0], dtype=">i8")).labels == [0, 10**9]
 
 
-def test_texts_that_would_fill_the_memory_are_no_labels(monkeypatch):
+def test_texts_that_would_fill_the_memory_are_refused(monkeypatch):
     monkeypatch.setattr("flskew._split.encoding._MOST_BYTES", 4 * 3 * 10)
     assert read_labels(["a", "b", "c" * 10]).labels == ["a", "b", "c" * 10]
     with pytest.raises(ValueError, match=r"labels holds 3 different strings of up to 11 characters.*; choose the"):
@@ -174,7 +174,7 @@ def test_codes_are_as_narrow_as_the_classes_allow():
     ],
     ids=lambda value: re.sub(r" at 0x[0-9a-f]+", "", str(value)),
 )
-def test_what_is_no_label_is_named(labels, error, message):
+def test_invalid_labels_are_named(labels, error, message):
     with pytest.raises(error, match=message):
         read_labels(labels)
 
@@ -203,7 +203,7 @@ def test_an_error_in_a_data_set_names_the_column(values, error, message):
         ),
     ],
 )
-def test_a_lazy_column_that_is_no_column_of_a_table_is_refused_with_a_remedy(pick, message):
+def test_a_lazy_column_without_a_table_is_refused_with_a_remedy(pick, message):
     dataset = Dataset.from_dict({"label": [1, 2], "meta": [{"label": 1}, {"label": 2}]})
     with pytest.raises(TypeError, match=message):
         read_labels(pick(dataset))
@@ -219,7 +219,7 @@ def test_minus_one_is_a_missing_label_where_a_feature_names_the_classes(rows, fi
     assert read_column(Dataset.from_dict({"label": [0, -1]}), "label").labels == [-1, 0]
 
 
-def test_labels_are_read_as_they_are_stored_whatever_a_transform_makes_of_them():
+def test_labels_are_read_as_stored_regardless_of_a_transform():
     dataset = Dataset.from_dict({"label": [0, 1, 2]}).with_transform(lambda rows: {"label": [7 for _ in rows["label"]]})
     assert dataset[0] == {"label": 7}
     assert read_column(dataset, "label").labels == [0, 1, 2]
@@ -239,7 +239,7 @@ def test_many_rows_are_read_block_by_block(chunks, selected):
     assert np.array_equal(column.sizes, np.unique(values, return_counts=True)[1])
 
 
-def test_a_missing_column_is_named_with_those_there_are():
+def test_a_missing_column_is_named_with_the_existing_ones():
     with pytest.raises(ValueError, match="partition_by='lable' is not a column of the data set; it has image, label"):
         read_column(Dataset.from_dict({"image": [1], "label": [1]}), "lable")
 
@@ -254,7 +254,7 @@ def test_a_column_is_read_through_selections_formats_and_features():
 
 @pytest.mark.parametrize("size", [3, 900])
 @pytest.mark.parametrize("values", [lambda row: row % 7 - 3, lambda row: f"class {row % 7}", lambda row: row % 2 == 0])
-def test_a_selection_is_read_like_the_values_it_has(size, values):
+def test_a_selection_is_read_like_its_values(size, values):
     dataset = Dataset.from_dict({"label": [values(row) for row in range(1000)]})
     rows = np.random.default_rng(0).permutation(1000)[:size]
     chosen = dataset.select(rows)
@@ -264,7 +264,7 @@ def test_a_selection_is_read_like_the_values_it_has(size, values):
         assert column.codes.tolist() == expected.codes.tolist()
 
 
-def test_a_class_that_a_selection_leaves_out_is_none_of_its_classes():
+def test_a_class_that_a_selection_leaves_out_is_not_among_its_classes():
     dataset = Dataset.from_dict({"label": [5, 6, 7, 8] * 10}).filter(lambda row: row["label"] != 6)
     column = read_column(dataset.select(range(28, -1, -1)), "label")
     assert column.labels == [5, 7, 8]

@@ -34,7 +34,7 @@ def test_who_holds_what_favours_no_partition_and_no_class():
 
 @pytest.mark.parametrize("mode", ["random", "deterministic", "first-deterministic"])
 @pytest.mark.parametrize("num_held", [1, 2, 3, 10])
-def test_each_partition_has_rows_of_exactly_so_many_classes(mode, num_held):
+def test_each_partition_has_rows_of_exactly_k_classes(mode, num_held):
     assignment = PathologicalPartitioner(20, "label", num_held, mode).assign(DIGITS)
     assert set((assignment.label_counts > 0).sum(axis=1)) == {num_held}
     assert len(assignment.unassigned) == 0
@@ -52,14 +52,14 @@ def test_the_deterministic_mode_takes_classes_in_turn():
     assert held == [sorted([i % 10, (i + 1) % 10]) for i in range(12)]
 
 
-def test_the_first_deterministic_mode_gives_each_its_turn_and_others_by_lot():
+def test_the_first_deterministic_mode_fixes_one_class_and_draws_the_others():
     counts = PathologicalPartitioner(10, "label", 3, "first-deterministic").assign(DIGITS).label_counts
     assert np.all(np.diag(counts) > 0)
     other = PathologicalPartitioner(10, "label", 3, "first-deterministic", seed=1).assign(DIGITS).label_counts
     assert not np.array_equal(counts > 0, other > 0)
 
 
-def test_classes_that_nobody_holds_are_unassigned():
+def test_classes_without_a_holder_are_unassigned():
     assignment = PathologicalPartitioner(3, "label", 2).assign(DIGITS)
     assert sorted(set(DIGITS[assignment.unassigned])) == np.flatnonzero(~assignment.label_counts.any(axis=0)).tolist()
     assert len(assignment.unassigned) == 4 * 600
@@ -79,7 +79,7 @@ def test_too_many_classes_or_too_few_rows_are_refused(make):
         make(2, 3).assign([0, 0, 1, 1, 1])
 
 
-def test_more_rows_of_each_class_than_there_can_be_are_refused_with_what_to_lower():
+def test_an_impossible_minimum_per_class_is_refused_with_what_to_lower():
     with pytest.raises(ValueError, match=r"need 10{30} each; lower min_rows_per_class, num_partitions or num_cl"):
         ExtendedDirichletPartitioner(5, "label", 2, 0.5, min_rows_per_class=10**30).assign(DIGITS)
 
@@ -113,7 +113,7 @@ def test_extended_dirichlet_shares_are_even_for_large_alpha_and_skewed_for_small
 
 
 @given(st.data(), seeds)
-def test_shards_lose_no_row_unless_asked(data, seed):
+def test_shards_drop_rows_only_on_request(data, seed):
     labels = data.draw(st.lists(st.integers(0, 3), min_size=4, max_size=60))
     num_partitions = data.draw(st.integers(1, 4))
     size = data.draw(st.integers(1, len(labels) // num_partitions))
@@ -169,7 +169,7 @@ def test_the_incomplete_and_the_extra_shard_favour_no_partition():
         ({"num_shards_per_partition": 2, "shard_size": 2}, "makes 5 shards of 10 rows, but 5 partitions need 10"),
     ],
 )
-def test_more_shards_than_the_rows_make_are_refused(arguments, message):
+def test_too_few_rows_for_the_shards_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         ShardPartitioner(5, "label", **arguments).assign([0] * 10)
 

@@ -9,16 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flskew import DirichletPartitioner
-from flskew._split.allocation import normalise
-from flskew._split.shares import dirichlet_weights
+from flskew.partitioners import Streams, dirichlet_weights, normalise, read_labels
 
 from .cases import labels_and_partitions, seeds
+
+
+def sizes(labels, alpha: float, seed: int) -> np.ndarray:
+    """The sizes of ten partitions; which rows are in them makes no difference."""
+    partitioner = DirichletPartitioner(10, alpha=alpha, min_partition_size=0, seed=seed)
+    return partitioner.class_counts(read_labels(labels), Streams(seed)).sum(axis=0)
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.5, 5.0])
 def test_a_share_has_the_beta_distribution_that_is_its_marginal(alpha: float):
     rng = np.random.default_rng(1)
-    weights = np.array([dirichlet_weights(np.full(10, alpha), rng) for _ in range(2000)])
+    weights = np.array([dirichlet_weights(alpha, 10, rng) for _ in range(2000)])
     shares = normalise(weights)
     for partition_id in (0, 4, 9):
         marginal = scipy.stats.beta(alpha, 9 * alpha)
@@ -26,17 +31,13 @@ def test_a_share_has_the_beta_distribution_that_is_its_marginal(alpha: float):
 
 
 @pytest.mark.parametrize("alpha", [0.5, 5.0])  # Below, many shares of a million rows are less than one row.
-def test_the_share_of_a_large_class_has_it_too(alpha: float):
-    labels = np.zeros(1_000_000, dtype=np.int8)
-    counts = [
-        DirichletPartitioner(10, "label", alpha, min_partition_size=0, shuffle=False, seed=seed).assign(labels).sizes
-        for seed in range(60)
-    ]
+def test_the_share_of_a_large_class_has_this_distribution_too(alpha: float):
+    counts = [sizes(np.zeros(1_000_000, dtype=np.int8), alpha, seed) for seed in range(60)]
     marginal = scipy.stats.beta(alpha, 9 * alpha)
     assert scipy.stats.kstest(np.array(counts)[:, 3] / 1e6, marginal.cdf).pvalue > 0.001
 
 
-def test_an_alpha_of_its_own_gives_a_partition_its_part_of_the_expected_rows():
+def test_expected_sizes_are_proportional_to_the_alphas_of_the_partitions():
     labels = np.zeros(4000, dtype=np.int8)
     sizes = [
         DirichletPartitioner(2, "label", [1.0, 3.0], min_partition_size=0, seed=seed).assign(labels).sizes
@@ -48,24 +49,19 @@ def test_an_alpha_of_its_own_gives_a_partition_its_part_of_the_expected_rows():
 
 @pytest.mark.parametrize("alpha", [1e-310, 1e-300, 1e-12, 0.001, 1e12, 1e300])
 def test_no_alpha_is_too_small_or_too_large(alpha: float):
-    shares = normalise(dirichlet_weights(np.full(5, alpha), np.random.default_rng(0))[None])
+    shares = normalise(dirichlet_weights(alpha, 5, np.random.default_rng(0))[None])
     assert shares.sum() == pytest.approx(1)
     assert shares.max() == pytest.approx(1 if alpha < 1 else 0.2)
 
 
 def test_over_many_seeds_every_partition_has_the_mean_size():
-    labels = np.repeat(np.arange(100), 10)
-    sizes = np.array(
-        [
-            DirichletPartitioner(10, "label", 100, min_partition_size=0, seed=seed).assign(labels).sizes
-            for seed in range(2000)
-        ]
-    )
-    assert np.all(np.abs(sizes.mean(axis=0) - 100) < 1)
+    column = read_labels(np.repeat(np.arange(100), 10))
+    drawn = np.array([sizes(column, 100, seed) for seed in range(2000)])
+    assert np.all(np.abs(drawn.mean(axis=0) - 100) < 1)
     # The mean of 2,000 sizes is normal about 100; so the squared deviations in standard errors are chi-square, with 9
     # degrees of freedom since the sizes sum to 1,000.
-    standard_error = sizes.std(axis=0) / np.sqrt(2000)
-    statistic = (((sizes.mean(axis=0) - 100) / standard_error) ** 2).sum() * 9 / 10
+    standard_error = drawn.std(axis=0) / np.sqrt(2000)
+    statistic = (((drawn.mean(axis=0) - 100) / standard_error) ** 2).sum() * 9 / 10
     assert scipy.stats.chi2.sf(statistic, 9) > 0.001
 
 
@@ -78,7 +74,7 @@ def test_the_minimum_is_always_met(drawn, seed: int, alpha: float, balancing: bo
 
 
 @pytest.mark.parametrize(("num_partitions", "alpha", "minimum"), [(100, 0.01, 10), (1000, 0.001, 1)])
-def test_it_ends_where_drawing_again_never_would(num_partitions: int, alpha: float, minimum: int):
+def test_it_ends_where_redrawing_never_would(num_partitions: int, alpha: float, minimum: int):
     labels = np.arange(60_000) % 10
     sizes = DirichletPartitioner(num_partitions, "label", alpha, minimum).assign(labels).sizes
     assert sizes.min() == minimum

@@ -104,7 +104,7 @@ def test_the_compact_matrix_means_what_it_means_in_flower_datasets(rescale):
         ),
     ],
 )
-def test_a_matrix_that_cannot_be_is_named(make, error, message):
+def test_an_invalid_matrix_is_named(make, error, message):
     with pytest.raises(error, match=message):
         make().assign(DIGITS)
 

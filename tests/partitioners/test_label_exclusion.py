@@ -1,4 +1,4 @@
-"""Nobody holds what it must not, everybody else shares it, and nothing is lost unless asked for."""
+"""Excluded classes are held by other partitions, or dropped on request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_partition_never_holds_what_it_excludes(on_excluded, alpha):
         assert labels.isdisjoint(DIGITS[rows].tolist())
 
 
-def test_redistributed_rows_are_shared_evenly_by_those_who_may_hold_them():
+def test_redistributed_rows_are_split_evenly_among_the_partitions_that_may_hold_them():
     counts = LabelExclusionPartitioner(HOSPITALS).assign(DIGITS).label_counts
     for digit in range(10):
         holders = [i for i, labels in enumerate(HOSPITALS) if digit not in labels]
@@ -52,7 +52,7 @@ def test_labels_may_be_numpy_scalars_and_strings():
 
 
 @given(st.data(), st.integers(1, 12), st.integers(1, 12), seeds)
-def test_random_sets_have_the_asked_size_and_leave_every_class_a_holder(data, num_partitions, num_classes, seed):
+def test_random_sets_have_the_requested_size_and_leave_every_class_a_holder(data, num_partitions, num_classes, seed):
     most = num_classes - -(-num_classes // num_partitions)
     num_excluded = data.draw(st.integers(0, most))
     partitioner = LabelExclusionPartitioner.random(num_partitions, range(num_classes), num_excluded, seed=seed)
@@ -60,7 +60,7 @@ def test_random_sets_have_the_asked_size_and_leave_every_class_a_holder(data, nu
     assert not set.intersection(*map(set, partitioner.excluded))
 
 
-def test_random_sets_depend_on_the_seed_and_on_no_order():
+def test_random_sets_depend_on_the_seed_and_not_on_the_order():
     def draw(labels, seed):
         return LabelExclusionPartitioner.random(5, labels, 3, seed=seed).excluded
 
@@ -86,7 +86,7 @@ def test_random_sets_favour_no_partition_and_no_class():
     ],
 )
 @pytest.mark.parametrize("on_excluded", ["redistribute", "drop"])
-def test_what_the_labels_do_not_allow_is_named(excluded, message, on_excluded):
+def test_an_exclusion_that_the_labels_do_not_allow_is_named(excluded, message, on_excluded):
     with pytest.raises(ValueError, match=message):
         LabelExclusionPartitioner(excluded, on_excluded=on_excluded).assign(DIGITS)
 
@@ -130,6 +130,6 @@ def test_a_number_of_labels_instead_of_the_labels_is_refused():
         (3, range(10), -1, "num_excluded must be at least 0, got -1"),
     ],
 )
-def test_random_sets_that_cannot_be_are_refused(num_partitions, labels, num_excluded, message):
+def test_impossible_random_sets_are_refused(num_partitions, labels, num_excluded, message):
     with pytest.raises(ValueError, match=message):
         LabelExclusionPartitioner.random(num_partitions, labels, num_excluded)

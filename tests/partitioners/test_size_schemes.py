@@ -1,4 +1,4 @@
-"""Schemes with sizes of their own: quantity, inner Dirichlet, Pachinko."""
+"""Schemes with given or skewed sizes: quantity, inner Dirichlet, Pachinko."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def test_sizes_sum_to_the_rows_and_meet_the_minimum():
 
 
 @pytest.mark.parametrize("arguments", [{"sigma": 1.7e308}, {"exponent": 5e-324}], ids=str)
-def test_the_most_skewed_sizes_are_one_partition_that_has_it_all(arguments):
+def test_at_the_extreme_one_partition_has_all_rows(arguments):
     sizes = [QuantityPartitioner(9, min_partition_size=0, seed=s, **arguments).assign(DIGITS).sizes for s in range(20)]
     assert {tuple(sorted(one)) for one in sizes} == {(*[0] * 8, 6000)}
 
 
-def test_labels_are_as_in_the_whole():
+def test_quantity_skew_leaves_the_label_distribution_unchanged():
     counts = QuantityPartitioner(4, alpha=1.0).assign(DIGITS).label_counts
     expected = np.outer(counts.sum(axis=1), np.full(10, 0.1))
     assert scipy.stats.chi2.sf(((counts - expected) ** 2 / expected).sum(), 27) > 0.001
 
 
-def test_sizes_have_the_distribution_asked_for():
+def test_sizes_have_the_requested_distribution():
     def sizes(**arguments):
         draws = [
             QuantityPartitioner(10, min_partition_size=0, shuffle=False, seed=seed, **arguments)
@@ -176,7 +176,7 @@ def test_pachinko_takes_coarse_labels_of_any_integer_type():
     assert plain.assign(DIGITS) == wide.assign(DIGITS)
 
 
-def test_pachinko_reads_the_coarse_labels_off_a_column():
+def test_pachinko_reads_the_coarse_labels_from_a_column():
     dataset = Dataset.from_dict({"fine": DIGITS, "coarse": [f"half {digit // 5}" for digit in DIGITS]})
     by_column = PachinkoPartitioner(5, "coarse", "fine")
     by_column.dataset = dataset
@@ -184,11 +184,11 @@ def test_pachinko_reads_the_coarse_labels_off_a_column():
     assert by_column.assignment == by_mapping.assign(DIGITS)
 
 
-def test_pachinko_splits_labels_alone_as_before_after_a_data_set():
+def test_pachinko_forgets_the_coarse_labels_of_a_data_set():
     partitioner = PachinkoPartitioner(5, "coarse", "fine")
     partitioner.dataset = Dataset.from_dict({"fine": DIGITS, "coarse": DIGITS // 5})
     partitioner.load_partition(0)
-    # What the data set said of its labels is not remembered for others.
+    # The coarse labels of the data set do not apply to other labels.
     with pytest.raises(ValueError, match="coarse_by='coarse' names a column, but assign is given only labels"):
         partitioner.assign(DIGITS)
 

@@ -19,7 +19,7 @@ __all__ = ["Parts", "deal_counts", "deal_sizes", "keep_held", "with_labels"]
 
 
 class Parts(NamedTuple):
-    """The arrays of an assignment, shared with nobody else; those about classes are None without labels."""
+    """The arrays of an assignment, not shared with any other object; those about classes are None without labels."""
 
     rows: Rows
     offsets: Offsets

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from flskew._util import checks
 from flskew.typing import Alpha, Weights
 
-__all__ = ["Concentration", "as_concentration", "dirichlet_weights", "each"]
+__all__ = ["Concentration", "as_concentration", "as_numbers", "dirichlet_weights"]
 
 Concentration: TypeAlias = float | tuple[float, ...]
 """A checked alpha as a field: one number for all, or one each."""
 
 
-def dirichlet_weights(alpha: NDArray[np.float64], rng: np.random.Generator) -> Weights:
+def dirichlet_weights(alpha: Alpha, num_partitions: int, rng: np.random.Generator) -> Weights:
     """Draw the logarithms of independent Gamma(alpha) variables; normalised, they are Dirichlet shares.
 
     A Gamma(a) variable is a Gamma(a + 1) variable times U^(1/a) (Marsaglia and Tsang, "A simple method for generating
@@ -25,7 +25,8 @@ def dirichlet_weights(alpha: NDArray[np.float64], rng: np.random.Generator) -> W
     partitions.
 
     Args:
-        alpha: (num_partitions,) concentrations, > 0.
+        alpha: Concentration, > 0: one number, which is three times as fast, or (num_partitions,) numbers.
+        num_partitions: Number of partitions.
         rng: Draws two numbers per partition.
 
     Returns:
@@ -34,13 +35,16 @@ def dirichlet_weights(alpha: NDArray[np.float64], rng: np.random.Generator) -> W
     Examples:
         >>> import numpy as np
         >>> from flskew.partitioners import dirichlet_weights, normalise
-        >>> weights = dirichlet_weights(np.full(4, 0.3), np.random.default_rng(0))
+        >>> weights = dirichlet_weights(0.3, 4, np.random.default_rng(0))
         >>> normalise(weights[None]).sum(axis=1)
         array([1.])
     """
-    exponential = rng.standard_exponential(len(alpha))
+    exponential = rng.standard_exponential(num_partitions)
     # Below 1e-300 the quotient would overflow; from 1e-5 down, one partition has everything anyway.
-    return np.log(rng.standard_gamma(alpha + 1)) - exponential / np.maximum(alpha, 1e-300)
+    if isinstance(alpha, float):
+        return np.log(rng.standard_gamma(alpha + 1, num_partitions)) - exponential / max(alpha, 1e-300)
+    alphas = np.asarray(alpha, dtype=np.float64)
+    return np.log(rng.standard_gamma(alphas + 1, num_partitions)) - exponential / np.maximum(alphas, 1e-300)
 
 
 def as_concentration(alpha: Alpha, count: int | None, *, per: str = "partition") -> Concentration:
@@ -49,6 +53,6 @@ def as_concentration(alpha: Alpha, count: int | None, *, per: str = "partition")
     return float(checked[0]) if np.ndim(alpha) == 0 else tuple(checked.tolist())
 
 
-def each(alpha: Concentration, count: int) -> NDArray[np.float64]:
-    """Return (count,) concentrations."""
-    return np.broadcast_to(np.asarray(alpha, dtype=np.float64), count)
+def as_numbers(alpha: Concentration) -> float | NDArray[np.float64]:
+    """Return a concentration in the form that needs no further conversion when it is used for many classes."""
+    return alpha if isinstance(alpha, float) else np.array(alpha)

@@ -13,7 +13,7 @@ import numpy as np
 
 from flskew._split.allocation import apportion, apportion_classes, meet_minimum, normalise
 from flskew._split.labels import LabelColumn
-from flskew._split.shares import as_concentration, dirichlet_weights, each
+from flskew._split.shares import as_concentration, as_numbers, dirichlet_weights
 from flskew._split.streams import Streams
 from flskew._util import checks
 from flskew.partitioners.base import LabelPartitioner
@@ -87,7 +87,7 @@ class DirichletPartitioner(LabelPartitioner):
         if self.self_balancing:
             counts = self._balanced_counts(column, streams)
         else:
-            draw_weights = partial(dirichlet_weights, each(self.alpha, self.num_partitions))
+            draw_weights = partial(dirichlet_weights, as_numbers(self.alpha), self.num_partitions)
             counts = apportion_classes(column, self.num_partitions, draw_weights, streams)
         return meet_minimum(counts, self.min_partition_size, streams("minimum"))
 
@@ -96,12 +96,12 @@ class DirichletPartitioner(LabelPartitioner):
         counts = np.zeros((len(column.classes), self.num_partitions), dtype=np.int64)
         sizes = np.zeros(self.num_partitions, dtype=np.int64)
         even = len(column) / self.num_partitions
-        alphas = each(self.alpha, self.num_partitions)
+        alpha = as_numbers(self.alpha)
         # The order depends on the labels, so that it does not matter which class comes first in the data.
         turns = np.array([streams("turn", label).random() for label in column.labels])
         for code in np.argsort(turns, kind="stable"):
             rng = streams("shares", column.labels[code])
-            shares = normalise(dirichlet_weights(alphas, rng)[None], among=(sizes <= even)[None])
+            shares = normalise(dirichlet_weights(alpha, self.num_partitions, rng)[None], among=(sizes <= even)[None])
             counts[code] = apportion(shares, column.sizes[code : code + 1], rng.random(1))[0]
             sizes += counts[code]
         return counts

@@ -13,7 +13,7 @@ import numpy as np
 from flskew._split.allocation import apportion_classes, meet_minimum
 from flskew._split.holders import balanced_holders, check_enough_rows, check_num_classes
 from flskew._split.labels import LabelColumn
-from flskew._split.shares import as_concentration, dirichlet_weights, each
+from flskew._split.shares import as_concentration, as_numbers, dirichlet_weights
 from flskew._split.streams import Streams
 from flskew._util import checks
 from flskew.partitioners.base import LabelPartitioner
@@ -81,7 +81,7 @@ class ExtendedDirichletPartitioner(LabelPartitioner):
         check_num_classes(num_held, column)
         holders = balanced_holders(self.num_partitions, num_classes, num_held, streams("holders"))
         check_enough_rows(column, holders, self.min_rows_per_class)
-        draw_weights = partial(dirichlet_weights, each(self.alpha, self.num_partitions))
+        draw_weights = partial(dirichlet_weights, as_numbers(self.alpha), self.num_partitions)
         counts = apportion_classes(column, self.num_partitions, draw_weights, streams, among=holders)
         for code in np.flatnonzero(counts.any(axis=1)).tolist():
             mine = np.flatnonzero(holders[code])

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew._split.labels import LabelColumn
-from flskew._split.shares import as_concentration, dirichlet_weights, each
+from flskew._split.shares import as_concentration, dirichlet_weights
 from flskew._split.streams import Streams
 from flskew._split.water_filling import check_sizes, draw_until_full, water_fill
 from flskew._util import checks
@@ -83,9 +83,9 @@ class InnerDirichletPartitioner(LabelPartitioner):
             )
         # The Dirichlet draw of a partition is one Gamma variable per class, each from the stream of its class.
         weights = np.empty((self.num_partitions, num_classes))
-        for code, alpha in enumerate(each(self.alpha, num_classes)):
+        for code, alpha in enumerate(np.broadcast_to(self.alpha, num_classes).tolist()):
             rng = streams("shares", column.labels[code])
-            weights[:, code] = dirichlet_weights(np.full(self.num_partitions, alpha), rng)
+            weights[:, code] = dirichlet_weights(alpha, self.num_partitions, rng)
         return draw_until_full(
             self.partition_sizes,
             column.sizes,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from flskew._split.allocation import apportion_classes, even_sizes
 from flskew._split.building import deal_sizes, keep_held
 from flskew._split.labels import LabelColumn, shown
-from flskew._split.shares import as_concentration, dirichlet_weights, each
+from flskew._split.shares import as_concentration, as_numbers, dirichlet_weights
 from flskew._split.streams import Streams
 from flskew._util import checks
 from flskew.assignment import Assignment
@@ -160,7 +160,7 @@ class LabelExclusionPartitioner(LabelPartitioner):
     def _draw_weights(self) -> Callable[[np.random.Generator], Weights | float]:
         if self.alpha is None:
             return lambda rng: 0.0
-        return partial(dirichlet_weights, each(self.alpha, self.num_partitions))
+        return partial(dirichlet_weights, as_numbers(self.alpha), self.num_partitions)
 
     def _may_hold(self, column: LabelColumn) -> Holders:
         """(num_classes, num_partitions) which partition may hold which class."""

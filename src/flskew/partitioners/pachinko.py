@@ -133,8 +133,8 @@ class PachinkoPartitioner(LabelPartitioner):
 
     def _draw(self, purpose: str, labels: Sequence[Label], alpha: float, streams: Streams) -> NDArray[np.float64]:
         """(num_partitions, num_labels) weights, those of each label drawn from its own stream."""
-        alphas = np.full(self.num_partitions, alpha)
-        return np.array([dirichlet_weights(alphas, streams(purpose, label)) for label in labels]).T
+        draws = [dirichlet_weights(alpha, self.num_partitions, streams(purpose, label)) for label in labels]
+        return np.array(draws).T
 
     def _coarse_labels(self, column: LabelColumn) -> list[Label]:
         """The coarse label of each class."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from flskew._split.allocation import apportion, meet_minimum, normalise
-from flskew._split.shares import as_concentration, dirichlet_weights, each
+from flskew._split.shares import as_concentration, as_numbers, dirichlet_weights
 from flskew._split.streams import Streams
 from flskew._util import checks
 from flskew.partitioners._blind import BlindPartitioner
@@ -89,7 +89,7 @@ class QuantityPartitioner(BlindPartitioner):
     def _draw_weights(self, rng: np.random.Generator) -> Weights:
         """(num_partitions,) logarithms of the sizes, up to a constant."""
         if self.alpha is not None:
-            return dirichlet_weights(each(self.alpha, self.num_partitions), rng)
+            return dirichlet_weights(as_numbers(self.alpha), self.num_partitions, rng)
         if self.sigma is not None:
             # Above 1e300 the product would overflow; one partition has everything long before.
             return min(self.sigma, 1e300) * rng.standard_normal(self.num_partitions)
