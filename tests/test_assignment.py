@@ -317,12 +317,12 @@ def test_a_number_of_rows_larger_than_any_can_be_is_refused():
 
 def test_a_text_file_is_not_a_saved_assignment(tmp_path):
     (tmp_path / "README.md").write_text("# A text of more than thirty-two letters")
-    with pytest.raises(ValueError, match=r"README.md is not a whole file .*, nor any .npz file; pass the path of one"):
+    with pytest.raises(ValueError, match=r"README.md is not a whole file .*, nor any .npz file; pass a fi"):
         Assignment.load(tmp_path / "README.md")
 
 
 def test_saving_into_a_folder_that_does_not_exist_names_the_folder(assignment: Assignment, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"a folder that does not exist; make .*splits first$"):
+    with pytest.raises(FileNotFoundError, match=r"a folder that does not exist; create .*splits first$"):
         assignment.save(tmp_path / "splits" / "split.npz")
 
 
