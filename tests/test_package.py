@@ -115,9 +115,50 @@ def public_value(name: str) -> object:
 
 
 @MODULE
-def test_the_examples_of_a_module_run(name: str) -> None:
+def test_the_examples_of_private_names_run_too(name: str) -> None:
     module = importlib.import_module(name)
-    check(docstring_examples(module, name, vars(module)))
+    public = {id(public_value(exported)) for exported in PUBLIC}
+    examples = docstring_examples(module, name, vars(module))
+    check([example for example in examples if id(getattr(module, top_name(example, name), None)) not in public])
+
+
+def top_name(example: doctest.DocTest, module: str) -> str:
+    return example.name.removeprefix(f"{module}.").partition(".")[0]
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if "._" not in name and name not in FRAMEWORKS])
+def test_a_module_without_an_underscore_has_only_documented_names(name: str) -> None:
+    module = importlib.import_module(name)
+    documented = {id(public_value(exported)) for exported in PUBLIC}
+    private = [exported for exported in module.__all__ if id(getattr(module, exported)) not in documented]
+    assert not private, f"{name}: document {private}, or give the module or the names an underscore"
+
+
+def test_nothing_in_the_reference_is_private() -> None:
+    assert not [name for name in PUBLIC if any(part.startswith("_") for part in name.split("."))]
+
+
+# What Flower documents. Everything else of it may move or change without notice.
+PUBLIC_FLOWER = {
+    "flwr.app",
+    "flwr.client",
+    "flwr.clientapp",
+    "flwr.clientapp.typing",
+    "flwr.common.constant",
+    "flwr.serverapp",
+    "flwr.serverapp.strategy",
+}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "src" / "flskew").rglob("*.py")), ids=lambda path: path.stem)
+def test_only_one_module_touches_flowers_internals(path: Path) -> None:
+    if path.name == "_flower.py":
+        return
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("flwr."):
+            assert node.module in PUBLIC_FLOWER, f"{path.name} imports {node.module}; do that in _flower.py"
+        if isinstance(node, ast.Attribute) and node.attr == "__dict__":
+            raise AssertionError(f"{path.name}, line {node.lineno}: __dict__; do that in _flower.py")
 
 
 def docstring_examples(value: object, name: str, names: dict[str, object]) -> Iterator[doctest.DocTest]:

@@ -17,7 +17,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 
 if TYPE_CHECKING:
     from flwr.serverapp import ServerApp
-    from flwr.supercore.run import Run
+    from flwr.supercore.run import Run as Run
 
 __all__ = [
     "SERVER_NODE_ID",

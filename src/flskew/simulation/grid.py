@@ -34,11 +34,11 @@ from flskew._util.values import call_repr
 from flskew.simulation._config import RunConfig, flat_config
 
 if TYPE_CHECKING:
-    from flwr.supercore.run import Run
+    from flskew._flower import Run
 
-__all__ = ["FIRST_NODE_ID", "LocalGrid"]
+__all__ = ["LocalGrid"]
 
-FIRST_NODE_ID = 1000
+_FIRST_NODE_ID = 1000
 """The node that holds partition i is number 1000 + i; 1 is the server."""
 
 _run_ids = itertools.count(1)
@@ -111,7 +111,7 @@ class LocalGrid(Grid):
         config = flat_config(run_config or {})
         self.run_config = config or None
         self._run = new_run(next(_run_ids), config)
-        self._contexts = {FIRST_NODE_ID + index: self._new_context(index, count, config) for index in range(count)}
+        self._contexts = {_FIRST_NODE_ID + index: self._new_context(index, count, config) for index in range(count)}
         self._outcomes: dict[str, _Outcome] = {}
         self._num_messages = itertools.count(1)
         self._close = weakref.finalize(self, Identity(self._run.run_id).release)
@@ -198,7 +198,7 @@ class LocalGrid(Grid):
         """
         unknown = sorted(set(states) - set(self._contexts))
         if unknown:
-            raise ValueError(f"node {unknown[0]} does not exist; nodes are {FIRST_NODE_ID} to {max(self._contexts)}")
+            raise ValueError(f"node {unknown[0]} does not exist; nodes are {_FIRST_NODE_ID} to {max(self._contexts)}")
         for node_id, context in self._contexts.items():
             context.state = isolated_records(states.get(node_id, RecordDict()))
 
@@ -211,7 +211,7 @@ class LocalGrid(Grid):
     def _new_context(self, index: int, count: int, config: RunConfig) -> Context:
         return Context(
             run_id=self._run.run_id,
-            node_id=FIRST_NODE_ID + index,
+            node_id=_FIRST_NODE_ID + index,
             node_config={"partition-id": index, "num-partitions": count},
             state=RecordDict(),
             run_config=dict(config),

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from flskew._util import checks
 from flskew._util.values import call_repr
 from flskew.strategies import _arguments
+from flskew.strategies._disk import RunOnDisk
 from flskew.strategies._errors import RoundError
 from flskew.strategies._judgement import Judgement, judge
 from flskew.strategies._packing import pack, unpack
 from flskew.strategies._record import RunRecord
-from flskew.strategies.checkpoints import RunOnDisk
 from flskew.strategies.history import History
 from flskew.typing import Phase, ServerEvaluation, StopRule
 

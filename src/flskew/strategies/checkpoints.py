@@ -1,41 +1,24 @@
-"""A run on disk, round by round, so that an interrupted run can resume."""
+"""A run as it was after a complete round, read from its folder."""
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Self
 
-from flwr.app import ArrayRecord, RecordDict
-from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result
 
 from flskew._util import archive
-from flskew.strategies._checks import BadReplyError, check_arrays
-from flskew.strategies._packing import pack, unpack
-from flskew.strategies._record import RunRecord
+from flskew.strategies._packing import unpack
 from flskew.strategies.history import History
 
-__all__ = ["Checkpoint", "KeepsStates", "RunOnDisk"]
+__all__ = ["Checkpoint"]
 
-_KIND = "checkpoint"
-_VERSION = 1
-_FILE = "checkpoint.npz"
-_logger = logging.getLogger("flwr")
-
-
-@runtime_checkable
-class KeepsStates(Protocol):
-    """A grid that can save and restore the states of its nodes' contexts."""
-
-    def node_states(self) -> dict[int, RecordDict]:
-        """Return the non-empty states, by node."""
-
-    def restore_node_states(self, states: Mapping[int, RecordDict]) -> None:
-        """Restore these states and clear all others."""
+KIND = "checkpoint"
+VERSION = 1
+FILE = "checkpoint.npz"
 
 
 @dataclass(frozen=True)
@@ -79,135 +62,19 @@ class Checkpoint:
             ValueError: A file is damaged, missing, from another run, or from a later version of flskew.
         """
         folder = Path(checkpoint_dir)
-        saved = unpack(archive.read(folder / _FILE, _KIND, _VERSION))
+        saved = unpack(archive.read(folder / FILE, KIND, VERSION))
         history = History()
         for server_round in range(1, saved["server_round"] + 1):
-            path = _round_file(folder, server_round)
+            path = round_file(folder, server_round)
             if not path.exists():
-                raise ValueError(f"{folder / _FILE} is of round {saved['server_round']}, but {path.name} is missing")
-            of_round = unpack(archive.read(path, _KIND, _VERSION))
+                raise ValueError(f"{folder / FILE} is of round {saved['server_round']}, but {path.name} is missing")
+            of_round = unpack(archive.read(path, KIND, VERSION))
             if (of_round["run"], of_round["server_round"]) != (saved["state"]["run"], server_round):
-                raise ValueError(f"{path} is not of round {server_round} of the run in {folder / _FILE}")
+                raise ValueError(f"{path} is not of round {server_round} of the run in {folder / FILE}")
             history.extend(of_round["rounds"])
         return cls(saved["server_round"], Result(**saved["result"]), history, saved["state"])
 
 
-class RunOnDisk:
-    """Writes a run into a folder: one file for each round's history, and one for everything else.
-
-    The latter is replaced last and atomically, so the folder always holds a complete round, whenever the run stops.
-
-    Args:
-        checkpoint_dir: The folder; created if it does not exist.
-        grid: Connection to the nodes.
-
-    Raises:
-        ValueError: The path is empty.
-        NotADirectoryError: The path is a file.
-        OSError: The folder is not writable.
-    """
-
-    def __init__(self, checkpoint_dir: str | os.PathLike[str], grid: Grid) -> None:
-        self._name = f"checkpoint_dir={os.fspath(checkpoint_dir)!r}"
-        if not os.fspath(checkpoint_dir):
-            raise ValueError(f"{self._name} must name a folder; None writes no checkpoints")
-        self._folder = Path(checkpoint_dir)
-        if self._folder.exists() and not self._folder.is_dir():
-            raise NotADirectoryError(f"{self._name} is not a folder; pass a folder, or a path that does not exist yet")
-        self._folder.mkdir(parents=True, exist_ok=True)
-        probe = self._folder / f".{os.urandom(8).hex()}.tmp"
-        probe.touch()  # fail now rather than after a round
-        probe.unlink()
-        self._grid = grid
-        self._run = os.urandom(8).hex()
-        self._written = self._stamp()
-
-    def latest(self, kinds: Sequence[str], initial: ArrayRecord, num_rounds: int, resume: bool) -> Checkpoint | None:
-        """Return the checkpoint to resume from, None if the folder has none.
-
-        Args:
-            kinds: Class names of the strategy and of those inside it, outermost first.
-            initial: The model before round 1.
-            num_rounds: Total number of rounds.
-            resume: Whether to continue an earlier run.
-
-        Raises:
-            FileExistsError: The folder has an earlier run, and `resume` is false.
-            ValueError: A file is damaged, or the earlier run has another model, strategy or grid, or more rounds.
-        """
-        if self._written is None:
-            return None
-        if not resume:
-            raise FileExistsError(
-                f"{self._name} holds an earlier run; pass resume=True to continue it, or choose another folder"
-            )
-        checkpoint = Checkpoint.load(self._folder)
-        done = checkpoint.server_round
-        if done > num_rounds:
-            raise ValueError(f"{self._name} already has {done} rounds; num_rounds={num_rounds} must be at least {done}")
-        try:
-            check_arrays(checkpoint.result.arrays, like=initial)
-        except BadReplyError as error:
-            raise ValueError(
-                f"{self._name} holds another model than initial_arrays: {error}; choose another folder"
-            ) from error
-        have, want = (" inside ".join(reversed(names)) for names in (checkpoint.state["kinds"], kinds))
-        if have != want:
-            raise ValueError(
-                f"{self._name} holds a run of {have}, not of {want}; resume with the same strategy, or choose another "
-                "folder"
-            )
-        if isinstance(self._grid, KeepsStates):
-            unknown = sorted(set(checkpoint.state["nodes"]) - set(self._grid.get_node_ids()))
-            if unknown:
-                raise ValueError(
-                    f"{self._name} has the state of node {unknown[0]}, which does not exist; resume with the same "
-                    "number of nodes"
-                )
-        return checkpoint
-
-    def restore(self, checkpoint: Checkpoint, record: RunRecord) -> None:
-        """Restore everything but the strategy's own state."""
-        for left_behind in (*self._folder.glob(f".{_FILE}.*.tmp"), *self._folder.glob(".history-*.tmp")):
-            left_behind.unlink(missing_ok=True)
-        self._run = checkpoint.state["run"]
-        record.history.extend(checkpoint.history)
-        record.load_state_dict(checkpoint.state["record"])
-        if isinstance(self._grid, KeepsStates):
-            self._grid.restore_node_states(checkpoint.state["nodes"])
-        vars(record.result).update(vars(checkpoint.result))
-        _logger.info("Resuming from %s after round %d", self._name, checkpoint.server_round)
-
-    def save(self, server_round: int, record: RunRecord, kinds: Sequence[str], strategy: Mapping[str, Any]) -> None:
-        """Write the state after a complete round.
-
-        Raises:
-            RuntimeError: Another run has written into the folder.
-        """
-        if self._stamp() != self._written:
-            raise RuntimeError(f"another run is writing to {self._name}; give each run its own folder")
-        of_round = [entry for entry in record.history if entry.server_round == server_round]
-        packed = pack({"run": self._run, "server_round": server_round, "rounds": of_round})
-        archive.write(_round_file(self._folder, server_round), _KIND, _VERSION, packed)
-        needed = {
-            "run": self._run,
-            "kinds": list(kinds),
-            "strategy": dict(strategy),
-            "record": record.state_dict(),
-            "nodes": self._grid.node_states() if isinstance(self._grid, KeepsStates) else {},
-        }
-        saved = {"server_round": server_round, "result": dict(vars(record.result)), "state": needed}
-        archive.write(self._folder / _FILE, _KIND, _VERSION, pack(saved))
-        self._written = self._stamp()
-
-    def _stamp(self) -> tuple[int, int, int] | None:
-        """Return what distinguishes the present checkpoint from any other; None if there is none."""
-        try:
-            found = (self._folder / _FILE).stat()
-        except FileNotFoundError:
-            return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-def _round_file(folder: Path, server_round: int) -> Path:
+def round_file(folder: Path, server_round: int) -> Path:
+    """Return the path of the file with the history of a round."""
     return folder / f"history-{server_round:05d}.npz"
