@@ -50,6 +50,7 @@ def test_together_the_clients_read_all_digits(case: Case) -> None:
     assert accuracy[case.num_rounds] >= case.accuracy
 
 
+@pytest.mark.long
 @every_quickstart
 def test_the_larger_mu_the_nearer_a_round_ends_to_its_start(case: Case) -> None:
     start = case.app.run(case.num_clients, **{**case.short, "learning_rate": 1e-12})

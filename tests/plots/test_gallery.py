@@ -6,9 +6,11 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pytest
 from matplotlib.image import imread
 
 
+@pytest.mark.long
 def test_each_picture_on_a_page_is_drawn_by_the_code_above_it(repository: Path, python: str, tmp_path: Path) -> None:
     """Compared at low resolution, because text and edges differ between versions of matplotlib."""
     subprocess.run([python, repository / "scripts" / "gallery.py", tmp_path], check=True, capture_output=True)

@@ -212,6 +212,7 @@ def test_measuring_takes_less_memory_than_the_counts_do() -> None:
     assert peak < counts.nbytes
 
 
+@pytest.mark.long
 @given(counts_with_rows())
 def test_iid_total_variation_is_the_mean_over_all_splits_into_the_same_sizes(counts: Counts) -> None:
     """By SciPy's probabilities of drawing each number of rows of a class."""
