@@ -268,7 +268,7 @@ def level(room: str) -> int:
 
 def test_the_version_comes_from_one_place() -> None:
     assert flskew.__version__ == importlib.metadata.version("flskew")
-    assert PYPROJECT["project"]["dynamic"] == ["version"]
+    assert PYPROJECT["project"]["dynamic"] == ["readme", "version"]
 
 
 def test_the_package_says_that_it_is_typed() -> None:

@@ -139,7 +139,7 @@ def test_the_citation_says_what_the_package_says() -> None:
 
 
 def test_the_version_is_written_in_one_place() -> None:
-    assert PROJECT["dynamic"] == ["version"]
+    assert PROJECT["dynamic"] == ["readme", "version"]
     assert "version" not in PROJECT
     (version,) = re.findall(r'^__version__ = "(.*)"$', (ROOT / "src/flskew/_version.py").read_text("utf-8"), re.M)
     for path in (ROOT / "src").rglob("*.py"):
@@ -152,3 +152,19 @@ def test_every_extra_is_tried_with_the_wheel() -> None:
     for extra in check_extras.EXTRAS.values():
         assert set(extra.others) <= set(PROJECT["optional-dependencies"])
         compile(extra.code, "use.py", "exec")
+
+
+def test_on_a_package_index_every_link_of_the_readme_starts_with_the_projects_address() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    address = project["project"]["urls"]["Repository"]
+    (change,) = project["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]
+    readme = re.sub(change["pattern"], change["replacement"], (ROOT / "README.md").read_text("utf-8"))
+    links = re.findall(r"\]\(([^)\s]+)\)", readme)
+    assert len(links) > 10
+    assert all(link.startswith((address, "https://flower.ai")) for link in links)
+
+
+def test_every_relative_link_of_the_readme_leads_to_a_file() -> None:
+    links = re.findall(r"\]\((?!https?://)([^)\s]+)\)", (ROOT / "README.md").read_text("utf-8"))
+    assert links
+    assert all((ROOT / link).is_file() for link in links)
