@@ -1,4 +1,4 @@
-"""Non-IID federated data, and training on it with Flower.
+"""Split data into realistic non-IID clients and train on them with Flower.
 
 flskew splits a data set among clients in a chosen, skewed, reproducible way, turns any model whose parameters are NumPy
 arrays into a Flower client, and runs FedAvg and FedProx that check what clients send. Flower is the engine throughout.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from flskew._version import __version__
 
 if TYPE_CHECKING:
+    from flskew import client as client
     from flskew import partitioners as partitioners
     from flskew import plots as plots
     from flskew import skew as skew
@@ -88,7 +89,7 @@ _HOMES = {
 }
 
 # Modules of their own, whose names are used through them.
-_ROOMS = ("partitioners", "plots", "skew", "testing", "typing")
+_ROOMS = ("client", "partitioners", "plots", "skew", "testing", "typing")
 
 __all__ = ["__version__", *_HOMES, *_ROOMS]
 

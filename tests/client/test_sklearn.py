@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,10 @@ from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier, SGDRegressor
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from flskew import ProximalTerm as NumPyTerm
 from flskew._arrays.records import ParametersError
@@ -199,12 +203,12 @@ def test_a_classifier_without_two_classes_is_refused(classes: list[int] | None) 
 
 
 def test_classes_for_a_regressor_are_refused() -> None:
-    with pytest.raises(ValueError, match="LinearRegression is no classifier; leave classes out"):
+    with pytest.raises(ValueError, match="LinearRegression is not a classifier; remove `classes`"):
         prepare(LinearRegression(), 4, classes=[0, 1])
 
 
 def test_averaged_weights_are_refused() -> None:
-    with pytest.raises(ValueError, match="average=True: scikit-learn trains weights that it does not show"):
+    with pytest.raises(ValueError, match="average=True: scikit-learn hides the weights that it trains"):
         prepare(SGDClassifier(average=True), 4, classes=[0, 1])
     with pytest.raises(ValueError, match="average=5"):
         get_parameters(SGDClassifier(average=5).fit(X, Y))
@@ -308,7 +312,7 @@ def test_classes_that_do_not_fit_the_labels_are_named() -> None:
         complete_classes(model, X[:2], [1, 7])
     with pytest.raises(ValueError, match="labels hold '1', none of the model's classes"):
         complete_classes(model, X[:2], ["1", "2"])
-    with pytest.raises(TypeError, match="LogisticRegression knows no classes; call prepare"):
+    with pytest.raises(TypeError, match="LogisticRegression has no classes yet; call prepare first"):
         complete_classes(LogisticRegression(), X, Y)
 
 
@@ -341,3 +345,20 @@ def test_sparse_rows_are_refused_with_a_remedy() -> None:
 def test_a_shape_that_is_none_is_named(arguments: dict[str, object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         prepare(LogisticRegression(), **({"num_features": 4, "classes": range(5)} | arguments))
+
+
+def test_a_pipeline_is_prepared_by_its_last_step() -> None:
+    pipeline = make_pipeline(StandardScaler(), SGDClassifier())
+    with pytest.raises(TypeError, match=r"Pipeline has steps; pass the last one, model\[-1\], and apply the others"):
+        prepare(pipeline, num_features=2, classes=[0, 1])
+    prepare(pipeline[-1], num_features=2, classes=[0, 1])
+    assert [array.shape for array in get_parameters(pipeline[-1])] == [(1, 2), (1,)]
+
+
+@pytest.mark.parametrize("model", [RandomForestClassifier(2), KNeighborsClassifier(1)], ids=lambda m: type(m).__name__)
+def test_a_model_without_weights_as_arrays_is_not_told_to_be_prepared(model: Any) -> None:
+    with pytest.raises(TypeError, match=f"{type(model).__name__} has neither .*; only models whose weights are arrays"):
+        prepare(model, num_features=2, classes=[0, 1])
+    model.fit([[0, 1], [1, 0]], [0, 1])
+    with pytest.raises(TypeError, match="only models whose weights are arrays can be averaged"):
+        get_parameters(model)

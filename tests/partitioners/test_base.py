@@ -217,7 +217,11 @@ def test_a_partition_id_out_of_range_is_both_errors(partition_id, error):
         ({"partition_by": ""}, TypeError, "partition_by must be the name of a column"),
         ({"self_balancing": "yes"}, TypeError, "self_balancing must be True or False, got 'yes'"),
         ({"shuffle": 1}, TypeError, "shuffle must be True or False, got 1"),
-        ({"seed": None}, TypeError, "seed must be an integer, got None: each client process would draw a split"),
+        (
+            {"seed": None},
+            TypeError,
+            "seed must be an integer, got None: each client process would draw a different split",
+        ),
         ({"seed": 1.5}, TypeError, "seed must be an integer, got 1.5"),
     ],
 )

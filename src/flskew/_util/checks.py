@@ -53,7 +53,7 @@ def positive(name: str, value: object, remedy: str) -> float:
 
 
 def seed(
-    value: object, *, otherwise: str = "each client process would draw a split of its own and they would overlap"
+    value: object, *, otherwise: str = "each client process would draw a different split, and they would overlap"
 ) -> int:
     """Return a seed as an int; None is refused, and the error says what it would lead to."""
     if value is None:
@@ -153,7 +153,7 @@ def proximal_mu(name: str, value: object) -> float:
     """Return the strength of a proximal term as a float.
 
     Raises:
-        TypeError: It is no real number.
+        TypeError: It is not a real number.
         ValueError: It is negative or not finite.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):

@@ -4,12 +4,10 @@ from flskew.client._app import ClientFn, client_app
 from flskew.client._node_config import partition, partition_id
 from flskew.client._protocols import ClientError, SupportsEvaluate, SupportsFit
 from flskew.client._proximal import ProximalTerm
-from flskew.typing import Config
 
 __all__ = [
     "ClientError",
     "ClientFn",
-    "Config",
     "ProximalTerm",
     "SupportsEvaluate",
     "SupportsFit",

@@ -21,11 +21,11 @@ from flskew.client._replies import DoesNotEvaluateError, add_fingerprint
 __all__ = ["ClientFn", "client_app"]
 
 ClientFn: TypeAlias = Callable[[Context], SupportsFit | Client]
-"""Makes the client of one node for one message; what must last longer goes into `context.state`."""
+"""Returns the client of a node for one message. What must last longer goes into `context.state`."""
 
 Answer: TypeAlias = Callable[[Message, Context], Message]
 Mod: TypeAlias = Callable[[Message, Context, Answer], Message]
-"""One of Flower's modifiers: it gets the message, the context and what to call next."""
+"""One of Flower's modifiers, given the message, the context and the function to call next."""
 
 
 def client_app(client_fn: ClientFn, *, mods: Sequence[Mod] | None = None) -> ClientApp:
@@ -73,7 +73,7 @@ def client_app(client_fn: ClientFn, *, mods: Sequence[Mod] | None = None) -> Cli
     evaluate_with_mods = _with_mods(evaluate, mods)
 
     def evaluate_or_say_that_it_does_not(message: Message, context: Context) -> Message:
-        # Around the mods, since some of Flower's own cannot take a reply without content.
+        # Outside the mods, since some of Flower's own cannot handle a reply without content.
         try:
             return evaluate_with_mods(message, context)
         except DoesNotEvaluateError as refusal:

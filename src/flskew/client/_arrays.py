@@ -23,7 +23,7 @@ class Slot(NamedTuple):
 
 
 def private_copy(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a copy in a dtype of NumPy's own: training goes on in the model's memory and must not reach it.
+    """Return a copy in one of NumPy's own dtypes, so that further training of the model does not change it.
 
     What NumPy has no arithmetic for, bfloat16 and the float8 of `ml_dtypes`, becomes float32, which holds it exactly.
     """
@@ -68,7 +68,7 @@ def _fit(slot: Slot, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _check_range(slot: Slot, array: NDArray[Any]) -> None:
-    """Refuse what a cast to whole numbers would wrap around, or make a number of where there was none."""
+    """Reject values that a cast to integers would wrap around, or turn into numbers although they are not."""
     low, high = (0, 1) if slot.dtype.kind == "b" else (np.iinfo(slot.dtype).min, np.iinfo(slot.dtype).max)
     # As a float the highest may be rounded up; the number after it is a power of two, which is exact.
     fits = (

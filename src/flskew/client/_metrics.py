@@ -1,4 +1,4 @@
-"""Metrics as Flower's `MetricRecord` takes them: NumPy scalars and truth values become Python's int and float."""
+"""Metrics as Flower's `MetricRecord` takes them: NumPy scalars and booleans become Python's int and float."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 def metric_value(name: str, value: object) -> MetricValue:
     """Return a metric as an int, a float, or a list of one of them.
 
-    Truth values become 0 and 1. NaN and infinity are let through: a loss that has diverged is worth knowing.
+    Booleans become 0 and 1. NaN and infinity are allowed: it is useful to see that a loss has diverged.
 
     Args:
         name: What errors call it.
@@ -90,7 +90,7 @@ def metric_record(metrics: object, reserved: Mapping[str, int | float]) -> Metri
 
 
 def num_examples(value: object, method: str) -> int:
-    """Return a client's number of examples as an int; the strategy judges whether it is a weight.
+    """Return a client's number of examples as an int; the strategy checks whether it can be a weight.
 
     Args:
         value: What the client returned.
@@ -110,7 +110,7 @@ def num_examples(value: object, method: str) -> int:
 
 
 def check_local_epochs(record: MetricRecord) -> None:
-    """Check what a client reports of its local work, if it does: strategies compare it with what they asked for.
+    """Check the local work that a client reports, if any: strategies compare it with what they asked for.
 
     Raises:
         ClientError: It is not one finite number >= 0.
@@ -146,7 +146,7 @@ def _numbers(name: str, values: Iterable[object]) -> list[int] | list[float]:
 
 
 def _shown(value: object) -> str:
-    """Say what a value is, and quote no more than a number: the message goes to the server, and it may be a row."""
+    """Describe a value without quoting more than a number: the text goes to the server, and the value may be data."""
     name, number = type(value).__name__, _plain(value)
     if number is None or isinstance(number, numbers.Number):
         return f"{number!r} of type {name}"
@@ -156,7 +156,7 @@ def _shown(value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    """Turn an array, NumPy's or a framework's, into a number or a list; all else is returned as it is."""
+    """Turn an array of NumPy or a framework into a number or a list; return anything else unchanged."""
     if not hasattr(value, "shape") or isinstance(value, numbers.Number):
         return value
     if not hasattr(value, "tolist") and hasattr(value, "__array__"):  # a tensor of TensorFlow

@@ -1,4 +1,4 @@
-"""The model in a message: what the client gets of it, and the check of what the client gives back."""
+"""The model in a message: what the client receives, and checks on what it returns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Record = TypeVar("Record", ArrayRecord, ConfigRecord)
 
 
 def read_request(message: Message) -> tuple[str, ArrayRecord, Config]:
-    """Return the key of the server's ArrayRecord, the record, and the config as a dictionary of the client's own.
+    """Return the key of the server's ArrayRecord, the record, and a copy of the config as a dictionary.
 
     Raises:
         ClientError: There is no ArrayRecord, or two records of one kind.
@@ -34,7 +34,7 @@ def read_request(message: Message) -> tuple[str, ArrayRecord, Config]:
 
 
 def private_parameters(arrays: ArrayRecord) -> Parameters:
-    """Return copies that the client may change; bfloat16, which NumPy has not, as float32.
+    """Return copies that the client may change; bfloat16, which NumPy lacks, as float32.
 
     Raises:
         ParametersError: An array cannot be read.
@@ -47,7 +47,7 @@ def record_like(sent: ArrayRecord, returned: object) -> ArrayRecord:
     """Return what `fit` returned under the names that were sent, in their shapes and dtypes.
 
     Raises:
-        ClientError: It is no list, or count, shapes or dtypes differ.
+        ClientError: It is not a list, or count, shapes or dtypes differ.
         ParametersError: An array cannot be sent.
     """
     arrays = _checked_list(returned, sent)

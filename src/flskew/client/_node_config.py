@@ -1,4 +1,4 @@
-"""Which partition a client holds, as Flower's engines tell it."""
+"""Which partition a client holds, read from the node config of Flower's engines."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def partition_id(context: Context) -> int:
 
     Raises:
         LookupError: It is not set; the message shows the option of `flower-supernode` that sets it.
-        ValueError: It is negative, or not below num-partitions where that is set.
+        ValueError: The id is negative or >= num-partitions.
 
     Examples:
         >>> from flwr.app import Context, RecordDict

@@ -1,4 +1,4 @@
-"""What a user brings: an object with `fit`, and `evaluate` if it can. Nothing to inherit from."""
+"""What a user brings: an object with `fit` and, optionally, `evaluate`. There is nothing to inherit from."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ __all__ = [
 ]
 
 ReturnedParameters: TypeAlias = Sequence[NDArray[Any]]
-"""Arrays as many as the client was given, in the same order, with the same shapes and dtypes."""
+"""As many arrays as the client received, in the same order, with the same shapes and dtypes."""
 
 NumExamples: TypeAlias = int | np.integer[Any]
-"""How many rows were used; the weight of a reply."""
+"""Number of rows used; the weight of a reply."""
 
 
 class ClientError(ValueError):
-    """A client, or what it returned, is not what the protocol asks for; the message says what to return instead.
+    """A client, or what it returned, does not follow the protocol; the message says what to return instead.
 
-    Flower's engines turn it into an error reply, so it is the strategies that report it.
+    Flower's engines turn it into an error reply, so strategies report it.
 
     Examples:
         >>> import numpy as np
@@ -54,21 +54,21 @@ class SupportsFit(Protocol):
     def fit(
         self, parameters: Parameters, config: Config
     ) -> tuple[ReturnedParameters, NumExamples, Mapping[str, object]]:
-        """Train from `parameters`, which are the client's own to change; return new ones, rows used, metrics."""
+        """Train from `parameters`, which the client may change; return new ones, rows used, metrics."""
         ...
 
 
 @runtime_checkable
 class SupportsEvaluate(Protocol):
-    """A client that evaluates as well."""
+    """A client that evaluates."""
 
     def evaluate(self, parameters: Parameters, config: Config) -> tuple[float, NumExamples, Mapping[str, object]]:
-        """Evaluate `parameters` on rows of the client's own; return the loss, rows used, metrics."""
+        """Evaluate `parameters` on the client's rows; return the loss, rows used, metrics."""
         ...
 
 
 @runtime_checkable
 class WrapsNumPyClient(Protocol):
-    """What `flwr.client.NumPyClient.to_client()` returns: the client inside is the one that is used."""
+    """What `flwr.client.NumPyClient.to_client()` returns; the wrapped client is used."""
 
     numpy_client: SupportsFit

@@ -19,14 +19,14 @@ from flskew._util import checks
 
 __all__ = ["BaseProximalTerm", "ProximalTerm", "checked_learning_rate"]
 
-# Flower's strategy sends the first; it was spelt the second way in its earlier releases.
+# Flower's strategy sends the first; earlier releases sent the second.
 _KEYS = ("proximal-mu", "proximal_mu")
 
 Anchor = TypeVar("Anchor")
 
 
 class BaseProximalTerm(Generic[Anchor]):
-    """What the proximal terms of all frameworks share: mu, and how the server's config gives it.
+    """Base of the proximal terms of all frameworks: mu, and how to read it from the server's config.
 
     Args:
         mu: The strength, finite and >= 0.
@@ -69,7 +69,7 @@ class BaseProximalTerm(Generic[Anchor]):
 
 
 class ProximalTerm(BaseProximalTerm[Sequence[NDArray[Any]]]):
-    """FedProx's (mu/2)·||w - w_t||², which holds a client near the parameters it was sent.
+    """FedProx's (mu/2)·||w - w_t||², which keeps a client near the parameters it received.
 
     Make one at the start of `fit`, before the parameters change. Then, in each step, either add its gradient to the
     loss's own (`add_gradient`), or, with a learner that updates its weights itself, take a proximal step after it
@@ -139,7 +139,7 @@ class ProximalTerm(BaseProximalTerm[Sequence[NDArray[Any]]]):
         learner whose gradients are out of reach, with the learning rate of that update.
 
         A step lies outside the learner's momentum m, which in the end moves the weights by lr / (1 - m) for each
-        gradient. With that in place of lr, mu is as strong as it is in the gradient; with lr alone, as mu·(1 - m) is.
+        gradient. Pass that instead of lr to make mu as strong as in the gradient; lr alone is as strong as mu·(1 - m).
 
         Args:
             parameters: w, changed in place.
@@ -156,7 +156,7 @@ class ProximalTerm(BaseProximalTerm[Sequence[NDArray[Any]]]):
         self._check_changeable("parameters", parameters)
         for i in self._weights:
             w, w_t = parameters[i], self._anchor[i]
-            # From the anchor outwards, so that w = w_t stays exactly where it is.
+            # Computed from the anchor, so that w = w_t is left exactly unchanged.
             w[...] = w_t + (w - w_t) / (1 + strength)
 
     def _check(self, name: str, arrays: Sequence[NDArray[Any]]) -> None:
@@ -167,10 +167,10 @@ class ProximalTerm(BaseProximalTerm[Sequence[NDArray[Any]]]):
 
     def _check_changeable(self, name: str, arrays: Sequence[object]) -> None:
         for index, array in enumerate(arrays):
-            # What arithmetic makes of an array without dimensions; it cannot be changed in place.
+            # Arithmetic on a 0-d array returns a scalar, which cannot be changed in place.
             if not isinstance(array, np.ndarray):
                 raise TypeError(f"{name}[{index}] must be an array, got {type(array).__name__}; use numpy.asarray")
-            # NumPy would round what is written into it towards zero, without a word.
+            # NumPy would silently truncate what is written into it.
             if array.dtype.kind in "iub" and index in self._weights:
                 raise TypeError(f"{name}[{index}] must hold fractions, got {array.dtype}; use .astype(float)")
 
@@ -179,7 +179,7 @@ def checked_learning_rate(value: object) -> float:
     """Return a learning rate as a float.
 
     Raises:
-        ValueError: It is no number, negative or not finite.
+        ValueError: It is not a number, is negative, or is not finite.
     """
     rate = float(value) if isinstance(value, numbers.Real) else math.nan
     if not (math.isfinite(rate) and rate >= 0):

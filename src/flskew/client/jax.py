@@ -26,12 +26,12 @@ PyTree: TypeAlias = Any
 
 
 def get_parameters(tree: PyTree) -> Parameters:
-    """Return the leaves of a pytree in JAX's order, as arrays of their own.
+    """Return copies of the leaves of a pytree, in JAX's order.
 
     bfloat16 and float8 go as float32, which holds them exactly; `set_parameters` turns them back.
 
     Raises:
-        ParametersError: A leaf is no array of numbers, such as a random key or a function; it names the leaf.
+        ParametersError: A leaf is not a numeric array, such as a random key or a function; the message names it.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -43,7 +43,7 @@ def get_parameters(tree: PyTree) -> Parameters:
 
 
 def set_parameters(tree: PyTree, parameters: Sequence[NDArray[Any]]) -> PyTree:
-    """Return a pytree like `tree` with other arrays in it, in the same order; dtypes and devices stay as they are.
+    """Return a pytree like `tree` with other arrays, in the same order; it keeps dtypes and devices.
 
     Args:
         tree: Gives the structure; it is not changed.
@@ -51,7 +51,7 @@ def set_parameters(tree: PyTree, parameters: Sequence[NDArray[Any]]) -> PyTree:
 
     Raises:
         ParametersError: Too many or too few, or one has another shape or a dtype that does not fit; or a leaf of the
-            tree is no array of numbers. It names the leaf.
+            tree is not a numeric array. The message names the leaf.
 
     Examples:
         >>> import jax.numpy as jnp, numpy as np
@@ -73,7 +73,7 @@ class Transformation(Protocol):
 
 
 class GradientTransformation(NamedTuple):
-    """A pair of functions as Optax defines them; it goes wherever an Optax optimizer does."""
+    """A pair of functions as Optax defines them; use it wherever an Optax optimizer fits."""
 
     init: Callable[[PyTree], PyTree]
     update: Callable[..., tuple[PyTree, PyTree]]
@@ -182,12 +182,12 @@ class ProximalTerm(BaseProximalTerm[PyTree]):
         return GradientTransformation(init, update)
 
     def tree_flatten(self) -> tuple[tuple[PyTree], float]:
-        """Return the anchor and mu, as JAX asks of a pytree."""
+        """Return the anchor and mu, as JAX requires of a pytree."""
         return (self._anchor,), self._mu
 
     @classmethod
     def tree_unflatten(cls, mu: float, children: tuple[PyTree]) -> ProximalTerm:
-        """Return the term of an anchor, which may be whatever JAX puts in the place of arrays."""
+        """Return the term of an anchor, which may hold anything that JAX substitutes for arrays."""
         term = object.__new__(cls)
         term._mu = mu
         (term._anchor,) = children
@@ -204,7 +204,7 @@ class ProximalTerm(BaseProximalTerm[PyTree]):
 def _named_leaves(tree: PyTree) -> list[tuple[str, jax.Array]]:
     named = [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]]
     for name, leaf in named:
-        # Not by way of NumPy where there is a dtype already: the array may lie on a device.
+        # Without NumPy if there is a dtype already: the array may be on a device.
         dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
         is_key = jnp.issubdtype(dtype, jax.dtypes.prng_key)
         if is_key or dtype.kind in "OUS":

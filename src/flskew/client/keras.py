@@ -21,7 +21,7 @@ __all__ = ["ProximalTerm", "get_parameters", "set_parameters"]
 
 
 def get_parameters(model: keras.Model) -> Parameters:
-    """Return `model.weights` in their order, those that are not trained included, as arrays of their own.
+    """Return copies of `model.weights` in their order, including non-trainable ones.
 
     bfloat16 goes as float32, which holds it exactly; `set_parameters` turns it back. The state of the optimizer stays
     with the model.
@@ -40,7 +40,7 @@ def get_parameters(model: keras.Model) -> Parameters:
 
 
 def set_parameters(model: keras.Model, parameters: Sequence[NDArray[Any]]) -> None:
-    """Load arrays into `model.weights` in their order; the dtypes of the model stay as they are.
+    """Load arrays into `model.weights` in their order; the model keeps its dtypes.
 
     Args:
         model: Built; changed only if every array fits.
@@ -97,10 +97,10 @@ class ProximalTerm(BaseProximalTerm[keras.Model]):
         super().__init__(mu, anchor)
         _weights(anchor)
         self._model = anchor
-        # Variables, since a step that is compiled already shall see the anchor and the mu of a later round.
+        # Variables, so that an already compiled step sees the anchor and the mu of a later round.
         self._strength = keras.Variable(self._mu, trainable=False, dtype="float32", name="proximal_mu")
         self._anchor = {
-            # By way of NumPy: a variable made of another's value may share its memory.
+            # Through NumPy: a variable made from another's value may share its memory.
             id(weight): keras.Variable(
                 np.array(weight.numpy()),
                 trainable=False,
@@ -111,7 +111,7 @@ class ProximalTerm(BaseProximalTerm[keras.Model]):
         }
 
     def attach(self) -> None:
-        """Add the term in every step of the model's optimizer, in place of a term attached to it before.
+        """Add the term in every step of the model's optimizer, replacing a term attached before.
 
         Raises:
             ValueError: The model is not compiled, or Keras does not run on TensorFlow.
@@ -124,7 +124,7 @@ class ProximalTerm(BaseProximalTerm[keras.Model]):
         optimizer = getattr(self._model, "optimizer", None)
         if optimizer is None:
             raise ValueError("the model has no optimizer yet; call model.compile(...) before attach")
-        # Loss scaling is a wrapper around the optimizer, which hands on gradients that are scaled no more.
+        # Loss scaling wraps the optimizer and passes on unscaled gradients.
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         attached = getattr(optimizer.apply, "__self__", None)
         if not isinstance(attached, ProximalTerm):
@@ -138,18 +138,18 @@ class ProximalTerm(BaseProximalTerm[keras.Model]):
         if self._anchor:
             self._optimizer = optimizer
             optimizer.apply = self._apply
-        # A step compiled before holds the optimizer as it was then.
+        # A step compiled earlier holds the optimizer as it was then.
         self._model.make_train_function(force=True)
 
     def loss(self) -> keras.KerasTensor:
-        """Return (mu/2)·||w - w_t||² as a tensor without dimensions."""
+        """Return (mu/2)·||w - w_t||² as a scalar tensor."""
         total = keras.ops.zeros(())
         for w, w_t in self._pairs():
             total = keras.ops.add(total, self._mu / 2 * keras.ops.sum(keras.ops.square(w - w_t)))
         return total
 
     def add_gradient(self, gradients: Sequence[keras.KerasTensor | None]) -> list[keras.KerasTensor | None]:
-        """Return the gradients plus mu·(w - w_t), for training loops that do not go through the model's optimizer.
+        """Return the gradients plus mu·(w - w_t), for training loops that bypass the model's optimizer.
 
         Args:
             gradients: Of the loss by `model.trainable_weights`, in that order; None where there is none.

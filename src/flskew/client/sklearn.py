@@ -1,4 +1,4 @@
-"""scikit-learn's linear models and perceptrons as arrays, before their first fit too, and FedProx's proximal step.
+"""scikit-learn's linear models and perceptrons as arrays, even before their first fit, and FedProx's proximal step.
 
 Tested with SGDClassifier, SGDRegressor, LogisticRegression, LinearRegression, MLPClassifier and MLPRegressor; what has
 `coef_` and `intercept_`, or `coefs_` and `intercepts_`, works alike.
@@ -23,8 +23,8 @@ __all__ = ["ProximalTerm", "complete_classes", "get_parameters", "prepare", "set
 
 Class: TypeAlias = int | str | np.generic
 
-# Fits a perceptron and leaves its random weights where they are: no weight feels a step of this size.
-# A batch larger than the few rows that it is fitted to would be warned of.
+# Fits a perceptron without changing its random weights: a step of this size changes no weight.
+# scikit-learn would warn about a batch larger than the few rows.
 _STANDSTILL = {"solver": "sgd", "learning_rate_init": 1e-300, "early_stopping": False, "batch_size": "auto"}
 
 
@@ -36,22 +36,22 @@ def prepare(
     num_outputs: int = 1,
     dtype: DTypeLike = np.float64,
 ) -> None:
-    """Give a model that has seen no data its shapes, its classes and weights to start from.
+    """Give an untrained model its shapes, its classes and initial weights.
 
     Linear models start at zero. Perceptrons start at scikit-learn's random weights, drawn with the model's
-    `random_state`, or with 0 where that is None: the global generator is let be. A model prepared so can be set, read,
-    asked to predict, and trained with `partial_fit` on rows of only some of the classes.
+    `random_state`, or with 0 if that is None: the global RNG is untouched. A prepared model can be set, read, asked to
+    predict, and trained with `partial_fit` on rows of only some of the classes.
 
     Args:
         model: Changed in place; its hyper-parameters stay.
-        num_features: Columns of the rows to come, >= 1.
-        classes: For a classifier, every class there is on any client, two or more.
-        num_outputs: For a regressor, columns of the targets.
-        dtype: That of the rows to come; some models refuse rows of another.
+        num_features: Number of columns of the rows to come, >= 1.
+        classes: For a classifier, every class on any client, at least two.
+        num_outputs: For a regressor, number of target columns.
+        dtype: Dtype of the rows to come; some models reject rows of another.
 
     Raises:
-        TypeError: The model has no weights that `get_parameters` knows, a number is no integer, or classes are no list.
-        ValueError: A classifier without two classes, a regressor with some, averaged weights, or a number below 1.
+        TypeError: The model has no `coef_` or `coefs_`, a number is not an integer, or `classes` is not a list.
+        ValueError: Fewer than two classes for a classifier, classes for a regressor, averaged weights, or a number < 1.
 
     Examples:
         >>> import numpy as np
@@ -62,6 +62,7 @@ def prepare(
         >>> model.partial_fit(np.eye(4), [3, 5, 3, 5]).coef_.shape  # two of the ten
         (10, 4)
     """
+    _refuse_hidden_weights(model)
     num_features = checks.integer("num_features", num_features, minimum=1)
     num_outputs = checks.integer("num_outputs", num_outputs, minimum=1)
     if isinstance(classes, str) or not isinstance(classes, Iterable | None):
@@ -72,25 +73,24 @@ def prepare(
             f"classes must name every class on any client, two or more, got {labels.tolist()}; e.g. classes=range(10)"
         )
     if not is_classifier(model) and classes is not None:
-        raise ValueError(f"{type(model).__name__} is no classifier; leave classes out")
-    _refuse_averages(model)
+        raise ValueError(f"{type(model).__name__} is not a classifier; remove `classes`")
     targets = labels if classes is not None else np.zeros((2, num_outputs) if num_outputs > 1 else 2)
     rows = np.zeros((len(targets), num_features), dtype)
     scratch = _fitted_copy(model, rows, targets, labels)
     own = model.get_params(deep=False).keys()
     for name, value in vars(scratch).items():
-        # The optimizer is made anew when there are rows to train on.
+        # scikit-learn makes a new optimizer at the first training step.
         if name not in own and name != "_optimizer":
             setattr(model, name, value)
 
 
 def get_parameters(model: BaseEstimator) -> Parameters:
-    """Return a model's weights as arrays of their own.
+    """Return copies of a model's weights.
 
     `coef_` and `intercept_`, or, layer by layer, `coefs_[i]` and `intercepts_[i]`.
 
     Raises:
-        TypeError: The model has no such weights, or has them only after `prepare` or a fit.
+        TypeError: The model has no such weights, or only after `prepare` or a fit.
         ValueError: A model with averaged weights.
 
     Examples:
@@ -105,7 +105,7 @@ def get_parameters(model: BaseEstimator) -> Parameters:
 
 
 def set_parameters(model: BaseEstimator, parameters: Sequence[NDArray[Any]]) -> None:
-    """Put arrays in the place of a model's weights, in the order of `get_parameters`; its dtypes stay as they are.
+    """Replace a model's weights, in the order of `get_parameters`; the model keeps its dtypes.
 
     Args:
         model: Prepared or fitted; changed only if every array fits.
@@ -113,7 +113,7 @@ def set_parameters(model: BaseEstimator, parameters: Sequence[NDArray[Any]]) -> 
 
     Raises:
         ParametersError: Too many or too few, or one has another shape or a dtype that does not fit; it names the array.
-        TypeError: The model has no such weights, or has them only after `prepare` or a fit.
+        TypeError: The model has no such weights, or only after `prepare` or a fit.
         ValueError: A model with averaged weights.
 
     Examples:
@@ -128,7 +128,7 @@ def set_parameters(model: BaseEstimator, parameters: Sequence[NDArray[Any]]) -> 
     """
     named = _arrays(model)
     fitting = fit_into([Slot(name, array.shape, array.dtype) for name, array in named], parameters)
-    # scikit-learn trains in place, and the caller's arrays are the caller's.
+    # scikit-learn trains in place, which must not change the caller's arrays.
     arrays = [private_copy(array) for array in fitting]
     if hasattr(model, "coefs_"):
         model.coefs_[:], model.intercepts_[:] = arrays[::2], arrays[1::2]
@@ -170,7 +170,7 @@ def complete_classes(
             "which takes sparse rows and needs no classes completed"
         )
     if not hasattr(model, "classes_"):
-        raise TypeError(f"{type(model).__name__} knows no classes; call prepare, unless it is no classifier")
+        raise TypeError(f"{type(model).__name__} has no classes yet; call prepare first, if it is a classifier")
     unknown = np.setdiff1d(labels, model.classes_).tolist()
     if unknown:
         raise ValueError(
@@ -192,7 +192,7 @@ def complete_classes(
 
 
 class ProximalTerm(_proximal.BaseProximalTerm[BaseEstimator]):
-    """FedProx's (mu/2)·||w - w_t||² for learners that show no gradients: an exact proximal step after each update.
+    """FedProx's (mu/2)·||w - w_t||² for models that do not expose gradients: an exact proximal step after each update.
 
     Make one in `fit`, when the server's parameters are set; call `step` after every `partial_fit`. mu = 0 is FedAvg and
     costs nothing.
@@ -248,7 +248,7 @@ class ProximalTerm(_proximal.BaseProximalTerm[BaseEstimator]):
 def _fitted_copy(
     model: BaseEstimator, rows: NDArray[Any], targets: NDArray[Any], labels: NDArray[Any]
 ) -> BaseEstimator:
-    """Fit a copy to nothing, so that scikit-learn itself sets up what this version of it wants, and undo the fit."""
+    """Fit a copy to blank rows, so that this version of scikit-learn sets it up, and undo the fit."""
     scratch = clone(model)
     settings = scratch.get_params(deep=False)
     is_perceptron = "hidden_layer_sizes" in settings
@@ -271,17 +271,25 @@ def _fitted_copy(
 
 
 def _arrays(model: BaseEstimator) -> list[tuple[str, NDArray[Any]]]:
-    _refuse_averages(model)
+    _refuse_hidden_weights(model)
     if hasattr(model, "coefs_"):
         layers = enumerate(zip(model.coefs_, model.intercepts_, strict=True))
         return [pair for i, (w, b) in layers for pair in ((f"coefs_[{i}]", w), (f"intercepts_[{i}]", b))]
     if not hasattr(model, "coef_"):
-        raise TypeError(f"{type(model).__name__} has neither coef_ nor coefs_; call prepare, unless it never has them")
+        raise TypeError(f"{type(model).__name__} has neither coef_ nor coefs_; {_remedy(model)}")
     return [("coef_", model.coef_), ("intercept_", np.asarray(model.intercept_))]
 
 
-def _refuse_averages(model: BaseEstimator) -> None:
-    if getattr(model, "average", False):
-        raise ValueError(
-            f"average={model.average!r}: scikit-learn trains weights that it does not show; use average=False"
+def _remedy(model: BaseEstimator) -> str:
+    if any(name.endswith("_") for name in vars(model)):  # fitted, and still without
+        return "only models whose weights are arrays can be averaged, such as LogisticRegression and MLPClassifier"
+    return "call prepare first"
+
+
+def _refuse_hidden_weights(model: BaseEstimator) -> None:
+    if hasattr(model, "steps"):
+        raise TypeError(
+            f"{type(model).__name__} has steps; pass the last one, model[-1], and apply the others to the rows"
         )
+    if getattr(model, "average", False):
+        raise ValueError(f"average={model.average!r}: scikit-learn hides the weights that it trains; use average=False")

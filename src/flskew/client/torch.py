@@ -24,12 +24,12 @@ from flskew.typing import Parameters
 __all__ = ["ProximalTerm", "get_parameters", "set_parameters"]
 
 _NUMPY_FLOATS = {torch.float16, torch.float32, torch.float64}
-# One term an optimizer: that of this round takes the place of the last one's.
+# One term per optimizer: this round's replaces the last one's.
 _ATTACHED: WeakKeyDictionary[torch.optim.Optimizer, RemovableHandle] = WeakKeyDictionary()
 
 
 def get_parameters(model: nn.Module) -> Parameters:
-    """Return the entries of `model.state_dict()` in its order, buffers included, as arrays of their own.
+    """Return copies of the entries of `model.state_dict()` in its order, including buffers.
 
     bfloat16 and float8 go as float32, which holds them exactly, since NumPy has neither; `set_parameters` turns them
     back. Their names are `list(model.state_dict())`.
@@ -47,7 +47,7 @@ def get_parameters(model: nn.Module) -> Parameters:
 
 
 def set_parameters(model: nn.Module, parameters: Sequence[NDArray[Any]]) -> None:
-    """Load arrays into a model in the order of its state_dict; device and dtype of the model stay as they are.
+    """Load arrays into a model in the order of its state_dict; the model keeps its devices and dtypes.
 
     An optimizer made before goes on working: the tensors are changed in place.
 
@@ -115,7 +115,7 @@ class ProximalTerm(BaseProximalTerm[nn.Module]):
             self._anchor = {w: w.detach().clone() for w in anchor.parameters()}
 
     def attach(self, optimizer: torch.optim.Optimizer) -> None:
-        """Add the term in every step of an optimizer, in place of a term attached to it before.
+        """Add the term in every step of an optimizer, replacing a term attached before.
 
         It acts on the parameters that the optimizer holds at that step, so a model may have several optimizers. A
         closure, as LBFGS takes one, gets the term added to its gradients and to the loss it returns.
@@ -137,7 +137,7 @@ class ProximalTerm(BaseProximalTerm[nn.Module]):
             _ATTACHED[optimizer] = optimizer.register_step_pre_hook(self._before_step)
 
     def loss(self) -> torch.Tensor:
-        """Return (mu/2)·||w - w_t||² without dimensions; autograd can differentiate it."""
+        """Return (mu/2)·||w - w_t||² as a scalar; autograd can differentiate it."""
         squares = [(w - w_t).abs().square().sum() for w, w_t in self._anchor.items() if w.requires_grad]
         return self._mu / 2 * torch.stack(squares).sum() if squares else torch.zeros(())
 
@@ -165,7 +165,7 @@ class ProximalTerm(BaseProximalTerm[nn.Module]):
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         closure = kwargs.get("closure") or (args[1] if len(args) > 1 else None)
         if closure is None:
-            # Where an optimizer divides by the loss scale itself, its gradients are still scaled.
+            # If the optimizer divides by the loss scale itself, its gradients are still scaled.
             self._pull(_parameters_of(optimizer), getattr(optimizer, "grad_scale", None))
             return None
 
