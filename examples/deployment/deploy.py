@@ -1,4 +1,4 @@
-"""Run a Flower app on a SuperLink and SuperNodes of its own, all on this machine.
+"""Run a Flower app on its own SuperLink and SuperNodes, all on this machine.
 
 python deploy.py ../three-hospitals          a SuperLink and three SuperNodes, each a process, as on separate machines
 python deploy.py ../three-hospitals --ray    a SuperLink that simulates the nodes with Ray
@@ -60,11 +60,11 @@ def _app(text: str) -> Path:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="deploy.py", description="Run a Flower app on engines of its own.")
+    parser = argparse.ArgumentParser(prog="deploy.py", description="Run a Flower app on its own engines.")
     parser.add_argument("app", type=_app, help="the folder of the app")
     parser.add_argument("--num-supernodes", type=int, default=3, metavar="N", help="one for each partition (3)")
     parser.add_argument(
-        "--run-config", default="", metavar="'KEY=VALUE ...'", help="settings in place of the app's, as for flwr run"
+        "--run-config", default="", metavar="'KEY=VALUE ...'", help="settings that override the app's, as for flwr run"
     )
     parser.add_argument("--ray", action="store_true", help="simulate the nodes with Ray")
     parser.add_argument(

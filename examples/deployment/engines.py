@@ -34,7 +34,7 @@ class Deployment:
     Args:
         folder: Takes the logs and Flower's own files; `~/.flwr` is neither read nor written.
         num_supernodes: One for each partition: SuperNode i has `partition-id=i`.
-        simulation: Let the SuperLink simulate the nodes with Ray, in place of SuperNodes.
+        simulation: Let the SuperLink simulate the nodes with Ray instead of SuperNodes.
         patience: Seconds that a process may take until it is ready, and a command until it ends.
 
     Raises:
@@ -212,6 +212,6 @@ def _program(name: str) -> str:
 
 
 def free_port() -> int:
-    """Return a port that nobody uses at the moment."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])

@@ -58,7 +58,7 @@ def run_config(data_dir: str = "", overrides: Mapping[str, object] | None = None
 
     Args:
         data_dir: The folder with MNIST's four files, or empty.
-        overrides: Settings in place of those in the files.
+        overrides: Settings that override those in the files.
     """
     changes: dict[str, object] = {}
     if data_dir:
@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="'KEY=VALUE ...'",
-        help="settings in place of the app's, as for flwr run; e.g. 'proximal-mu=0.1 seed=7'",
+        help="settings that override the app's, as for flwr run; e.g. 'proximal-mu=0.1 seed=7'",
     )
     parser.add_argument("--verbose", action="store_true", help="show Flower's log")
     return parser

@@ -76,7 +76,7 @@ def test_a_missing_file_is_named(folder: Path, name: str) -> None:
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="nowhere' is no folder"):
+    with pytest.raises(FileNotFoundError, match="nowhere' is not a folder"):
         mnist.load(str(tmp_path / "nowhere"))
 
 

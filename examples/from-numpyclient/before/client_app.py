@@ -10,7 +10,7 @@ from numpyclientexample.task import accuracy, load_data, log_loss, train
 
 
 class FlowerClient(NumPyClient):
-    """A client with images of its own."""
+    """A client with its own images."""
 
     def __init__(self, context: Context) -> None:
         partition_id, num_partitions = context.node_config["partition-id"], context.node_config["num-partitions"]

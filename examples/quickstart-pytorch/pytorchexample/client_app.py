@@ -11,7 +11,7 @@ from pytorchexample.task import Net, load_data, test, train
 
 
 class FlowerClient:
-    """A hospital, with images of its own."""
+    """A hospital with its own images."""
 
     def __init__(self, context: Context) -> None:
         self.config = context.run_config

@@ -122,7 +122,7 @@ def _loader(
     images: NDArray[np.float32], labels: Labels, batch_size: int = 1000, *, shuffle: bool = False
 ) -> DataLoader[Any]:
     dataset = TensorDataset(torch.from_numpy(images), torch.from_numpy(labels))
-    # With a generator of its own: without, it draws from torch's global one, even when it does not shuffle.
+    # With its own generator: without, it draws from torch's global one, even when it does not shuffle.
     return DataLoader(dataset, batch_size, shuffle=shuffle, generator=torch.Generator())
 
 

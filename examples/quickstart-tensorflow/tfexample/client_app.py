@@ -11,7 +11,7 @@ from tfexample.task import client_model, load_data, train
 
 
 class FlowerClient:
-    """A client with images of its own."""
+    """A client with its own images."""
 
     def __init__(self, context: Context) -> None:
         self.config = context.run_config

@@ -22,7 +22,7 @@ Labels: TypeAlias = NDArray[np.int64]
 
 def load_model(learning_rate: float, seed: int = 0) -> keras.Model:
     """Return a compiled convolutional network for images of 8 x 8 pixels."""
-    # With a seed of its own: without, an initializer draws one from Python's global generator.
+    # With its own seed: without, an initializer draws one from Python's global generator.
     glorot = keras.initializers.GlorotUniform(seed)
     model = keras.Sequential(
         [

@@ -1,6 +1,6 @@
 """The pictures of a comparison: who holds which digit, recall by digit, accuracy by round.
 
-Each is drawn on matplotlib objects of its own, without pyplot, so nothing is shared with a caller's figures. They read
+Each is drawn on new matplotlib objects, without pyplot, so nothing is shared with a caller's figures. They read
 as well in grey: what differs, differs in lightness, in shape or in words.
 """
 

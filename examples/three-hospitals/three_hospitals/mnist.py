@@ -38,7 +38,7 @@ def load(data_dir: str) -> tuple[Pixels, Digits, Pixels, Digits]:
     """
     folder = Path(data_dir).expanduser()
     if not folder.is_dir():
-        raise FileNotFoundError(f"data-dir {str(folder)!r} is no folder; give the one with the four MNIST files")
+        raise FileNotFoundError(f"data-dir {str(folder)!r} is not a folder; pass the one with the four MNIST files")
     return *_load_pair(folder, "train"), *_load_pair(folder, "t10k")
 
 
