@@ -22,7 +22,7 @@ __all__ = [
     "remove", "rename", "replacing", "sync", "sync_folder", "token", "unlock", "write",
 ]  # fmt: skip
 
-_LONGEST_OWNER = 300
+_LONGEST_OWNER = 400
 _LOCKED_BYTE = 1 << 30  # Windows locks bytes, and nobody can read those: one far behind the text.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 _NO_SYNC = (errno.EBADF, errno.EINVAL)
