@@ -115,8 +115,7 @@ def test_it_is_a_sequence_of_partitions(assignment: Assignment):
 def test_a_missing_partition_is_both_a_key_error_and_an_index_error(assignment, partition_id, error):
     with pytest.raises(error) as caught:
         assignment[partition_id]
-    assert str(partition_id) in str(caught.value)
-    assert "0 to 2" in str(caught.value)
+    assert str(caught.value).endswith("there are 3 partitions, 0 to 2")
     assert not str(caught.value).startswith("'")
 
 

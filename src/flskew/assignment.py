@@ -38,7 +38,7 @@ class PartitionIdError(KeyError, IndexError):
         ...     Assignment.from_partitions([[0, 2], [1]])[5]
         ... except IndexError as error:
         ...     print(error)
-        partition_id=5 is out of range: there are 2 partitions, 0 to 1
+        partition_id is out of range: there are 2 partitions, 0 to 1
     """
 
     def __str__(self) -> str:
@@ -194,14 +194,15 @@ class Assignment:
         Raises:
             PartitionIdError: There is no such partition; both a KeyError and an IndexError.
         """
+        there_are = f"there are {len(self)} partitions, 0 to {len(self) - 1}"
+        # A client's error goes to the server, so the message does not quote what may be a row's label or id.
         try:
-            index = checks.integer("partition_id", partition_id, minimum=0)
-        except (TypeError, ValueError) as error:
-            raise PartitionIdError(f"{error}; there are partitions 0 to {len(self) - 1}") from None
-        if index >= len(self):
-            raise PartitionIdError(
-                f"partition_id={index} is out of range: there are {len(self)} partitions, 0 to {len(self) - 1}"
-            )
+            index = checks.integer("partition_id", partition_id)
+        except TypeError:
+            kind = type(partition_id).__name__
+            raise PartitionIdError(f"partition_id must be an integer, got {kind}; {there_are}") from None
+        if not 0 <= index < len(self):
+            raise PartitionIdError(f"partition_id is out of range: {there_are}")
         return self.rows[self.offsets[index] : self.offsets[index + 1]]
 
     def __iter__(self) -> Iterator[Rows]:

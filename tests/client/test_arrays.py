@@ -24,7 +24,9 @@ def test_the_ends_of_a_dtype_fit_and_what_lies_beyond_does_not(target: str) -> N
     ends = np.array([low, min(high, np.nextafter(float(high + 1), 0))], dtype=np.float64)
     assert fit(ends, target).astype(object).tolist() == [low, int(ends[1])]
     for beyond in (float(high + 1), np.nextafter(float(low), -np.inf) - 1, np.nan, np.inf, -np.inf):
-        with pytest.raises(ParametersError, match=f"array 'layer': the model has dtype {target}, which cannot hold"):
+        with pytest.raises(
+            ParametersError, match=f"^array 'layer' has numbers outside the range of the model's dtype, {target}$"
+        ):
             fit(np.array([0.0, beyond]), target)
 
 
@@ -33,7 +35,9 @@ def test_the_ends_of_a_dtype_fit_and_what_lies_beyond_does_not(target: str) -> N
     [("int64", "int8", 128), ("int64", "int8", -129), ("uint64", "int64", 2**63), ("uint8", "int8", 255)],
 )
 def test_whole_numbers_never_wrap_around(given: str, target: str, value: int) -> None:
-    with pytest.raises(ParametersError, match=f"the model has dtype {target}, which cannot hold {value}$"):
+    with pytest.raises(
+        ParametersError, match=f"^array 'layer' has numbers outside the range of the model's dtype, {target}$"
+    ):
         fit(np.array([1, value], dtype=given), target)
     assert fit(np.array([1, 100], dtype=given), target).tolist() == [1, 100]
 
@@ -43,7 +47,9 @@ def test_whole_numbers_never_wrap_around(given: str, target: str, value: int) ->
     [("float64", "float32", 1e39), ("float32", "float16", -7e4), ("int64", "float16", 70000)],
 )
 def test_finite_numbers_never_become_infinite(given: str, target: str, value: float) -> None:
-    with pytest.raises(ParametersError, match=rf"the model has dtype {target}, too small for {abs(value):.0f}|e\+39"):
+    with pytest.raises(
+        ParametersError, match=f"^array 'layer' has numbers outside the range of the model's dtype, {target}$"
+    ):
         fit(np.array([1, value], dtype=given), target)
 
 
