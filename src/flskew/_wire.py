@@ -4,6 +4,7 @@
   error is the only reply that they all ignore. Its own error code tells strategies that it is not a failure.
 - Which split a client uses: the ConfigRecord "flskew" has the assignment's fingerprint under "assignment".
 - How much local work a client did: "local-epochs" in the record "metrics".
+- Which metrics a client returned that cannot be sent: their names, in the ConfigRecord "flskew" under "unsent-metrics".
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ __all__ = [
     "LOSS_KEY",
     "METRICS_KEY",
     "NUM_EXAMPLES_KEY",
+    "UNSENT_METRICS_KEY",
     "does_not_evaluate",
 ]
 
@@ -42,6 +44,9 @@ ASSIGNMENT_KEY = "assignment"
 
 LOCAL_EPOCHS_KEY = "local-epochs"
 """Key of the number of passes over the rows: requested in the config, done in the metrics."""
+
+UNSENT_METRICS_KEY = "unsent-metrics"
+"""Key of the names of metrics that were left out of a reply, a list of strings, in the record "flskew"."""
 
 DOES_NOT_EVALUATE = 70_001
 """Error code of a client that only trains; far above Flower's own codes, which count up from 0."""

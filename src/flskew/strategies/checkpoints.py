@@ -71,7 +71,7 @@ class Checkpoint:
             of_round = unpack(archive.read(path, KIND, VERSION))
             if (of_round["run"], of_round["server_round"]) != (saved["state"]["run"], server_round):
                 raise ValueError(f"{path} is not of round {server_round} of the run in {folder / FILE}")
-            history.extend(of_round["rounds"])
+            history._add(of_round["rounds"])
         return cls(saved["server_round"], Result(**saved["result"]), history, saved["state"])
 
 
