@@ -21,6 +21,10 @@ from flskew.strategies import Checked, FedAvg, FedProx, RoundError
 DTYPES = ("f4", "f2", "f8", "i8", "i4", "u1", "?", "c8", ">f4")
 SHAPES = ((), (1,), (3,), (2, 3), (0, 2), (4, 1, 2))
 HUGE = 10**400
+HOSTILE = (
+    "\x1b[31m", "\x1b]0;title\x07", "\x9b2J", "\x9d8;;", "\x1bP$q\x1b\\", "\x1b", "\x00", "\r", "\n  File ", "\u202e",
+    "\u200b", "\ufeff", "\u2028", "\x85", "\ud800", "\U000e0041", "\ufe0f",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +85,8 @@ def spoiled(rng: np.random.Generator, reply: dict[str, Any], model: list[NDArray
         return reply
 
     data = arrays[name].data
-    other = next(dtype for dtype in DTYPES if np.dtype(dtype) != old.dtype)
+    other = next(dtype for dtype in (*DTYPES, "c16") if not np.can_cast(dtype, old.dtype))
+    hostile = HOSTILE[rng.integers(len(HOSTILE))] * int(rng.integers(1, 100))
     ways = [
         poison, poison, poison,
         lambda: put(np.zeros((*old.shape, 2), old.dtype)),
@@ -111,6 +116,14 @@ def spoiled(rng: np.random.Generator, reply: dict[str, Any], model: list[NDArray
         lambda: {**reply, "arrays": ArrayRecord()},
         lambda: {"a": arrays, "b": arrays, "metrics": metrics},
         lambda: {**reply, "flskew": ConfigRecord({"assignment": b"no text"})},
+        lambda: {**reply, "flskew": ConfigRecord({"assignment": f"ab{hostile}"})},
+        lambda: {**reply, "metrics": MetricRecord({**metrics, f"loss{hostile}": 1.0})},
+        lambda: {**reply, f"extra{hostile}": ConfigRecord()},
+        lambda: {**reply, "arrays": ArrayRecord({**arrays, hostile: Array(np.zeros(1))})},
+        lambda: claim(dtype=hostile),
+        lambda: claim(stype=hostile),
+        lambda: Error(2, hostile),
+        lambda: Error(2, f"<class '{hostile}'>:<'{hostile}\n  File {hostile}\n{hostile}'>"),
         dict,
         lambda: Error(2, "ValueError: no data\nTraceback ..."),
         lambda: Error(5),
@@ -208,7 +221,10 @@ def test_the_model_is_the_mean_of_the_good_replies_or_there_is_a_clear_error(str
                 assert caught.value.result.arrays == sent
         (entry,) = strategy.history
         assert len(entry.replies) == len(good)
-        assert all(failure.reason and "\n" not in failure.reason for failure in entry.failures)
+        for failure in entry.failures:
+            assert 0 < len(failure.reason) <= 400
+            assert failure.reason.isprintable()
+            assert failure.traceback.replace("\n", "").isprintable()
         if tried >= bad_replies:
             break
     assert errors > bad_replies // 150

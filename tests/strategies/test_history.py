@@ -18,7 +18,7 @@ HISTORY = History(
             1,
             "train",
             (
-                Reply(1000, 20.0, {"num-examples": 20, "loss": 0.5}, 1.5, "a" * 64),
+                Reply(1000, 20.0, {"num-examples": 20, "loss": 0.5}, 1.5, "a" * 64, update_norm=0.25),
                 Reply(1001, 4.0, {"num-examples": 4, "loss": math.nan, "by-class": [0.25, math.inf]}, math.nan),
             ),
             (Failure(1002, "ValueError: no data", "Traceback ..."),),
@@ -52,6 +52,7 @@ def test_a_frame_has_a_row_for_each_node_in_each_half_of_a_round() -> None:
     assert frame["assignment"].dropna().tolist() == ["a" * 64]
     assert frame["seconds"].dropna().tolist() == [1.5, 0.5]
     assert frame["num_examples"].dropna().tolist() == [20.0, 4.0, 5.0]
+    assert frame["update_norm"].dropna().tolist() == [0.25]
 
 
 def test_a_metric_has_a_column_of_its_own_that_no_other_column_can_be_mistaken_for() -> None:
@@ -66,7 +67,7 @@ def test_a_metric_has_a_column_of_its_own_that_no_other_column_can_be_mistaken_f
 
 def test_a_frame_of_nothing_has_its_columns() -> None:
     frame = History().to_frame()
-    assert frame.shape == (0, 9)
+    assert frame.shape == (0, 10)
     assert list(frame) == [name for name in HISTORY.to_frame() if not name.startswith("metrics.")]
 
 
@@ -75,7 +76,8 @@ def test_lines_of_json_hold_what_the_frame_holds(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text("utf-8").splitlines()]
     assert lines[2] == {
         "server_round": 1, "phase": "train", "node_id": 1002, "counted": False, "num_examples": None, "seconds": None,
-        "round_seconds": 2.5, "assignment": None, "reason": "ValueError: no data", "metrics": {},
+        "round_seconds": 2.5, "assignment": None, "reason": "ValueError: no data", "update_norm": None,
+        "metrics": {},
     }  # fmt: skip
     assert lines[0]["metrics"] == {"num-examples": 20, "loss": 0.5}
     frame, read = HISTORY.to_frame(), pd.json_normalize(lines)
@@ -124,6 +126,22 @@ def test_the_picture_of_accuracies_takes_a_metric_of_a_history_as_it_is() -> Non
     _, axes = plots.accuracy(history.metric("accuracy"))
     (median,) = axes.lines
     assert median.get_xydata().tolist() == [[1, 0.1], [2, 0.1]]
+
+
+def test_a_metric_that_nobody_has_lists_only_a_few_of_ten_thousand_there_are() -> None:
+    history = History([Round(1, "evaluate", (Reply(1000, 1.0, {f"m{i}": 1.0 for i in range(10_000)}, 1.0),), (), 1.0)])
+    with pytest.raises(LookupError, match="'m0', 'm1'.* and 9,990 more") as caught:
+        history.metric("loss")
+    assert len(str(caught.value)) < 200
+
+
+def test_ten_thousand_nodes_that_fail_alike_are_one_line_with_a_count() -> None:
+    failures = tuple(Failure(node, f"OSError: no disk (a.py:7 in fit; error id {node:08x})") for node in range(10_000))
+    (line,) = History([Round(1, "train", (), failures, 1.0)]).dropped()
+    assert line == (
+        "nodes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 9,990 more: 1 of 1 train replies dropped; "
+        "OSError: no disk (a.py:7 in fit; error id 00000000)"
+    )
 
 
 def test_who_was_dropped_is_counted_by_node_and_phase() -> None:

@@ -88,7 +88,7 @@ def test_an_array_that_is_there_twice_is_written_once() -> None:
 def test_what_version_1_of_the_files_looks_like_is_settled() -> None:
     """Whoever changes this writes another version of the files, and reads this one still."""
     metrics, key = MetricRecord({"loss": 0.5}), ConfigRecord({"key": b"k"})
-    replies = (Reply(7, 3, metrics, 0.25, assignment="ab", records={"own": key}),)
+    replies = (Reply(7, 3, metrics, 0.25, assignment="ab", records={"own": key}, update_norm=2.5),)
     values = {
         "model": ArrayRecord({"w": Array("float32", (1, 2), "numpy.ndarray", b"w")}),
         "records": RecordDict({"m": metrics}),
@@ -97,7 +97,7 @@ def test_what_version_1_of_the_files_looks_like_is_settled() -> None:
         "arrays": [np.arange(2.0), np.float64(3)],
     }
     metrics_text, key_text = {"MetricRecord": [["loss", 0.5]]}, {"ConfigRecord": [["key", {"bytes": 1}]]}
-    reply_text = {"Reply": [7, 3, metrics_text, 0.25, "ab", {"dict": [["own", key_text]]}]}
+    reply_text = {"Reply": [7, 3, metrics_text, 0.25, "ab", {"dict": [["own", key_text]]}, 2.5]}
     failures_text = {"tuple": [{"Failure": [8, "no disk", "Traceback"]}]}
     text = {
         "dict": [

@@ -167,7 +167,7 @@ def test_metrics_that_only_some_clients_report_are_averaged_over_those(
     result = strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
     # (1*1 + 3*5) / 4 = 4
     assert result.train_metrics_clientapp[1] == {"loss": 4.0, "accuracy": 0.5}
-    assert "Metric 'accuracy' is averaged over 1 of 2 replies" in caplog.text
+    assert "Metrics averaged over only some of the 2 replies: 'accuracy' (1)" in caplog.text
 
 
 def test_metrics_that_are_not_finite_are_kept_and_the_log_names_who_sent_them(
@@ -183,8 +183,7 @@ def test_metrics_that_are_not_finite_are_kept_and_the_log_names_who_sent_them(
     assert np.isnan(result.train_metrics_clientapp[1]["loss"])
     warnings = [record.getMessage() for record in caplog.records if "NaN" in record.getMessage()]
     assert warnings == [
-        "\t> Metric 'loss' of nodes 1000, 1002 is NaN or infinite, and so is its mean",
-        "\t> Metric 'by_class' of node 1000 is NaN or infinite, and so is its mean",
+        "\t> NaN or infinite metrics, whose means are too: 'loss' of nodes 1000, 1002, 'by_class' of node 1000",
     ]
 
 
@@ -226,9 +225,8 @@ def test_metrics_that_are_lists_are_averaged_entry_by_entry_and_left_out_where_t
     result = strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
     # (1*1 + 3*5) / 4 = 4 and (1*2 + 3*6) / 4 = 5
     assert result.train_metrics_clientapp[1] == {"by_class": [4.0, 5.0]}
-    assert [record.getMessage() for record in log.records if "Metric '" in record.getMessage()] == [
-        "Metric 'mixed' is left out: the replies have lists of different lengths",
-        "Metric 'uneven' is left out: the replies have lists of different lengths",
+    assert [record.getMessage() for record in log.records if "Metrics " in record.getMessage()] == [
+        "\t> Metrics left out, as the replies have lists of different lengths: 'mixed', 'uneven'",
     ]
 
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew._arrays.bfloat16 import bfloat16_from_float32, float32_from_bfloat16, is_bfloat16
+from flskew._arrays.bfloat16 import bfloat16_from_float32, is_bfloat16
 from flskew._arrays.records import ParametersError
+from flskew._arrays.update_norm import Distances, blocks, flat, readable
 from flskew._util.threads import in_strips
 
 __all__ = ["NotFiniteError", "weighted_mean"]
-
-# Elements averaged together: the block of every model in turn is added to sums that stay in a processor's second-level
-# cache, so each model is read once and no temporary is ever as large as one.
-_BLOCK = 1 << 17
 
 
 class NotFiniteError(ParametersError):
@@ -28,6 +25,9 @@ def weighted_mean(
     models: Sequence[Sequence[NDArray[Any]]],
     weights: Sequence[float],
     out: Sequence[NDArray[Any]] | None = None,
+    *,
+    sent: Sequence[Sequence[NDArray[Any]]] | None = None,
+    norms: NDArray[np.float64] | None = None,
 ) -> list[NDArray[Any]]:
     """Return the weighted mean of models, computed on all processors; the result does not depend on their number.
 
@@ -42,9 +42,12 @@ def weighted_mean(
         weights: One for each model, > 0, with a finite sum.
         out: Arrays like those of a model, but not shared with one, which receive the mean and are returned; None makes
             new ones.
+        sent: What each model is an update of; like the models. None measures no update.
+        norms: (len(models),), receives the norm of each model minus what was sent; measured while the blocks are in the
+            processor's cache.
 
     Raises:
-        ParametersError: The models or `out` are not alike, or a dtype has no mean.
+        ParametersError: The models, `out` or `sent` are not alike, or a dtype has no mean.
         NotFiniteError: The mean is not finite: one of the models holds NaN or infinity.
         ValueError: `models` is empty, a weight is not positive, or their sum is not finite.
 
@@ -59,64 +62,74 @@ def weighted_mean(
         raise ValueError(f"weights must be > 0 and their sum finite, got {list(weights)}")
     means = [np.empty_like(array) for array in models[0]] if out is None else list(out)
     want = [(array.dtype, array.shape) for array in models[0]]
-    for model in (*models[1:], means):
+    starts = list(sent or ())
+    for model in (*models[1:], means, *starts):
         have = [(array.dtype, array.shape) for array in model]
         if have != want:
             raise ParametersError(f"the arrays must be like the first ones, {want}, got {have}")
     for index, (dtype, _) in enumerate(want):
         if dtype.kind not in "fciub" and not is_bfloat16(dtype):
             raise ParametersError(f"array {index}: {dtype} has no mean; send numbers only")
-    flat = [_flat([mean, *arrays]) for mean, *arrays in zip(means, *models, strict=True)]
+    flattened = [flat(list(arrays)) for arrays in zip(means, *models, *starts, strict=True)]
     # Over all arrays, because sizes differ widely.
-    blocks = [(index, block) for index, (mean, *_) in enumerate(flat) for block in _blocks(mean)]
+    places = [(index, block) for index, (mean, *_) in enumerate(flattened) for block in blocks(mean)]
+    # One row per block: their number of rows is the same on any number of processors.
+    measured = np.zeros((len(places), len(starts)))
 
     def average(strip: range) -> None:
-        for index, block in (blocks[number] for number in strip):
-            mean, *arrays = (array[block] for array in flat[index])
-            if mean.dtype.kind in "iub":
-                _average_integers(mean, arrays, weights)
-            else:
-                _average_floats(mean, arrays, weights)
+        for number in strip:
+            index, block = places[number]
+            mean, *arrays = (array[block] for array in flattened[index])
+            arrays, before = arrays[: len(models)], arrays[len(models) :]
+            combine = _average_integers if mean.dtype.kind in "iub" else _average_floats
+            combine(mean, arrays, weights, before, measured[number])
 
-    in_strips(average, range(len(blocks)))
+    in_strips(average, range(len(places)))
+    if norms is not None:
+        norms[:] = [math.hypot(*column) for column in measured.T]
     return means
 
 
-def _flat(arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
-    """Return one-dimensional views where all arrays are laid out alike, and else the arrays themselves."""
-    if all(array.flags.c_contiguous for array in arrays):
-        return [array.reshape(-1) for array in arrays]
-    if all(array.flags.f_contiguous for array in arrays):
-        return [array.T.reshape(-1) for array in arrays]
-    return arrays
-
-
-def _blocks(array: NDArray[Any]) -> Iterator[slice]:
-    """Cut along the first axis."""
-    rows = max(1, _BLOCK // max(1, math.prod(array.shape[1:])))
-    return (slice(start, start + rows) for start in range(0, len(array), rows))
-
-
-def _average_floats(mean: NDArray[Any], arrays: list[NDArray[Any]], weights: Sequence[float]) -> None:
+def _average_floats(
+    mean: NDArray[Any],
+    arrays: list[NDArray[Any]],
+    weights: Sequence[float],
+    sent: list[NDArray[Any]],
+    norms: NDArray[np.float64],
+) -> None:
     is_brain_float = is_bfloat16(mean.dtype)
     working = np.dtype(np.float32) if mean.dtype.itemsize == 2 else mean.dtype.newbyteorder("=")
     total_weight = sum(weights)
-    product: NDArray[Any] = np.empty(mean.shape, working)
     total = mean if mean.dtype == working else np.empty(mean.shape, working)
-    with np.errstate(over="ignore", invalid="ignore"):  # a result that is not finite is refused
+    distances = Distances(len(sent), total)
+    product = distances.scratch
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # a result that is not finite is refused
         for index, (array, weight) in enumerate(zip(arrays, weights, strict=True)):
-            numbers = float32_from_bfloat16(array) if is_brain_float else array
+            numbers = readable(array)
+            if sent:
+                distances.measure(index, numbers, readable(sent[index]))
             np.multiply(numbers, weight / total_weight, out=product if index else total, dtype=working)
             if index:
                 np.add(total, product, out=total)
         # NaN and infinity outlive every sum: a finite mean shows that all the summands are.
         if not np.isfinite(total).all():
             raise NotFiniteError("the mean is not finite")
+        norms[:] = distances.norms()
         if total is not mean:
             mean[...] = bfloat16_from_float32(total) if is_brain_float else total
 
 
-def _average_integers(mean: NDArray[Any], arrays: list[NDArray[Any]], weights: Sequence[float]) -> None:
+def _average_integers(
+    mean: NDArray[Any],
+    arrays: list[NDArray[Any]],
+    weights: Sequence[float],
+    sent: list[NDArray[Any]],
+    norms: NDArray[np.float64],
+) -> None:
+    distances = Distances(len(sent), mean)
+    for index, before in enumerate(sent):
+        distances.measure(index, arrays[index], before)
+    norms[:] = distances.norms()
     total_weight = sum(weights)
     high, low = _halves(arrays[0])
     high_sum, low_sum = np.zeros_like(high), np.zeros_like(low)

@@ -10,7 +10,7 @@ from flwr.app import ArrayRecord
 
 from flskew.strategies._checks import BadReplyError, check_arrays, check_finite
 
-__all__ = ["fraction", "initial", "seconds"]
+__all__ = ["fraction", "initial", "norm", "seconds"]
 
 
 def fraction(name: str, value: object) -> float:
@@ -26,6 +26,14 @@ def seconds(name: str, value: object) -> float:
     number = _real(name, value)
     if not number > 0:
         raise ValueError(f"{name} must be > 0 seconds, got {value!r}")
+    return number
+
+
+def norm(name: str, value: object) -> float | None:
+    """Return the largest norm of an update, > 0 and possibly infinite, or None."""
+    number = None if value is None else _real(name, value)
+    if number is not None and not number > 0:
+        raise ValueError(f"{name} must be > 0, or None to accept updates of any size, got {value!r}")
     return number
 
 

@@ -1,16 +1,20 @@
-"""Rules for accepting a reply: arrays like those sent, finite, and with a weight."""
+"""Rules for accepting a reply: arrays like those sent, finite, with a weight, and names that can be printed."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from numpy.typing import NDArray
 
-from flskew._arrays.bfloat16 import is_bfloat16
-from flskew._arrays.records import ParametersError, all_finite, numpy_from_array
-from flskew._wire import ASSIGNMENT_KEY, FLSKEW_KEY, INT64
-from flskew.strategies._metrics import weight_key
+from flskew._arrays.bfloat16 import float32_from_bfloat16, is_bfloat16
+from flskew._arrays.records import ParametersError, all_finite, array_from_numpy, numpy_from_array
+from flskew._util.texts import LONGEST_NAME, is_name, listed
+from flskew._wire import ASSIGNMENT_KEY, FLSKEW_KEY, INT64, UNSENT_METRICS_KEY
+from flskew.strategies._metrics import weight_holder
 from flskew.strategies._reasons import read_reason
 from flskew.strategies.history import Record
 from flskew.typing import MetricValue, Parameters
@@ -45,8 +49,11 @@ class CheckedReply:
         metrics: Its metrics, including the weight.
         metrics_key: Their key.
         model_key: Key of its arrays; None if a reply needs none.
-        parameters: Views of them, in the order in which they were sent.
+        model: Its arrays with the dtypes that were sent, in the order in which they were sent.
+        parameters: Views of them.
         assignment: Fingerprint of the client's split, if it reports one.
+        unsent_metrics: Names of the metrics that the client could not send.
+        update_norm: Norm of the difference between its arrays and those sent; NaN if unknown.
     """
 
     message: Message
@@ -54,8 +61,11 @@ class CheckedReply:
     metrics: MetricRecord
     metrics_key: str
     model_key: str | None
+    model: ArrayRecord
     parameters: Parameters
     assignment: str | None
+    unsent_metrics: tuple[str, ...] = ()
+    update_norm: float = math.nan
 
     @property
     def records(self) -> dict[str, Record]:
@@ -78,20 +88,23 @@ def check_reply(message: Message, weighted_by_key: str, sent: ArrayRecord | None
         BadReplyError: The reply is not accepted.
     """
     if message.has_error():
-        text = message.error.reason or f"error {message.error.code} without a reason"
-        raise BadReplyError(*read_reason(text))
+        reason, traceback = read_reason(message.error.reason or "")
+        raise BadReplyError(reason or f"error {message.error.code} without a reason", traceback)
     content = message.content
-    metrics_key = weight_key(content, weighted_by_key)
+    _check_names("record", content)
+    metrics_key, metrics = weight_holder(content, weighted_by_key)
     if metrics_key is None:
         raise BadReplyError(f"no MetricRecord with {weighted_by_key!r}; send the number of rows used")
-    metrics = content.metric_records[metrics_key]
     weight = _weight(weighted_by_key, metrics[weighted_by_key])
     _check_metrics(metrics)
-    model_key, parameters = None, []
+    model_key, model, parameters = None, ArrayRecord(), []
     if sent is not None:
-        model_key = _model_key(content, sent, arrayrecord_key)
-        parameters = check_arrays(content.array_records[model_key], sent)
-    return CheckedReply(message, weight, metrics, metrics_key, model_key, parameters, _assignment(content))
+        model_key, received = _model(content, sent, arrayrecord_key)
+        model = _converted(received, sent)
+        parameters = check_arrays(model, sent)
+    return CheckedReply(
+        message, weight, metrics, metrics_key, model_key, model, parameters, _assignment(content), _unsent(content)
+    )
 
 
 def check_arrays(arrays: ArrayRecord, like: ArrayRecord) -> Parameters:
@@ -102,7 +115,7 @@ def check_arrays(arrays: ArrayRecord, like: ArrayRecord) -> Parameters:
     """
     missing, extra = [name for name in like if name not in arrays], [name for name in arrays if name not in like]
     if missing or extra:
-        raise BadReplyError(f"arrays missing: {missing}, arrays not asked for: {extra}")
+        raise BadReplyError(f"arrays missing: [{listed(missing)}], arrays not asked for: [{listed(extra)}]")
     return [_check_array(name, arrays[name], like[name]) for name in like]
 
 
@@ -129,20 +142,61 @@ def _weight(key: str, value: MetricValue) -> float:
 
 
 def _check_metrics(metrics: MetricRecord) -> None:
+    _check_names("metric", metrics)
     for key, value in metrics.items():
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, int) and number not in INT64:
                 raise BadReplyError(f"metric {key!r} has an integer that does not fit 64 bits; send it as a float")
 
 
+def _check_names(kind: str, names: Iterable[str]) -> None:
+    # They become keys, columns and lines of logs; to clean them could make two of them equal.
+    for name in names:
+        if not is_name(name):
+            raise BadReplyError(
+                f"the {kind} name {name[:LONGEST_NAME]!r} is empty, longer than {LONGEST_NAME} characters, or holds "
+                "characters that cannot be printed; rename it"
+            )
+
+
 def _assignment(content: RecordDict) -> str | None:
+    fingerprint = _flskew(content).get(ASSIGNMENT_KEY)
+    if fingerprint is not None and not is_name(fingerprint):
+        shown = repr(fingerprint[:LONGEST_NAME] if isinstance(fingerprint, str | bytes) else fingerprint)
+        raise BadReplyError(f"{FLSKEW_KEY}.{ASSIGNMENT_KEY} = {shown}; it must be an assignment's fingerprint")
+    return str(fingerprint) if fingerprint is not None else None
+
+
+def _unsent(content: RecordDict) -> tuple[str, ...]:
+    names = _flskew(content).get(UNSENT_METRICS_KEY)
+    return tuple(name for name in names if is_name(name)) if isinstance(names, list) else ()  # type: ignore[misc]
+
+
+def _flskew(content: RecordDict) -> ConfigRecord:
     record = content.get(FLSKEW_KEY)
-    if not isinstance(record, ConfigRecord) or ASSIGNMENT_KEY not in record:
-        return None
-    fingerprint = record[ASSIGNMENT_KEY]
-    if not isinstance(fingerprint, str) or not fingerprint:
-        raise BadReplyError(f"{FLSKEW_KEY}.{ASSIGNMENT_KEY} = {fingerprint!r}; it must be an assignment's fingerprint")
-    return fingerprint
+    return record if isinstance(record, ConfigRecord) else ConfigRecord()
+
+
+def _converted(arrays: ArrayRecord, like: ArrayRecord) -> ArrayRecord:
+    """Return the arrays with the dtypes of `like` where that changes no number, and in its order."""
+    if set(arrays) != set(like):
+        return arrays  # `check_arrays` refuses it
+    return ArrayRecord({name: _exactly(arrays[name], like[name]) for name in like})
+
+
+def _exactly(array: Array, like: Array) -> Array:
+    if array.dtype == like.dtype:
+        return array
+    try:
+        view, dtype = numpy_from_array(array), numpy_from_array(like).dtype
+    except ParametersError:  # of which `check_arrays` says more
+        return array
+    numbers: NDArray[np.generic] = float32_from_bfloat16(view) if is_bfloat16(view.dtype) else view
+    # NumPy calls it safe to make floats of integers beyond 2^53.
+    is_exact = not (numbers.dtype.kind in "iu" and numbers.dtype.itemsize == 8 and dtype.kind in "fc")
+    if is_exact and {numbers.dtype.kind, dtype.kind} <= set("biufc") and np.can_cast(numbers.dtype, dtype, "safe"):
+        return array_from_numpy(numbers.astype(dtype))
+    return array
 
 
 def _check_array(name: str, array: Array, like: Array) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
@@ -159,12 +213,11 @@ def _check_array(name: str, array: Array, like: Array) -> np.ndarray[tuple[int, 
     return view
 
 
-def _model_key(content: RecordDict, sent: ArrayRecord, key: str) -> str:
-    records = content.array_records
-    if key in records:
-        return key
+def _model(content: RecordDict, sent: ArrayRecord, key: str) -> tuple[str, ArrayRecord]:
+    # Not `content.array_records`, which keeps the reply in memory until the garbage collector runs.
+    records = {name: record for name, record in content.items() if isinstance(record, ArrayRecord)}
     alike = [name for name, record in records.items() if set(record) == set(sent)]
-    candidates = alike or list(records)
+    candidates = [key] if key in records else alike or list(records)
     if len(candidates) != 1:
-        raise BadReplyError(f"{len(records)} ArrayRecords, {list(records)}; name the one with the model {key!r}")
-    return candidates[0]
+        raise BadReplyError(f"{len(records)} ArrayRecords, [{listed(records)}]; name the one with the model {key!r}")
+    return candidates[0], records[candidates[0]]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flwr.app import ArrayRecord, Message, RecordDict
 
+from flskew._arrays.records import parameters_from_record
+from flskew._arrays.update_norm import update_norm
+from flskew._util.texts import one_line
 from flskew._wire import does_not_evaluate
 from flskew.strategies._checks import BadReplyError, CheckedReply, check_finite, check_reply
 from flskew.strategies.history import Failure, Reply, Round
-from flskew.typing import Phase
+from flskew.typing import Parameters, Phase
 
 __all__ = ["Judgement", "Sent", "judge"]
 
@@ -45,6 +49,7 @@ class Judgement:
     Attributes:
         sent: What was sent.
         like: Arrays that a reply must resemble; empty if it needs none.
+        models: The arrays that each message carried.
         counted: The accepted replies.
         failures: The dropped replies, and the nodes that sent none.
         abstained: The nodes that reply that they do not evaluate, which is not a failure.
@@ -52,14 +57,44 @@ class Judgement:
 
     sent: Sent
     like: ArrayRecord
+    models: Mapping[int, ArrayRecord]
     counted: Mapping[int, CheckedReply]
     failures: Mapping[int, Failure]
     abstained: frozenset[int]
 
-    def without_infinite(self) -> Judgement:
-        """Drop the replies whose arrays contain NaN or infinity."""
+    def screened(self, max_update_norm: float | None) -> Judgement:
+        """Measure every update, and drop those that contain NaN or infinity, or whose norm is beyond the limit."""
+        sent = self.sent_parameters()
+        norms = [
+            update_norm(reply.parameters, before) if before is not None else math.nan
+            for reply, before in zip(self.in_order(), sent, strict=True)
+        ]
+        return self.with_norms(norms)._without_infinite().without_large(max_update_norm)
+
+    def with_norms(self, norms: Sequence[float]) -> Judgement:
+        """Record the norms of the updates, in the order of the nodes."""
+        measured = zip(sorted(self.counted.items()), norms, strict=True)
+        return replace(
+            self, counted={place: replace(reply, update_norm=float(norm)) for (place, reply), norm in measured}
+        )
+
+    def without_large(self, max_update_norm: float | None) -> Judgement:
+        """Drop the replies whose update is larger than the limit; one of unknown norm stays."""
+        if max_update_norm is None:
+            return self
+        return self.without(
+            {
+                place: f"its update has the norm {reply.update_norm:.9g}, beyond max_update_norm={max_update_norm:.9g}"
+                for place, reply in self.counted.items()
+                if reply.update_norm > max_update_norm
+            }
+        )
+
+    def _without_infinite(self) -> Judgement:
         reasons = {}
         for place, reply in self.counted.items():
+            if math.isfinite(reply.update_norm):
+                continue  # so all its numbers are finite
             try:
                 check_finite(reply.parameters, self.like, "the client has diverged, lower its learning rate")
             except BadReplyError as error:
@@ -69,8 +104,22 @@ class Judgement:
     def without(self, reasons: Mapping[int, str]) -> Judgement:
         """Turn the replies at these positions into failures, for these reasons."""
         counted = {place: reply for place, reply in self.counted.items() if place not in reasons}
-        failed = {place: Failure(self.node_id(place), reason) for place, reason in reasons.items()}
+        failed = {place: _failure(self.node_id(place), reason) for place, reason in reasons.items()}
         return replace(self, counted=counted, failures={**self.failures, **failed})
+
+    def sent_parameters(self) -> list[Parameters | None]:
+        """Return what each accepted reply is an update of, in the order of the nodes; None where that is unknown.
+
+        A strategy may send each node another model; most share one, which is read once.
+        """
+        read: dict[int, Parameters | None] = {}
+        found = []
+        for place in sorted(self.counted):
+            model = self.models.get(place, ArrayRecord())
+            if id(model) not in read:
+                read[id(model)] = parameters_from_record(model) if _kinds(model) == _kinds(self.like) else None
+            found.append(read[id(model)])
+        return found
 
     def in_order(self) -> list[CheckedReply]:
         """Return the accepted replies in the order of their nodes."""
@@ -103,7 +152,16 @@ class Judgement:
             # The clocks of two machines may differ by more than this time.
             asked_at = self.sent.messages[place].metadata.created_at
             seconds = max(0.0, reply.message.metadata.created_at - asked_at)
-        return Reply(self.node_id(place), reply.weight, dict(reply.metrics), seconds, reply.assignment, reply.records)
+        # Interned: the same few names come in every round.
+        return Reply(
+            node_id=self.node_id(place),
+            num_examples=reply.weight,
+            metrics={sys.intern(key): value for key, value in reply.metrics.items()},
+            seconds=seconds,
+            assignment=None if reply.assignment is None else sys.intern(reply.assignment),
+            records=reply.records,
+            update_norm=reply.update_norm,
+        )
 
 
 def judge(replies: Iterable[Message], sent: Sent, weighted_by_key: str, arrayrecord_key: str) -> Judgement:
@@ -114,7 +172,12 @@ def judge(replies: Iterable[Message], sent: Sent, weighted_by_key: str, arrayrec
     first reply sets the standard.
     """
     received = list(replies)
-    like = _first_model([*sent.messages, *received], arrayrecord_key) if sent.phase == "train" else None
+    models: dict[int, ArrayRecord] = {}
+    like = None
+    if sent.phase == "train":
+        models = {place: _model(message, arrayrecord_key) for place, message in enumerate(sent.messages)}
+        candidates = (*models.values(), *(_model(message, arrayrecord_key) for message in received))
+        like = next((model for model in candidates if model), ArrayRecord())
     by_id = {m.metadata.message_id: place for place, m in enumerate(sent.messages) if m.metadata.message_id}
     by_node = {message.metadata.dst_node_id: place for place, message in enumerate(sent.messages)}
     counted: dict[int, CheckedReply] = {}
@@ -132,16 +195,25 @@ def judge(replies: Iterable[Message], sent: Sent, weighted_by_key: str, arrayrec
         try:
             counted[place] = check_reply(message, weighted_by_key, like, arrayrecord_key)
         except BadReplyError as error:
-            failures[place] = Failure(node_id, error.reason, error.traceback)
+            failures[place] = _failure(node_id, error.reason, error.traceback)
     for place, request in enumerate(sent.messages):
         if place not in counted and place not in failures and place not in abstained:
             failures[place] = Failure(request.metadata.dst_node_id, _SILENCE)
-    return Judgement(sent, like or ArrayRecord(), counted, failures, frozenset(abstained.values()))
+    return Judgement(sent, like or ArrayRecord(), models, counted, failures, frozenset(abstained.values()))
 
 
-def _first_model(messages: Iterable[Message], key: str) -> ArrayRecord:
-    for message in messages:
-        records = message.content.array_records if message.has_content() else {}
-        if records:
-            return records.get(key) or next(iter(records.values()))
-    return ArrayRecord()
+def _failure(node_id: int, reason: str, traceback: str = "") -> Failure:
+    """Return a failure whose texts can be printed and are shared with equal ones."""
+    return Failure(node_id, sys.intern(one_line(reason)), sys.intern(traceback))
+
+
+def _model(message: Message, key: str) -> ArrayRecord:
+    """Return the arrays of a message, those under `key` if there are several records of them."""
+    content = message.content if message.has_content() else {}
+    # Not `content.array_records`, which keeps the message in memory until the garbage collector runs.
+    records = {name: record for name, record in content.items() if isinstance(record, ArrayRecord)}
+    return records.get(key) or next(iter(records.values()), ArrayRecord())
+
+
+def _kinds(arrays: ArrayRecord) -> list[tuple[str, str, tuple[int, ...]]]:
+    return [(name, array.dtype, tuple(array.shape)) for name, array in arrays.items()]

@@ -7,17 +7,25 @@ from collections.abc import Sequence
 
 from flwr.app import MetricRecord, RecordDict
 
+from flskew._util.texts import listed
 from flskew.typing import MetricValue
 
-__all__ = ["aggregate_metrics", "shared_keys", "weight_key"]
+__all__ = ["aggregate_metrics", "shared_keys", "weight_holder"]
 
 _logger = logging.getLogger("flwr")
 
 
-def weight_key(content: RecordDict, weighted_by_key: str) -> str | None:
-    """Return the name of the MetricRecord with a reply's weight: "metrics" if it has it, else the first that does."""
-    holders = [key for key, record in content.metric_records.items() if weighted_by_key in record]
-    return "metrics" if "metrics" in holders else next(iter(holders), None)
+def weight_holder(content: RecordDict, weighted_by_key: str) -> tuple[str | None, MetricRecord]:
+    """Return the MetricRecord with a reply's weight, and its name: "metrics" if it has it, else the first that does.
+
+    Without any, the name is None and the record empty.
+    """
+    # Not `content.metric_records`, which keeps the reply in memory until the garbage collector runs.
+    holders = {
+        key: record for key, record in content.items() if isinstance(record, MetricRecord) and weighted_by_key in record
+    }
+    key = "metrics" if "metrics" in holders else next(iter(holders), None)
+    return (None, MetricRecord()) if key is None else (key, holders[key])
 
 
 def shared_keys(records: Sequence[MetricRecord]) -> list[str]:
@@ -45,20 +53,25 @@ def aggregate_metrics(contents: list[RecordDict], weighted_by_key: str) -> Metri
         >>> aggregate_metrics([first, second], "num-examples")  # (3*1 + 1*5) / 4
         {'loss': 2.0}
     """
-    holders = [(content, weight_key(content, weighted_by_key)) for content in contents]
-    records = [content.metric_records[key] for content, key in holders if key is not None]
-    keys = dict.fromkeys(key for record in records for key in record if key != weighted_by_key)
-    aggregated = MetricRecord()
-    for key in keys:
-        having = [record for record in records if key in record]
-        if len(having) < len(records):
-            _logger.warning("Metric %r is averaged over %d of %d replies", key, len(having), len(records))
-        if _are_alike(having, key):
-            weights = [float(record[weighted_by_key]) for record in having]  # type: ignore[arg-type]
-            aggregated[key] = _mean([record[key] for record in having], weights)
-        else:
-            _logger.warning("Metric %r is left out: the replies have lists of different lengths", key)
-    return aggregated
+    held = (weight_holder(content, weighted_by_key) for content in contents)
+    records = [record for key, record in held if key is not None]
+    columns: dict[str, list[MetricValue]] = {}
+    weights: dict[str, list[float]] = {}
+    for record in records:
+        weight = float(record[weighted_by_key])  # type: ignore[arg-type]
+        for key, value in record.items():
+            if key != weighted_by_key:
+                columns.setdefault(key, []).append(value)
+                weights.setdefault(key, []).append(weight)
+    partial = {key: len(values) for key, values in columns.items() if len(values) < len(records)}
+    uneven = [key for key, values in columns.items() if len({_length(value) for value in values}) > 1]
+    if partial:
+        shown = listed(partial.items(), show=lambda item: f"{item[0]!r} ({item[1]})")
+        _logger.warning("\t> Metrics averaged over only some of the %d replies: %s", len(records), shown)
+    if uneven:
+        _logger.warning("\t> Metrics left out, as the replies have lists of different lengths: %s", listed(uneven))
+    left_out = frozenset(uneven)
+    return MetricRecord({key: _mean(values, weights[key]) for key, values in columns.items() if key not in left_out})
 
 
 def _mean(values: Sequence[MetricValue], weights: Sequence[float]) -> MetricValue:

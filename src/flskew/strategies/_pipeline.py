@@ -15,6 +15,7 @@ from flwr.serverapp.strategy import Result, Strategy
 from numpy.typing import NDArray
 
 from flskew._util import checks
+from flskew._util.texts import cut
 from flskew._util.values import call_repr
 from flskew.strategies import _arguments
 from flskew.strategies._disk import RunOnDisk
@@ -29,6 +30,8 @@ from flskew.typing import Phase, ServerEvaluation, StopRule
 __all__ = ["Pipeline"]
 
 _logger = logging.getLogger("flwr")
+# Characters of a line with the metrics of a round, whose number the clients choose.
+_LONGEST_METRICS = 2000
 
 
 class Pipeline(Strategy):
@@ -43,6 +46,7 @@ class Pipeline(Strategy):
     arrayrecord_key: str
     min_replies: int
     min_evaluate_replies: int
+    max_update_norm: float | None
 
     def __init__(self) -> None:
         self._record = RunRecord()
@@ -270,8 +274,8 @@ class Pipeline(Strategy):
         """Return what is sent, and to whom."""
 
     def _screen(self, judgement: Judgement) -> tuple[Judgement, ArrayRecord | None]:
-        """Drop replies with NaN or infinity; also return the new model if the search for them has made it."""
-        return judgement.without_infinite(), None
+        """Drop replies with NaN, infinity or a large update; also return the new model if the search has made it."""
+        return judgement.screened(self.max_update_norm), None
 
     @abstractmethod
     def _combine(
@@ -308,7 +312,7 @@ class Pipeline(Strategy):
         if made is not None:
             result.arrays = _copy(made)
         if metrics is not None:
-            _logger.info("\t└──> Aggregated MetricRecord: %s", metrics)
+            _logger.info("\t└──> Aggregated MetricRecord: %s", cut(str(metrics), _LONGEST_METRICS))
             result.train_metrics_clientapp[server_round] = metrics
 
     def _evaluate(self, server_round: int, config: ConfigRecord, grid: Grid, timeout: float) -> None:
@@ -318,7 +322,7 @@ class Pipeline(Strategy):
         self._record.expect("evaluate", server_round, messages, arrays)
         metrics = self.aggregate_evaluate(server_round, grid.send_and_receive(messages, timeout=timeout))
         if metrics is not None:
-            _logger.info("\t└──> Aggregated MetricRecord: %s", metrics)
+            _logger.info("\t└──> Aggregated MetricRecord: %s", cut(str(metrics), _LONGEST_METRICS))
             result.evaluate_metrics_clientapp[server_round] = metrics
 
     def _evaluate_on_server(self, evaluate_fn: ServerEvaluation | None, server_round: int) -> None:

@@ -5,22 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from flskew._util.texts import cut, one_line, printable
+
 __all__ = ["grouped", "named", "read_reason"]
 
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _ENGINE_START, _ENGINE_MIDDLE, _ENGINE_END = "<class '", "'>:<'", "'>"
 _HINTS = {
     "fitins.": "flwr.client.NumPyClient needs an app made by flskew.client_app(client_fn): ",
     "evaluateins.": "flwr.client.NumPyClient needs an app made by flskew.client_app(client_fn): ",
     "PartitionIdError": "there are more nodes than partitions, start one node per partition: ",
 }
-_LONGEST = 400
 _LONGEST_TEXT = 16 * 1024
 _MOST_NODES, _MOST_LINES = 10, 20
+# `client_app` gives each error an id, which the node's log has too; errors that differ in nothing else are alike.
+_ERROR_ID = re.compile(r"\berror id \w{1,64}")
 
 
 def read_reason(text: str) -> tuple[str, str]:
-    r"""Return one line that says what went wrong, and the whole text if it is longer than a line.
+    r"""Return one line that says what went wrong, and the whole text if it is longer than a line; both are printable.
 
     Takes time linear in the length of the text, of which only the first and last 8 KiB are kept: a client chooses it.
 
@@ -33,12 +35,10 @@ def read_reason(text: str) -> tuple[str, str]:
         >>> read_reason("ValueError: no data\nTraceback (most recent call last): ...")[0]
         'ValueError: no data'
     """
-    if len(text) > _LONGEST_TEXT:
-        text = f"{text[: _LONGEST_TEXT // 2]}\n...\n{text[-_LONGEST_TEXT // 2 :]}"
-    plain = _COLOUR.sub("", text).strip()
+    plain = printable(cut(text, _LONGEST_TEXT, "\n...\n"), keep="\n").strip()
     words = _of_engine(plain) or plain
     hint = next((hint for mark, hint in _HINTS.items() if mark in words), "")
-    return hint + words.partition("\n")[0].strip(), plain if "\n" in plain else ""
+    return one_line(hint + words.partition("\n")[0].strip()), plain if "\n" in plain else ""
 
 
 def _of_engine(text: str) -> str | None:
@@ -70,16 +70,18 @@ def _after_traceback(lines: list[str]) -> str | None:
 def grouped(reasons: Iterable[tuple[int, str]]) -> list[str]:
     """Return one line for each reason, with the nodes that share it; long lists are cut and counted.
 
+    Reasons that differ only in their error ids are alike; the line has the id of the first node.
+
     Examples:
         >>> grouped([(1000, "ValueError: no data"), (1001, "ValueError: no data"), (1002, "no reply")])
         ['nodes 1000, 1001: ValueError: no data', 'node 1002: no reply']
     """
-    nodes_by_reason: dict[str, list[int]] = {}
+    alike: dict[str, tuple[str, list[int]]] = {}
     for node_id, reason in reasons:
-        nodes_by_reason.setdefault(reason, []).append(node_id)
-    lines = [f"{named(nodes)}: {_shortened(reason)}" for reason, nodes in nodes_by_reason.items()]
+        alike.setdefault(_ERROR_ID.sub("error id", reason), (reason, []))[1].append(node_id)
+    lines = [f"{named(nodes)}: {one_line(reason)}" for reason, nodes in alike.values()]
     if len(lines) > _MOST_LINES:
-        lines[_MOST_LINES:] = [f"and {len(lines) - _MOST_LINES} other reasons"]
+        lines[_MOST_LINES:] = [f"and {len(lines) - _MOST_LINES:,} other reasons"]
     return lines
 
 
@@ -91,9 +93,5 @@ def named(node_ids: list[int]) -> str:
         ('node 1000', 'nodes 1000, 1001')
     """
     shown = ", ".join(map(str, node_ids[:_MOST_NODES]))
-    more = f" and {len(node_ids) - _MOST_NODES} more" if len(node_ids) > _MOST_NODES else ""
+    more = f" and {len(node_ids) - _MOST_NODES:,} more" if len(node_ids) > _MOST_NODES else ""
     return f"node{'s' if len(node_ids) > 1 else ''} {shown}{more}"
-
-
-def _shortened(reason: str) -> str:
-    return reason if len(reason) <= _LONGEST else f"{reason[: _LONGEST // 2]} … {reason[-_LONGEST // 2 :]}"

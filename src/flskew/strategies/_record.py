@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import statistics
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from flwr.app import ArrayRecord, Message
 from flwr.serverapp.strategy import Result
 
+from flskew._util.texts import listed
 from flskew.strategies._errors import RoundError
 from flskew.strategies._judgement import Judgement, Sent
 from flskew.strategies._reasons import grouped, named
@@ -20,6 +22,10 @@ from flskew.typing import Phase
 __all__ = ["RunRecord", "round_error"]
 
 _logger = logging.getLogger("flwr")
+# Below three, no norm is the outlier of the others.
+_OUTLIER, _FEWEST_NORMS = 10, 3
+# Names of metrics that are remembered as logged.
+_MOST_UNSENT = 1000
 
 
 class RunRecord:
@@ -36,6 +42,7 @@ class RunRecord:
         self._sent: dict[Phase, Sent] = {}
         self._splits: dict[str, dict[int, None]] = {}
         self._only_train: set[int] = set()
+        self._unsent: set[str] = set()
 
     def state_dict(self) -> dict[str, object]:
         """Return what the record contains beyond the history and the result."""
@@ -70,8 +77,9 @@ class RunRecord:
             RoundError: Fewer than `needed` replies were accepted, or clients use different splits.
         """
         entry = judgement.round()
-        self.history.append(entry)
+        self.history._add([entry])
         _log(entry)
+        self._log_unsent(judgement)
         self._refuse_mixed_splits(judgement, entry)
         abstained = sorted(judgement.abstained)
         if abstained:
@@ -83,6 +91,14 @@ class RunRecord:
             others = f" ({named(abstained)} only train)" if abstained else ""
             message = f"accepted {counted} of {asked} {entry.phase} replies, needs at least {needed}{others}:"
             raise round_error(judgement, message)
+
+    def _log_unsent(self, judgement: Judgement) -> None:
+        """Log the metrics that clients could not send, each name once in a run."""
+        names = dict.fromkeys(name for reply in judgement.in_order() for name in reply.unsent_metrics)
+        new = [name for name in names if name not in self._unsent][: _MOST_UNSENT - len(self._unsent)]
+        if new:
+            self._unsent.update(new)
+            _logger.warning("\t> Left out by clients, since only numbers can be sent: metrics %s", listed(new))
 
     def _refuse_mixed_splits(self, judgement: Judgement, entry: Round) -> None:
         for reply in entry.replies:
@@ -120,5 +136,25 @@ def _log(entry: Round) -> None:
         for key, value in reply.metrics.items():
             if not all(map(math.isfinite, value if isinstance(value, list) else [value])):
                 not_finite.setdefault(key, []).append(reply.node_id)
-    for key, nodes in not_finite.items():
-        _logger.warning("\t> Metric %r of %s is NaN or infinite, and so is its mean", key, named(nodes))
+    if not_finite:
+        shown = listed(not_finite.items(), show=lambda item: f"{item[0]!r} of {named(item[1])}")
+        _logger.warning("\t> NaN or infinite metrics, whose means are too: %s", shown)
+    _log_outliers(entry)
+
+
+def _log_outliers(entry: Round) -> None:
+    norms = {reply.node_id: reply.update_norm for reply in entry.replies if not math.isnan(reply.update_norm)}
+    if len(norms) < _FEWEST_NORMS:
+        return
+    median = statistics.median(norms.values())
+    outliers = {node_id: norm for node_id, norm in norms.items() if norm > _OUTLIER * median > 0}
+    if outliers:
+        node_id = max(outliers, key=lambda node_id: outliers[node_id])
+        _logger.warning(
+            "\t> Updates more than %d times the median norm, %.3g: %s; the largest is %.3g, of node %d",
+            _OUTLIER,
+            median,
+            named(list(outliers)),
+            outliers[node_id],
+            node_id,
+        )

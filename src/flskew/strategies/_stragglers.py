@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from flwr.app import ConfigRecord
+
 from flskew._wire import LOCAL_EPOCHS_KEY
 from flskew.strategies._judgement import Judgement
 
@@ -48,9 +50,9 @@ def without_stragglers(judgement: Judgement, configrecord_key: str) -> Judgement
 
 def _asked(judgement: Judgement, place: int, configrecord_key: str) -> float | None:
     messages = judgement.sent.messages
-    config = messages[place].content.config_records.get(configrecord_key) if place < len(messages) else None
+    config = messages[place].content.get(configrecord_key) if place < len(messages) else None
     try:
-        return asked_epochs(config or {})
+        return asked_epochs(config if isinstance(config, ConfigRecord) else {})
     except ValueError:
         return None
 

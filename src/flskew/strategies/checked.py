@@ -14,6 +14,7 @@ from flwr.serverapp.strategy import FedXgbBagging, FedXgbCyclic, Strategy
 from flskew._arrays.casting import narrowed, widened
 from flskew._arrays.records import ParametersError
 from flskew._util import checks
+from flskew.strategies import _arguments
 from flskew.strategies._checks import CheckedReply
 from flskew.strategies._flower_state import call_of, get_state, nested, noisy, set_state
 from flskew.strategies._judgement import Judgement
@@ -49,6 +50,8 @@ class Checked(Pipeline):
             and `arrayrecord_key` apply, or those of the strategy inside it.
         min_replies: Minimum number of accepted training replies, >= 1.
         min_evaluate_replies: Minimum number of accepted evaluation replies, >= 0.
+        max_update_norm: Largest norm of the difference between a reply and the arrays that were sent to its client,
+            > 0; a reply beyond it is dropped. None accepts any.
 
     Raises:
         TypeError: `strategy` is not a strategy, already checks its replies, or grows trees.
@@ -72,7 +75,14 @@ class Checked(Pipeline):
         [1003]
     """
 
-    def __init__(self, strategy: Strategy, *, min_replies: int = 1, min_evaluate_replies: int = 0) -> None:
+    def __init__(
+        self,
+        strategy: Strategy,
+        *,
+        min_replies: int = 1,
+        min_evaluate_replies: int = 0,
+        max_update_norm: float | None = None,
+    ) -> None:
         super().__init__()
         if not isinstance(strategy, Strategy):
             raise TypeError(f"strategy must be a flwr.serverapp.strategy.Strategy, got {type(strategy).__name__}")
@@ -87,10 +97,15 @@ class Checked(Pipeline):
         self.arrayrecord_key = _setting(strategy, "arrayrecord_key", "arrays")
         self.min_replies = checks.integer("min_replies", min_replies, minimum=1)
         self.min_evaluate_replies = checks.integer("min_evaluate_replies", min_evaluate_replies, minimum=0)
+        self.max_update_norm = _arguments.norm("max_update_norm", max_update_norm)
 
     def __repr__(self) -> str:
         """The call that makes it."""
-        options = {"min_replies": (self.min_replies, 1), "min_evaluate_replies": (self.min_evaluate_replies, 0)}
+        options = {
+            "min_replies": (self.min_replies, 1),
+            "min_evaluate_replies": (self.min_evaluate_replies, 0),
+            "max_update_norm": (self.max_update_norm, None),
+        }
         shown = [f"{name}={value}" for name, (value, default) in options.items() if value != default]
         return f"Checked({', '.join([call_of(self.strategy), *shown])})"
 
@@ -121,9 +136,9 @@ class Checked(Pipeline):
         messages = list(self.strategy.configure_train(server_round, shown, config, grid))
         if _kinds(shown) != _kinds(arrays):
             for message in messages:
-                sent = message.content.array_records.get(self.arrayrecord_key)
+                sent = message.content.get(self.arrayrecord_key)
                 # A strategy may also send other arrays than the model's; those are left as they are.
-                if sent is not None and set(_kinds(sent)) <= set(_kinds(shown)):
+                if isinstance(sent, ArrayRecord) and set(_kinds(sent)) <= set(_kinds(shown)):
                     like = ArrayRecord({name: arrays[name] for name in sent})
                     message.content[self.arrayrecord_key] = narrowed(sent, like)
         return messages
@@ -174,9 +189,11 @@ class Checked(Pipeline):
 
     def _shown_reply(self, reply: CheckedReply, first: CheckedReply, like: ArrayRecord, shared: list[str]) -> Message:
         content = reply.message.content
-        records: dict[str, ArrayRecord | MetricRecord | ConfigRecord] = {**content.config_records}
+        records: dict[str, ArrayRecord | MetricRecord | ConfigRecord] = {
+            key: record for key, record in content.items() if isinstance(record, ConfigRecord)
+        }
         if first.model_key is not None and reply.model_key is not None:
-            records[first.model_key] = widened(content.array_records[reply.model_key], like)
+            records[first.model_key] = widened(reply.model, like)
         records[first.metrics_key] = MetricRecord({key: reply.metrics[key] for key in shared})
         shown = copy.copy(reply.message)
         shown.content = RecordDict(records)

@@ -155,7 +155,7 @@ def _history(folder: Path, last_round: int, run: str, key: bytes | None) -> tupl
             lost.append(server_round)
             reasons.append(error)
         else:
-            history.extend(of_round["rounds"])
+            history._add(of_round["rounds"])
     if lost:
         shown = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
         _logger.warning("The history of round %s is lost, the model is not: %s", shown, reasons[0])

@@ -10,8 +10,10 @@ import logging
 import math
 from dataclasses import KW_ONLY, dataclass
 
+import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid
+from numpy.typing import NDArray
 
 from flskew._arrays.records import Draft
 from flskew._arrays.weighted_mean import NotFiniteError, weighted_mean
@@ -36,10 +38,10 @@ class FedAvg(Pipeline):
 
     The new model is the mean of the clients' models, weighted by their numbers of examples. Compared with Flower's:
 
-    - A reply is accepted if its arrays are finite and have the names, shapes and dtypes that were sent, and if its
-      weight is positive. Other replies, errors and silent nodes are dropped with a reason, and the round continues.
-      With fewer than `min_replies` the run ends with a `RoundError` that lists the reasons, so the model is never empty
-      or silently unchanged. A failed evaluation does not end the run.
+    - A reply is accepted if its arrays are finite and have the names, shapes and dtypes that were sent, or dtypes that
+      convert to these exactly, and if its weight is positive. Other replies, errors and silent nodes are dropped with a
+      reason, and the round continues. With fewer than `min_replies` the run ends with a `RoundError` that lists the
+      reasons, so the model is never empty or silently unchanged. A failed evaluation does not end the run.
     - Partial work counts, even if a client reports fewer "local-epochs" than requested, unless `drop_stragglers`.
     - Replies from clients that report different splits are never mixed: that is a `RoundError` too.
     - Arrays keep their dtype; integers are rounded to the nearest. Averaging needs the memory of one model. If all
@@ -67,6 +69,8 @@ class FedAvg(Pipeline):
         node_patience: Seconds to wait for nodes to connect before a round, > 0.
         drop_stragglers: Whether to drop a reply that reports fewer "local-epochs" in its metrics than the config of its
             message requests. A reply that reports none counts.
+        max_update_norm: Largest Euclidean norm, over all parameters, of the difference between a reply and the model
+            that was sent, > 0; a reply beyond it is dropped. None accepts any. `Reply.update_norm` has the usual ones.
 
     Raises:
         TypeError: A number has the wrong type.
@@ -106,6 +110,7 @@ class FedAvg(Pipeline):
     seed: int = 42
     node_patience: float = 3600.0
     drop_stragglers: bool = False
+    max_update_norm: float | None = None
 
     def __post_init__(self) -> None:
         Pipeline.__init__(self)
@@ -118,6 +123,7 @@ class FedAvg(Pipeline):
         self.seed = checks.seed(self.seed, otherwise="each run would sample other nodes")
         self.node_patience = _arguments.seconds("node_patience", self.node_patience)
         self.drop_stragglers = checks.truth("drop_stragglers", self.drop_stragglers)
+        self.max_update_norm = _arguments.norm("max_update_norm", self.max_update_norm)
 
     def summary(self) -> None:
         """Log the configuration."""
@@ -156,9 +162,14 @@ class FedAvg(Pipeline):
     def _screen(self, judgement: Judgement) -> tuple[Judgement, ArrayRecord | None]:
         if self.drop_stragglers:
             judgement = without_stragglers(judgement, self.configrecord_key)
-        # The mean finds NaN and infinity on its way: only if it does is each reply searched.
-        made = self._mean(judgement)
-        return (judgement if made is not None else judgement.without_infinite()), made
+        # The mean finds NaN and infinity, and measures the updates, on its way: only if it does is each reply searched.
+        norms = np.full(len(judgement.counted), np.nan)
+        made = self._mean(judgement, norms)
+        if made is None:
+            return judgement.screened(self.max_update_norm), None
+        measured = judgement.with_norms(norms.tolist())
+        kept = measured.without_large(self.max_update_norm)
+        return kept, made if len(kept.counted) == len(measured.counted) else None
 
     def _combine(self, judgement: Judgement, made: ArrayRecord | None) -> tuple[ArrayRecord, MetricRecord]:
         arrays = made or self._mean(judgement)
@@ -171,17 +182,26 @@ class FedAvg(Pipeline):
         combine = self.evaluate_metrics_aggr_fn or aggregate_metrics
         return combine(judgement.contents(), self.weighted_by_key)
 
-    def _mean(self, judgement: Judgement) -> ArrayRecord | None:
-        """Return the weighted mean of the accepted replies; None if there are none, or if it is not finite."""
+    def _mean(self, judgement: Judgement, norms: NDArray[np.float64] | None = None) -> ArrayRecord | None:
+        """Return the weighted mean of the accepted replies; None if there are none, or if it is not finite.
+
+        Args:
+            judgement: Has the replies.
+            norms: Receives the norm of each update, if all of them are known.
+        """
         counted = judgement.in_order()
         if not counted:
             return None
+        sent = [] if norms is None else judgement.sent_parameters()
+        known = [before for before in sent if before is not None]
         drafts = {name: Draft(array) for name, array in zip(judgement.like, counted[0].parameters, strict=True)}
         try:
             weighted_mean(
                 [reply.parameters for reply in counted],
                 [reply.weight for reply in counted],
                 out=[draft.numbers for draft in drafts.values()],
+                sent=known if len(known) == len(counted) else None,
+                norms=norms if len(known) == len(counted) else None,
             )
         except NotFiniteError:
             return None

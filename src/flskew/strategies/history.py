@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord
 
+from flskew._util.texts import listed
 from flskew.strategies._reasons import grouped
 from flskew.typing import MetricValue, Phase
 
@@ -27,6 +28,7 @@ Record: TypeAlias = ArrayRecord | MetricRecord | ConfigRecord
 
 _COLUMNS = (
     "server_round", "phase", "node_id", "counted", "num_examples", "seconds", "round_seconds", "assignment", "reason",
+    "update_norm",
 )  # fmt: skip
 
 
@@ -41,7 +43,10 @@ class Reply:
         seconds: Time from the creation of the server's message to that of the reply, by the clocks of the two machines;
             at least 0, and NaN if the message is unknown.
         assignment: Fingerprint of the client's split, if it reports one.
-        records: Additional records of the reply, by key.
+        records: Additional records of the reply, by key, as the client sent them. Kept for the latest round only; see
+            `History`.
+        update_norm: Euclidean norm of the difference between all its parameters and those it was sent; infinite if
+            beyond float64, NaN for an evaluation and if unknown.
 
     Examples:
         >>> from flskew import Reply
@@ -56,6 +61,7 @@ class Reply:
     seconds: float
     assignment: str | None = None
     records: Mapping[str, Record] = field(default_factory=dict)
+    update_norm: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,9 @@ class Failure:
 
     Attributes:
         node_id: The node, or 1, the server, if the lost message is unknown.
-        reason: Why, in one line.
-        traceback: The engine's whole text, such as a traceback, if it is longer than one line.
+        reason: Why, in one line of at most 400 characters.
+        traceback: The engine's text, such as a traceback, if it is longer than one line: its first and last 8 KiB.
+            Kept for the latest round only; see `History`.
 
     Examples:
         >>> from flskew import Failure
@@ -109,6 +116,10 @@ class Round:
 class History(list[Round]):
     """The rounds of one run: training and, unless disabled, evaluation.
 
+    Its memory grows by about half a kilobyte for each reply or failure, plus the metrics: once a round begins, the
+    `records` of earlier replies and the `traceback` of earlier failures are emptied. Read them in `should_stop` or
+    `evaluate_fn`, or from the files of a checkpoint, if you need those of all rounds.
+
     Examples:
         >>> from flskew import Failure, History, Reply, Round
         >>> reply = Reply(1000, 20.0, {"num-examples": 20, "loss": 0.5}, 1.5)
@@ -118,6 +129,17 @@ class History(list[Round]):
         0     1000     True           0.5
         1     1001    False           NaN
     """
+
+    def _add(self, entries: Iterable[Round]) -> None:
+        """Append entries, and empty the records and the tracebacks of earlier rounds."""
+        for entry in entries:
+            # Those before the latest round have been emptied when that one began.
+            latest = self[-1].server_round if self else entry.server_round
+            place = len(self)
+            while latest != entry.server_round and place and self[place - 1].server_round == latest:
+                place -= 1
+                self[place] = _without_details(self[place])
+            self.append(entry)
 
     def metric(self, key: str, phase: Phase = "evaluate") -> dict[int, list[float]]:
         """Return the numbers that the clients reported under `key`, by round, as `flskew.plots.accuracy` takes them.
@@ -146,14 +168,14 @@ class History(list[Round]):
         }
         if not any(by_round.values()):
             keys = sorted({name for entry in entries for reply in entry.replies for name in reply.metrics})
-            raise LookupError(f"no accepted {phase} reply has the metric {key!r}; available are {keys}")
+            raise LookupError(f"no accepted {phase} reply has the metric {key!r}; available are [{listed(keys)}]")
         return {server_round: numbers for server_round, numbers in by_round.items() if numbers}
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per node and phase of a round.
 
         Columns: server_round, phase, node_id, counted, num_examples, seconds (the reply's), round_seconds, assignment,
-        reason, and "metrics.<key>" for each metric that any reply has.
+        reason, update_norm, and "metrics.<key>" for each metric that any reply has.
         """
         import pandas as pd
 
@@ -203,8 +225,18 @@ class History(list[Round]):
                     "round_seconds": entry.seconds,
                     "assignment": reply.assignment if reply else None,
                     "reason": node.reason if isinstance(node, Failure) else None,
+                    "update_norm": reply.update_norm if reply else math.nan,
                 }
                 yield row, reply.metrics if reply else {}
+
+
+def _without_details(entry: Round) -> Round:
+    """Return an entry whose replies have no additional records, and its failures no tracebacks."""
+    return replace(
+        entry,
+        replies=tuple(replace(reply, records={}) if reply.records else reply for reply in entry.replies),
+        failures=tuple(replace(failure, traceback="") if failure.traceback else failure for failure in entry.failures),
+    )
 
 
 def _number(key: str, value: MetricValue) -> float:

@@ -1,0 +1,134 @@
+"""How far a client moved the model: the Euclidean norm of its update, safe from overflow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flskew._arrays.bfloat16 import float32_from_bfloat16, is_bfloat16
+from flskew._util.threads import in_strips
+
+__all__ = ["Distances", "blocks", "flat", "readable", "update_norm"]
+
+# Elements taken together: the blocks of all models in turn meet sums that stay in a processor's second-level cache, so
+# each model is read once and no temporary is ever as large as one.
+_BLOCK = 1 << 17
+# Squares of a float32 summed in float32; these partial sums are added in float64. Short sums are exact to about 1e-6,
+# and BLAS does not start threads for them, so that the result is the same on any number of processors.
+_CHUNK = 1 << 12
+
+
+def update_norm(parameters: Sequence[NDArray[Any]], sent: Sequence[NDArray[Any]]) -> float:
+    """Return the Euclidean norm of `parameters - sent` over all their numbers; float32 keeps about six digits.
+
+    NaN or infinite if a number is; infinite too if no float64 can hold the norm.
+
+    Args:
+        parameters: Arrays of numbers.
+        sent: Arrays of the same dtypes and shapes.
+
+    Examples:
+        >>> update_norm([np.array([3.0]), np.array([5])], [np.array([0.0]), np.array([1])])
+        5.0
+        >>> update_norm([np.array([3e300])], [np.array([-1e300])])
+        4e+300
+    """
+    pairs = [flat(list(pair)) for pair in zip(parameters, sent, strict=True)]
+    places = [(index, block) for index, (array, _) in enumerate(pairs) for block in blocks(array)]
+
+    def measure(strip: range) -> list[float]:
+        norms = []
+        for index, block in (places[number] for number in strip):
+            array, before = (readable(array[block]) for array in pairs[index])
+            distances = Distances(1, array)
+            distances.measure(0, array, before)
+            norms += distances.norms()
+        return norms
+
+    return math.hypot(*(norm for norms in in_strips(measure, range(len(places))) for norm in norms))
+
+
+class Distances:
+    """Norms of the differences between a few small arrays and what each is compared with.
+
+    Two NumPy calls measure one, so that it costs little beside the mean; the rare extremes are measured again at the
+    end, scaled.
+
+    Attributes:
+        scratch: Contiguous memory of the shape of the arrays, free between the calls of `measure`.
+
+    Args:
+        count: Number of arrays.
+        like: An array of their dtype and shape, at least one number.
+    """
+
+    def __init__(self, count: int, like: NDArray[Any]) -> None:
+        length = min(_CHUNK, like.size)
+        padded = np.empty(-(-like.size // length) * length, _working(like.dtype))
+        padded[like.size :] = 0
+        self.scratch = padded[: like.size].reshape(like.shape)
+        numbers = padded.view(padded.real.dtype)
+        self._rows = numbers.reshape(-1, 1, length)
+        self._columns = self._rows.reshape(-1, length, 1)
+        self._squares = np.zeros((count, len(self._rows), 1, 1), numbers.dtype)
+        self._pairs: list[tuple[NDArray[Any], NDArray[Any]]] = []
+
+    def measure(self, index: int, array: NDArray[Any], sent: NDArray[Any]) -> None:
+        """Measure the next array, number `index`; both must be `readable`."""
+        with np.errstate(all="ignore"):  # what overflows or vanishes is measured again
+            np.subtract(array, sent, out=self.scratch, dtype=self.scratch.dtype)
+            np.matmul(self._rows, self._columns, out=self._squares[index])
+        self._pairs.append((array, sent))
+
+    def norms(self) -> list[float]:
+        """Return the norm of each, in order."""
+        squares = self._squares.sum(axis=(1, 2, 3), dtype=np.float64)
+        lowest = np.finfo(self._squares.dtype).tiny * 2.0**46
+        return [
+            math.sqrt(square) if lowest < square < math.inf else _scaled_norm(*pair)
+            for square, pair in zip(squares.tolist(), self._pairs, strict=True)
+        ]
+
+
+def readable(array: NDArray[Any]) -> NDArray[Any]:
+    """Return bfloat16 as float32, and any other array unchanged."""
+    return float32_from_bfloat16(array) if is_bfloat16(array.dtype) else array
+
+
+def flat(arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Return one-dimensional views where all arrays are laid out alike, and else the arrays themselves."""
+    if all(array.flags.c_contiguous for array in arrays):
+        return [array.reshape(-1) for array in arrays]
+    if all(array.flags.f_contiguous for array in arrays):
+        return [array.T.reshape(-1) for array in arrays]
+    return arrays
+
+
+def blocks(array: NDArray[Any]) -> Iterator[slice]:
+    """Cut along the first axis."""
+    rows = max(1, _BLOCK // max(1, math.prod(array.shape[1:])))
+    return (slice(start, start + rows) for start in range(0, len(array), rows))
+
+
+def _working(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype in which to subtract."""
+    if dtype.kind in "fc" and dtype.itemsize > 2:
+        return dtype.newbyteorder("=")
+    return np.dtype(np.float32 if dtype.kind == "f" else np.float64)
+
+
+def _scaled_norm(array: NDArray[Any], sent: NDArray[Any]) -> float:
+    """Return the same norm, computed in float64 relative to the largest difference."""
+    dtype = np.complex128 if array.dtype.kind == "c" else np.float64
+    with np.errstate(all="ignore"):
+        # Halves: the difference of two finite numbers may be infinite.
+        halves = np.subtract(np.asarray(array, dtype) / 2, np.asarray(sent, dtype) / 2).reshape(-1).view(np.float64)
+        largest = float(np.abs(halves).max(initial=0.0))
+        if largest == 0.0 or not math.isfinite(largest):
+            return largest
+        scaled = halves / largest
+        return 2 * largest * math.sqrt(float(np.einsum("i,i->", scaled, scaled)))
