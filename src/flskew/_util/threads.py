@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import TypeVar
 
 __all__ = ["in_strips", "in_threads", "usable_processors"]
@@ -48,15 +51,51 @@ def in_strips(work: Callable[[range], Result], blocks: range) -> list[Result]:
 def in_threads(work: Callable[[Task], Result], tasks: Sequence[Task], max_workers: int) -> Iterator[Result]:
     """Do the tasks and yield each result when it is ready; with one worker in this thread, in the order of the tasks.
 
-    If a task raises, or the consumer stops, no further task starts.
+    If a task raises, or the consumer stops or is interrupted, no further task starts, and those that run are left to
+    finish: neither this function nor the end of the program waits for them.
     """
     workers = min(max_workers, len(tasks))
     if workers <= 1:
         yield from map(work, tasks)
         return
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="flskew-client")
+    waiting = deque(tasks)
+    finished: SimpleQueue[Future[Result]] = SimpleQueue()
+
+    def work_until_done() -> None:
+        while waiting:
+            try:
+                task = waiting.popleft()
+            except IndexError:  # another thread took the last one
+                return
+            finished.put(_attempted(work, task))
+
+    # Python joins the threads of a ThreadPoolExecutor when it exits, so a client that takes a minute would delay Ctrl-C
+    # by a minute. Daemon threads end with the program.
+    threads = [Thread(target=work_until_done, name=f"flskew-{number}", daemon=True) for number in range(workers)]
     try:
-        for future in as_completed([pool.submit(work, task) for task in tasks]):
-            yield future.result()
+        for thread in threads:
+            thread.start()
+        for _ in tasks:
+            yield _next(finished).result()
+        for thread in threads:
+            thread.join()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        waiting.clear()
+
+
+def _attempted(work: Callable[[Task], Result], task: Task) -> Future[Result]:
+    """Return what a task returned or raised; a function of its own, so that the thread keeps neither."""
+    future: Future[Result] = Future()
+    try:
+        future.set_result(work(task))
+    except BaseException as error:  # the consumer raises it
+        future.set_exception(error)
+    return future
+
+
+def _next(finished: SimpleQueue[Future[Result]]) -> Future[Result]:
+    while True:
+        try:
+            return finished.get(timeout=0.5)
+        except Empty:  # On Windows, Ctrl-C cannot interrupt a wait, only what follows it.
+            continue
