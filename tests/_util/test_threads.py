@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -57,6 +58,24 @@ def test_a_consumer_that_stops_does_not_wait_for_those_that_run(blocked: Callabl
     results = in_threads(blocked, [2, 0], 2)
     assert next(results) == 0
     results.close()  # type: ignore[attr-defined]
+
+
+def test_tasks_that_run_python_are_interrupted_when_another_raises() -> None:
+    started = threading.Event()
+
+    def work(number: int) -> None:
+        if number == 1:
+            started.wait()
+            raise ValueError("one")
+        started.set()
+        while True:
+            time.sleep(0.001)
+
+    with pytest.raises(ValueError, match="one"):
+        list(in_threads(work, [0, 1], 2))
+    for thread in threading.enumerate():
+        if thread.name.startswith("flskew"):
+            thread.join()
 
 
 def test_no_task_starts_after_one_has_raised(blocked: Callable[[int], int]) -> None:

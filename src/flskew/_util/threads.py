@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -51,8 +54,9 @@ def in_strips(work: Callable[[range], Result], blocks: range) -> list[Result]:
 def in_threads(work: Callable[[Task], Result], tasks: Sequence[Task], max_workers: int) -> Iterator[Result]:
     """Do the tasks and yield each result when it is ready; with one worker in this thread, in the order of the tasks.
 
-    If a task raises, or the consumer stops or is interrupted, no further task starts, and those that run are left to
-    finish: neither this function nor the end of the program waits for them.
+    If a task raises, or the consumer stops or is interrupted, no further task starts, and those that run are
+    interrupted. A thread that is in a long call outside Python does not see that until the call returns; neither this
+    function nor the end of the program waits for it.
     """
     workers = min(max_workers, len(tasks))
     if workers <= 1:
@@ -62,12 +66,9 @@ def in_threads(work: Callable[[Task], Result], tasks: Sequence[Task], max_worker
     finished: SimpleQueue[Future[Result]] = SimpleQueue()
 
     def work_until_done() -> None:
-        while waiting:
-            try:
-                task = waiting.popleft()
-            except IndexError:  # another thread took the last one
-                return
-            finished.put(_attempted(work, task))
+        with contextlib.suppress(KeyboardInterrupt, IndexError):  # interrupted, or another thread took the last task
+            while waiting:
+                finished.put(_attempted(work, waiting.popleft()))
 
     # Python joins the threads of a ThreadPoolExecutor when it exits, so a client that takes a minute would delay Ctrl-C
     # by a minute. Daemon threads end with the program.
@@ -81,6 +82,7 @@ def in_threads(work: Callable[[Task], Result], tasks: Sequence[Task], max_worker
             thread.join()
     finally:
         waiting.clear()
+        _interrupt([thread for thread in threads if thread.is_alive()])
 
 
 def _attempted(work: Callable[[Task], Result], task: Task) -> Future[Result]:
@@ -99,3 +101,17 @@ def _next(finished: SimpleQueue[Future[Result]]) -> Future[Result]:
             return finished.get(timeout=0.5)
         except Empty:  # On Windows, Ctrl-C cannot interrupt a wait, only what follows it.
             continue
+
+
+def _interrupt(threads: Sequence[Thread]) -> None:
+    """Raise KeyboardInterrupt in each thread, as Ctrl-C does in the main one, and give them a moment to end.
+
+    A thread that still computes when Python exits may abort the process: PyTorch's do.
+    """
+    for thread in threads:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt)
+        )
+    latest = time.monotonic() + 0.5
+    for thread in threads:
+        thread.join(max(0.0, latest - time.monotonic()))

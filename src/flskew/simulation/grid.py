@@ -62,8 +62,8 @@ class LocalGrid(Grid):
     has "partition-id" and "num-partitions" in its node config and keeps its context from round to round; clients are
     isolated from each other; a client that raises sends Flower's error reply, and its changes to its context are
     dropped. A client that works longer than the timeout of the round is late, as on a network: its reply is lost, but
-    it cannot be interrupted. Ctrl-C ends the round at once; in a notebook, clients in threads finish in the background,
-    and their replies and states are dropped.
+    it cannot be interrupted. Ctrl-C ends the round within a second and interrupts the clients. A thread in a long call
+    outside Python is left behind; its reply and its changes to its context are dropped.
 
     The grid holds the identity that Flower needs to make messages until `close`, the end of a `with` block, or garbage
     collection.
