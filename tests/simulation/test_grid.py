@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
 import re
+import signal
+import subprocess
+import sys
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -108,13 +112,64 @@ def test_a_reply_has_the_metadata_that_flower_gives_it(grid: LocalGrid) -> None:
 
 def test_replies_are_pulled_once_by_the_ids_of_the_messages(grid: LocalGrid) -> None:
     first, second, third = grid.push_messages(messages(grid))
-    (reply,) = grid.pull_messages([second, "unknown"])
+    (reply,) = grid.pull_messages([second, second])
     assert reply.metadata.reply_to_message_id == second
-    assert [reply.metadata.reply_to_message_id for reply in grid.pull_messages([first, second, third])] == [
-        first,
-        third,
-    ]
-    assert grid.pull_messages([first]) == []
+    replies = grid.pull_messages([first, second, third])
+    assert [reply.metadata.reply_to_message_id for reply in replies] == [first, second, third]
+    assert [reply.has_error() for reply in replies] == [False, True, False]
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_second_pull_and_an_unknown_id_are_answered_by_the_server_as_on_flowers_grids(
+    grid: LocalGrid, is_known: bool
+) -> None:
+    (message_id,) = grid.push_messages(messages(grid)[:1]) if is_known else ["unknown"]
+    if is_known:
+        grid.pull_messages([message_id])
+    (reply,) = grid.pull_messages([message_id])
+    assert reply.error.code == ErrorCode.MESSAGE_UNAVAILABLE
+    assert reply.metadata.reply_to_message_id == message_id
+    # What Flower's SuperLink replies, in 1.22 and in 1.42.
+    assert (reply.metadata.src_node_id, reply.metadata.dst_node_id, reply.metadata.message_type) == (1, 1, "system")
+
+
+def numbered() -> tuple[LocalGrid, list[int]]:
+    """A grid whose client replies with how often it has run, and the list of these numbers."""
+    ran: list[int] = []
+
+    def handler(message: Message, context: Context) -> RecordDict:
+        ran.append(len(ran) + 1)
+        return content(metrics=MetricRecord({"x": ran[-1]}))
+
+    return LocalGrid(app_of(handler), 2), ran
+
+
+def test_one_message_object_sent_twice_at_a_time_is_one_message_as_on_a_superlink() -> None:
+    grid, ran = numbered()
+    (message, other) = messages(grid)
+    with grid:
+        assert len(grid.send_and_receive([message, other, message])) == 2
+        first, second, third = grid.push_messages([message, other, message])
+        assert first == third != second
+        assert len(grid.pull_messages([first, second, third])) == 2
+    assert ran == [1, 2, 3, 4]
+
+
+def test_a_message_sent_again_before_its_reply_is_pulled_does_not_run_again() -> None:
+    grid, ran = numbered()
+    (message, _) = messages(grid)
+    with grid:
+        ids = [*grid.push_messages([message]), *grid.push_messages([message])]
+        (reply,) = grid.pull_messages(ids)
+    assert (ids[0] == ids[1], ran, reply.content["metrics"]["x"]) == (True, [1], 1)
+
+
+def test_a_message_sent_again_after_its_reply_is_a_new_one() -> None:
+    grid, ran = numbered()
+    (message, _) = messages(grid)
+    with grid:
+        replies = [*grid.send_and_receive([message]), *grid.send_and_receive([message])]
+    assert [reply.content["metrics"]["x"] for reply in replies] == ran == [1, 2]
 
 
 def test_a_message_to_a_node_that_does_not_exist_is_lost_as_in_flowers_simulation(grid: LocalGrid) -> None:
@@ -259,7 +314,161 @@ def test_nothing_is_kept_of_a_round_that_was_interrupted() -> None:
         requests = messages(grid)
         with pytest.raises(KeyboardInterrupt):
             grid.push_messages(requests)
-        assert grid.pull_messages([request.metadata.message_id for request in requests]) == []
+        replies = grid.pull_messages([request.metadata.message_id for request in requests])
+        assert [reply.error.code for reply in replies] == [ErrorCode.MESSAGE_UNAVAILABLE] * 2
+
+
+def test_a_client_that_an_interrupt_leaves_behind_does_not_change_the_state_of_its_node_later() -> None:
+    started, released = threading.Event(), threading.Event()
+
+    def handler(message: Message, context: Context) -> RecordDict:
+        if context.node_id == 1001:
+            started.wait()
+            raise KeyboardInterrupt
+        started.set()
+        with contextlib.suppress(KeyboardInterrupt):
+            released.wait()
+        context.state["late"] = MetricRecord({"x": 1})
+        return content()
+
+    with LocalGrid(app_of(handler), 2, max_workers=2) as grid:
+        with pytest.raises(KeyboardInterrupt):
+            grid.send_and_receive(messages(grid))
+        released.set()
+        for thread in threading.enumerate():
+            if thread.name.startswith("flskew"):
+                thread.join()
+        assert grid.node_states() == {}
+
+
+ENDLESS = """
+import threading
+
+import numpy as np
+from flwr.app import ArrayRecord
+
+from flskew import FedAvg, LocalGrid, client_app
+
+
+class Endless:
+    def fit(self, parameters, config):
+        print("started", flush=True)
+        threading.Event().wait()
+
+
+FedAvg().start(LocalGrid(client_app(lambda context: Endless()), 4, max_workers=2), ArrayRecord([np.zeros(1)]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to a whole console")
+def test_ctrl_c_ends_the_program_while_clients_run_in_threads(python: str) -> None:
+    with subprocess.Popen(
+        [python, "-c", ENDLESS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as program:
+        assert program.stdout is not None
+        assert [program.stdout.readline() for _ in range(2)] == ["started\n"] * 2
+        program.send_signal(signal.SIGINT)
+        try:
+            _, errors = program.communicate(timeout=60)  # waiting for the clients would take forever
+        finally:
+            program.kill()
+    assert errors.endswith("KeyboardInterrupt\n")
+    assert program.returncode == -signal.SIGINT
+
+
+class Unprintable(ValueError):
+    def __str__(self) -> str:
+        raise SystemExit
+
+
+class Untraceable(ValueError):
+    @property
+    def __cause__(self) -> Any:  # type: ignore[override]
+        raise ValueError
+
+
+class OddText(str):
+    def __format__(self, spec: str) -> str:
+        raise ValueError
+
+    def __str__(self) -> str:
+        return self
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (Unprintable(), "Unprintable: <text unavailable: SystemExit was raised>\nTraceback (most recent call last)"),
+        (Untraceable("odd"), "Untraceable: odd\n<Traceback unavailable: ValueError was raised>"),
+        (ValueError(OddText("odd")), "ValueError: odd\n<Traceback unavailable: ValueError was raised>"),
+    ],
+)
+@pytest.mark.parametrize("max_workers", [1, 2])
+def test_an_exception_that_cannot_be_printed_is_a_failed_reply(error: Exception, text: str, max_workers: int) -> None:
+    def handler(message: Message, context: Context) -> RecordDict:
+        if context.node_id == 1001:
+            raise error
+        return content()
+
+    with LocalGrid(app_of(handler), 3, max_workers=max_workers) as grid:
+        replies = grid.send_and_receive(messages(grid))
+    assert [reply.has_error() for reply in replies] == [False, True, False]
+    assert str(replies[1].error.reason).startswith(text)
+
+
+def test_clients_that_fail_alike_are_one_entry_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    def handler(message: Message, context: Context) -> RecordDict:
+        raise ValueError(f"no data on {context.node_id}")
+
+    with LocalGrid(app_of(handler), 1000) as grid:
+        replies = grid.send_and_receive(messages(grid))
+    assert len(replies) == 1000
+    (entry,) = caplog.messages
+    assert entry.startswith(
+        "1000 clients failed alike, on nodes 1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009 and 990 more."
+        " That of node 1000 raised ValueError: no data on 1000\nTraceback (most recent call last)"
+    )
+
+
+def test_clients_that_fail_differently_are_logged_each(caplog: pytest.LogCaptureFixture) -> None:
+    def handler(message: Message, context: Context) -> RecordDict:
+        if context.node_id == 1000:
+            raise ValueError("no data")
+        if context.node_id == 1001:
+            raise ValueError("no labels")
+        raise TypeError("no model")
+
+    with LocalGrid(app_of(handler), 3, max_workers=3) as grid:
+        grid.send_and_receive(messages(grid))
+    assert [entry.partition("\n")[0] for entry in caplog.messages] == [
+        "The client of node 1000 raised ValueError: no data",
+        "The client of node 1001 raised ValueError: no labels",
+        "The client of node 1002 raised TypeError: no model",
+    ]
+
+
+def test_failures_before_an_interrupt_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def handler(message: Message, context: Context) -> RecordDict:
+        raise KeyboardInterrupt if context.node_id == 1001 else ValueError("no data")
+
+    with LocalGrid(app_of(handler), 2) as grid, pytest.raises(KeyboardInterrupt):
+        grid.send_and_receive(messages(grid))
+    assert caplog.messages[0].startswith("The client of node 1000 raised ValueError: no data")
+
+
+@pytest.mark.parametrize(
+    ("node_ids", "entry"),
+    [
+        ([5], "Node 5 does not exist; its message is lost"),
+        ([5, 6], "Nodes 5, 6 do not exist; their 2 messages are lost"),
+        (range(20), "Nodes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 10 more do not exist; their 20 messages are lost"),
+    ],
+)
+def test_nodes_that_do_not_exist_are_one_entry_in_the_log(
+    node_ids: Sequence[int], entry: str, grid: LocalGrid, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert grid.send_and_receive([Message(content(), node_id, "train") for node_id in node_ids]) == []
+    assert caplog.messages == [entry]
 
 
 def test_what_is_no_reply_is_an_error_that_says_how_to_make_one() -> None:
