@@ -187,14 +187,14 @@ def expected_model(plan: Plan, asked: Mapping[tuple[str, int], list[int]]) -> tu
     times = dict.fromkeys(range(plan.num_nodes), 0)
     for server_round in range(1, plan.num_rounds + 1):
         arrays, weights = [], []
-        for partition_id in asked.get(("train", server_round), []):
-            event = plan.event("train", server_round, partition_id)
-            made = update(plan, partition_id, server_round, times[partition_id] + 1, model, event)
+        for client in asked.get(("train", server_round), []):
+            event = plan.event("train", server_round, client)
+            made = update(plan, client, server_round, times[client] + 1, model, event)
             if not event.startswith(("raises", "returns")):
-                times[partition_id] += 1
+                times[client] += 1
             if event in ACCEPTED or (event == HUGE and plan.strategy != "FedAvg with a limit"):
                 arrays.append(made)
-                weights.append(partition_id + 1)
+                weights.append(client + 1)
         if len(arrays) < plan.needed:
             return model, server_round
         if arrays:

@@ -26,7 +26,7 @@ STRATEGIES: dict[str, Callable[[int], FedAvg | Checked]] = {
     "FedMedian": lambda needed: Checked(flower.FedMedian(), min_replies=max(needed, 1)),
 }
 
-ACCEPTED = ("good", "twice", "text metric", "moves the clock")
+ACCEPTED = ("good", "twice", "text metric")
 """What a client or the network does without costing the reply."""
 
 DROPPED = (
@@ -34,6 +34,9 @@ DROPPED = (
     "diverges", "lost", "cut", "negative weight", "hostile error", "claims another dtype",
 )  # fmt: skip
 """What costs the reply, with a reason."""
+
+STEPS_PER_ROUND = 35
+"""About as many as a round takes."""
 
 HUGE = "huge"
 """Finite but enormous: accepted unless the strategy has a limit."""
@@ -104,15 +107,14 @@ def plan(seed: int) -> Plan:
                 if rng.random() < how_bad:
                     others = (*ACCEPTED, *DROPPED, HUGE) if phase == "train" else ("raises", "lost", "twice")
                     events[phase, server_round, partition_id] = rng.choice(others)
-    lives = [_life(rng) for _ in range(rng.randint(0, 3))]
+    lives = [_life(rng, num_rounds) for _ in range(rng.randint(0, 3))]
     needed = rng.choice([0, 1, 1, 2])
     return Plan(seed, strategy, needed, num_nodes, num_rounds, rng.choice([1, 3]), events, (*lives, Life()))
 
 
-def _life(rng: random.Random) -> Life:
-    # A run takes some 30 steps a round; what is planned for later does not happen.
+def _life(rng: random.Random, num_rounds: int) -> Life:
     def some_step() -> int:
-        return rng.randint(1, 90)
+        return rng.randint(1, 10 + STEPS_PER_ROUND * num_rounds)  # what is planned for later does not happen
 
     kind = rng.choice(["dies", "dies", "disk", "rival", "rival and dies"])
     return Life(

@@ -10,7 +10,6 @@ import pkgutil
 import random
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,10 +19,11 @@ from typing import IO, Any
 from unittest import mock
 
 from flwr.app import Array, ArrayRecord
+from flwr.serverapp.strategy import Result
 
-import flskew
-from flskew import History, LocalGrid, RoundError
-from flskew._util import files
+import flskew.strategies
+from flskew import History, RoundError
+from flskew._util import files, threads
 from flskew.simulation import grid as grid_module
 
 from .federation import INITIAL, Network
@@ -31,11 +31,12 @@ from .plan import Life, Plan
 
 # Far more than any run takes.
 MOST_STEPS, MOST_SECONDS = 5_000, 60
+# A file is written in dozens of pieces, and a fault between any two of them comes to the same.
+WRITES_PER_STEP = 8
 
-TIMED = [
-    module
-    for module in (importlib.import_module(found.name) for found in pkgutil.iter_modules(flskew.strategies.__path__, "flskew.strategies."))
-    if getattr(module, "time", None) is time
+STRATEGIES = [
+    importlib.import_module(found.name)
+    for found in pkgutil.iter_modules(flskew.strategies.__path__, "flskew.strategies.")
 ]
 
 
@@ -47,12 +48,27 @@ class HungError(AssertionError):
     """The process does not end."""
 
 
+@dataclass(frozen=True)
+class Story:
+    """What a run has reached, without times.
+
+    Attributes:
+        error: The error that the clients caused, if they did.
+        result: The model and the metrics.
+        history: The entries of each round.
+    """
+
+    error: str | None
+    result: tuple[object, ...]
+    history: dict[int, str]
+
+
 @dataclass
 class Outcome:
     """How a process ended, and what was seen of it.
 
     Attributes:
-        story: The result, or the error that the clients caused, without times; None if the process did not get there.
+        story: What was reached, without times; None if the process did not get to the end.
         error: What ended the process, unless the clients did.
         asked: The partitions that were asked, by phase and round.
         told: Every text in a reply, as it left the client.
@@ -61,7 +77,7 @@ class Outcome:
         model: The model at the end.
     """
 
-    story: object = None
+    story: Story | None = None
     error: BaseException | None = None
     asked: dict[tuple[str, int], list[int]] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
@@ -88,6 +104,7 @@ class World:
         self._folder: Path | None = None
         self.disk = Disk(self)
         self.rival: BaseException | str | None = None
+        self.rotten: str | None = None
 
     def run(self, folder: Path | None) -> Outcome:
         """Start, or resume, the run until the process ends."""
@@ -96,8 +113,8 @@ class World:
             outcome = self._process(self._resumes)
         if self._is_dead:
             self.disk.lose_power()
-        if folder is not None and self._life.rots:
-            self.disk.rot(folder)
+        if folder is not None and self._life.rots and outcome.story is None:
+            self.rotten = self.disk.rot(folder)
         return outcome
 
     def step(self, name: str) -> None:
@@ -145,12 +162,12 @@ class World:
         with Network(self) as network:
             try:
                 result = strategy.start(network, initial, self.plan.num_rounds, **options)
-                outcome.story = _story(result, strategy.history)
+                outcome.story = _story(None, result, strategy.history)
             except RoundError as error:
                 result = error.result
-                outcome.story = (str(error), _story(result, strategy.history))
+                outcome.story = _story(str(error), result, strategy.history)
                 outcome.kept.append(str(error))
-            except (Killed, OSError, ValueError) as error:
+            except (Killed, OSError, ValueError, RuntimeError) as error:
                 outcome.error = error
                 return outcome
             finally:
@@ -167,9 +184,11 @@ class World:
         collects = gc.isenabled()
         gc.disable()
         with ExitStack() as stack:
-            for module in (*TIMED, grid_module):
-                stack.enter_context(mock.patch.object(module, "time", clock))
+            for module in (*STRATEGIES, grid_module):
+                if hasattr(module, "time"):
+                    stack.enter_context(mock.patch.object(module, "time", clock))
             stack.enter_context(mock.patch.object(grid_module, "in_threads", self._in_threads))
+            stack.enter_context(mock.patch.object(threads, "usable_processors", return_value=1))
             for name in Disk.STEPS:
                 stack.enter_context(mock.patch.object(files, name, getattr(self.disk, name)))
             stack.enter_context(_alarm())
@@ -225,6 +244,7 @@ class Disk:
         self._undo: list[tuple[Path, Callable[[], None]]] = []
         self._holders: dict[Path, str] = {}
         self._paths: dict[int, Path] = {}
+        self._writes = 0
         self.was_shared = False
 
     def create(self, path: Path) -> IO[bytes]:
@@ -237,10 +257,12 @@ class Disk:
 
     def write(self, file: IO[bytes], data: Any) -> None:
         """Append; on a full disk only a part arrives."""
+        self._writes += 1
         try:
-            self._step("write", takes_space=True)
+            if self._writes % WRITES_PER_STEP == 0:
+                self._step("write", takes_space=True)
         except OSError:
-            self._real["write"](file, memoryview(data).cast("B")[: len(memoryview(data).cast("B")) // 2])
+            self._real["write"](file, bytes(data)[: len(bytes(data)) // 2])
             raise
         self._real["write"](file, data)
 
@@ -324,15 +346,17 @@ class Disk:
             if rng.random() < 0.5:
                 undo()
 
-    def rot(self, folder: Path) -> None:
-        """Change one byte of one file."""
+    def rot(self, folder: Path) -> str | None:
+        """Change one bit of one file, and return its name."""
         rng = self._world._rng
         found = sorted(path for path in folder.glob("*.npz") if path.stat().st_size)
-        if found:
-            path = rng.choice(found)
-            data = bytearray(path.read_bytes())
-            data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-            path.write_bytes(data)
+        if not found:
+            return None
+        path = rng.choice(found)
+        data = bytearray(path.read_bytes())
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        path.write_bytes(data)
+        return path.name
 
     def _step(self, name: str, *, takes_space: bool = False) -> None:
         self._world.step(name)
@@ -367,11 +391,11 @@ def _restore(contents: dict[Path, bytes | None]) -> None:
             path.write_bytes(content)
 
 
-def _story(result: Any, history: History) -> object:
-    """Return all that a run has reached but its times."""
-    entries = [
-        replace(entry, seconds=0.0, replies=tuple(replace(reply, seconds=0.0) for reply in entry.replies))
-        for entry in history
-    ]
+def _story(error: str | None, result: Result, history: History) -> Story:
+    entries: dict[int, str] = {}
+    for entry in history:
+        replies = tuple(replace(reply, seconds=0.0) for reply in entry.replies)
+        timeless = repr(replace(entry, seconds=0.0, replies=replies))
+        entries[entry.server_round] = entries.get(entry.server_round, "") + timeless
     arrays = [(name, array.dtype, tuple(array.shape), array.data) for name, array in result.arrays.items()]
-    return arrays, repr(vars(result) | {"arrays": None}), repr(entries)
+    return Story(error, (arrays, repr(vars(result) | {"arrays": None})), entries)

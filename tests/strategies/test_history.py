@@ -130,7 +130,7 @@ def test_the_picture_of_accuracies_takes_a_metric_of_a_history_as_it_is() -> Non
 
 def test_a_metric_that_nobody_has_lists_only_a_few_of_ten_thousand_there_are() -> None:
     history = History([Round(1, "evaluate", (Reply(1000, 1.0, {f"m{i}": 1.0 for i in range(10_000)}, 1.0),), (), 1.0)])
-    with pytest.raises(LookupError, match="'m0', 'm1'.* and 9,990 more") as caught:
+    with pytest.raises(LookupError, match=r"'m0', 'm1'.* and 9,990 more") as caught:
         history.metric("loss")
     assert len(str(caught.value)) < 200
 

@@ -25,6 +25,7 @@ VALUES: dict[type, Form] = {
         "seconds": int | float,
         "assignment": str | None,
         "records": {str: ArrayRecord | MetricRecord | ConfigRecord},
+        "update_norm": int | float,
     },
     Round: {
         "server_round": int,
