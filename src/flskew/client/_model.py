@@ -157,5 +157,5 @@ def _converts_exactly(array: NDArray[Any], want: np.dtype[Any]) -> bool:
         return False
     if array.dtype.kind in "iu" and want.kind in "fc":
         # NumPy calls int64 to float64 safe, which is exact up to 2**53 only. A count of batches is far below that.
-        return bool(np.all(np.abs(array.astype(want)) <= 2**53))
+        return bool(np.all(np.abs(array.astype(want)) < 2**53))
     return True
