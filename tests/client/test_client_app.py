@@ -198,7 +198,7 @@ DICT, SECRET = {"a": 1}, "Alice Smith"
 
 @pytest.mark.parametrize(
     "value",
-    ["warm", None, DICT, 1j, [1, "a"], np.eye(2), 2**63, float, [[1]], np.array("a"), b"a", [2**63], object()],
+    ["warm", None, DICT, 1j, [1, "a"], np.eye(2), 2**63, float, [[1]], np.array("a"), b"a", [2**63], slice(1)],
     ids=repr,
 )
 @pytest.mark.parametrize("kind", ["train", "evaluate"])
