@@ -163,7 +163,7 @@ def test_other_objects_than_a_partitioner_and_a_data_set_are_refused_with_what_t
     for wrong, message in (
         (DatasetDict(train=dataset), r"a DatasetDict of 'train'; pass one of them, e.g. dataset\['train'\]"),
         (dataset.to_iterable_dataset(), "got a stream"),
-        (dataset.to_pandas(), "got DataFrame; Dataset.from_dict and Dataset.from_pandas make one"),
+        (dataset.to_pandas(), "got DataFrame; make one with Dataset.from_dict or Dataset.from_pandas"),
     ):
         with pytest.raises(TypeError, match=message):
             Assignment.from_partitioner(flower.IidPartitioner(2), wrong)  # type: ignore[arg-type]

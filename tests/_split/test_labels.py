@@ -88,7 +88,7 @@ def test_a_wide_range_of_big_endian_integers_is_read():
 def test_texts_that_would_fill_the_memory_are_refused(monkeypatch):
     monkeypatch.setattr("flskew._split.encoding._MOST_BYTES", 4 * 3 * 10)
     assert read_labels(["a", "b", "c" * 10]).labels == ["a", "b", "c" * 10]
-    with pytest.raises(ValueError, match=r"labels holds 3 different strings of up to 11 characters.*; choose the"):
+    with pytest.raises(ValueError, match=r"labels contains 3 different strings of up to 11 characters.*; choose the"):
         read_labels(["a", "b", "c" * 11])
 
 

@@ -283,7 +283,7 @@ def test_more_partitions_than_rows_take_no_memory_before_they_are_refused(make):
     [
         (DatasetDict(train=DATASET, test=DATASET), r"a DatasetDict of 'train', 'test'; .* e.g. dataset\['train'\]"),
         (DatasetDict(), r"dataset\['train'\]"),
-        ({"label": [0, 1]}, r"a datasets.Dataset, got dict; Dataset.from_dict and Dataset.from_pandas make one"),
+        ({"label": [0, 1]}, r"a datasets.Dataset, got dict; make one with Dataset.from_dict or Dataset.from_pandas"),
         (DATASET.to_iterable_dataset(), r"got a stream \(IterableDataset\).*load it without streaming=True"),
     ],
 )

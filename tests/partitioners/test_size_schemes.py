@@ -124,7 +124,7 @@ def test_an_alpha_per_class_gives_the_expected_shares():
         (
             lambda: InnerDirichletPartitioner([7000], "label", 1).assign(DIGITS),
             ValueError,
-            "sum to 7000, and there are",
+            "sum to 7000, but there are only",
         ),
         (lambda: InnerDirichletPartitioner([5], "label", [1, 1]).assign(DIGITS), ValueError, "got 2 for 10 classes"),
         (lambda: InnerDirichletPartitioner([5], "label", []), ValueError, r"got an array of shape \(0,\)"),

@@ -139,7 +139,7 @@ def test_partitions_of_a_numbered_data_frame_have_ids_instead_of_names() -> None
     "rows", [[[0, 5, 7], [1, 2]], [[1, 2, 0]], [np.array([4, 1]), [], pd.Series([0, 3])], list(ASSIGNMENT)], ids=str
 )
 def test_lists_of_row_numbers_are_not_mistaken_for_labels(rows: Any) -> None:
-    with pytest.raises(ValueError, match=r"none occurs twice, .* use Assignment.from_partitions\(rows, labels\)"):
+    with pytest.raises(ValueError, match=r"no integer occurs twice .* use Assignment.from_partitions\(rows, labels\)"):
         skew.total_variation(rows)
 
 

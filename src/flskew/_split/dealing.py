@@ -1,4 +1,4 @@
-"""Whole counts to rows: which rows each partition gets, and in which order. The only shuffling in the library."""
+"""Counts to rows: which rows each partition gets, and in which order. The only shuffling in the library."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DRAWN = range(10_001, 1 << 18)
 
 
 class Deal(NamedTuple):
-    """Who holds which row: the rows of all partitions end to end, where each begins, and the unassigned rows."""
+    """Who holds which row: the rows of all partitions in one array, where each begins, and the unassigned rows."""
 
     rows: Rows
     offsets: Offsets
@@ -94,9 +94,9 @@ def _shuffled_by_class(column: LabelColumn, blocks: Counts, streams: Streams) ->
 
 
 def _by_partition(source: Rows, blocks: Counts, offsets: Offsets, streams: Streams, *, shuffle: bool) -> Rows:
-    """Rearrange rows that lie class after class so that they lie partition after partition, each in its final order.
+    """Rearrange rows sorted by class into rows sorted by partition, each partition in its final order.
 
-    Partitions of one group share a stream: making one for each would cost more than shuffling small partitions.
+    Partitions of one group share a stream: making one for each would take longer than shuffling a small partition.
     """
     gather, rows = _gatherer(source, blocks)
     ends = offsets.tolist()
@@ -123,7 +123,7 @@ def _gatherer(source: Rows, blocks: Counts) -> tuple[Callable[[int, int], None],
     starts = np.cumsum(blocks).reshape(blocks.shape) - blocks
     sizes = blocks.T.ravel()
     ends = np.cumsum(sizes)
-    # Distance between where the rows of a class in a partition lie and where they come from.
+    # How far the rows of a class in a partition move.
     moves = starts.T.ravel() - (ends - sizes)
 
     def gather(first_partition: int, last_partition: int) -> None:
