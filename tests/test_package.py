@@ -245,7 +245,7 @@ def test_a_module_imports_only_from_rooms_below_its_own(path: Path) -> None:
 
 def test_contributing_draws_the_rooms_in_their_order() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-    lines = text.partition("## The rooms")[2].partition("## ")[0].splitlines()
+    lines = text.partition("## Structure")[2].partition("## ")[0].splitlines()
     cells = [line.split("|")[1] for line in lines if line.startswith("| `")]
     rooms = [{name.removesuffix(".py").removesuffix("/") for name in re.findall(r"`(\S+)`", cell)} for cell in cells]
     assert rooms == [{"__init__"}, *ROOMS]

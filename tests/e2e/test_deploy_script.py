@@ -100,7 +100,7 @@ def test_a_flower_that_is_too_old_is_named(tmp_path: Path, monkeypatch: pytest.M
 def test_a_folder_that_is_no_app_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         deploy.main([str(tmp_path)])
-    assert f"{tmp_path} is no Flower app" in capsys.readouterr().err
+    assert f"{tmp_path} is not a Flower app" in capsys.readouterr().err
     (tmp_path / "pyproject.toml").write_text("[project]\n")
     with pytest.raises(SystemExit):
         deploy.main([str(tmp_path)])

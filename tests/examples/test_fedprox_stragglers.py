@@ -114,7 +114,7 @@ def test_the_picture_has_a_white_margin_and_something_inside(quick: tuple[str, P
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [([], "the experiment needs MNIST: --data-dir FOLDER"), (["--data-dir", "no/folder"], "train-images-idx3-ubyte")],
+    [([], "the experiment needs MNIST: pass --data-dir"), (["--data-dir", "no/folder"], "train-images-idx3-ubyte")],
 )
 def test_without_mnist_the_command_says_what_it_needs(
     arguments: list[str], message: str, python: str, repository: Path, tmp_path: Path
