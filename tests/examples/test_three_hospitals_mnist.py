@@ -1,4 +1,4 @@
-"""Three hospitals on MNIST: its files, each defect named, and the published figures."""
+"""Three hospitals on MNIST: reading the files, errors for each defect, and the published figures."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_gzipped_files_give_the_same(folder: Path) -> None:
     assert all(map(np.array_equal, plain, mnist.load(str(folder))))
 
 
-def test_a_file_may_be_zipped_under_a_plain_name_and_plain_under_a_zipped_one(folder: Path) -> None:
+def test_a_gzipped_file_may_lack_the_suffix_and_a_plain_one_may_have_it(folder: Path) -> None:
     plain = mnist.load(str(folder))
     (folder / TRAIN_IMAGES).write_bytes(gzip.compress((folder / TRAIN_IMAGES).read_bytes()))
     (folder / TEST_LABELS).rename(folder / f"{TEST_LABELS}.gz")
@@ -113,7 +113,7 @@ def test_a_damaged_or_wrong_file_is_named_with_its_defect(
     assert str(path) in str(caught.value)
 
 
-def test_mnist_is_trained_on_at_the_published_settings(run: ModuleType, tmp_path: Path) -> None:
+def test_mnist_uses_the_published_settings(run: ModuleType, tmp_path: Path) -> None:
     settings = Settings.from_run_config(run.run_config(str(tmp_path)))
     assert (settings.num_server_rounds, settings.local_epochs, settings.batch_size) == (3, 10, 64)
     assert (settings.learning_rate, settings.momentum, settings.hidden_units) == (0.01, 0.9, 128)

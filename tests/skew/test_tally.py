@@ -126,7 +126,7 @@ def test_the_index_of_a_data_frame_names_the_partitions() -> None:
     counted = skew.tally(frame, class_names=["ant", "bee", "cow"])
     assert counted.names == counted.partitions == ("Bern", "Geneva")
     assert skew.tally(frame.loc[["Geneva"]]).names == ("Geneva",)
-    assert skew.tally(pd.DataFrame(COUNTS).iloc[[1]]).names == ("1",)  # the partition that it was in the whole frame
+    assert skew.tally(pd.DataFrame(COUNTS).iloc[[1]]).names == ("1",)  # its id in the whole frame
 
 
 def test_partitions_of_a_numbered_data_frame_have_ids_instead_of_names() -> None:
