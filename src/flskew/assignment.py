@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class PartitionIdError(KeyError, IndexError):
-    """There is no partition with this id; can be caught as a KeyError or as an IndexError.
+    """No partition has this id. It is both a KeyError and an IndexError, so you can catch either.
 
     Examples:
         >>> from flskew import Assignment
@@ -193,7 +193,7 @@ class Assignment:
         """Return the rows of one partition: read-only int64, without a copy.
 
         Raises:
-            PartitionIdError: There is no such partition; both a KeyError and an IndexError.
+            PartitionIdError: No partition has this id. It is both a KeyError and an IndexError.
         """
         try:
             index = checks.integer("partition_id", partition_id, minimum=0)

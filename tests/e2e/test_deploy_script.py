@@ -74,13 +74,13 @@ def test_a_family_includes_an_orphan_of_the_group(started: Family) -> None:
 
 
 def test_a_killed_process_is_not_running_even_if_its_parent_has_not_waited_for_it(started: Family) -> None:
-    everybody = family([started.parent.pid])
-    (near,) = (process for process in everybody if process.pid == started.near)
+    processes = family([started.parent.pid])
+    (near,) = (process for process in processes if process.pid == started.near)
     kill([near])
     deadline = time.monotonic() + 60
     while running([near]) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert running(everybody) == everybody - {near}
+    assert running(processes) == processes - {near}
 
 
 def test_a_reused_id_is_not_killed(started: Family, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,11 +103,11 @@ def test_ctrl_c_in_a_round_stops_everything_that_the_script_started(
     nodes = deployment.online()
     wait_until((tmp_path / "started-1-0").exists, "a client trains")
     # The SuperLink, three SuperNodes, a SuperExec for each, the ServerApp, the paused ClientApp, and `flwr log`.
-    everybody = family([script.pid])
-    assert len(everybody) >= 10
+    processes = family([script.pid])
+    assert len(processes) >= 10
     script.send_signal(signal.SIGINT)
     assert script.wait(60) == 1
-    assert running(everybody) == set()
+    assert running(processes) == set()
     # Another deployment keeps running.
     assert deployment.online() == nodes
 

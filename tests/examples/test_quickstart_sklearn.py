@@ -17,9 +17,9 @@ def test_alone_a_client_recognises_only_the_digits_it_holds() -> None:
     parameters, _, _ = client.fit([start.coef_.copy(), start.intercept_.copy()], {"server-round": 1})
     _, _, metrics = client.evaluate(parameters, {})
     assert metrics["accuracy"] >= 0.8
-    everybody = [APP.client(partition_id, 10) for partition_id in range(10)]
-    images = np.concatenate([other.x_test for other in everybody])
-    labels = np.concatenate([other.y_test for other in everybody])
+    clients = [APP.client(partition_id, 10) for partition_id in range(10)]
+    images = np.concatenate([other.x_test for other in clients])
+    labels = np.concatenate([other.y_test for other in clients])
     assert client.model.score(images, labels) <= 0.4  # three of ten digits
 
 

@@ -72,7 +72,7 @@ def read_column(
     Labels are read as stored; `set_transform` and `with_transform` do not apply.
 
     Raises:
-        ValueError: There is no such column, or `read_labels` rejects its values.
+        ValueError: The column does not exist, or `read_labels` rejects its values.
         TypeError: `read_labels` rejects the type of its values.
     """
     if column not in dataset.column_names:

@@ -39,7 +39,7 @@ class BindingPartitioner(Value, flwr_datasets.partitioner.Partitioner):
         """Return one partition of the bound data set.
 
         Raises:
-            PartitionIdError: There is no such partition; both a KeyError and an IndexError.
+            PartitionIdError: No partition has this id. It is both a KeyError and an IndexError.
         """
         # `select` converts its argument to a list, which is twice as fast for Python integers as for NumPy's.
         rows = array("q", self.assignment[partition_id].tobytes())

@@ -230,7 +230,7 @@ def _label_sets(
 
 
 def _label_set(name: str, labels: Collection[Label]) -> tuple[Label, ...]:
-    """Return the distinct labels, sorted, so that equal sets print alike."""
+    """Return the distinct labels, sorted, so that equal sets have the same repr."""
     if isinstance(labels, str | bytes) or not isinstance(labels, Collection):
         raise TypeError(f"{name} must be a collection of labels, got {labels!r}; put a single label in braces")
     plain = [label.item() if isinstance(label, np.generic) else label for label in labels]

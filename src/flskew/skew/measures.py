@@ -39,7 +39,7 @@ Measure: TypeAlias = Callable[[Split], float]
 def total_variation(split: Split) -> float:
     """Return the mean total variation distance of the clients' labels from all labels: sum_k w_k · 1/2 · ||p_k - p||_1.
 
-    It is the fraction of labels that would have to change for all clients to have the same label distribution. The
+    It is the fraction of labels that would have to change to give all clients the same label distribution. The
     "earth mover's distance" of Yue Zhao, Meng Li, Liangzhen Lai, Naveen Suda, Damon Civin and Vikas Chandra, Federated
     Learning with Non-IID Data, arXiv 1806.00582 (2018), is twice the total variation.
 
@@ -47,7 +47,7 @@ def total_variation(split: Split) -> float:
         split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
 
     Returns:
-        0 (all clients alike) to 1 - sum_k w_k² (no two clients share a class), which is below 1.
+        0 (all clients identical) to 1 - sum_k w_k² (no two clients share a class), which is below 1.
 
     Examples:
         >>> import numpy as np
@@ -182,7 +182,7 @@ def jensen_shannon(split: Split) -> float:
         split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
 
     Returns:
-        0 (all clients alike, or only one has rows) to 1 (no two clients share a class).
+        0 (all clients identical, or only one has rows) to 1 (no two clients share a class).
 
     Examples:
         >>> import numpy as np
@@ -207,7 +207,7 @@ def hellinger(split: Split) -> float:
         split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
 
     Returns:
-        0 (all clients alike, or only one has rows) to 1 (no two clients share a class).
+        0 (all clients identical, or only one has rows) to 1 (no two clients share a class).
 
     Examples:
         >>> import numpy as np
