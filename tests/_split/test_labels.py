@@ -129,9 +129,9 @@ def test_codes_are_as_narrow_as_the_classes_allow():
 @pytest.mark.parametrize(
     ("labels", "error", "message"),
     [
-        ([1, None, 2], ValueError, r"missing value \(None or NaN\) at row 1, 1 in all; drop these rows"),
-        (["a", "b", None, None], ValueError, "at row 2, 2 in all"),
-        ([None, None], ValueError, "at row 0, 2 in all"),
+        ([1, None, 2], ValueError, r"missing value \(None or NaN\) at row 1 \(1 in total\); drop these rows"),
+        (["a", "b", None, None], ValueError, r"at row 2 \(2 in total\)"),
+        ([None, None], ValueError, r"at row 0 \(2 in total\)"),
         ([1.0, float("nan")], ValueError, "at row 1"),
         (np.array([np.nan, 1.0]), ValueError, "at row 0"),
         (np.array(["a", np.nan], dtype=object), ValueError, "at row 1"),
@@ -213,7 +213,7 @@ def test_a_lazy_column_without_a_table_is_refused_with_a_remedy(pick, message):
 def test_minus_one_is_a_missing_label_in_a_class_label_column(rows, first):
     dataset = Dataset.from_dict({"label": [0, 1, -1, -1]}, features=Features(label=ClassLabel(names=["no", "yes"])))
     chosen = dataset if rows is None else dataset.select(rows)
-    with pytest.raises(ValueError, match=rf"missing label \(-1 in a ClassLabel column\) at row {first}, 2 in all"):
+    with pytest.raises(ValueError, match=rf"missing label \(-1 in a ClassLabel column\) at row {first} \(2 in total\)"):
         read_column(chosen, "label")
     assert read_column(dataset.select([1, 0, 1]), "label").labels == [0, 1]
     assert read_column(Dataset.from_dict({"label": [0, -1]}), "label").labels == [-1, 0]

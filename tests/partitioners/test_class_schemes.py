@@ -165,8 +165,8 @@ def test_the_incomplete_and_the_extra_shard_favour_no_partition():
             {"num_shards_per_partition": 3},
             "num_shards_per_partition=3 for 5 partitions needs at least 15 rows, got 10; lower one of them",
         ),
-        ({"shard_size": 3}, "shard_size=3 makes 4 shards of 10 rows, but 5 partitions need 5; lower shard_size"),
-        ({"num_shards_per_partition": 2, "shard_size": 2}, "makes 5 shards of 10 rows, but 5 partitions need 10"),
+        ({"shard_size": 3}, "shard_size=3 cuts 10 rows into 4 shards, but 5 partitions need 5; lower shard_size"),
+        ({"num_shards_per_partition": 2, "shard_size": 2}, "cuts 10 rows into 5 shards, but 5 partitions need 10"),
     ],
 )
 def test_too_few_rows_for_the_shards_are_refused(arguments, message):

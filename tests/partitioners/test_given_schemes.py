@@ -210,7 +210,7 @@ def test_a_natural_split_knows_its_labels_and_can_be_matched():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: GroupedNaturalIdPartitioner("user", 3, "strict").assign(USERS), "leaves over 1 of 4 natural ids"),
+        (lambda: GroupedNaturalIdPartitioner("user", 3, "strict").assign(USERS), "leaves 1 of 4 natural ids over"),
         (
             lambda: GroupedNaturalIdPartitioner("user", 5, "allow-bigger").assign(USERS),
             "number of natural ids, 4",

@@ -18,8 +18,8 @@ __all__ = ["Deal", "deal", "stable_order"]
 
 # Rows gathered at a time: enough to make the interpreter's overhead negligible, few enough to stay in the cache.
 _BLOCK = 1 << 16
-# Changing either of the following changes every split. Partitions that begin in the same group of this many rows share
-# a random stream; pieces with a length in the second range are sampled instead of shuffled.
+# Changing either constant changes every split: partitions that begin in the same group of _ROWS_PER_GROUP rows share a
+# random stream, and pieces with a length in _DRAWN are sampled instead of shuffled.
 _ROWS_PER_GROUP = 1 << 16
 _DRAWN = range(10_001, 1 << 18)
 
@@ -151,7 +151,7 @@ def _shuffle(rows: Rows, rng: np.random.Generator) -> None:
 
 
 def _in_groups(work: Callable[[int, int, int], None], starts: NDArray[np.int64], num_rows: int) -> None:
-    """Call `work(group, first, last)` for each group of successive pieces that begin near each other, in threads.
+    """Call `work(group, first, last)` in threads, for each group of successive pieces that start close together.
 
     Each group draws from streams that its name determines, so neither the order nor the number of threads matters.
     NumPy shuffles without holding the interpreter's lock. A group is large enough to be worth a task, and small enough
@@ -160,7 +160,7 @@ def _in_groups(work: Callable[[int, int, int], None], starts: NDArray[np.int64],
     near = starts // _ROWS_PER_GROUP
     firsts = [0, *(np.flatnonzero(np.diff(near)) + 1).tolist(), len(near)]
     groups = [(int(near[first]), first, last) for first, last in pairwise(firsts)]
-    # Starting a thread takes as long as shuffling some thousand rows.
+    # Starting a thread takes as long as shuffling several thousand rows.
     threads = min(usable_processors(), num_rows // 100_000)
     for _ in in_threads(lambda group: work(*group), groups, threads):
         pass  # Results are ready in any order; errors are raised here.

@@ -129,8 +129,8 @@ def present(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
         missing = pc.is_null(column, nan_is_null=True)
         if pc.any(missing).as_py():
             raise ValueError(
-                f"{name} has a missing value (None or NaN) at row {pc.index(missing, True).as_py()}, "
-                f"{pc.sum(missing).as_py()} in all; drop these rows or fill them in first"
+                f"{name} has a missing value (None or NaN) at row {pc.index(missing, True).as_py()} "
+                f"({pc.sum(missing).as_py()} in total); drop these rows or fill them in first"
             )
     return column
 

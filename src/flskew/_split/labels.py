@@ -87,11 +87,11 @@ def shown(labels: Collection[Label], most: int = 10) -> str:
 
     Examples:
         >>> shown(range(12), most=3)
-        '0, 1, 2, … (12 in all)'
+        '0, 1, 2, … (12 in total)'
     """
     # Sets are unordered, but an error should read the same each time.
     words = sorted(map(repr, labels)) if isinstance(labels, Set) else list(map(repr, labels))
-    return ", ".join(words[:most]) + (f", … ({len(words)} in all)" if len(words) > most else "")
+    return ", ".join(words[:most]) + (f", … ({len(words)} in total)" if len(words) > most else "")
 
 
 def _read_selected(
@@ -129,7 +129,7 @@ def _without_unlabelled(labels: LabelColumn, dataset: Dataset, column: str) -> L
     if isinstance(dataset.features[column], ClassLabel) and labels.edges is None and labels.labels[0] == -1:
         raise ValueError(
             f"column {column!r} has a missing label (-1 in a ClassLabel column) at row "
-            f"{int(np.argmin(labels.codes))}, {labels.sizes[0]} in all; drop these rows or fill them in first"
+            f"{int(np.argmin(labels.codes))} ({labels.sizes[0]} in total); drop these rows or fill them in first"
         )
     return labels
 

@@ -158,7 +158,7 @@ class GroupedNaturalIdPartitioner(_NaturalPartitioner):
         groups = places // min(self.group_size, num_ids)
         if self.mode == "strict" and left_over:
             raise ValueError(
-                f"group_size={self.group_size} leaves over {left_over} of {num_ids} natural ids, which mode='strict' "
+                f"group_size={self.group_size} leaves {left_over} of {num_ids} natural ids over, which mode='strict' "
                 f"forbids; choose a divisor of {num_ids}, or another mode"
             )
         if self.mode != "allow-smaller" and full == 0:

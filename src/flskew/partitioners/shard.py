@@ -27,7 +27,8 @@ class ShardPartitioner(LabelPartitioner):
 
     Takes the arguments of Flower Datasets' partitioner of the same name, in three ways:
 
-    - only `num_shards_per_partition`: all rows are cut into that many shards, whose sizes differ by at most one row;
+    - only `num_shards_per_partition`: all rows are cut into this many shards per partition, whose sizes differ by at
+      most one row;
     - only `shard_size`: all rows are cut into shards of this size, and the numbers of shards per partition differ by at
       most one. The rows left over form a smaller shard, which `keep_incomplete_shard=False` drops;
     - both: each partition gets this number of shards of this size; the remaining rows are `unassigned`.
@@ -69,7 +70,9 @@ class ShardPartitioner(LabelPartitioner):
     ) -> None:
         super().__init__(num_partitions, partition_by, seed, shuffle=shuffle, num_bins=num_bins)
         if num_shards_per_partition is None and shard_size is None:
-            raise ValueError("num_shards_per_partition or shard_size must be given, got neither; 2 shards are common")
+            raise ValueError(
+                "num_shards_per_partition or shard_size must be given, got neither; num_shards_per_partition=2 is common"
+            )
         self.num_shards_per_partition = checks.optional_integer(
             "num_shards_per_partition", num_shards_per_partition, minimum=1
         )
@@ -112,7 +115,7 @@ class ShardPartitioner(LabelPartitioner):
             num_used = num_usable = num_full + int(left_over > 0 and self.keep_incomplete_shard)
         if num_used > num_usable or num_used < self.num_partitions:
             raise ValueError(
-                f"shard_size={self.shard_size} makes {num_usable} shards of {num_rows} rows, but "
+                f"shard_size={self.shard_size} cuts {num_rows} rows into {num_usable} shards, but "
                 f"{self.num_partitions} partitions need {max(num_used, self.num_partitions)}; "
                 f"lower shard_size, num_shards_per_partition or num_partitions"
             )
