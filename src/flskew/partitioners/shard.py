@@ -71,7 +71,7 @@ class ShardPartitioner(LabelPartitioner):
         super().__init__(num_partitions, partition_by, seed, shuffle=shuffle, num_bins=num_bins)
         if num_shards_per_partition is None and shard_size is None:
             raise ValueError(
-                "num_shards_per_partition or shard_size must be given, got neither; num_shards_per_partition=2 is common"
+                "num_shards_per_partition or shard_size must be given, got neither; two shards per partition are common"
             )
         self.num_shards_per_partition = checks.optional_integer(
             "num_shards_per_partition", num_shards_per_partition, minimum=1
