@@ -1,4 +1,4 @@
-"""Who holds which row: the value that every partitioner makes and everything else reads."""
+"""`Assignment`: who holds which row. Every partitioner returns one, and everything else reads it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class PartitionIdError(KeyError, IndexError):
-    """There is no partition with this id; can be caught as a KeyError or as an IndexError.
+    """No partition has this id. It is both a KeyError and an IndexError, so you can catch either.
 
     Examples:
         >>> from flskew import Assignment
@@ -49,8 +49,9 @@ class PartitionIdError(KeyError, IndexError):
 class Assignment:
     """All partitions of one data set: which rows each of them holds.
 
-    Rows are positions in the data set that the user gave. The partitions lie end to end in one array, so a partition
-    is a view of it. An assignment never changes, and never shares an array with its maker.
+    Rows are positions in the data set that the user gave. One array contains the rows of all partitions, one partition
+    after the other, and each partition is a view of it. An assignment never changes, and shares no array with the code
+    that made it.
 
     Partitioners make assignments (`assign`). `Assignment.from_partitions` takes rows, `Assignment.from_counts` takes
     numbers of rows, `Assignment.from_partitioner` takes a partitioner of Flower Datasets, and `Assignment.load` reads a
@@ -91,21 +92,21 @@ class Assignment:
         *,
         num_rows: int | None = None,
     ) -> Assignment:
-        """Wrap partitions that were made elsewhere.
+        """Wrap an existing split: the rows of each partition.
 
         Args:
-            partitions: The rows of each partition, in any order, which is kept.
+            partitions: The rows of each partition; their order is kept.
             labels: One label per row of the data set, or the column that `Partitioner.split` is given; without labels,
                 class counts are unavailable.
-            num_rows: Number of rows in the data set. By default the number of labels or, without labels, one more than
-                the largest row held.
+            num_rows: Number of rows in the data set. Defaults to the number of labels or, without labels, to one more
+                than the largest row.
 
         Returns:
             An assignment; rows in no partition are `unassigned`.
 
         Raises:
-            ValueError: A row is held twice, negative, or beyond the data set; or `num_rows` differs from the number of
-                labels.
+            ValueError: A row occurs twice, is negative or is beyond the data set; or `num_rows` differs from the number
+                of labels.
             TypeError: A row is not an integer.
 
         Examples:
@@ -142,7 +143,7 @@ class Assignment:
 
         Raises:
             TypeError: The counts are not integers.
-            ValueError: Counts that are negative, exceed the rows of a class, or are not one per class.
+            ValueError: A count is negative or exceeds the rows of its class, or there is not one count per class.
 
         Examples:
             >>> Assignment.from_counts([[2, 0], [1, 3]], labels=["a", "b"] * 3).label_counts
@@ -158,10 +159,10 @@ class Assignment:
     def from_partitioner(
         cls, partitioner: flwr_datasets.partitioner.Partitioner, dataset: Dataset, label_by: str | None = None
     ) -> Assignment:
-        """Find the rows of each partition that any partitioner of Flower Datasets makes of a data set.
+        """Wrap the split that a partitioner of Flower Datasets makes of a data set.
 
         Args:
-            partitioner: Not bound to a data set; a copy does the work, so it stays unbound.
+            partitioner: A partitioner that is not bound to a data set. A copy is bound, so it stays unbound.
             dataset: The data set to split. If it was shuffled or selected from, call its `flatten_indices` first:
                 flwr-datasets 0.5 may split it by the underlying order otherwise.
             label_by: The column with the labels; without it, class counts are unavailable.
@@ -171,7 +172,7 @@ class Assignment:
 
         Raises:
             TypeError: An argument has another type.
-            ValueError: The partitioner is already bound, there is no such column, or partitions overlap.
+            ValueError: The partitioner is already bound, the column does not exist, or partitions overlap.
 
         Examples:
             >>> from datasets import Dataset
@@ -192,7 +193,7 @@ class Assignment:
         """Return the rows of one partition: read-only int64, without a copy.
 
         Raises:
-            PartitionIdError: There is no such partition; both a KeyError and an IndexError.
+            PartitionIdError: No partition has this id. It is both a KeyError and an IndexError.
         """
         there_are = f"there are {len(self)} partitions, 0 to {len(self) - 1}"
         # A client's error goes to the server, so the message does not quote what may be a row's label or id.
@@ -216,12 +217,12 @@ class Assignment:
 
     @property
     def offsets(self) -> Offsets:
-        """(num_partitions + 1,) int64: partition i is `rows[offsets[i]:offsets[i + 1]]`; read-only."""
+        """(num_partitions + 1,) int64: partition i is `rows[offsets[i] : offsets[i + 1]]`; read-only."""
         return self._parts.offsets
 
     @property
     def unassigned(self) -> Rows:
-        """Rows in no partition, increasing; empty unless the scheme was asked to drop rows; read-only int64."""
+        """Rows in no partition, in increasing order; empty unless you asked for rows to be dropped; read-only int64."""
         return self._parts.unassigned
 
     @property
@@ -265,20 +266,20 @@ class Assignment:
     def match(self, labels: Labels, *, seed: int = 42) -> Assignment:
         """Split other rows, such as a test set, with the same shares of every class.
 
-        A partition with a third of all sevens here gets a third of the sevens there, rounded without bias; rows that
-        are unassigned here stay unassigned there, in the same proportion. It uses the class counts of this assignment,
-        so it works for any scheme, even after rows were moved to meet a minimum.
+        A partition that holds a third of the sevens gets a third of the sevens among the other rows, rounded without
+        bias. If part of a class is unassigned here, the same share of its other rows stays unassigned. Only the class
+        counts of this assignment are used, so it works for any scheme, even after rows were moved to meet a minimum.
 
         Args:
-            labels: One label per row of the other data set, which may lack classes; the target itself if this
-                assignment was made from bins of a continuous target.
+            labels: One label per row of the other data set, in which some classes may be missing. For bins of a
+                continuous target, the target itself.
             seed: Draws the rounding and the rows.
 
         Returns:
             An assignment of the other rows, with the same number of partitions, some of which may be empty.
 
         Raises:
-            ValueError: A label is unknown here, or this assignment was made without labels.
+            ValueError: A label is not a class of this assignment, or this assignment was made without labels.
 
         Examples:
             >>> from flskew import LabelExclusionPartitioner
@@ -306,11 +307,11 @@ class Assignment:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hex digest of the whole assignment, 32 characters, the same on every machine."""
+        """Digest of the whole assignment: 32 hexadecimal digits, the same on every machine."""
         return archive.digest(self._arrays())
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the assignment to one `.npz` file without pickle, at exactly this path.
+        """Write the assignment to an `.npz` file at exactly this path, without pickle.
 
         Examples:
             >>> import tempfile, pathlib
@@ -327,8 +328,8 @@ class Assignment:
         """Read a saved assignment.
 
         Raises:
-            ValueError: The file is not a saved assignment, has a later version, or is damaged in any byte.
-            FileNotFoundError: There is no such file.
+            ValueError: The file is not a saved assignment, has a newer format, or is damaged anywhere.
+            FileNotFoundError: The file does not exist.
         """
         return cls._seal(Parts(**archive.read(path, "assignment", _VERSION)))
 

@@ -1,7 +1,7 @@
 """Shares to whole counts: the only rounding in the library.
 
 Every label scheme takes the same steps: `apportion` rounds the shares of a class to numbers of rows, `meet_minimum`
-moves the fewest rows that give every partition its minimum, and `deal`, in the module dealing, draws the rows.
+moves the fewest rows that give every partition its minimum, and `deal`, in `_split/dealing.py`, draws the rows.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def apportion(shares: Shares, totals: Sizes, offsets: NDArray[np.float64]) -> Co
 def even_sizes(total: int, num_parts: int, rng: np.random.Generator) -> Sizes:
     """Split rows into parts whose sizes differ by at most one; which parts are larger is random.
 
-    The same systematic rounding as `apportion`, in integers, because a million equal shares do not sum to 1 in floating
-    point.
+    Uses the same systematic rounding as `apportion`, but in integers: in floating point, a million equal shares do not
+    sum to 1.
 
     Args:
         total: Number of rows, >= 0.
@@ -159,8 +159,8 @@ def apportion_classes(
 def meet_minimum(counts: Counts, minimum: int, rng: np.random.Generator) -> Counts:
     """Move the fewest rows that give every partition at least `minimum` rows.
 
-    Missing rows are taken from the largest partitions, which are lowered to a common level. Which of their rows move,
-    where they go and how ties are broken is random, so no position is favoured.
+    Missing rows come from the largest partitions, which are lowered to a common level. Which rows move, where they go
+    and how ties are broken is random, so no position is favoured.
 
     Args:
         counts: (num_classes, num_partitions) rows of each class in each partition; not changed.

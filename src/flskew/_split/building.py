@@ -1,6 +1,6 @@
-"""Counts, sizes or rows to the parts of an assignment.
+"""Build the arrays of an assignment from counts, sizes or rows.
 
-Returns plain arrays, because `Assignment` is above this room: it seals what is built here.
+Returns plain arrays, which `Assignment` seals: this package must not import it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Parts", "deal_counts", "deal_sizes", "keep_held", "with_labels"]
 
 
 class Parts(NamedTuple):
-    """The arrays of an assignment, not shared with any other object; those about classes are None without labels."""
+    """The arrays of an assignment, shared with no other object; without labels, those about classes are None."""
 
     rows: Rows
     offsets: Offsets
@@ -53,7 +53,7 @@ def with_labels(parts: Parts, column: LabelColumn | None) -> Parts:
 
 
 def keep_held(parts: Parts, may_hold: Holders, column: LabelColumn) -> Parts:
-    """Move the rows that a partition must not hold to the unassigned ones."""
+    """Unassign the rows that their partition must not hold."""
     num_partitions = len(parts.offsets) - 1
     holder = np.repeat(np.arange(num_partitions), np.diff(parts.offsets))
     kept = may_hold[column.codes[parts.rows], holder]
@@ -62,7 +62,7 @@ def keep_held(parts: Parts, may_hold: Holders, column: LabelColumn) -> Parts:
 
 
 def _described(parts: Parts, column: LabelColumn, label_counts: LabelCounts) -> Parts:
-    """Add what is known about the classes; copied, since the column is not ours to seal."""
+    """Add what is known about the classes. Arrays are copied, because sealing would freeze those of the column."""
     edges = None if column.edges is None else column.edges.copy()
     return parts._replace(
         classes=column.classes.copy(), label_counts=label_counts, class_totals=column.sizes.copy(), edges=edges

@@ -15,8 +15,8 @@ from flskew.typing import Counts, Sizes
 __all__ = ["Demand", "check_sizes", "draw_until_full", "water_fill"]
 
 Demand: TypeAlias = Callable[[NDArray[np.intp], Sizes, Sizes], NDArray[np.float64]]
-"""Takes some partitions, the rows left of each class and the rows these partitions lack; returns
-(len(partitions), num_classes) rows of each class that each partition would take."""
+"""Takes some partitions, the rows left of each class and the rows that each of these partitions needs; returns the
+(len(partitions), num_classes) rows that each would take."""
 
 
 def check_sizes(partition_sizes: Sequence[int] | NDArray[np.integer[Any]]) -> Sizes:
@@ -34,14 +34,14 @@ def check_sizes(partition_sizes: Sequence[int] | NDArray[np.integer[Any]]) -> Si
 def draw_until_full(sizes: Sizes, totals: Sizes, demand: Demand, rng: np.random.Generator) -> Counts:
     """Give each partition exactly its size without exceeding the rows of any class.
 
-    All partitions ask at once for the rows they lack. An oversubscribed class is allocated at random among the rows
-    asked for, and the partitions that are still short ask again among the remaining classes. Every iteration uses up
-    the oversubscribed classes, so there are at most as many iterations as classes, and usually a few.
+    All partitions request the rows they need at once. An oversubscribed class is allocated at random among the rows
+    requested, and partitions that are still short request rows from the remaining classes. Every iteration uses up the
+    oversubscribed classes, so there are at most as many iterations as classes, and usually few.
 
     Args:
         sizes: (num_partitions,) rows of each partition; their sum must not exceed that of `totals`.
         totals: (num_classes,) rows of each class.
-        demand: The rows that each partition would take if it were alone.
+        demand: Returns the rows that each partition would take if it were alone.
         rng: Draws the rounding and the allocation of oversubscribed classes.
 
     Returns:
@@ -69,9 +69,9 @@ def water_fill(
 ) -> NDArray[np.float64]:
     """Split each amount among classes in proportion to weights, none beyond its capacity.
 
-    The excess of a full class goes to the others, again in proportion: the limit of drawing rows one by one and
-    skipping classes that are used up. Works in logarithms, so that classes whose weights underflow as floats are still
-    filled in the order of their weights.
+    The excess of a full class goes to the others, again in proportion to their weights, as if rows were drawn one by
+    one and classes skipped once used up. Works in logarithms, so that classes whose weights would underflow as floats
+    are still filled in the right order.
 
     Args:
         weights: (num_amounts, num_classes) logarithms, finite.
@@ -99,6 +99,6 @@ def water_fill(
 
 
 def _allocate(asked: NDArray[np.int64], number: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Grant `number` of the rows asked for, each with equal probability."""
+    """Grant `number` of the requested rows, each with equal probability."""
     granted = rng.choice(int(asked.sum()), number, replace=False, shuffle=False)
     return np.bincount(np.searchsorted(np.cumsum(asked), granted, side="right"), minlength=len(asked))
