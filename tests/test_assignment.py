@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,16 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features
 from flwr_datasets.metrics import compute_counts
 from pandas.testing import assert_frame_equal
+from tests.partitioners import golden
+from tests.partitioners.cases import CASES
 
-from flskew import Assignment, DirichletPartitioner, IidPartitioner, LabelExclusionPartitioner
+from flskew import (
+    Assignment,
+    DirichletPartitioner,
+    IidPartitioner,
+    LabelExclusionPartitioner,
+    NaturalIdPartitioner,
+)
 from flskew._util import archive, files
 from flskew.partitioners import LabelPartitioner
 
@@ -349,6 +358,19 @@ def test_saves_to_one_path_at_once_leave_one_whole_file(assignment: Assignment, 
         list(pool.map(lambda _: assignment.save(path), range(40)))
     assert Assignment.load(path) == assignment
     assert [file.name for file in tmp_path.iterdir()] == ["split.npz"]
+
+
+@pytest.mark.parametrize("kind", golden.LABELS)
+def test_what_any_partitioner_makes_is_loaded_as_it_was(kind, tmp_path):
+    labels = golden.LABELS[kind]
+    made = [NaturalIdPartitioner("user").assign(labels), Assignment.from_partitions([[], []])]
+    for case in CASES:
+        with contextlib.suppress(ValueError):  # where a scheme refuses these labels
+            made.append(case.make(4, labels, 42).assign(labels))
+    assert len(made) > len(CASES) / 2
+    for assignment in made:
+        assignment.save(tmp_path / "split")
+        assert Assignment.load(tmp_path / "split") == assignment
 
 
 TRUE = {
