@@ -194,7 +194,7 @@ def _arrays(file: IO[bytes]) -> dict[str, NDArray[Any]]:
         for entry in entries:
             name = entry.filename.removesuffix(_SUFFIX)
             if name in arrays or name == entry.filename:
-                raise ValueError(f"{entry.filename!r:.80} is there twice, or is not an array")
+                raise ValueError(f"{entry.filename!r:.80} is a duplicate, or not an array")
             if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
                 raise ValueError(f"{entry.filename!r:.80} is compressed")
             with archive.open(entry) as stored:
