@@ -242,7 +242,7 @@ def test_a_folder_that_cannot_be_locked_is_an_error_that_names_it(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "write", full)
-    with pytest.raises(OSError, match="checkpoint_dir=.* is not writable: No space left on device"):
+    with pytest.raises(OSError, match=r"checkpoint_dir=.* is not writable: No space left on device"):
         run(fed_avg(), tmp_path)
     monkeypatch.undo()
     run(fed_avg(), tmp_path, rounds=1)

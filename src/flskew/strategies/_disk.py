@@ -111,9 +111,7 @@ class RunOnDisk:
             raise ValueError(f"num_rounds={num_rounds} is more than checkpoint_dir can hold; use {LAST_ROUND} at most")
         if not saved_rounds(self._folder):
             if noise is not None:
-                _logger.warning(
-                    "This run can be loaded from its checkpoints but not resumed: %s adds random noise", noise
-                )
+                _logger.warning("This run can be loaded but not resumed: %s adds random noise", noise)
             return None
         if not resume:
             raise FileExistsError(
