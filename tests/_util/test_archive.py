@@ -203,3 +203,22 @@ def test_any_change_of_a_sealed_file_is_an_error(place: int, tmp_path: Path) -> 
     (tmp_path / "file").write_bytes(data[:-32] + state.hexdigest().encode())
     with pytest.raises(ValueError, match="was sealed with another key, or changed by someone without it"):
         archive.read(tmp_path / "file", "thing", 1, key)
+
+
+def test_a_file_of_another_kind_says_what_it_holds(tmp_path: Path) -> None:
+    archive.write(tmp_path / "file", "checkpoint", 1, {})
+    with pytest.raises(ValueError, match=r"file is not a whole file of a saved thing: it holds a saved checkpoint"):
+        archive.read(tmp_path / "file", "thing", 1)
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), MemoryError()], ids=["disk", "memory"])
+def test_a_failure_of_the_machine_is_not_taken_for_damage(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*args: Any, **kwargs: Any) -> Any:
+        raise error
+
+    archive.write(tmp_path / "file", "thing", 1, {})
+    monkeypatch.setattr(np.lib.format, "read_array", fails)
+    with pytest.raises(type(error)):
+        archive.read(tmp_path / "file", "thing", 1)

@@ -370,3 +370,43 @@ def test_what_a_killed_save_has_left_behind_is_cleared(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     run(fed_avg(), tmp_path, rounds=2, resume=True)
     assert sorted(path.name for path in tmp_path.glob(".*")) == [".lock", ".mine.tmp"]
+
+
+def test_a_checkpoint_that_a_living_run_removes_is_passed_over_for_a_later_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(fed_avg(), tmp_path, rounds=4)
+    names, stale = files.names, iter([["checkpoint-00001.npz", "checkpoint-00002.npz"]])
+    monkeypatch.setattr(files, "names", lambda folder: next(stale, None) or names(folder))
+    assert Checkpoint.load(tmp_path).server_round == 4
+
+
+def test_a_checkpoint_that_cannot_be_removed_yet_is_removed_a_round_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = iter([PermissionError(errno.EACCES, "in use")])
+    remove = files.remove
+
+    def refuses_once(path: Path) -> None:
+        for refusal in refusals:
+            raise refusal
+        remove(path)
+
+    monkeypatch.setattr(files, "remove", refuses_once)
+    run(fed_avg(), tmp_path, rounds=3)
+    assert len(list(tmp_path.glob("checkpoint-*"))) == 3
+    run(fed_avg(), tmp_path, rounds=4, resume=True)
+    assert len(list(tmp_path.glob("checkpoint-*"))) == 2
+
+
+def test_a_file_without_values_is_a_damaged_one(tmp_path: Path) -> None:
+    run(fed_avg(), tmp_path, rounds=2)
+    archive.write(tmp_path / "checkpoint-00002.npz", "checkpoint", 1, {})
+    assert Checkpoint.load(tmp_path).server_round == 1
+
+
+def test_other_names_in_the_folder_are_no_checkpoints(tmp_path: Path) -> None:
+    run(fed_avg(), tmp_path, rounds=1)
+    for name in ("checkpoint-000009.npz", "checkpoint-9.npz", "checkpoint-00000.npz", "my-checkpoint-00009.npz"):
+        (tmp_path / name).touch()
+    assert Checkpoint.load(tmp_path).server_round == 1

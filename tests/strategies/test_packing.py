@@ -134,6 +134,13 @@ def test_anything_else_is_refused_by_its_type(value: object, message: str) -> No
         pack({"value": value})
 
 
+def test_a_list_that_contains_itself_is_refused() -> None:
+    value: list[object] = []
+    value.append(value)
+    with pytest.raises(NotPlainError, match="cannot serialise a self-referencing object"):
+        pack({"value": value})
+
+
 def json_array(text: str) -> Any:
     return np.frombuffer(text.encode(), np.uint8)
 

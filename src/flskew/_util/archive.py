@@ -114,9 +114,6 @@ class _Sealed(io.RawIOBase):
         self.kept_back = _CHECKSUM_LENGTH + (0 if key is None else _SEAL_LENGTH)
         self._end = b""
 
-    def writable(self) -> bool:
-        return True
-
     def write(self, data: Any, /) -> int:
         written = memoryview(data).cast("B")
         excess = len(self._end) + len(written) - self.kept_back
