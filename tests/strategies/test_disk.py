@@ -410,3 +410,43 @@ def test_other_names_in_the_folder_are_no_checkpoints(tmp_path: Path) -> None:
     for name in ("checkpoint-000009.npz", "checkpoint-9.npz", "checkpoint-00000.npz", "my-checkpoint-00009.npz"):
         (tmp_path / name).touch()
     assert Checkpoint.load(tmp_path).server_round == 1
+
+
+LIVES = """
+import sys
+from pathlib import Path
+from tests.strategies import test_checkpoints as here
+
+def waits(server_round, arrays):
+    if server_round == 2:
+        print("in round 2", flush=True)
+        sys.stdin.readline()
+
+with here.LocalGrid(here.app, here.NODES) as grid:
+    here.fed_avg().start(grid, here.INITIAL, here.ROUNDS, evaluate_fn=waits, checkpoint_dir=sys.argv[1])
+print("done", flush=True)
+"""
+
+
+def test_a_resume_beside_a_living_run_is_refused_and_the_living_one_goes_on(tmp_path: Path, python: str) -> None:
+    whole = fed_avg()
+    with LocalGrid(app, NODES) as grid:
+        expected = told(whole.start(grid, INITIAL, ROUNDS, evaluate_fn=lambda *_: None), whole.history)
+    with subprocess.Popen(
+        [python, "-c", LIVES, str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as living:
+        assert living.stdin is not None
+        assert living.stdout is not None
+        assert living.stdout.readline() == "in round 2\n"
+        with pytest.raises(RuntimeError, match=rf"another run is using checkpoint_dir=.*: process {living.pid} on "):
+            run(fed_avg(), tmp_path, resume=True)
+        living.stdin.write("\n")
+        living.stdin.flush()
+        assert living.stdout.readline() == "done\n"
+    checkpoint = Checkpoint.load(tmp_path)
+    assert told(checkpoint.result, checkpoint.history) == expected
