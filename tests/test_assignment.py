@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,8 +13,17 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features
 from flwr_datasets.metrics import compute_counts
 from pandas.testing import assert_frame_equal
+from tests.partitioners import golden
+from tests.partitioners.cases import CASES
 
-from flskew import Assignment, DirichletPartitioner, IidPartitioner, LabelExclusionPartitioner
+from flskew import (
+    Assignment,
+    DirichletPartitioner,
+    IidPartitioner,
+    LabelExclusionPartitioner,
+    NaturalIdPartitioner,
+)
+from flskew._util import archive, files
 from flskew.partitioners import LabelPartitioner
 
 LABELS = [row % 4 for row in range(40)]
@@ -345,6 +356,98 @@ def test_simultaneous_saves_to_one_path_leave_one_complete_file(assignment: Assi
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: assignment.save(path), range(40)))
     assert Assignment.load(path) == assignment
+    assert [file.name for file in tmp_path.iterdir()] == ["split.npz"]
+
+
+@pytest.mark.parametrize("kind", golden.LABELS)
+def test_what_any_partitioner_makes_is_loaded_as_it_was(kind, tmp_path):
+    labels = golden.LABELS[kind]
+    made = [NaturalIdPartitioner("user").assign(labels), Assignment.from_partitions([[], []])]
+    for case in CASES:
+        with contextlib.suppress(ValueError):  # where a scheme refuses these labels
+            made.append(case.make(4, labels, 42).assign(labels))
+    assert len(made) > len(CASES) / 2
+    for assignment in made:
+        assignment.save(tmp_path / "split")
+        assert Assignment.load(tmp_path / "split") == assignment
+
+
+TRUE = {
+    "rows": np.array([3, 0, 4]),
+    "offsets": np.array([0, 2, 3]),
+    "unassigned": np.array([1, 2]),
+    "classes": np.array(["a", "b"]),
+    "label_counts": np.array([[1, 1], [0, 1]]),
+    "class_totals": np.array([2, 3]),
+}
+FALSE = {
+    "a row that is held twice": {"rows": [3, 3, 4]},
+    "a row that is held and unassigned": {"unassigned": [1, 3]},
+    "a row beyond the data set": {"rows": [3, 0, 5]},
+    "a negative row": {"rows": [3, 0, -1]},
+    "rows that are no integers": {"rows": [3.0, 0.0, 4.0]},
+    "rows of another width": {"rows": np.array([3, 0, 4], np.int32)},
+    "a matrix of rows": {"rows": [[3, 0, 4]]},
+    "offsets that decrease": {"offsets": [0, 4, 3]},
+    "offsets that begin elsewhere": {"offsets": [1, 2, 3]},
+    "offsets that end elsewhere": {"offsets": [0, 2, 4]},
+    "no partition": {"offsets": [0]},
+    "unassigned rows in another order": {"unassigned": [2, 1]},
+    "classes in another order": {"classes": ["b", "a"]},
+    "a class twice": {"classes": ["a", "a"]},
+    "classes that are no labels": {"classes": [0.5, 1.5]},
+    "more classes than counts": {"classes": ["a", "b", "c"]},
+    "a negative count": {"label_counts": [[3, -1], [0, 1]]},
+    "counts beyond the rows": {"label_counts": [[2**62, 2**62], [0, 1]]},
+    "counts that do not sum to the partition": {"label_counts": [[1, 0], [0, 1]]},
+    "totals that do not sum to the rows": {"class_totals": [2, 2]},
+    "totals below the counts": {"class_totals": [0, 5]},
+    "edges of another number": {"edges": [0.5, 1.5]},
+    "edges that are not a number": {"classes": [0, 1], "edges": np.array(["x"])},
+    "an unknown array": {"more": [1]},
+    "no totals": {"class_totals": None},
+    "no rows": {"rows": None},
+    "another fingerprint": {"fingerprint": np.array("0" * 32)},
+    "no fingerprint": {"fingerprint": None},
+    "a list of fingerprints": {"fingerprint": np.array(["0", "1"])},
+}
+
+
+def write_assignment(path, changes):
+    arrays = TRUE | {name: np.asarray(array) for name, array in changes.items() if array is not None}
+    arrays = {name: array for name, array in arrays.items() if name not in changes or changes[name] is not None}
+    stamp = {} if "fingerprint" in changes else {"fingerprint": np.array(archive.digest(arrays))}
+    archive.write(path, "assignment", 1, arrays | stamp)
+
+
+@pytest.mark.parametrize("changes", FALSE.values(), ids=FALSE)
+def test_a_whole_file_of_what_is_no_assignment_is_an_error(changes, tmp_path):
+    write_assignment(tmp_path / "split.npz", {})
+    assert Assignment.load(tmp_path / "split.npz") == Assignment.from_partitions([[3, 0], [4]], list("ababb"))
+    write_assignment(tmp_path / "split.npz", changes)
+    with pytest.raises(ValueError, match=r"split\.npz is not a whole file of a saved assignment: "):
+        Assignment.load(tmp_path / "split.npz")
+
+
+def test_bins_of_a_continuous_target_are_loaded_with_their_edges(tmp_path):
+    saved = DirichletPartitioner(2, alpha=1.0, num_bins=3).assign([row / 7 for row in range(60)])
+    saved.save(tmp_path / "split.npz")
+    loaded = Assignment.load(tmp_path / "split.npz")
+    assert loaded == saved
+    assert np.array_equal(loaded.edges, saved.edges)
+
+
+def test_a_full_disk_leaves_the_saved_assignment_as_it_was(assignment: Assignment, tmp_path, monkeypatch):
+    assignment.save(tmp_path / "split.npz")
+
+    def full(file, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "write", full)
+        with pytest.raises(OSError, match=r"split\.npz was not written: No space left on device"):
+            Assignment.from_partitions([[0]]).save(tmp_path / "split.npz")
+    assert Assignment.load(tmp_path / "split.npz") == assignment
     assert [file.name for file in tmp_path.iterdir()] == ["split.npz"]
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from flskew import (
     Assignment,
     Checked,
+    Checkpoint,
     DirichletPartitioner,
     FedAvg,
     FedProx,
@@ -168,6 +169,12 @@ prox: Strategy = FedProx(proximal_mu=0.1)
 grid: Grid = LocalGrid(app, 3)
 arrays = ArrayRecord([np.zeros(3)])
 assert_type(FedAvg().start(grid, arrays, num_rounds=3), Result)
+
+# A run is saved, sealed if wanted, and loaded.
+FedAvg().start(grid, arrays, checkpoint_dir=Path("run"), resume=True, checkpoint_key=bytes(32))
+checkpoint = Checkpoint.load("run", key=bytes(32))
+assert_type(checkpoint.result, Result)
+assert_type(checkpoint.lost_rounds, tuple[int, ...])
 
 # The history is available as values, as a frame and as a file.
 checked = Checked(FedAdam(), min_replies=3)

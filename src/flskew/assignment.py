@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew._split.allocation import apportion
-from flskew._split.building import Parts, deal_counts, with_labels
+from flskew._split.building import Parts, deal_counts, stored_parts, with_labels
 from flskew._split.labels import LabelColumn, read_column, read_labels, shown
 from flskew._split.streams import Streams
 from flskew._split.wrapping import given_counts, given_rows, joined, loaded_rows
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Assignment", "PartitionIdError"]
 
 _VERSION = 1
+_FINGERPRINT = "fingerprint"
 T = TypeVar("T")
 
 
@@ -313,6 +314,12 @@ class Assignment:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the assignment to an `.npz` file at exactly this path, without pickle.
 
+        An existing file is replaced in one step, and keeps its permissions.
+
+        Raises:
+            FileNotFoundError: The folder does not exist.
+            OSError: The file cannot be written, for example because the disk is full; an existing one stays as it was.
+
         Examples:
             >>> import tempfile, pathlib
             >>> path = pathlib.Path(tempfile.mkdtemp()) / "split.npz"
@@ -321,17 +328,30 @@ class Assignment:
             >>> Assignment.load(path) == assignment
             True
         """
-        archive.write(path, "assignment", _VERSION, self._arrays())
+        stamp = {_FINGERPRINT: np.array(self.fingerprint)}
+        archive.write(path, "assignment", _VERSION, self._arrays() | stamp)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Assignment:
         """Read a saved assignment.
 
+        Its arrays are checked like those that you pass yourself: each row is there once, and partitions and class
+        counts add up. Its fingerprint is compared with that in the file. Whoever wrote the file can have changed both,
+        so compare the fingerprint with the published one if you do not trust the source.
+
         Raises:
             ValueError: The file is not a saved assignment, has a newer format, or is damaged anywhere.
             FileNotFoundError: The file does not exist.
         """
-        return cls._seal(Parts(**archive.read(path, "assignment", _VERSION)))
+        arrays = archive.read(path, "assignment", _VERSION)
+        stored = arrays.pop(_FINGERPRINT, None)
+        try:
+            loaded = cls._seal(stored_parts(arrays))
+            if stored is None or stored.shape != () or stored.item() != loaded.fingerprint:
+                raise ValueError("its fingerprint is that of another assignment")
+        except ValueError as error:
+            raise ValueError(f"{os.fspath(path)} is not a whole file of a saved assignment: {error}") from error
+        return loaded
 
     def to_frame(self) -> pd.DataFrame:
         """Return `label_counts` in the layout of `flwr_datasets.metrics.compute_counts`: partitions by classes.

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +168,22 @@ def test_a_file_system_without_locks_is_told_apart_from_a_lock_that_is_held(
     fail_with(errno.EIO)
     with pytest.raises(OSError, match="Input/output error"):
         files.lock(tmp_path / ".lock", "mine")
+
+
+@posix_only
+def test_a_folder_that_cannot_be_synced_is_left_unsynced_and_a_broken_disk_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error in (errno.EINVAL, errno.EBADF, errno.EACCES):
+        monkeypatch.setattr(os, "fsync", refusing(error))
+        files.sync_folder(tmp_path)
+    monkeypatch.setattr(os, "fsync", refusing(errno.EIO))
+    with pytest.raises(OSError, match="Input/output error"):
+        files.sync_folder(tmp_path)
+
+
+def refusing(error: int) -> Callable[[int], None]:
+    def fsync(descriptor: int) -> None:
+        raise OSError(error, os.strerror(error))
+
+    return fsync

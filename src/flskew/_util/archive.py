@@ -6,7 +6,6 @@ import hmac
 import io
 import math
 import os
-import struct
 import zipfile
 from collections.abc import Mapping
 from hashlib import blake2b
@@ -29,11 +28,6 @@ _END = b"PK\x05\x06"
 _END_LENGTH = 22
 _SUFFIX = ".npy"
 _NPY_VERSION = (1, 0)
-# What zipfile and NumPy raise at files that were made to confuse them. RuntimeError: encrypted, or recursion too deep.
-_UNREADABLE = (
-    ArithmeticError, EOFError, LookupError, MemoryError, RuntimeError, SyntaxError, TypeError, ValueError,
-    struct.error, zipfile.BadZipFile,
-)  # fmt: skip
 
 
 class DamagedError(ValueError):
@@ -95,7 +89,9 @@ def read(path: str | os.PathLike[str], kind: str, version: int, key: bytes | Non
         try:
             arrays = _arrays(file)
             found, found_version = str(arrays.pop("kind")), int(arrays.pop("version"))
-        except _UNREADABLE as error:
+        except (OSError, MemoryError):  # of this machine
+            raise
+        except Exception as error:  # zipfile, and NumPy's parser of headers, raise a dozen kinds
             raise DamagedError(f"{problem}: {error!s:.200}") from error
     if found != kind:
         raise ValueError(f"{problem}: it holds a saved {found:.40}")
@@ -117,9 +113,6 @@ class _Sealed(io.RawIOBase):
         self._file, self._checksum, self._seal = file, _checksum(), None if key is None else _seal(key)
         self.kept_back = _CHECKSUM_LENGTH + (0 if key is None else _SEAL_LENGTH)
         self._end = b""
-
-    def writable(self) -> bool:
-        return True
 
     def write(self, data: Any, /) -> int:
         written = memoryview(data).cast("B")
@@ -198,7 +191,7 @@ def _arrays(file: IO[bytes]) -> dict[str, NDArray[Any]]:
         for entry in entries:
             name = entry.filename.removesuffix(_SUFFIX)
             if name in arrays or name == entry.filename:
-                raise ValueError(f"{entry.filename!r:.80} is there twice, or is not an array")
+                raise ValueError(f"{entry.filename!r:.80} is a duplicate, or not an array")
             if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
                 raise ValueError(f"{entry.filename!r:.80} is compressed")
             with archive.open(entry) as stored:
@@ -213,7 +206,10 @@ def _check_size(stored: IO[bytes], length: int) -> None:
     version = np.lib.format.read_magic(stored)
     if version != _NPY_VERSION:
         raise ValueError(f"an array has version {version} of the .npy format")
-    shape, _, dtype = np.lib.format.read_array_header_1_0(stored)
+    try:
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stored)
+    except MemoryError:  # how Python's parser says that brackets are nested too deep
+        raise ValueError("the header of an array is nested too deep") from None
     size = math.prod(shape)
     # The second rule is for items of no bytes.
     if size * dtype.itemsize != length - stored.tell() or size > length:

@@ -23,9 +23,9 @@ __all__ = [
 ]  # fmt: skip
 
 _LONGEST_OWNER = 400
-_LOCKED_BYTE = 1 << 30  # Windows locks bytes, and nobody can read those: one far behind the text.
+_LOCKED_BYTE = 1 << 30  # Windows locks bytes, which others cannot read then: one far behind the text.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
-_NO_SYNC = (errno.EBADF, errno.EINVAL)
+_NO_SYNC = (errno.EACCES, errno.EBADF, errno.EINVAL)
 _held: set[int] = set()
 
 
@@ -44,7 +44,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         file = create(unfinished)
         try:
             try:
-                copy_mode(path, unfinished)  # before the first byte, which may not be everybody's to read
+                copy_mode(path, unfinished)  # before the first byte, as the content may be private
                 yield file
                 sync(file)
             finally:
@@ -85,7 +85,8 @@ def copy_mode(source: Path, target: Path) -> None:
         mode = stat.S_IMODE(source.stat().st_mode)
     except FileNotFoundError:
         return
-    target.chmod(mode)
+    if mode != stat.S_IMODE(target.stat().st_mode):  # some network drives have one mode and refuse to set it
+        target.chmod(mode)
 
 
 def rename(source: Path, target: Path) -> None:
@@ -94,17 +95,18 @@ def rename(source: Path, target: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Return once the names in a folder are on the disk. Windows and some file systems cannot do it."""
+    """Return once the names in a folder are on the disk. Does nothing where the system cannot do it, as on Windows."""
     if sys.platform == "win32":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         if error.errno not in _NO_SYNC:
             raise
-    finally:
-        os.close(descriptor)
 
 
 def remove(path: Path) -> None:
@@ -153,8 +155,8 @@ class Lock(NamedTuple):
 def lock(path: Path, name: str) -> Lock:
     """Lock a file without waiting, and write into it who holds it. Makes the file if there is none.
 
-    The operating system releases the lock when the process ends, however it ends. So the file stays where it is, since
-    one that is removed could be locked while another takes its name.
+    The operating system releases the lock when the process ends, however it ends. The file itself is never removed:
+    otherwise two processes could hold locks on two files of one name.
 
     Raises:
         BlockingIOError: Another process, or this one, holds the lock.
@@ -193,13 +195,13 @@ def owner(path: Path) -> str:
 
 
 def identity() -> str:
-    """Return who is speaking, for people and unlike any other: process, machine, time and a token."""
+    """Return a readable name that no other run has: process, machine, time and a token."""
     now = datetime.now(UTC).isoformat(sep=" ", timespec="seconds")
     return f"process {os.getpid()} on {platform.node() or 'this machine'} since {now} ({token()})"
 
 
 def token() -> str:
-    """Return letters that no one else has."""
+    """Return 16 random hex digits."""
     return os.urandom(8).hex()
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -110,7 +111,7 @@ class RunOnDisk:
             raise ValueError(f"num_rounds={num_rounds} is more than checkpoint_dir can hold; use {LAST_ROUND} at most")
         if not saved_rounds(self._folder):
             if noise is not None:
-                _logger.warning("The checkpoints of this run can be loaded, but not resumed: %s adds noise", noise)
+                _logger.warning("This run can be loaded but not resumed: %s adds random noise", noise)
             return None
         if not resume:
             raise FileExistsError(
@@ -118,9 +119,9 @@ class RunOnDisk:
             )
         if noise is not None:
             raise ValueError(
-                f"{self.name} cannot be resumed by {noise}: it draws its noise from NumPy's global generator, which no "
-                "checkpoint holds, so the same noise could be added twice and would then protect nobody; load the "
-                "model with Checkpoint.load, or start again in another folder"
+                f"{self.name} cannot be resumed by {noise}: it draws its noise from NumPy's global generator, which "
+                "checkpoints do not save, so a resumed run could repeat earlier noise and lose its privacy guarantee; "
+                "start a new run in another folder"
             )
         checkpoint = Checkpoint.load(self._folder, key=self._key)
         done = checkpoint.server_round
@@ -181,12 +182,13 @@ class RunOnDisk:
             archive.write(checkpoint_file(self._folder, server_round), KIND, VERSION, saved, self._key)
             for older in saved_rounds(self._folder):
                 if older < server_round - 1:
-                    files.remove(checkpoint_file(self._folder, older))
+                    with suppress(PermissionError):  # on Windows, while somebody reads it; the next round tries again
+                        files.remove(checkpoint_file(self._folder, older))
         except OSError as error:
             raise OSError(
                 error.errno,
-                f"{self.name} could not take round {server_round}: {error.strerror or error}; make room or mend the "
-                "folder, then continue after the last saved round with resume=True",
+                f"{self.name} could not save round {server_round}: {error.strerror or error}; free some space or fix "
+                "the folder, then continue after the last saved round with resume=True",
             ) from error
 
     def _locked(self) -> files.Lock:
@@ -198,9 +200,11 @@ class RunOnDisk:
                 f"another run is using {self.name}: {files.owner(path) or 'it has just begun'}; wait until it ends, "
                 "or give each run its own folder"
             ) from error
+        except OSError as error:
+            raise OSError(error.errno, f"{self.name} is not writable: {error.strerror or error}", str(path)) from error
         if not lock.is_exclusive:
             _logger.warning(
-                "The file system of %s has no locks: make sure that no other run uses this folder", self.name
+                "The file system of %s does not support locks; make sure that no other run uses this folder", self.name
             )
         return lock
 

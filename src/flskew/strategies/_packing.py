@@ -64,7 +64,7 @@ def unpack(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """
     try:
         values = _Unpacking(arrays).unpacked(json.loads(arrays[_JSON].tobytes()))
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"its values cannot be restored: {type(error).__name__}: {error!s:.200}") from error
     if not isinstance(values, dict):
         raise ValueError("its values have no names")

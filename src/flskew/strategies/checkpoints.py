@@ -102,7 +102,7 @@ def saved_rounds(folder: Path) -> list[int]:
     Raises:
         FileNotFoundError: There is no such folder.
     """
-    found = [re.fullmatch(r"checkpoint-(\d{5,6})\.npz", name) for name in files.names(folder)]
+    found = [re.fullmatch(r"checkpoint-(\d{5}|[1-9]\d{5})\.npz", name) for name in files.names(folder)]
     rounds = sorted(int(match[1]) for match in found if match)
     return [server_round for server_round in rounds if server_round > 0]
 
