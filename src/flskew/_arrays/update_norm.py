@@ -123,6 +123,8 @@ def _working(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def _scaled_norm(array: NDArray[Any], sent: NDArray[Any]) -> float:
     """Return the same norm, computed in float64 relative to the largest difference."""
+    if np.array_equal(array, sent):  # as where layers are frozen
+        return 0.0
     dtype = np.complex128 if array.dtype.kind == "c" else np.float64
     new, old = (np.asarray(numbers, dtype).reshape(-1).view(np.float64) for numbers in (array, sent))
     with np.errstate(all="ignore"):
@@ -130,7 +132,7 @@ def _scaled_norm(array: NDArray[Any], sent: NDArray[Any]) -> float:
         if np.isinf(difference).any():  # as the difference of two finite numbers may be
             unit, difference = 2.0, new / 2 - old / 2
         largest = float(np.abs(difference).max(initial=0.0))
-        if largest == 0.0 or not math.isfinite(largest):
+        if not math.isfinite(largest):
             return largest
         scaled = difference / largest
         return unit * largest * math.sqrt(float(np.einsum("i,i->", scaled, scaled)))
