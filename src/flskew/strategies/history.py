@@ -20,13 +20,13 @@ from flskew.typing import MetricValue, Phase
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["NO_RECORDS", "Failure", "History", "Reply", "Round"]
+__all__ = ["Failure", "History", "Reply", "Round"]
 
 Record: TypeAlias = ArrayRecord | MetricRecord | ConfigRecord
 """A record in a reply."""
 
 
-NO_RECORDS: Mapping[str, Record] = {}
+_NO_RECORDS: Mapping[str, Record] = {}
 """The records of a reply that has none: one for all, since there may be a million replies."""
 
 _COLUMNS = (
@@ -237,7 +237,7 @@ def _without_details(entry: Round) -> Round:
     """Return an entry whose replies have no additional records, and its failures no tracebacks."""
     return replace(
         entry,
-        replies=tuple(replace(reply, records=NO_RECORDS) if reply.records else reply for reply in entry.replies),
+        replies=tuple(replace(reply, records=_NO_RECORDS) if reply.records else reply for reply in entry.replies),
         failures=tuple(replace(failure, traceback="") if failure.traceback else failure for failure in entry.failures),
     )
 
