@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.server.client_manager import SimpleClientManager
+from flwr.server.server import Server as LegacyServer
 from flwr.serverapp import strategy as flower
 from hypothesis import given
 from hypothesis import strategies as st
@@ -346,6 +348,15 @@ def test_an_app_that_is_half_migrated_is_told_what_to_do(text: str) -> None:
     assert read_reason(text)[0].startswith(
         "flwr.client.NumPyClient needs an app made by flskew.client_app(client_fn): "
     )
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_strategy_in_a_legacy_server_fn_says_where_it_belongs(strategy: Any) -> None:
+    server = LegacyServer(client_manager=SimpleClientManager(), strategy=strategy())
+    with pytest.raises(AttributeError, match=r"'initialize_parameters'; it belongs in a ServerApp with @app.main\(\)"):
+        server.fit(num_rounds=1, timeout=None)
+    with pytest.raises(AttributeError, match=r"has no attribute 'other'$"):
+        getattr(strategy(), "other")  # noqa: B009
 
 
 def test_reasons_that_differ_only_in_their_error_ids_are_one_line_with_the_first_id() -> None:

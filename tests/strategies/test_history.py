@@ -18,7 +18,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import strategy as flower
 
 from flskew import plots
-from flskew.strategies import Checked, Failure, FedAvg, History, Reply, Round
+from flskew.strategies import Checked, Checkpoint, Failure, FedAvg, History, Reply, Round
 
 if TYPE_CHECKING:
     from tests.strategies.conftest import MakesFederation
@@ -198,6 +198,20 @@ def test_additional_records_and_tracebacks_are_kept_for_the_latest_round_only(
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_checkpoint_has_the_history_of_the_run_and_so_has_a_run_that_resumes(
+    strategy: Any, federation: MakesFederation, tmp_path: Path
+) -> None:
+    grid = federation(train=half_fails, evaluate=half_fails)
+    running = strategy(fraction_evaluate=1.0)
+    for rounds in (2, 3):
+        running.start(grid, ZERO, rounds, checkpoint_dir=tmp_path, resume=True)
+        saved = Checkpoint.load(tmp_path).history
+        assert saved == running.history
+        detailed = [entry.server_round for entry in saved for reply in entry.replies if reply.records]
+        assert detailed == [rounds] * 4
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_equal_texts_of_a_history_are_one_object(strategy: Any, federation: MakesFederation) -> None:
     def answer(index: int, message: Message) -> dict[str, Any]:
         number = message.content["config"]["server-round"]  # so that Python does not share them by itself
@@ -243,8 +257,9 @@ def test_no_reply_outlives_its_round_even_without_the_garbage_collector(
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_memory_stays_flat_over_a_thousand_rounds_half_of_whose_clients_fail(
-    federation: MakesFederation, monkeypatch: pytest.MonkeyPatch
+    strategy: Any, federation: MakesFederation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("flwr"), "disabled", True)  # pytest keeps all that is logged
     traced = {}
@@ -256,7 +271,7 @@ def test_memory_stays_flat_over_a_thousand_rounds_half_of_whose_clients_fail(
 
     tracemalloc.start()
     try:
-        FedAvg().start(federation(train=half_fails, nodes=10), ZERO, num_rounds=1000, should_stop=look)
+        strategy().start(federation(train=half_fails, nodes=10), ZERO, num_rounds=1000, should_stop=look)
     finally:
         tracemalloc.stop()
     # 2000 replies and failures in 100 rounds.

@@ -66,6 +66,11 @@ class Reply:
     records: Mapping[str, Record] = field(default_factory=dict)
     update_norm: float = math.nan
 
+    def __post_init__(self) -> None:
+        for name in ("seconds", "update_norm"):
+            if math.isnan(getattr(self, name)):  # NaN equals itself only as one object
+                object.__setattr__(self, name, math.nan)
+
 
 @dataclass(frozen=True)
 class Failure:
