@@ -4,6 +4,8 @@
   an app; for an app in this process, we set it. Earlier releases have no identity.
 - `Run` is in different modules in different releases.
 - A message's metadata is read-only, but a grid has to write it.
+- The typed views of a `RecordDict`, such as `array_records`, refer to themselves: each access keeps all its records in
+  memory until the garbage collector runs.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SERVER_NODE_ID",
+    "FreedRecords",
     "Identity",
     "has_main",
     "isolated_context",
@@ -66,6 +69,25 @@ class Identity:
             self._held.remove(self)
             if _read() == self._values:
                 _write(self._held[-1]._values if self._held else Identity._before)
+
+
+class FreedRecords(RecordDict):
+    """A `RecordDict` for code of others, whose typed views do not keep it in memory."""
+
+    @property
+    def array_records(self) -> Any:
+        """Its ArrayRecords."""
+        return _without_cycle(super().array_records, ArrayRecord)
+
+    @property
+    def metric_records(self) -> Any:
+        """Its MetricRecords."""
+        return _without_cycle(super().metric_records, MetricRecord)
+
+    @property
+    def config_records(self) -> Any:
+        """Its ConfigRecords."""
+        return _without_cycle(super().config_records, ConfigRecord)
 
 
 def new_run(run_id: int, override_config: dict[str, bool | float | int | str]) -> Run:
@@ -125,6 +147,15 @@ def _isolated_record(record: ArrayRecord | ConfigRecord | MetricRecord) -> Array
         return arrays
     values = {key: list(value) if isinstance(value, list) else value for key, value in record.items()}
     return type(record)(values)  # type: ignore[arg-type]
+
+
+def _without_cycle(view: Any, kind: type) -> Any:
+    def check(value: object) -> None:
+        if not isinstance(value, kind):
+            raise TypeError(f"Expected `{kind.__name__}`, but received `{type(value).__name__}` for the value.")
+
+    view.__dict__["_check_value_fn"] = check  # Flower's is a method of the view
+    return view
 
 
 def _run_class() -> Any:

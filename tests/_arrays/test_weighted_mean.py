@@ -280,6 +280,19 @@ def test_on_one_processor_the_mean_of_floats_takes_one_additional_block_of_produ
     assert peak < models[0][0].nbytes + 2**17 * (4 + 1) + 2**16
 
 
+def test_norms_take_no_memory_beyond_that_of_the_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flskew._util.threads.usable_processors", lambda: 1)
+    models = [[np.full(2**19, value, np.float32)] for value in (1, 2, 3)]
+    norms = np.zeros(3)
+    tracemalloc.start()
+    weighted_mean(models, [1, 1, 1], sent=[models[0]] * 3, norms=norms)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # A block of products, and then of a boolean each.
+    assert peak < models[0][0].nbytes + 2**17 * (4 + 1) + 2**16
+    np.testing.assert_allclose(norms, [0, 2**9.5, 2**10.5], rtol=1e-6)
+
+
 @pytest.mark.parametrize("processors", [1, 2, 3])
 def test_the_number_of_processors_makes_no_difference(processors: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)

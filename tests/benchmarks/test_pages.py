@@ -13,6 +13,7 @@ import pytest
 sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts"))
 
 import benchmarks_page
+import figures
 import reproductions_page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,8 +133,26 @@ def test_the_page_benchmarks_is_up_to_date() -> None:
     assert (ROOT / "docs" / "benchmarks.md").read_text("utf-8") == kept, "run make pages"
 
 
+def test_the_page_on_bad_clients_has_the_kept_figures() -> None:
+    kept = json.loads((benchmarks_page.RESULTS / "bad_clients.json").read_text("utf-8"))
+    columns = {(record["attack"], record["attackers"]): None for record in kept["records"]}
+    rows: dict[str, list[str]] = {}
+    for record in kept["records"]:
+        ended = f", ends in {record['ended']}" if record["ended"] else ""
+        shown = figures.percent(record["error"]) if record["is_finite"] else "NaN"
+        rows.setdefault(record["strategy"], []).append(f"{shown}{ended}")
+    header = ["strategy", "all honest", "1 sends 3e38", "3 send 3e38", "1 sends -10 times", "3 send -10 times"]
+    assert list(columns) == [("", 0), ("3e38", 1), ("3e38", 3), ("flipped", 1), ("flipped", 3)]
+    table = figures.table(header, [[name, *cells] for name, cells in rows.items()])
+    text = (ROOT / "docs" / "how-to" / "bad-clients.md").read_text("utf-8")
+    assert f"{table}\n\n{figures.made_with(kept['about'])}" in text, f"the page needs this table:\n{table}"
+
+
 def test_every_benchmark_has_a_section_and_every_section_a_benchmark() -> None:
-    scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} - {"records"}
+    scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} - {
+        "records",
+        "bad_clients",
+    }  # on a page of its own
     assert set(benchmarks_page.SECTIONS) == scripts == set(INVENTED)
 
 

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.server.client_manager import SimpleClientManager
+from flwr.server.server import Server as LegacyServer
 from flwr.serverapp import strategy as flower
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flskew import Assignment
 from flskew.client import client_app, partition_id
@@ -259,6 +263,10 @@ RAY = (
 )
 
 
+def framed(words: str) -> str:
+    return f"<class 'ValueError'>:<'{words}'>"
+
+
 @pytest.mark.parametrize(
     ("text", "reason", "has_traceback"),
     [
@@ -293,6 +301,72 @@ def test_a_reason_that_is_too_long_keeps_both_its_ends() -> None:
     assert line.startswith("node 1: first")
     assert line.endswith("last")
     assert len(line) < 450
+
+
+PIECES = st.sampled_from(
+    ["<class '", "'>:<'", "'>", "ValueError", "(", ".", "'", "\n", "\n\n", "  File x", "  ", ": ", "no data", "x" * 500]
+)
+HOSTILE = st.sampled_from(
+    [
+        "fitins.",
+        "PartitionIdError",
+        "error id 1a",
+        "\x1b[31m",
+        "\x1b[",
+        "\x9b",
+        "\x1b]",
+        "\x07",
+        "\u202e",
+        "\0",
+        "\ud800",
+    ]
+)
+TEXTS = st.lists(PIECES | HOSTILE, max_size=40).map("".join)
+
+
+@given(text=st.text() | TEXTS | TEXTS.map(framed))
+def test_whatever_a_client_writes_becomes_one_printable_line_and_a_printable_text(text: str) -> None:
+    line, traceback = read_reason(text)
+    assert line.isprintable()
+    assert len(line) <= 400
+    assert traceback.replace("\n", "").isprintable()
+    assert len(traceback) <= 16 * 1024
+    assert read_reason(line)[1] == ""
+    (shown,) = grouped([(1000, line)])
+    assert shown == f"node 1000: {line}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<class 'KeyError'>:<'fitins.parameters'>",
+        "KeyError: 'fitins.parameters' (recorddict_compat.py:112 in recorddict_to_fitins; error id 1a2b3c4d in the "
+        "node's log)",
+        "<class 'KeyError'>:<'\x1b[1mevaluateins.parameters\x1b[0m'>",
+    ],
+)
+def test_an_app_that_is_half_migrated_is_told_what_to_do(text: str) -> None:
+    assert read_reason(text)[0].startswith(
+        "flwr.client.NumPyClient needs an app made by flskew.client_app(client_fn): "
+    )
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_strategy_in_a_legacy_server_fn_says_where_it_belongs(strategy: Any) -> None:
+    server = LegacyServer(client_manager=SimpleClientManager(), strategy=strategy())
+    with pytest.raises(AttributeError, match=r"'initialize_parameters'; it belongs in a ServerApp with @app.main\(\)"):
+        server.fit(num_rounds=1, timeout=None)
+    with pytest.raises(AttributeError, match=r"has no attribute 'other'$"):
+        getattr(strategy(), "other")  # noqa: B009
+
+
+def test_reasons_that_differ_only_in_their_error_ids_are_one_line_with_the_first_id() -> None:
+    text = "ValueError: no data {} (client.py:12 in fit; error id {:08x} in the node's log)"
+    reasons = [(1000 + node, text.format(node // 2, node)) for node in range(4)]
+    assert grouped(reasons) == [
+        "nodes 1000, 1001: ValueError: no data 0 (client.py:12 in fit; error id 00000000 in the node's log)",
+        "nodes 1002, 1003: ValueError: no data 1 (client.py:12 in fit; error id 00000002 in the node's log)",
+    ]
 
 
 def work_of_reading(text: str) -> int:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import logging
 import math
+import os
+import tracemalloc
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.serverapp import strategy as flower
 
 from flskew import plots
-from flskew.strategies import Failure, History, Reply, Round
+from flskew.strategies import Checked, Checkpoint, Failure, FedAvg, History, Reply, Round
+
+if TYPE_CHECKING:
+    from tests.strategies.conftest import MakesFederation
 
 HISTORY = History(
     [
@@ -130,7 +141,7 @@ def test_the_picture_of_accuracies_takes_a_metric_of_a_history_as_it_is() -> Non
 
 def test_a_metric_that_nobody_has_lists_only_a_few_of_ten_thousand_there_are() -> None:
     history = History([Round(1, "evaluate", (Reply(1000, 1.0, {f"m{i}": 1.0 for i in range(10_000)}, 1.0),), (), 1.0)])
-    with pytest.raises(LookupError, match=r"'m0', 'm1'.* and 9,990 more") as caught:
+    with pytest.raises(LookupError, match=r"'m0', 'm1', .* and 9,990 more") as caught:
         history.metric("loss")
     assert len(str(caught.value)) < 200
 
@@ -151,3 +162,117 @@ def test_who_was_dropped_is_counted_by_node_and_phase() -> None:
         "nodes 1000, 1001: 1 of 2 train replies dropped; early",
     ]
     assert History().dropped() == []
+
+
+STRATEGIES = [FedAvg, lambda **arguments: Checked(flower.FedAvg(**arguments))]
+ZERO = ArrayRecord([np.zeros(1)])
+
+
+def half_fails(index: int, message: Message) -> dict[str, Any]:
+    """Reply with an additional record of 40 KB, or fail."""
+    if index % 2:
+        raise ValueError("no data")
+    return {
+        "arrays": message.content["arrays"],
+        "metrics": MetricRecord({"num-examples": 1, "loss": 0.5}),
+        "extra": ConfigRecord({"bytes": os.urandom(40_000)}),
+    }
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_additional_records_and_tracebacks_are_kept_for_the_latest_round_only(
+    strategy: Any, federation: MakesFederation
+) -> None:
+    seen = []
+
+    def look(server_round: int, result: object) -> bool:
+        seen.append([sorted({*reply.records}) for entry in running.history for reply in entry.replies])
+        return False
+
+    running = strategy(fraction_evaluate=1.0)
+    running.start(federation(train=half_fails, evaluate=half_fails), ZERO, num_rounds=2, should_stop=look)
+    # Two replies in each phase of a round.
+    assert seen == [[["extra"] if entry < 2 else ["arrays", "extra"] for entry in range(4)], [[]] * 4 + seen[0]]
+    assert [bool(entry.failures[0].traceback) for entry in running.history] == [False, False, True, True]
+    assert [entry.failures[0].reason for entry in running.history] == ["ValueError: no data"] * 4
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_checkpoint_has_the_history_of_the_run_and_so_has_a_run_that_resumes(
+    strategy: Any, federation: MakesFederation, tmp_path: Path
+) -> None:
+    grid = federation(train=half_fails, evaluate=half_fails)
+    running = strategy(fraction_evaluate=1.0)
+    for rounds in (2, 3):
+        running.start(grid, ZERO, rounds, checkpoint_dir=tmp_path, resume=True)
+        saved = Checkpoint.load(tmp_path).history
+        assert saved == running.history
+        detailed = [entry.server_round for entry in saved for reply in entry.replies if reply.records]
+        assert detailed == [rounds] * 4
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_equal_texts_of_a_history_are_one_object(strategy: Any, federation: MakesFederation) -> None:
+    def answer(index: int, message: Message) -> dict[str, Any]:
+        number = message.content["config"]["server-round"]  # so that Python does not share them by itself
+        if index:
+            raise ValueError("long ago" + "!" * (number - number + 10))
+        metrics = MetricRecord({"num-examples": 1, "lo" + "ss" * (number - number + 1): 0.5})
+        return {
+            "arrays": message.content["arrays"], "metrics": metrics,
+            "flskew": ConfigRecord({"assignment": "ab" * (number - number + 9)}),
+        }  # fmt: skip
+
+    running = strategy(fraction_evaluate=0.0)
+    running.start(federation(train=answer), ZERO, num_rounds=3)
+    for texts in (
+        [failure.reason for entry in running.history for failure in entry.failures],
+        [reply.assignment for entry in running.history for reply in entry.replies],
+        [list(reply.metrics)[1] for entry in running.history for reply in entry.replies],
+    ):
+        assert len(texts) >= 3
+        assert len({id(text) for text in texts}) == 1
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_no_reply_outlives_its_round_even_without_the_garbage_collector(
+    strategy: Any, federation: MakesFederation
+) -> None:
+    # `RecordDict.array_records` makes a reference cycle at each access: two clients of 100 MB peaked at 1.6 GB.
+    def train(index: int, message: Message) -> dict[str, Any]:
+        return {"arrays": ArrayRecord([np.ones(1)]), "metrics": MetricRecord({"num-examples": 1})}
+
+    alive = []
+    running = strategy(fraction_evaluate=0.0)
+    gc.collect()
+    gc.disable()
+    try:
+        running.start(
+            federation(train=train), ZERO, num_rounds=6,
+            should_stop=lambda *_: bool(alive.append(sum(isinstance(o, ArrayRecord) for o in gc.get_objects()))),  # type: ignore[func-returns-value]
+        )  # fmt: skip
+    finally:
+        gc.enable()
+    assert len(set(alive[1:])) == 1, alive
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_memory_stays_flat_over_a_thousand_rounds_half_of_whose_clients_fail(
+    strategy: Any, federation: MakesFederation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("flwr"), "disabled", True)  # pytest keeps all that is logged
+    traced = {}
+
+    def look(server_round: int, result: object) -> bool:
+        if server_round % 100 == 0:
+            traced[server_round] = tracemalloc.get_traced_memory()[0]
+        return False
+
+    tracemalloc.start()
+    try:
+        strategy().start(federation(train=half_fails, nodes=10), ZERO, num_rounds=1000, should_stop=look)
+    finally:
+        tracemalloc.stop()
+    # 2000 replies and failures in 100 rounds.
+    assert (traced[1000] - traced[200]) / 8 < 1e6

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from flwr.app import MetricRecord, RecordDict
 
 from flskew.strategies._metrics import aggregate_metrics
@@ -16,6 +19,15 @@ class CountedRecord(MetricRecord):
         self.looks += 1
         return super().__getitem__(key)
 
+    def __contains__(self, key: object) -> bool:
+        self.looks += 1
+        return super().__contains__(key)
+
+    def items(self) -> Iterator[tuple[str, Any]]:  # type: ignore[override]
+        for key, value in super().items():
+            self.looks += 1
+            yield key, value
+
 
 def looks_at(num_metrics: int) -> int:
     records = [CountedRecord({"num-examples": 1, **{str(i): float(i) for i in range(num_metrics)}}) for _ in "ab"]
@@ -27,3 +39,15 @@ def looks_at(num_metrics: int) -> int:
 def test_ten_times_the_metrics_are_ten_times_the_work() -> None:
     """A client may well report one for each of a thousand classes."""
     assert looks_at(100) < 11 * looks_at(10)
+
+
+def looks_at_clients(num_clients: int) -> int:
+    records = [CountedRecord({"num-examples": 1, str(i): 1.0}) for i in range(num_clients)]
+    assert (
+        len(aggregate_metrics([RecordDict({"metrics": record}) for record in records], "num-examples")) == num_clients
+    )
+    return sum(record.looks for record in records)
+
+
+def test_ten_times_the_clients_each_with_its_own_metric_are_ten_times_the_work() -> None:
+    assert looks_at_clients(1000) < 11 * looks_at_clients(100)

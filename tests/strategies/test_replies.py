@@ -19,7 +19,7 @@ from flskew._arrays.records import numpy_from_array, record_from_parameters
 from flskew.client import client_app
 from flskew.client._replies import DoesNotEvaluateError
 from flskew.simulation import LocalGrid
-from flskew.strategies import FedAvg, RoundError
+from flskew.strategies import Checked, FedAvg, FedProx, RoundError
 
 if TYPE_CHECKING:
     from tests.strategies.conftest import MakesFederation
@@ -155,6 +155,38 @@ def test_a_bfloat16_model_is_averaged_in_single_precision_and_stays_one(federati
         1002: "array '0' holds NaN or infinity; the client has diverged, lower its learning rate",
         1003: "array '0' is float32, bfloat16 was sent",
     }
+
+
+@pytest.mark.parametrize(
+    ("sent", "got"),
+    [("f8", "f4"), ("f4", "f2"), ("c8", "f4"), ("f8", "i4"), ("f4", "u1"), (">f4", "<f4"), ("i8", "?"), ("c16", "u4")],
+)
+@pytest.mark.parametrize("strategy", [FedAvg, lambda **arguments: Checked(FlowerFedAvg(**arguments))])
+def test_another_dtype_than_was_sent_is_converted_if_that_is_exact(
+    strategy: Any, sent: str, got: str, federation: MakesFederation
+) -> None:
+    # As under FedAdam and QFedAvg, which send float64 from round 2 on.
+    running = strategy(fraction_evaluate=0.0)
+    grid = federation(reply(np.zeros(3, got)), reply(np.array([1, 0, 1], got)))
+    result = running.start(grid, ArrayRecord([np.zeros(3, sent)]), num_rounds=1)
+    assert running.history[0].failures == ()
+    half = 0.5 if np.dtype(sent).kind in "fc" else 1  # halves up
+    np.testing.assert_array_equal(result.arrays["0"].numpy(), np.array([half, 0, half], sent), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("sent", "got"), [("f8", "i8"), ("f4", "i4"), ("f4", "f8"), ("c16", "u8"), ("i8", "u8"), ("f2", "f4")]
+)
+def test_another_dtype_that_would_lose_digits_is_refused(sent: str, got: str, federation: MakesFederation) -> None:
+    _, strategy = trained(federation(reply(np.zeros(1, got)), reply(np.zeros(1, sent))), np.zeros(1, sent))
+    assert reasons(strategy) == {1000: f"array '0' is {np.dtype(got)}, {np.dtype(sent)} was sent"}
+
+
+def test_a_bfloat16_array_is_converted_to_float32(federation: MakesFederation) -> None:
+    brain = record_from_parameters([bfloat16_from_float32(np.array([1.5], np.float32))])
+    grid = federation({**reply(), "arrays": brain}, reply(np.array([2.5], np.float32)))
+    (model,), _ = trained(grid, np.zeros(1, np.float32))
+    np.testing.assert_array_equal(model, np.array([2.0], np.float32), strict=True)
 
 
 def test_metrics_that_only_some_clients_report_are_averaged_over_those(
@@ -560,6 +592,191 @@ def test_metrics_that_cannot_be_sent_are_named_in_the_failure(value: object, kin
         pytest.raises(RoundError, match=rf"metrics\['phase'\] must be a number .* {kind}\b"),
     ):
         FedAvg(fraction_evaluate=0.0).start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
+
+
+UPDATES = [FedAvg, FedProx, lambda **arguments: Checked(FlowerFedAvg(fraction_evaluate=0.0), **arguments)]
+
+
+def dropped(strategy: Any) -> dict[int, str]:
+    return {failure.node_id: failure.reason for failure in strategy.history[0].failures}
+
+
+def norms(strategy: Any) -> list[float]:
+    return [reply.update_norm for reply in strategy.history[0].replies]
+
+
+@pytest.mark.parametrize("strategy", UPDATES)
+def test_the_history_has_the_norm_of_each_update(strategy: Any, federation: MakesFederation) -> None:
+    running = strategy()
+    grid = federation(reply([4.0, 1.0], 1), reply([1.0, 1.0], 3), reply([1.0, 5.0], np.int64(1)))
+    running.start(grid, ArrayRecord([np.ones(2), np.array(1)]), num_rounds=1)
+    assert norms(running) == [3.0, 2.0, 4.0]
+    assert all(np.isnan(reply.update_norm) for entry in running.history[1:] for reply in entry.replies)
+
+
+@pytest.mark.parametrize("strategy", UPDATES)
+@pytest.mark.parametrize("lie", [3e38, -3e38, 101.0])
+def test_an_update_beyond_the_limit_is_dropped_with_both_numbers(
+    strategy: Any, lie: float, federation: MakesFederation
+) -> None:
+    running = strategy(max_update_norm=100.0)
+    good = [np.float32([100.0, 0.0]), np.float32([0.0, 2.0])]
+    grid = federation(*[reply(value) for value in (good[0], np.float32([lie, 0.0]), good[1])])
+    result = running.start(grid, ArrayRecord([np.zeros(2, np.float32)]), num_rounds=1)
+    np.testing.assert_array_equal(result.arrays["0"].numpy(), [50.0, 1.0])
+    assert dropped(running) == {
+        1001: f"its update has the norm {abs(float(np.float32(lie))):.9g}, beyond max_update_norm=100"
+    }
+    assert norms(running) == [100.0, 2.0]
+
+
+@pytest.mark.parametrize("strategy", UPDATES)
+def test_lies_whose_mean_overflows_are_dropped_and_nan_beside_them(strategy: Any, federation: MakesFederation) -> None:
+    running = strategy(max_update_norm=1.0)
+    values = [*[np.finfo(np.float32).max] * 3, np.nan, 0.5]
+    grid = federation(*[reply(np.full(1, value, np.float32)) for value in values])
+    result = running.start(grid, ArrayRecord([np.zeros(1, np.float32)]), num_rounds=1)
+    np.testing.assert_array_equal(result.arrays["0"].numpy(), [0.5])
+    assert [reason.split()[0] for reason in dropped(running).values()] == ["its", "its", "its", "array"]
+
+
+@pytest.mark.parametrize("strategy", UPDATES)
+def test_where_every_update_is_beyond_the_limit_the_run_ends(strategy: Any, federation: MakesFederation) -> None:
+    with pytest.raises(RoundError, match=r"nodes 1000, 1001: its update has the norm 3, beyond max_update_norm=2\.5"):
+        strategy(max_update_norm=2.5).start(federation(*[reply([3.0])] * 2), ArrayRecord([np.zeros(1)]), num_rounds=1)
+
+
+@pytest.mark.parametrize("strategy", UPDATES)
+def test_without_a_limit_the_log_names_the_outliers_once_there_are_three(
+    strategy: Any, federation: MakesFederation, log: pytest.LogCaptureFixture
+) -> None:
+    running = strategy()
+    for values in ([1.0, 11.0], [1.0, 10.0, 1.0], [0.0, 0.0, 5.0]):
+        running.start(federation(*[reply([value]) for value in values]), ArrayRecord([np.zeros(1)]), num_rounds=1)
+    assert "median" not in log.text
+    grid = federation(*[reply([value]) for value in (-2.0, 2.0, 21.0, 30.0, 1.0)])
+    running.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
+    assert (
+        "Updates more than 10 times the median norm, 2: nodes 1002, 1003; the largest is 30, of node 1003" in log.text
+    )
+
+
+@pytest.mark.parametrize("strategy", UPDATES)
+@pytest.mark.parametrize(
+    ("limit", "error"), [(0, ValueError), (-1.0, ValueError), (np.nan, ValueError), ("1", TypeError), (True, TypeError)]
+)
+def test_a_limit_is_a_number_above_zero(strategy: Any, limit: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="max_update_norm must be"):
+        strategy(max_update_norm=limit)
+    assert "max_update_norm=2.5" in repr(strategy(max_update_norm=2.5))
+
+
+def test_each_update_is_measured_from_what_its_own_message_carried(federation: MakesFederation) -> None:
+    class Personal(FedAvg):
+        """Sends each node its own model."""
+
+        def configure_train(self, server_round: int, arrays: ArrayRecord, config: Any, grid: Any) -> Any:
+            messages = list(super().configure_train(server_round, arrays, config, grid))
+            for value, message in enumerate(messages):
+                message.content = RecordDict({**message.content, "arrays": ArrayRecord([np.full(1, float(value))])})
+            return messages
+
+    strategy = Personal(fraction_evaluate=0.0)
+    strategy.start(federation(*[reply([5.0])] * 3), ArrayRecord([np.zeros(1)]), num_rounds=1)
+    assert norms(strategy) == [5.0, 4.0, 3.0]
+
+
+NAMES = ["\x1b[31mloss", "lo\u202ess", "loss\u200b", "loss\n", "\ud800", "", "x" * 201]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_that_cannot_be_printed_takes_its_client_out(name: str, federation: MakesFederation) -> None:
+    good = reply([3.0])
+    bad = [
+        reply([1.0], **{name: 1.0}), {**reply([1.0]), name: ConfigRecord()},
+        {**reply([1.0]), "flskew": ConfigRecord({"assignment": name})},
+    ]  # fmt: skip
+    (model,), strategy = trained(federation(*bad, good), [0.0])
+    np.testing.assert_array_equal(model, [3.0])
+    rule = "is empty, longer than 200 characters, or holds characters that cannot be printed; rename it"
+    assert reasons(strategy) == {
+        1000: f"the metric name {name[:200]!r} {rule}",
+        1001: f"the record name {name[:200]!r} {rule}",
+        1002: f"flskew.assignment = {name[:200]!r}; it must be an assignment's fingerprint",
+    }
+
+
+def test_texts_of_clients_reach_neither_log_nor_errors_with_escapes_or_at_length(
+    federation: MakesFederation, log: pytest.LogCaptureFixture
+) -> None:
+    attack = "\x1b[2J\x9b2J\x1b]0;title\x07\u202e\u200b\r" + "x" * 10_000
+    bad = [
+        {**reply([1.0]), "arrays": ArrayRecord({attack: Array(np.zeros(1))})},
+        {**reply([1.0]), "arrays": ArrayRecord({"0": Array(attack, (1,), "numpy.ndarray", b"")})},
+        {**reply([1.0]), "arrays": ArrayRecord({"0": Array("float64", (1,), attack, b"")})},
+        reply([1.0], num_examples=[7] * 10_000),  # type: ignore[arg-type]
+        {**reply([1.0]), "flskew": ConfigRecord({"unsent-metrics": [attack, "phase"]})},
+    ]
+    with pytest.raises(RoundError) as caught:
+        trained(federation(*bad), [0.0], min_replies=2)
+    for line in (*str(caught.value).splitlines(), *(record.getMessage() for record in log.records)):
+        assert len(line) < 600
+        assert line.replace("\t", "").isprintable()
+    assert "metrics 'phase'" in log.text
+
+
+def test_ten_thousand_unknown_metrics_are_one_line(federation: MakesFederation, log: pytest.LogCaptureFixture) -> None:
+    many = [{f"{index}-{number}": np.nan for number in range(5_000)} for index in range(2)]
+    trained(federation(*[reply([1.0], **metrics) for metrics in many], reply([1.0])), [0.0])
+    lines = [record.getMessage() for record in log.records if record.levelname == "WARNING"]
+    assert [line.split(":")[0].strip() for line in lines] == [
+        "> NaN or infinite metrics, whose means are too",
+        "> Metrics averaged over only some of the 3 replies",
+    ]
+    assert all(line.endswith("9,990 more") and len(line) < 600 for line in lines)
+    assert max(len(record.getMessage()) for record in log.records) < 2100
+
+
+def test_a_metric_that_clients_could_not_send_is_logged_once_in_a_run(
+    federation: MakesFederation, log: pytest.LogCaptureFixture
+) -> None:
+    def answer(index: int, message: Message) -> dict[str, Any]:
+        names = [["phase"], ["phase", "mode"], []][index]
+        number = message.content["config"]["server-round"]
+        unsent: Any = [*names, f"late-{number}"] if index == 1 and number == 2 else names
+        return {**reply([1.0]), "flskew": ConfigRecord({"unsent-metrics": unsent if index < 2 else b"no list"})}
+
+    strategy = FedAvg()
+    strategy.start(federation(train=answer, evaluate=answer), ArrayRecord([np.zeros(1)]), num_rounds=3)
+    assert [record.getMessage() for record in log.records if "only numbers" in record.getMessage()] == [
+        "\t> Left out by clients, since only numbers can be sent: metrics 'phase', 'mode'",
+        "\t> Left out by clients, since only numbers can be sent: metrics 'late-2'",
+    ]
+    assert all(not entry.failures for entry in strategy.history)
+
+
+def test_ten_thousand_clients_that_fail_alike_are_one_line(
+    federation: MakesFederation, log: pytest.LogCaptureFixture
+) -> None:
+    class Fails(LocalGrid):
+        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
+            texts = (
+                f"OSError: no disk (a.py:7 in fit; error id {index:08x} in the node's log)" for index in range(10**5)
+            )
+            return [Message(Error(2, text), reply_to=message) for message, text in zip(messages, texts, strict=False)]
+
+    grid = federation(train=lambda *_: {}, nodes=10_000)
+    grid.__class__ = Fails
+    with pytest.raises(RoundError) as caught:
+        trained(grid, [0.0])
+    alike = "nodes 1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009 and 9,990 more: "
+    reason = "OSError: no disk (a.py:7 in fit; error id 00000000 in the node's log)"
+    assert str(caught.value).splitlines()[1:] == [f"  {alike}{reason}"]
+    assert [record.getMessage() for record in log.records if record.levelname == "WARNING"] == [
+        f"\t> Dropped {alike}{reason}",
+        f"In total, {alike}1 of 1 train replies dropped; {reason}",
+    ]
+    assert len({failure.reason for failure in caught.value.failures}) == 10_000  # each with its own id
 
 
 def test_evaluation_replies_are_checked_too(federation: MakesFederation) -> None:

@@ -123,12 +123,16 @@ def _working(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def _scaled_norm(array: NDArray[Any], sent: NDArray[Any]) -> float:
     """Return the same norm, computed in float64 relative to the largest difference."""
+    if np.array_equal(array, sent):  # as where layers are frozen
+        return 0.0
     dtype = np.complex128 if array.dtype.kind == "c" else np.float64
+    new, old = (np.asarray(numbers, dtype).reshape(-1).view(np.float64) for numbers in (array, sent))
     with np.errstate(all="ignore"):
-        # Halves: the difference of two finite numbers may be infinite.
-        halves = np.subtract(np.asarray(array, dtype) / 2, np.asarray(sent, dtype) / 2).reshape(-1).view(np.float64)
-        largest = float(np.abs(halves).max(initial=0.0))
-        if largest == 0.0 or not math.isfinite(largest):
+        unit, difference = 1.0, new - old
+        if np.isinf(difference).any():  # as the difference of two finite numbers may be
+            unit, difference = 2.0, new / 2 - old / 2
+        largest = float(np.abs(difference).max(initial=0.0))
+        if not math.isfinite(largest):
             return largest
-        scaled = halves / largest
-        return 2 * largest * math.sqrt(float(np.einsum("i,i->", scaled, scaled)))
+        scaled = difference / largest
+        return unit * largest * math.sqrt(float(np.einsum("i,i->", scaled, scaled)))

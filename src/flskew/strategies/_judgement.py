@@ -15,7 +15,7 @@ from flskew._arrays.update_norm import update_norm
 from flskew._util.texts import one_line
 from flskew._wire import does_not_evaluate
 from flskew.strategies._checks import BadReplyError, CheckedReply, check_finite, check_reply
-from flskew.strategies.history import Failure, Reply, Round
+from flskew.strategies.history import _NO_RECORDS, Failure, Reply, Round
 from flskew.typing import Parameters, Phase
 
 __all__ = ["Judgement", "Sent", "judge"]
@@ -159,7 +159,7 @@ class Judgement:
             metrics={sys.intern(key): value for key, value in reply.metrics.items()},
             seconds=seconds,
             assignment=None if reply.assignment is None else sys.intern(reply.assignment),
-            records=reply.records,
+            records=reply.records or _NO_RECORDS,
             update_norm=reply.update_norm,
         )
 

@@ -7,7 +7,7 @@ import os
 import time
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
@@ -59,6 +59,14 @@ class Pipeline(Strategy):
             return call_repr(self)
         except AttributeError:  # a subclass whose arguments are not attributes
             return object.__repr__(self)
+
+    if not TYPE_CHECKING:  # it would hide misspelt attributes from type checkers
+
+        def __getattr__(self, name):
+            """Say where a strategy belongs if Flower's legacy server calls it, which asks for this method first."""
+            is_legacy = name == "initialize_parameters"
+            hint = "; it belongs in a ServerApp with @app.main(), not in a server_fn" if is_legacy else ""
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=self)
 
     @property
     def result(self) -> Result:

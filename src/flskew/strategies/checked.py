@@ -13,6 +13,7 @@ from flwr.serverapp.strategy import FedXgbBagging, FedXgbCyclic, Strategy
 
 from flskew._arrays.casting import narrowed, widened
 from flskew._arrays.records import ParametersError
+from flskew._flower import FreedRecords
 from flskew._util import checks
 from flskew.strategies import _arguments
 from flskew.strategies._checks import CheckedReply
@@ -196,7 +197,7 @@ class Checked(Pipeline):
             records[first.model_key] = widened(reply.model, like)
         records[first.metrics_key] = MetricRecord({key: reply.metrics[key] for key in shared})
         shown = copy.copy(reply.message)
-        shown.content = RecordDict(records)
+        shown.content = FreedRecords(records)
         return shown
 
     def _with_unshared(self, metrics: MetricRecord | None, unshared: list[RecordDict]) -> MetricRecord | None:

@@ -21,6 +21,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 
 from flskew._util import checks
+from flskew._util.texts import listed
 from flskew._wire import LOSS_KEY
 from flskew.strategies._adaptive_mu import AdaptiveMu
 from flskew.strategies.fedavg import FedAvg
@@ -140,7 +141,7 @@ class FedProx(FedAvg):
         if loss is None and metrics is not None and self._mu.loss is None:
             raise ValueError(
                 f"adaptive_mu={self.adaptive_mu!r} follows the metric {LOSS_KEY!r}, but the replies of round "
-                f"{server_round} have {sorted(metrics)}; report it, or set a constant proximal_mu"
+                f"{server_round} have [{listed(sorted(metrics))}]; report it, or set a constant proximal_mu"
             )
         if not isinstance(loss, int | float) or not math.isfinite(loss):
             _logger.warning(

@@ -26,6 +26,9 @@ Record: TypeAlias = ArrayRecord | MetricRecord | ConfigRecord
 """A record in a reply."""
 
 
+_NO_RECORDS: Mapping[str, Record] = {}
+"""The records of a reply that has none: one for all, since there may be a million replies."""
+
 _COLUMNS = (
     "server_round", "phase", "node_id", "counted", "num_examples", "seconds", "round_seconds", "assignment", "reason",
     "update_norm",
@@ -62,6 +65,11 @@ class Reply:
     assignment: str | None = None
     records: Mapping[str, Record] = field(default_factory=dict)
     update_norm: float = math.nan
+
+    def __post_init__(self) -> None:
+        for name in ("seconds", "update_norm"):
+            if math.isnan(getattr(self, name)):  # NaN equals itself only as one object
+                object.__setattr__(self, name, math.nan)
 
 
 @dataclass(frozen=True)
@@ -234,7 +242,7 @@ def _without_details(entry: Round) -> Round:
     """Return an entry whose replies have no additional records, and its failures no tracebacks."""
     return replace(
         entry,
-        replies=tuple(replace(reply, records={}) if reply.records else reply for reply in entry.replies),
+        replies=tuple(replace(reply, records=_NO_RECORDS) if reply.records else reply for reply in entry.replies),
         failures=tuple(replace(failure, traceback="") if failure.traceback else failure for failure in entry.failures),
     )
 
