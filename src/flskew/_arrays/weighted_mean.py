@@ -103,7 +103,7 @@ def _average_floats(mean: NDArray[Any], arrays: list[NDArray[Any]], weights: Seq
     total_weight = sum(weights)
     product: NDArray[Any] = np.empty(mean.shape, working)
     total = mean if mean.dtype == working else np.empty(mean.shape, working)
-    with np.errstate(over="ignore", invalid="ignore"):  # a result that is not finite is refused
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # a result that is not finite is refused
         for index, (array, weight) in enumerate(zip(arrays, weights, strict=True)):
             numbers = float32_from_bfloat16(array) if is_brain_float else array
             np.multiply(numbers, weight / total_weight, out=product if index else total, dtype=working)
