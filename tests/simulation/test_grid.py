@@ -342,6 +342,7 @@ def test_a_client_that_an_interrupt_leaves_behind_does_not_change_the_state_of_i
 
 
 ENDLESS = """
+import os
 import threading
 
 import numpy as np
@@ -352,7 +353,7 @@ from flskew import FedAvg, LocalGrid, client_app
 
 class Endless:
     def fit(self, parameters, config):
-        print("started", flush=True)
+        os.write(1, b"started\\n")  # in one piece, unlike print
         threading.Event().wait()
 
 
@@ -362,16 +363,15 @@ FedAvg().start(LocalGrid(client_app(lambda context: Endless()), 4, max_workers=2
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to a whole console")
 def test_ctrl_c_ends_the_program_while_clients_run_in_threads(python: str) -> None:
-    with subprocess.Popen(
-        [python, "-c", ENDLESS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as program:
+    program = subprocess.Popen([python, "-c", ENDLESS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
         assert program.stdout is not None
         assert [program.stdout.readline() for _ in range(2)] == ["started\n"] * 2
         program.send_signal(signal.SIGINT)
-        try:
-            _, errors = program.communicate(timeout=60)  # waiting for the clients would take forever
-        finally:
-            program.kill()
+        _, errors = program.communicate(timeout=60)  # waiting for the clients would take forever
+    finally:
+        program.kill()
+        program.communicate()
     assert errors.endswith("KeyboardInterrupt\n")
     assert program.returncode == -signal.SIGINT
 
@@ -604,7 +604,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("flskew.simulation.grid.time", clock)
+    for module in ("grid", "_messages"):
+        monkeypatch.setattr(f"flskew.simulation.{module}.time", clock)
     return clock
 
 
