@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,8 +43,7 @@ SMALLEST, LARGEST = 5e-324, 1.7e308
 
 @pytest.fixture(autouse=True)
 def _strict() -> Iterator[None]:
-    with np.errstate(all="raise"), warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with np.errstate(all="raise"):  # pytest turns warnings into errors already
         yield
 
 

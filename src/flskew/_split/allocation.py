@@ -54,9 +54,8 @@ def apportion(shares: Shares, totals: Sizes, offsets: NDArray[np.float64]) -> Co
         edges /= sums
         edges *= totals[:, None]
     edges += offsets[:, None]
-    # A total plus an offset just below 1 can round up to the next integer, so the last edge is set, not computed.
+    # A total plus an offset just below 1 can round up to the next integer.
     np.minimum(np.floor(edges, out=edges), totals[:, None], out=edges)
-    edges[:, -1] = totals
     whole = edges.astype(np.int64)
     whole[:, 1:] -= whole[:, :-1].copy()
     return whole

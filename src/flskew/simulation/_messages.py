@@ -49,7 +49,7 @@ def unavailable(message_id: str) -> Message:
     """Return the server's reply to the pull of an id that it does not know, or no longer."""
     # Which node the message was for is unknown, so Flower's SuperLink replies to itself.
     message = Message(RecordDict(), SERVER_NODE_ID, "system")
-    stamp(message, message_id=message_id)
+    stamp(message, src_node_id=SERVER_NODE_ID, message_id=message_id)
     return _unavailable(message, "The reply to this message has been pulled before, or there was no such message")
 
 
