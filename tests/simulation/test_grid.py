@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
+import logging
 import re
 import signal
 import subprocess
@@ -55,6 +56,13 @@ def content(**records: Any) -> RecordDict:
 def grid() -> Iterator[LocalGrid]:
     with LocalGrid(app_of(echo), 3) as grid:
         yield grid
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    """What Flower's logger is told; Flower may keep it from other loggers."""
+    monkeypatch.setattr(logging.getLogger("flwr"), "propagate", True)
+    return caplog
 
 
 def messages(grid: Grid, records: RecordDict | None = None, **arguments: Any) -> list[Message]:
@@ -342,6 +350,7 @@ def test_a_client_that_an_interrupt_leaves_behind_does_not_change_the_state_of_i
 
 
 ENDLESS = """
+import os
 import threading
 
 import numpy as np
@@ -352,7 +361,7 @@ from flskew import FedAvg, LocalGrid, client_app
 
 class Endless:
     def fit(self, parameters, config):
-        print("started", flush=True)
+        os.write(1, b"started\\n")  # in one piece, unlike print
         threading.Event().wait()
 
 
@@ -362,16 +371,15 @@ FedAvg().start(LocalGrid(client_app(lambda context: Endless()), 4, max_workers=2
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to a whole console")
 def test_ctrl_c_ends_the_program_while_clients_run_in_threads(python: str) -> None:
-    with subprocess.Popen(
-        [python, "-c", ENDLESS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as program:
+    program = subprocess.Popen([python, "-c", ENDLESS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
         assert program.stdout is not None
         assert [program.stdout.readline() for _ in range(2)] == ["started\n"] * 2
         program.send_signal(signal.SIGINT)
-        try:
-            _, errors = program.communicate(timeout=60)  # waiting for the clients would take forever
-        finally:
-            program.kill()
+        _, errors = program.communicate(timeout=60)  # waiting for the clients would take forever
+    finally:
+        program.kill()
+        program.communicate()
     assert errors.endswith("KeyboardInterrupt\n")
     assert program.returncode == -signal.SIGINT
 
@@ -416,21 +424,21 @@ def test_an_exception_that_cannot_be_printed_is_a_failed_reply(error: Exception,
     assert str(replies[1].error.reason).startswith(text)
 
 
-def test_clients_that_fail_alike_are_one_entry_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_clients_that_fail_alike_are_one_entry_in_the_log(log: pytest.LogCaptureFixture) -> None:
     def handler(message: Message, context: Context) -> RecordDict:
         raise ValueError(f"no data on {context.node_id}")
 
     with LocalGrid(app_of(handler), 1000) as grid:
         replies = grid.send_and_receive(messages(grid))
     assert len(replies) == 1000
-    (entry,) = caplog.messages
+    (entry,) = log.messages
     assert entry.startswith(
         "1000 clients failed alike, on nodes 1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009 and 990 more."
         " That of node 1000 raised ValueError: no data on 1000\nTraceback (most recent call last)"
     )
 
 
-def test_clients_that_fail_differently_are_logged_each(caplog: pytest.LogCaptureFixture) -> None:
+def test_clients_that_fail_differently_are_logged_each(log: pytest.LogCaptureFixture) -> None:
     def handler(message: Message, context: Context) -> RecordDict:
         if context.node_id == 1000:
             raise ValueError("no data")
@@ -440,20 +448,20 @@ def test_clients_that_fail_differently_are_logged_each(caplog: pytest.LogCapture
 
     with LocalGrid(app_of(handler), 3, max_workers=3) as grid:
         grid.send_and_receive(messages(grid))
-    assert [entry.partition("\n")[0] for entry in caplog.messages] == [
+    assert [entry.partition("\n")[0] for entry in log.messages] == [
         "The client of node 1000 raised ValueError: no data",
         "The client of node 1001 raised ValueError: no labels",
         "The client of node 1002 raised TypeError: no model",
     ]
 
 
-def test_failures_before_an_interrupt_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_failures_before_an_interrupt_are_logged(log: pytest.LogCaptureFixture) -> None:
     def handler(message: Message, context: Context) -> RecordDict:
         raise KeyboardInterrupt if context.node_id == 1001 else ValueError("no data")
 
     with LocalGrid(app_of(handler), 2) as grid, pytest.raises(KeyboardInterrupt):
         grid.send_and_receive(messages(grid))
-    assert caplog.messages[0].startswith("The client of node 1000 raised ValueError: no data")
+    assert log.messages[0].startswith("The client of node 1000 raised ValueError: no data")
 
 
 @pytest.mark.parametrize(
@@ -465,10 +473,10 @@ def test_failures_before_an_interrupt_are_logged(caplog: pytest.LogCaptureFixtur
     ],
 )
 def test_nodes_that_do_not_exist_are_one_entry_in_the_log(
-    node_ids: Sequence[int], entry: str, grid: LocalGrid, caplog: pytest.LogCaptureFixture
+    node_ids: Sequence[int], entry: str, grid: LocalGrid, log: pytest.LogCaptureFixture
 ) -> None:
     assert grid.send_and_receive([Message(content(), node_id, "train") for node_id in node_ids]) == []
-    assert caplog.messages == [entry]
+    assert log.messages == [entry]
 
 
 def test_what_is_no_reply_is_an_error_that_says_how_to_make_one() -> None:
@@ -604,7 +612,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("flskew.simulation.grid.time", clock)
+    for module in ("grid", "_messages"):
+        monkeypatch.setattr(f"flskew.simulation.{module}.time", clock)
     return clock
 
 

@@ -45,16 +45,17 @@ def apportion(shares: Shares, totals: Sizes, offsets: NDArray[np.float64]) -> Co
         >>> apportion(np.array([[0.5, 0.25, 0.25]]), np.array([10]), np.array([0.3]))
         array([[5, 2, 3]])
     """
-    edges = np.cumsum(shares, axis=1)
+    with np.errstate(over="ignore"):  # infinite sums are refused
+        edges = np.cumsum(shares, axis=1)
     sums = edges[:, -1:]
     if not (np.isfinite(sums).all() and (shares >= 0).all() and np.allclose(sums, 1)):
         raise ValueError("shares must be finite, non-negative and sum to 1 over the partitions of each class")
-    edges /= sums
-    edges *= totals[:, None]
+    with np.errstate(under="ignore"):
+        edges /= sums
+        edges *= totals[:, None]
     edges += offsets[:, None]
-    # A total plus an offset just below 1 can round up to the next integer, so the last edge is set, not computed.
+    # A total plus an offset just below 1 can round up to the next integer.
     np.minimum(np.floor(edges, out=edges), totals[:, None], out=edges)
-    edges[:, -1] = totals
     whole = edges.astype(np.int64)
     whole[:, 1:] -= whole[:, :-1].copy()
     return whole
@@ -102,8 +103,10 @@ def normalise(weights: Weights, among: Holders | None = None) -> Shares:
     """
     if among is not None:
         weights = np.where(among, weights, -np.inf)
-    shares = np.exp(weights - weights.max(axis=1, keepdims=True))
-    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+    # Weights that differ by more than floats can say are a share of 0.
+    with np.errstate(over="ignore", under="ignore"):
+        shares = np.exp(weights - weights.max(axis=1, keepdims=True))
+        return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
 def apportion_classes(

@@ -40,11 +40,12 @@ def dirichlet_weights(alpha: Alpha, num_partitions: int, rng: np.random.Generato
         array([1.])
     """
     exponential = rng.standard_exponential(num_partitions)
-    # Below 1e-300 the quotient would overflow; from 1e-5 down, one partition has everything anyway.
-    if isinstance(alpha, float):
-        return np.log(rng.standard_gamma(alpha + 1, num_partitions)) - exponential / max(alpha, 1e-300)
-    alphas = np.asarray(alpha, dtype=np.float64)
-    return np.log(rng.standard_gamma(alphas + 1, num_partitions)) - exponential / np.maximum(alphas, 1e-300)
+    with np.errstate(under="ignore"):
+        # Below 1e-300 the quotient would overflow; from 1e-5 down, one partition has everything anyway.
+        if isinstance(alpha, float):
+            return np.log(rng.standard_gamma(alpha + 1, num_partitions)) - exponential / max(alpha, 1e-300)
+        alphas = np.asarray(alpha, dtype=np.float64)
+        return np.log(rng.standard_gamma(alphas + 1, num_partitions)) - exponential / np.maximum(alphas, 1e-300)
 
 
 def as_concentration(alpha: Alpha, count: int | None, *, per: str = "partition") -> Concentration:

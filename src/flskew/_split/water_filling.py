@@ -52,7 +52,8 @@ def draw_until_full(sizes: Sizes, totals: Sizes, demand: Demand, rng: np.random.
     while lacking.any():
         asking = np.flatnonzero(lacking)
         amounts = demand(asking, left, lacking[asking])
-        shares = amounts / amounts.sum(axis=1, keepdims=True)
+        with np.errstate(under="ignore"):
+            shares = amounts / amounts.sum(axis=1, keepdims=True)
         asked = apportion(shares, lacking[asking], rng.random(len(asking)))
         # An amount equal to the rows left may exceed them by a rounding error.
         np.minimum(asked, left, out=asked)
@@ -81,7 +82,7 @@ def water_fill(
     Returns:
         (num_amounts, num_classes) parts of the amounts.
     """
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", under="ignore"):
         levels = np.log(capacity) - weights  # Logarithm of the factor at which a class is full.
         order = np.argsort(levels, axis=1)
         rising = np.take_along_axis(levels, order, axis=1)
@@ -94,7 +95,8 @@ def water_fill(
     fits = factors <= rising
     first = np.where(fits.any(axis=1), fits.argmax(axis=1), len(capacity) - 1)
     factor = np.take_along_axis(factors, first[:, None], axis=1)
-    amounts_each = np.exp(np.minimum(factor + weights, np.log(np.maximum(capacity, 1))))
+    with np.errstate(under="ignore"):
+        amounts_each = np.exp(np.minimum(factor + weights, np.log(np.maximum(capacity, 1))))
     return np.asarray(np.minimum(amounts_each, capacity))
 
 

@@ -62,7 +62,7 @@ def _fit(slot: Slot, array: NDArray[Any]) -> NDArray[Any]:
     if slot.dtype.kind in "iub" and not np.can_cast(array.dtype, slot.dtype):
         _check_range(slot, array)
     try:
-        with np.errstate(over="raise"):
+        with np.errstate(over="raise", under="ignore"):
             return np.require(array, slot.dtype, ["C", "W"])
     except FloatingPointError:
         raise ParametersError(_out_of_range(slot)) from None

@@ -129,8 +129,9 @@ class ProximalTerm(BaseProximalTerm[Sequence[NDArray[Any]]]):
         self._check("gradients", gradients)
         self._check_changeable("gradients", gradients)
         for i in self._weights:
-            pull = self._mu * (parameters[i] - self._anchor[i])
-            gradients[i][...] += pull.astype(gradients[i].dtype, copy=False)
+            with np.errstate(under="ignore"):
+                pull = self._mu * (parameters[i] - self._anchor[i])
+                gradients[i][...] += pull.astype(gradients[i].dtype, copy=False)
 
     def step(self, parameters: Sequence[NDArray[Any]], learning_rate: float) -> None:
         """Take one exact proximal step in place: w becomes (w + lr·mu·w_t) / (1 + lr·mu).
@@ -157,7 +158,8 @@ class ProximalTerm(BaseProximalTerm[Sequence[NDArray[Any]]]):
         for i in self._weights:
             w, w_t = parameters[i], self._anchor[i]
             # Computed from the anchor, so that w = w_t is left exactly unchanged.
-            w[...] = w_t + (w - w_t) / (1 + strength)
+            with np.errstate(under="ignore"):
+                w[...] = w_t + (w - w_t) / (1 + strength)
 
     def _check(self, name: str, arrays: Sequence[NDArray[Any]]) -> None:
         have = [np.shape(array) for array in arrays]
@@ -189,4 +191,5 @@ def checked_learning_rate(value: object) -> float:
 
 def _squared_distance(w: NDArray[Any], w_t: NDArray[Any]) -> float:
     difference = np.subtract(w, w_t, dtype=np.result_type(w_t, np.float64)).ravel()
-    return float(np.vdot(difference, difference).real)
+    with np.errstate(under="ignore"):
+        return float(np.vdot(difference, difference).real)

@@ -256,10 +256,11 @@ def _fitted_copy(
     if settings.get("random_state", 0) is None:
         changes["random_state"] = 0
     scratch.set_params(**changes)
-    if hasattr(scratch, "partial_fit"):
-        scratch.partial_fit(rows, targets, **({"classes": labels} if labels.size else {}))
-    else:
-        scratch.fit(rows, targets)
+    with np.errstate(under="ignore"):  # its steps are as small as can be
+        if hasattr(scratch, "partial_fit"):
+            scratch.partial_fit(rows, targets, **({"classes": labels} if labels.size else {}))
+        else:
+            scratch.fit(rows, targets)
     if is_perceptron:
         scratch.t_, scratch.n_iter_, scratch.loss_curve_, scratch.best_loss_ = 0, 0, [], np.inf
         return scratch

@@ -103,7 +103,8 @@ class DistributionPartitioner(LabelPartitioner):
                 f"{preassigned * int(holders[code].sum())} rows of label {column.labels[code]!r}, which has "
                 f"{column.sizes[code]}; lower it"
             )
-        shares = array / array.sum(axis=1, keepdims=True)
+        with np.errstate(under="ignore"):
+            shares = array / array.sum(axis=1, keepdims=True)
         offsets = np.array([streams("shares", label).random() for label in column.labels])
         return first + apportion(shares, rest, offsets)
 

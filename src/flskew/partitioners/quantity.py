@@ -90,8 +90,9 @@ class QuantityPartitioner(BlindPartitioner):
         """(num_partitions,) logarithms of the sizes, up to a constant."""
         if self.alpha is not None:
             return dirichlet_weights(as_numbers(self.alpha), self.num_partitions, rng)
-        if self.sigma is not None:
-            # Above 1e300 the product would overflow; far below, one partition already has everything.
-            return min(self.sigma, 1e300) * rng.standard_normal(self.num_partitions)
-        # The logarithm of a Pareto variable is exponential. Below 1e-300 the quotient would overflow.
-        return rng.standard_exponential(self.num_partitions) / max(self.exponent or 1, 1e-300)
+        with np.errstate(under="ignore"):
+            if self.sigma is not None:
+                # Above 1e300 the product would overflow; far below, one partition already has everything.
+                return min(self.sigma, 1e300) * rng.standard_normal(self.num_partitions)
+            # The logarithm of a Pareto variable is exponential. Below 1e-300 the quotient would overflow.
+            return rng.standard_exponential(self.num_partitions) / max(self.exponent or 1, 1e-300)

@@ -31,6 +31,7 @@ from flskew._util.threads import in_threads
 from flskew._util.values import call_repr
 from flskew.simulation._config import RunConfig, flat_config
 from flskew.simulation._failures import Failure, log_failures, log_unknown
+from flskew.simulation._messages import check_reply, expired, has_expired, id_of, unavailable
 
 if TYPE_CHECKING:
     from flskew._flower import Run
@@ -52,6 +53,9 @@ class _Outcome:
     """The client's context afterwards, until the grid has taken it."""
     failure: Failure | None = None
 
+    def pulled(self) -> Message:
+        return expired(self.request) if has_expired(self.request) else self.reply
+
 
 class LocalGrid(Grid):
     """A Flower `Grid` whose nodes live in this process: no Ray, no SuperLink, no other process.
@@ -61,9 +65,10 @@ class LocalGrid(Grid):
     messages, so the result does not depend on the number of threads. The rest is as in Flower's simulation: each node
     has "partition-id" and "num-partitions" in its node config and keeps its context from round to round; clients are
     isolated from each other; a client that raises sends Flower's error reply, and its changes to its context are
-    dropped. A client that works longer than the timeout of the round is late, as on a network: its reply is lost, but
-    it cannot be interrupted. Ctrl-C ends the round within a second and interrupts the clients. A thread in a long call
-    outside Python is left behind; its reply and its changes to its context are dropped.
+    dropped. A client that works longer than the timeout of the round runs to its end, but its reply is lost.
+
+    Ctrl-C ends the round within a second and interrupts the clients. A thread in a long call outside Python is left
+    behind until that call returns; its reply and its changes to its context are dropped.
 
     The grid holds the identity that Flower needs to make messages until `close`, the end of a `with` block, or garbage
     collection.
@@ -169,22 +174,22 @@ class LocalGrid(Grid):
         log_unknown([node for message in pending if (node := message.metadata.dst_node_id) not in self._contexts])
         new = self._unsent(known)
         # A message that expires while others run was still sent in time.
-        expired = [message for message in new if _has_expired(message)]
+        late = [message for message in new if has_expired(message)]
         for message in new:
             self._stamp(message)
-        done = {_id(message): _Outcome(message, _expired(message)) for message in expired}
-        tasks = self._tasks([message for message in new if _id(message) not in done])
+        done = {id_of(message): _Outcome(message, expired(message)) for message in late}
+        tasks = self._tasks([message for message in new if id_of(message) not in done])
         try:
             with self._progress_bar(pending, len(tasks)) as progress:
                 for outcomes in in_threads(self._deliver, tasks, self.max_workers):
                     self._take_contexts(outcomes)
-                    done.update((_id(outcome.request), outcome) for outcome in outcomes)
+                    done.update((id_of(outcome.request), outcome) for outcome in outcomes)
                     progress.update()
         finally:
             log_failures(outcome.failure for outcome in done.values() if outcome.failure)
         # Only now: if an interrupt ends this call, the caller has no ids, and the replies would never be pulled.
         self._outcomes.update(done)
-        return [_id(message) for message in known]
+        return [id_of(message) for message in known]
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
         """Return one reply to each of these messages.
@@ -192,18 +197,14 @@ class LocalGrid(Grid):
         A reply can be pulled once. After that, and for an unknown id, the server replies that it is unavailable, as on
         Flower's grids.
         """
-        return [
-            _unless_expired(self._outcomes.pop(message_id))
-            if message_id in self._outcomes
-            else _unavailable(message_id)
-            for message_id in dict.fromkeys(message_ids)
-        ]
+        outcomes = {message_id: self._outcomes.pop(message_id, None) for message_id in dict.fromkeys(message_ids)}
+        return [outcome.pulled() if outcome else unavailable(message_id) for message_id, outcome in outcomes.items()]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
         """Run the clients and return the replies of those that took no longer than `timeout` seconds each."""
         message_ids = dict.fromkeys(self.push_messages(messages))
         outcomes = [self._outcomes.pop(message_id) for message_id in message_ids]
-        return [_unless_expired(outcome) for outcome in outcomes if timeout is None or outcome.seconds <= timeout]
+        return [outcome.pulled() for outcome in outcomes if timeout is None or outcome.seconds <= timeout]
 
     def node_states(self) -> dict[int, RecordDict]:
         """Return the non-empty states of the clients' contexts, by node."""
@@ -240,10 +241,10 @@ class LocalGrid(Grid):
 
     def _unsent(self, messages: Sequence[Message]) -> list[Message]:
         """Return each object once, without those whose reply waits to be pulled."""
-        waiting = {id(outcome.request) for outcome in self._outcomes.values()}
-        return [
-            message for key, message in {id(message): message for message in messages}.items() if key not in waiting
-        ]
+        by_object = {id(message): message for message in messages}
+        for outcome in self._outcomes.values():
+            by_object.pop(id(outcome.request), None)
+        return list(by_object.values())
 
     def _stamp(self, message: Message) -> None:
         """Give a message its id and its sender, as Flower's grids do, so that replies can be matched with it."""
@@ -281,13 +282,13 @@ class LocalGrid(Grid):
         started = time.monotonic()
         outcome = self._answer(message, isolated_context(context))
         outcome.seconds = time.monotonic() - started
-        stamp(outcome.reply, message_id=f"{_id(message)}-reply")
+        stamp(outcome.reply, message_id=f"{id_of(message)}-reply")
         return outcome
 
     def _answer(self, message: Message, context: Context) -> _Outcome:
         try:
             reply = self.client_app(isolated_message(message), context)
-            _check_reply(reply, message)
+            check_reply(reply, message)
             return _Outcome(message, isolated_message(reply), context=isolated_context(context))
         except (KeyboardInterrupt, GeneratorExit):
             raise
@@ -309,42 +310,3 @@ def checked_client_app(client_app: object) -> ClientApp:
             "flskew.client_app(client_fn) makes one from a function that returns a client"
         )
     return client_app
-
-
-def _check_reply(reply: object, message: Message) -> None:
-    if not isinstance(reply, Message):
-        raise TypeError(
-            f"the ClientApp must return a Message, got {type(reply).__name__}; use Message(content, reply_to=message)"
-        )
-    if reply.metadata.reply_to_message_id != message.metadata.message_id:
-        raise ValueError("the ClientApp returned a Message that is not a reply; use Message(content, reply_to=message)")
-
-
-def _id(message: Message) -> str:
-    message_id: str = message.metadata.message_id
-    return message_id
-
-
-def _has_expired(message: Message) -> bool:
-    return message.metadata.created_at + message.metadata.ttl < time.time()
-
-
-def _expired(message: Message) -> Message:
-    metadata = message.metadata
-    reason = f"The message or its reply exceeded its time to live of {metadata.ttl} s"
-    reply = Message(Error(ErrorCode.MESSAGE_UNAVAILABLE, reason), reply_to=message)
-    # The server, not the node, reports an expired message.
-    stamp(reply, src_node_id=SERVER_NODE_ID)
-    return reply
-
-
-def _unavailable(message_id: str) -> Message:
-    # Neither the message nor its node is known, so Flower's SuperLink replies to itself.
-    message = Message(RecordDict(), SERVER_NODE_ID, "system")
-    stamp(message, message_id=message_id)
-    reason = "The reply to this message has already been pulled, or there was no such message"
-    return Message(Error(ErrorCode.MESSAGE_UNAVAILABLE, reason), reply_to=message)
-
-
-def _unless_expired(outcome: _Outcome) -> Message:
-    return _expired(outcome.request) if _has_expired(outcome.request) else outcome.reply
