@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from flwr.app import ArrayRecord, Context
 from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier, SGDRegressor
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from flskew import FedAvg, LocalGrid, client_app, partition_id
 from flskew import ProximalTerm as NumPyTerm
 from flskew._arrays.records import ParametersError
 from flskew.client.sklearn import ProximalTerm, complete_classes, get_parameters, prepare, set_parameters
@@ -308,12 +313,71 @@ def test_a_learning_rate_that_makes_no_step_is_refused_whatever_mu() -> None:
 
 def test_classes_that_do_not_fit_the_labels_are_named() -> None:
     model = prepared(MODELS["LogisticRegression"])
-    with pytest.raises(ValueError, match=r"labels hold 7, none of the model's classes, 0, 1, 2, 3, 4; give prepare"):
+    with pytest.raises(ValueError, match=r"label 7 is not one of the model's classes, 0, 1, 2, 3, 4; pass prepare"):
         complete_classes(model, X[:2], [1, 7])
-    with pytest.raises(ValueError, match="labels hold '1', none of the model's classes"):
+    with pytest.raises(ValueError, match="label '1' is not one of the model's classes"):
         complete_classes(model, X[:2], ["1", "2"])
     with pytest.raises(TypeError, match="LogisticRegression has no classes yet; call prepare first"):
         complete_classes(LogisticRegression(), X, Y)
+
+
+def test_a_fit_that_dropped_classes_is_named_with_its_remedy() -> None:
+    model = prepared(LogisticRegression)
+    start = get_parameters(model)
+    model.fit(X[Y < 3], Y[Y < 3])
+    for use in (get_parameters, lambda model: set_parameters(model, start), lambda model: ProximalTerm(0.1, model)):
+        with pytest.raises(
+            ParametersError,
+            match=r"LogisticRegression was prepared for 5 classes, and fit kept the 3 that the client's rows have; "
+            r"call model.fit\(\*complete_classes\(model, rows, labels\)\)",
+        ):
+            use(model)
+    # The remedy works on that model too.
+    assert get_parameters(model.fit(*complete_classes(model, X[Y < 3], Y[Y < 3])))[0].shape == (5, 4)
+
+
+class Hospital:
+    """Has rows of all five classes, but on partition 0 of fewer; sets the model as Flower's example does."""
+
+    def __init__(self, context: Context, num_classes: int, *, warm_start: bool, completes: bool) -> None:
+        here = np.isin(Y, range(num_classes if partition_id(context) == 0 else 5))
+        self.rows, self.labels, self.warm_start, self.completes = X[here], Y[here], warm_start, completes
+
+    def fit(self, parameters: Any, config: Any) -> Any:
+        model = LogisticRegression(warm_start=self.warm_start, max_iter=1)
+        model.classes_ = np.arange(5)
+        model.coef_, model.intercept_ = parameters
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            if self.completes:
+                model.fit(*complete_classes(model, self.rows, self.labels))
+            else:
+                model.fit(self.rows, self.labels)
+        return [model.coef_, model.intercept_], len(self.rows), {}
+
+
+@pytest.mark.parametrize("completes", [False, True])
+@pytest.mark.parametrize(
+    ("num_classes", "warm_start", "beginning"),
+    [
+        (1, True, r"ValueError at test_sklearn.py:\d+ in Hospital.fit; "),
+        (3, True, r"ValueError at test_sklearn.py:\d+ in Hospital.fit; "),
+        (3, False, r"ClientError: array '0' was received with shape \(5, 4\) and returned with \(3, 4\); "),
+    ],
+)
+def test_a_client_without_all_classes_is_told_how_to_train(
+    num_classes: int, warm_start: bool, beginning: str, completes: bool
+) -> None:
+    app = client_app(lambda context: Hospital(context, num_classes, warm_start=warm_start, completes=completes))
+    with LocalGrid(app, 3) as grid:
+        strategy = FedAvg(fraction_evaluate=0.0)
+        strategy.start(grid, ArrayRecord([np.zeros((5, 4)), np.zeros(5)]), num_rounds=2)
+    failures = [failure for one in strategy.history for failure in one.failures]
+    assert len(failures) == (0 if completes else 2)
+    for failure in failures:
+        assert failure.node_id == 1000
+        remedy = r"scikit-learn's fit drops classes that the client's rows lack; use model.fit\(\*flskew.client.sklearn"
+        assert re.match(beginning + remedy, failure.reason), failure.reason
 
 
 def test_balanced_class_weights_are_refused_where_a_class_has_no_rows_to_weigh() -> None:
@@ -321,7 +385,7 @@ def test_balanced_class_weights_are_refused_where_a_class_has_no_rows_to_weigh()
     model = LogisticRegression(class_weight="balanced")
     prepare(model, 4, classes=range(5))
     assert np.isfinite(model.fit(*complete_classes(model, X, Y)).coef_).all()
-    with pytest.raises(ValueError, match=r"class_weight='balanced' knows no weight for a class without rows, here 3"):
+    with pytest.raises(ValueError, match=r"class_weight='balanced' gives no weight to a class without rows, here 3"):
         complete_classes(model, X[Y < 3], Y[Y < 3])
 
 
@@ -349,7 +413,7 @@ def test_a_shape_that_is_none_is_named(arguments: dict[str, object], error: type
 
 def test_a_pipeline_is_prepared_by_its_last_step() -> None:
     pipeline = make_pipeline(StandardScaler(), SGDClassifier())
-    with pytest.raises(TypeError, match=r"Pipeline has steps; pass the last one, model\[-1\], and apply the others"):
+    with pytest.raises(TypeError, match=r"Pipeline has steps; pass its last one, model\[-1\], and apply the others"):
         prepare(pipeline, num_features=2, classes=[0, 1])
     prepare(pipeline[-1], num_features=2, classes=[0, 1])
     assert [array.shape for array in get_parameters(pipeline[-1])] == [(1, 2), (1,)]

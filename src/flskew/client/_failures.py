@@ -21,7 +21,7 @@ from flwr.common.constant import ErrorCode
 
 from flskew._arrays.records import ParametersError
 from flskew.assignment import PartitionIdError
-from flskew.client._protocols import ClientError
+from flskew.client._protocols import MISSING_CLASSES, ClientError
 
 __all__ = ["Errors", "Failures"]
 
@@ -29,6 +29,13 @@ Errors: TypeAlias = Literal["private", "full"]
 
 # Their messages contain names, positions, shapes and dtypes, never values.
 _SENT_AS_THEY_ARE = (ClientError, ParametersError, PartitionIdError)
+# Beginnings of known messages of libraries, which may quote labels, and the fixed text that is sent instead.
+_MISSING_CLASSES = f"; {MISSING_CLASSES}"
+_HINTS = {
+    "Initialization coef is of shape": _MISSING_CLASSES,
+    "This solver needs samples of at least 2 classes": _MISSING_CLASSES,
+    "The number of classes has to be greater than one": _MISSING_CLASSES,
+}
 _LONGEST_NAME, _LONGEST_MESSAGE, _LONGEST_FULL = 100, 1000, 16 * 1024
 _FLSKEW, _FLWR = Path(__file__).parent.parent, Path(flwr.__file__).parent
 _LIBRARIES = (_FLSKEW, _FLWR, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib")))
@@ -75,7 +82,9 @@ def _private_reason(error: Exception, frames: list[tuple[CodeType, int]], log_id
     if isinstance(error, _SENT_AS_THEY_ARE):
         place = f"{_place(own[-1])}, " if own else ""
         return f"{_kind(error)}: {_message(error)} ({place}id {log_id} in the node's log)"
-    return f"{_kind(error)} at {_place((own or frames)[-1])}; the node's log has its message under id {log_id}"
+    message = _message(error)
+    hint = next((hint for beginning, hint in _HINTS.items() if message.startswith(beginning)), "")
+    return f"{_kind(error)} at {_place((own or frames)[-1])}{hint}; the node's log has its message under id {log_id}"
 
 
 def _place(frame: tuple[CodeType, int]) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from flskew._arrays.bfloat16 import BFLOAT16, bfloat16_from_float32, float32_from_bfloat16
 from flskew._arrays.records import array_from_numpy, numpy_from_array, record_from_parameters
-from flskew.client._protocols import ClientError, ReturnedParameters
+from flskew.client._protocols import MISSING_CLASSES, ClientError, ReturnedParameters
 from flskew.client._shown import shape_of
 from flskew.typing import Config, Parameters
 
@@ -130,10 +130,7 @@ def _shape_differs(name: str, want: tuple[int, ...], have: tuple[int, ...], coun
     # The first dimension of coef_ and intercept_ is the number of classes, but 1 for two of them.
     has_fewer_classes = count <= 2 and len(have) == len(want) > 0 and have[0] < want[0] and have[1:] == want[1:]
     if has_fewer_classes and "sklearn" in sys.modules:
-        return (
-            f"{difference}. scikit-learn's fit drops classes that the client's rows lack; use "
-            "model.fit(*flskew.client.sklearn.complete_classes(model, rows, labels)), or partial_fit with every class"
-        )
+        return f"{difference}; {MISSING_CLASSES}"
     return (
         f"{difference}; return the arrays in the order received, without reshaping them. For a model that grows, "
         "client_app(..., same_shapes=False)"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from flskew.typing import Config, Parameters
 
 __all__ = [
+    "MISSING_CLASSES",
     "ClientError",
     "NumExamples",
     "ReturnedParameters",
@@ -24,6 +25,13 @@ ReturnedParameters: TypeAlias = Sequence[NDArray[Any]]
 
 NumExamples: TypeAlias = int | np.integer[Any]
 """Number of rows used; the weight of a reply."""
+
+
+MISSING_CLASSES = (
+    "scikit-learn's fit drops classes that the client's rows lack; use "
+    "model.fit(*flskew.client.sklearn.complete_classes(model, rows, labels)), or partial_fit with every class"
+)
+"""The cause and the remedy, for errors."""
 
 
 class ClientError(ValueError):
