@@ -264,11 +264,11 @@ def test_a_numpy_anchor_is_copied() -> None:
 
 def test_trees_unlike_the_anchor_are_refused() -> None:
     term = ProximalTerm(MU, {"w": jnp.zeros((2, 3))})
-    with pytest.raises(ValueError, match=r"parameters must be shaped like the anchor, .* of shapes \[\(2, 3\)\], got"):
+    with pytest.raises(ValueError, match=r"parameters must have the shapes of the anchor, .* \[\(2, 3\)\], got"):
         term.loss({"w": jnp.zeros(3)})  # would broadcast
-    with pytest.raises(ValueError, match="gradients must be shaped like the anchor"):
+    with pytest.raises(ValueError, match="gradients must have the shapes of the anchor"):
         term.add_gradient({"w": jnp.zeros((2, 3))}, {"w": jnp.zeros(3)})
-    with pytest.raises(ValueError, match="parameters must be shaped like the anchor"):
+    with pytest.raises(ValueError, match="parameters must have the shapes of the anchor"):
         term.step({"v": jnp.zeros((2, 3))}, 0.1)
 
 

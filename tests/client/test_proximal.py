@@ -149,7 +149,7 @@ def test_mu_comes_from_the_servers_config_under_either_name(config: dict[str, fl
 
 
 def test_two_different_mus_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"config gives mu twice and differently, .*; keep 'proximal-mu'"):
+    with pytest.raises(ValueError, match=r"config has two different values for mu, .*; keep 'proximal-mu'"):
         ProximalTerm.from_config({"proximal-mu": 0.1, "proximal_mu": 0.2}, ANCHOR)
 
 
@@ -183,16 +183,16 @@ def test_a_scalar_where_an_array_is_due_is_refused() -> None:
 
 def test_whole_numbers_that_would_be_rounded_in_place_are_refused() -> None:
     term = ProximalTerm(0.1, [np.zeros(2)])
-    with pytest.raises(TypeError, match=r"gradients\[0\] must hold fractions, got int64; use .astype\(float\)"):
+    with pytest.raises(TypeError, match=r"gradients\[0\] must be floating-point, got int64; use .astype\(float\)"):
         term.add_gradient([np.ones(2)], [np.zeros(2, np.int64)])
-    with pytest.raises(TypeError, match=r"parameters\[0\] must hold fractions"):
+    with pytest.raises(TypeError, match=r"parameters\[0\] must be floating-point"):
         term.step([np.ones(2, np.int64)], 0.1)
 
 
 def test_arrays_unlike_the_anchor_are_refused() -> None:
     term = ProximalTerm(0.1, [np.zeros((2, 3))])
     # Both would broadcast.
-    with pytest.raises(ValueError, match=r"parameters must be shaped like the anchor, \[\(2, 3\)\], got \[\(3,\)\]"):
+    with pytest.raises(ValueError, match=r"parameters must have the shapes of the anchor, \[\(2, 3\)\], got"):
         term.loss([np.zeros(3)])
-    with pytest.raises(ValueError, match="gradients must be shaped like the anchor"):
+    with pytest.raises(ValueError, match="gradients must have the shapes of the anchor"):
         term.add_gradient([np.zeros((2, 3))], [np.zeros((1, 2, 3))])

@@ -332,7 +332,11 @@ def test_a_fit_that_dropped_classes_is_named_with_its_remedy() -> None:
             r"call model.fit\(\*complete_classes\(model, rows, labels\)\)",
         ):
             use(model)
-    # The remedy works on that model too.
+    perceptron = prepared(MODELS["SGDClassifier"])
+    perceptron.fit(X[Y < 3], Y[Y < 3])
+    with pytest.raises(ParametersError, match=r"SGDClassifier was prepared for 5 classes, .* 3 .*; use partial_fit$"):
+        get_parameters(perceptron)
+    # The remedy works on a model that has lost classes.
     assert get_parameters(model.fit(*complete_classes(model, X[Y < 3], Y[Y < 3])))[0].shape == (5, 4)
 
 

@@ -435,7 +435,7 @@ def test_parameters_of_another_model_in_the_optimizer_are_let_be() -> None:
 
 
 def test_an_optimizer_without_the_models_parameters_is_refused() -> None:
-    with pytest.raises(ValueError, match="the optimizer holds none of the parameters of the model"):
+    with pytest.raises(ValueError, match="the optimizer has none of the parameters of the term"):
         ProximalTerm(MU, network()).attach(torch.optim.SGD(network().parameters(), lr=0.1))
 
 

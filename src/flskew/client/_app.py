@@ -100,9 +100,9 @@ def client_app(
 
 
 class _App(ClientApp):
-    """A `ClientApp` that replies with an error where Flower's raises an exception, whose text its engines send.
+    """A `ClientApp` that turns exceptions into error replies; Flower's engines would send the text of an exception.
 
-    Outside all mods, of which Flower's fail on replies without content.
+    It does so outside the mods, since some of Flower's cannot handle replies without content.
     """
 
     def __init__(self, failures: Failures) -> None:

@@ -1,4 +1,4 @@
-"""What a client's failure tells the server, and what stays in the node's log.
+"""Error replies of clients, and the node's log of what they leave out.
 
 The text of an exception may quote rows, labels, paths or passwords, and so may its traceback. In private mode the
 reason of an error reply therefore says what failed and where, and under which id the node's own log has the rest.

@@ -1,4 +1,4 @@
-"""What a user brings: an object with `fit` and, optionally, `evaluate`. There is nothing to inherit from."""
+"""The protocol of a client: an object with `fit` and, optionally, `evaluate`, that inherits from nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 ReturnedParameters: TypeAlias = Sequence[NDArray[Any]]
-"""As many arrays as the client received, in the same order, with the same shapes and dtypes."""
+"""The arrays of `fit`: as many as it received, in the same order, with the same shapes and dtypes."""
 
 NumExamples: TypeAlias = int | np.integer[Any]
 """Number of rows used; the weight of a reply."""
@@ -35,9 +35,10 @@ MISSING_CLASSES = (
 
 
 class ClientError(ValueError):
-    """A client, or what it returned, does not follow the protocol; the message says what to return instead.
+    """A client, or a value that it returned, does not follow the protocol; the message says what to do instead.
 
-    Flower's engines turn it into an error reply, so strategies report it.
+    Raise it yourself to tell the server something: `client_app` sends its message, while the messages of other
+    exceptions remain in the node's log.
 
     Examples:
         >>> import numpy as np
@@ -51,7 +52,7 @@ class ClientError(ValueError):
         ...     FedAvg(fraction_evaluate=0.0).start(grid, ArrayRecord([np.zeros(2)]))
         ... except RoundError as error:
         ...     print(str(error.failures[0]).partition(";")[0])
-        node 1000: ClientError: fit was given 1 arrays and returned 0
+        node 1000: ClientError: fit received 1 arrays and returned 0
     """
 
 
@@ -77,6 +78,6 @@ class SupportsEvaluate(Protocol):
 
 @runtime_checkable
 class WrapsNumPyClient(Protocol):
-    """What `flwr.client.NumPyClient.to_client()` returns; the wrapped client is used."""
+    """The result of `flwr.client.NumPyClient.to_client()`, which wraps the client to use."""
 
     numpy_client: SupportsFit

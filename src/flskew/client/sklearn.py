@@ -285,9 +285,11 @@ def _arrays(model: BaseEstimator) -> list[tuple[str, NDArray[Any]]]:
     _refuse_hidden_weights(model)
     num_prepared, num_classes = (len(getattr(model, name, ())) for name in (_PREPARED, "classes_"))
     if num_prepared > num_classes:
+        can_continue = hasattr(model, "partial_fit")
+        remedy = "use partial_fit" if can_continue else "call model.fit(*complete_classes(model, rows, labels))"
         raise ParametersError(
             f"{type(model).__name__} was prepared for {num_prepared} classes, and fit kept the {num_classes} that the "
-            "client's rows have; call model.fit(*complete_classes(model, rows, labels))"
+            f"client's rows have; {remedy}"
         )
     if hasattr(model, "coefs_"):
         layers = enumerate(zip(model.coefs_, model.intercepts_, strict=True))
