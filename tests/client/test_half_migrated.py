@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import numpy as np
@@ -34,13 +33,6 @@ def strategy(**arguments: Any) -> LegacyFedAvg:
 
 START = {"initial_parameters": ndarrays_to_parameters([np.zeros(4)])}
 APP = client_app(lambda context: Client().to_client())
-
-
-@pytest.fixture
-def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-    """The messages of Flower's logger, which does not propagate them."""
-    monkeypatch.setattr(logging.getLogger("flwr"), "propagate", True)
-    return caplog
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from flwr.app import Context, Message, RecordDict
@@ -13,7 +13,7 @@ from flwr.clientapp import ClientApp
 
 from flskew._flower import isolated_records
 from flskew._wire import FLSKEW_KEY, LOSS_KEY, METRICS_KEY, NUM_EXAMPLES_KEY
-from flskew.client._failures import Errors, Failures
+from flskew.client._failures import Failures
 from flskew.client._metrics import MetricsReader, check_local_epochs, loss_value, num_examples
 from flskew.client._model import private_parameters, read_request, record_like, refuse_legacy
 from flskew.client._mods import Mod, check_mods, with_mods
@@ -29,7 +29,7 @@ ClientFn: TypeAlias = Callable[[Context], SupportsFit | Client]
 def client_app(
     client_fn: ClientFn,
     *,
-    errors: Errors = "private",
+    errors: Literal["private", "full"] = "private",
     mods: Sequence[Mod] = (),
     train_mods: Sequence[Mod] = (),
     evaluate_mods: Sequence[Mod] = (),

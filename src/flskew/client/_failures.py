@@ -13,7 +13,7 @@ import sysconfig
 import traceback
 from pathlib import Path
 from types import CodeType, TracebackType
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import flwr
 from flwr.app import Error, Message
@@ -23,19 +23,16 @@ from flskew._arrays.records import ParametersError
 from flskew.assignment import PartitionIdError
 from flskew.client._protocols import MISSING_CLASSES, ClientError
 
-__all__ = ["Errors", "Failures"]
-
-Errors: TypeAlias = Literal["private", "full"]
+__all__ = ["Failures"]
 
 # Their messages contain names, positions, shapes and dtypes, never values.
 _SENT_AS_THEY_ARE = (ClientError, ParametersError, PartitionIdError)
-# Beginnings of known messages of libraries, which may quote labels, and the fixed text that is sent instead.
-_MISSING_CLASSES = f"; {MISSING_CLASSES}"
-_HINTS = {
-    "Initialization coef is of shape": _MISSING_CLASSES,
-    "This solver needs samples of at least 2 classes": _MISSING_CLASSES,
-    "The number of classes has to be greater than one": _MISSING_CLASSES,
-}
+# Beginnings of scikit-learn's messages about missing classes, which may quote a label; a fixed text is sent instead.
+_ABOUT_MISSING_CLASSES = (
+    "Initialization coef is of shape",
+    "This solver needs samples of at least 2 classes",
+    "The number of classes has to be greater than one",
+)
 _LONGEST_NAME, _LONGEST_MESSAGE, _LONGEST_FULL = 100, 1000, 16 * 1024
 _FLSKEW, _FLWR = Path(__file__).parent.parent, Path(flwr.__file__).parent
 _LIBRARIES = (_FLSKEW, _FLWR, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib")))
@@ -55,7 +52,7 @@ class Failures:
         ValueError: `errors` is something else.
     """
 
-    def __init__(self, errors: Errors) -> None:
+    def __init__(self, errors: Literal["private", "full"]) -> None:
         if errors not in ("private", "full"):
             raise ValueError(f"errors must be 'private' or 'full', got {errors!r}")
         self._is_private = errors == "private"
@@ -82,8 +79,7 @@ def _private_reason(error: Exception, frames: list[tuple[CodeType, int]], log_id
     if isinstance(error, _SENT_AS_THEY_ARE):
         place = f"{_place(own[-1])}, " if own else ""
         return f"{_kind(error)}: {_message(error)} ({place}id {log_id} in the node's log)"
-    message = _message(error)
-    hint = next((hint for beginning, hint in _HINTS.items() if message.startswith(beginning)), "")
+    hint = f"; {MISSING_CLASSES}" if _message(error).startswith(_ABOUT_MISSING_CLASSES) else ""
     return f"{_kind(error)} at {_place((own or frames)[-1])}{hint}; the node's log has its message under id {log_id}"
 
 
