@@ -159,7 +159,8 @@ def keep(message: Message, context: Context, call_next: Callable[[Message, Conte
 
 
 app = client_app(client_fn)
-client_app(lambda context: OnlyFits(assignment), mods=[keep])
+client_app(lambda context: OnlyFits(assignment), mods=[keep], same_shapes=False)
+client_app(client_fn, errors="full", train_mods=[keep], evaluate_mods=(keep,))
 assert_type(app, ClientApp)
 client_app(lambda context: FlowersClient())
 

@@ -131,7 +131,7 @@ def test_an_array_whose_dtype_may_lose_something_is_refused(received: str, retur
 @pytest.mark.parametrize(
     ("value", "is_exact"), [(2**53 - 1, True), (1 - 2**53, True), (2**53 + 1, False), (2**62, False)]
 )
-def test_a_counter_becomes_a_float_only_as_far_as_floats_count(value: int, is_exact: bool) -> None:
+def test_a_counter_becomes_a_float_only_below_two_to_the_53(value: int, is_exact: bool) -> None:
     arrays = replied(ArrayRecord([np.zeros((), np.float64)]), np.array(value))
     assert isinstance(arrays, ArrayRecord) == is_exact
 
@@ -144,7 +144,7 @@ def test_bfloat16_widens_exactly(received: str) -> None:
     np.testing.assert_array_equal(arrays["0"].numpy(), values.astype(received), strict=True)
 
 
-def test_nothing_else_becomes_bfloat16_but_float32() -> None:
+def test_only_float32_becomes_bfloat16() -> None:
     sent = record_from_parameters([bfloat16_from_float32(np.zeros(1, np.float32))])
     assert isinstance(replied(sent, np.zeros(1, np.float32)), ArrayRecord)
     for dtype in ("float16", "float64", "int8"):

@@ -1,4 +1,4 @@
-"""What an error reply says, what the node's log says, and what happens to the state of the client."""
+"""Error replies of clients, the node's log, and the state of a client that failed."""
 
 from __future__ import annotations
 
@@ -39,13 +39,6 @@ class Client:
         if config["way"] == "generated":
             exec("raise ValueError")
         return parameters[:0], 1, {}
-
-
-@pytest.fixture
-def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-    """The messages of Flower's logger, which does not propagate them."""
-    monkeypatch.setattr(logging.getLogger("flwr"), "propagate", True)
-    return caplog
 
 
 def request(way: str, node: int = 1000, kind: str = "train") -> Message:
@@ -160,7 +153,7 @@ def test_an_interrupt_is_not_a_failure(error: type[BaseException]) -> None:
         app(request(""), context)
 
 
-def test_a_mod_that_returns_nothing_is_told_to() -> None:
+def test_a_mod_that_returns_nothing_is_an_error() -> None:
     def mod(message: Message, context: Context, call_next: Callable[..., Message]) -> None:
         call_next(message, context)
 

@@ -1,4 +1,4 @@
-"""Any message, and anything a client returns: a clear error or a right answer."""
+"""Any message, and any value that a client returns: a clear error or a correct reply."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DTYPES = (
 
 @pytest.fixture(autouse=True, scope="module")
 def _identity() -> Iterator[None]:
-    """Flower makes no message before there is a grid."""
+    """Flower needs a grid's identity to make messages."""
     with LocalGrid(ClientApp(), 1):
         yield
 
@@ -56,7 +56,7 @@ GOOD_ARRAYS = ndarrays().map(array_from_numpy)
 
 @st.composite
 def bad_arrays(draw: st.DrawFn) -> Array:
-    """Arrays that lie about themselves, were damaged, or need unpickling."""
+    """Arrays with a wrong dtype or shape, damaged, or pickled."""
     good = draw(GOOD_ARRAYS)
     dtype, shape, stype, data = good.dtype, tuple(good.shape), good.stype, bytearray(good.data)
     match draw(st.sampled_from(["dtype", "shape", "stype", "cut", "longer", "byte", "noise", "pickle"])):
@@ -97,7 +97,7 @@ CONTENTS = st.one_of(
 
 
 class Echo:
-    """Notes what it gets, and returns it."""
+    """Records what it receives, and returns it."""
 
     def __init__(self) -> None:
         self.got: list[NDArray[Any]] = []
@@ -118,7 +118,7 @@ def answer(client: object, content: RecordDict, kind: str) -> Message:
 
 
 def as_numpy_reads_it(array: Array) -> NDArray[Any]:
-    """NumPy's own reader as the judge, and bfloat16 as the upper half of float32."""
+    """Read an array independently, with NumPy, and bfloat16 as the upper half of float32."""
     read: NDArray[Any] = np.load(io.BytesIO(array.data), allow_pickle=False)
     if array.dtype != "bfloat16":
         return read
@@ -127,7 +127,7 @@ def as_numpy_reads_it(array: Array) -> NDArray[Any]:
 
 
 def shown_dtype(array: Array) -> object:
-    """The dtype an array says it has."""
+    """The dtype that an array declares."""
     return "bfloat16" if array.dtype == "bfloat16" else np.dtype(array.dtype)
 
 
@@ -178,7 +178,7 @@ EVALUATED = st.tuples(st.floats() | ANYTHING, st.integers(-9, 9) | ANYTHING, MET
 
 
 class Returns:
-    """Returns what it was made with."""
+    """Returns a given value."""
 
     def __init__(self, value: object) -> None:
         self.value = value
@@ -190,7 +190,7 @@ class Returns:
 
 
 def same(number: object, value: object) -> bool:
-    """Whether a metric sent is the one returned, by plain Python's reckoning."""
+    """Whether a metric that was sent equals the one returned, in plain Python."""
     if isinstance(number, list):
         values = np.asarray(value).tolist() if isinstance(value, np.ndarray) else value
         return len(number) == len(values) and all(map(same, number, values))  # type: ignore[arg-type]
@@ -213,7 +213,7 @@ def check_metrics(reply: RecordDict, metrics: dict[str, Any], reserved: dict[str
 
 
 @given(RETURNED)
-def test_whatever_fit_returns_is_sent_as_it_is_or_refused_with_a_reason(returned: object) -> None:
+def test_any_result_of_fit_is_sent_unchanged_or_refused_with_a_reason(returned: object) -> None:
     message = answer(Returns(returned), RecordDict({"arrays": ArrayRecord(MODEL)}), "train")
     if message.has_error():
         check_reason(message)
@@ -227,7 +227,7 @@ def test_whatever_fit_returns_is_sent_as_it_is_or_refused_with_a_reason(returned
 
 
 @given(EVALUATED)
-def test_whatever_evaluate_returns_is_sent_as_it_is_or_refused_with_a_reason(returned: object) -> None:
+def test_any_result_of_evaluate_is_sent_unchanged_or_refused_with_a_reason(returned: object) -> None:
     reply = answer(Returns(returned), RecordDict({"arrays": ArrayRecord(MODEL)}), "evaluate")
     assert not does_not_evaluate(reply)
     if reply.has_error():

@@ -47,13 +47,6 @@ def run(strategy: Any, **mods: Any) -> Any:
         return strategy.start(grid, ArrayRecord([np.zeros(4, np.float32)]), num_rounds=2)
 
 
-@pytest.fixture
-def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-    """The messages of Flower's logger, which does not propagate them."""
-    monkeypatch.setattr(logging.getLogger("flwr"), "propagate", True)
-    return caplog
-
-
 def no_noise(strategy: Any) -> Any:
     return flower.DifferentialPrivacyClientSideFixedClipping(strategy, 0.0, CLIP, 3)
 

@@ -1,4 +1,4 @@
-"""Which partition a client holds."""
+"""The partition of a client."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_the_partition_id_alone_needs_no_number_of_partitions() -> None:
     assert partition_id(context(partition_id=5)) == 5
 
 
-def test_a_node_without_one_is_told_how_to_set_it() -> None:
+def test_a_missing_setting_is_an_error_that_says_how_to_set_it() -> None:
     with pytest.raises(ClientError, match="partition-id is not in this node's config") as caught:
         partition_id(context())
     assert '--node-config "partition-id=0 num-partitions=3"' in str(caught.value)

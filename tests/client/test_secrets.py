@@ -1,4 +1,4 @@
-"""Nothing that goes wrong on a client carries data to the server: every way to fail, with a marked secret in it."""
+"""No failure of a client sends data to the server: each way to fail, with a marked secret."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ Fails = Callable[[], object]
 
 @pytest.fixture(autouse=True, scope="module")
 def _identity() -> Iterator[None]:
-    """Flower makes no message before there is a grid."""
+    """Flower needs a grid's identity to make messages."""
     with LocalGrid(ClientApp(), 1):
         yield
 
 
 def everything(reply: Message) -> str:
-    """All that a reply sends, as text."""
+    """Everything in a reply, as text."""
     parts = [repr(vars(reply.metadata)), repr(reply.metadata)]
     if reply.has_error():
         parts += [str(reply.error.code), str(reply.error.reason)]
@@ -321,7 +321,7 @@ RETURNS = (
 
 
 @pytest.mark.parametrize(("kind", "value"), RETURNS)
-def test_whatever_is_returned_in_a_wrong_place_is_not_sent(kind: str, value: object) -> None:
+def test_values_returned_in_a_wrong_place_are_not_sent(kind: str, value: object) -> None:
     class Client:
         def fit(self, parameters: Any, config: Any) -> Any:
             return value
@@ -336,7 +336,7 @@ def test_whatever_is_returned_in_a_wrong_place_is_not_sent(kind: str, value: obj
 
 
 @pytest.mark.parametrize("kind", [ClientError, ParametersError, PartitionIdError])
-def test_what_a_client_tells_the_server_deliberately_is_sent_as_it_is(kind: type[Exception]) -> None:
+def test_the_message_of_a_client_error_is_sent_unchanged(kind: type[Exception]) -> None:
     class Mine(kind):  # type: ignore[valid-type, misc]
         pass
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from flwr.app import Context, Message, RecordDict
@@ -14,10 +13,10 @@ from flwr.clientapp import ClientApp
 
 from flskew._flower import isolated_records
 from flskew._wire import FLSKEW_KEY, LOSS_KEY, METRICS_KEY, NUM_EXAMPLES_KEY
-from flskew.client._failures import Errors, Failures
+from flskew.client._failures import Failures
 from flskew.client._metrics import MetricsReader, check_local_epochs, loss_value, num_examples
-from flskew.client._model import private_parameters, read_request, record_like
-from flskew.client._mods import Answer, Mod, check_mods, with_mods
+from flskew.client._model import private_parameters, read_request, record_like, refuse_legacy
+from flskew.client._mods import Mod, check_mods, with_mods
 from flskew.client._protocols import ClientError, SupportsEvaluate, SupportsFit, WrapsNumPyClient
 from flskew.client._replies import DoesNotEvaluateError, flskew_record
 
@@ -30,7 +29,7 @@ ClientFn: TypeAlias = Callable[[Context], SupportsFit | Client]
 def client_app(
     client_fn: ClientFn,
     *,
-    errors: Errors = "private",
+    errors: Literal["private", "full"] = "private",
     mods: Sequence[Mod] = (),
     train_mods: Sequence[Mod] = (),
     evaluate_mods: Sequence[Mod] = (),
@@ -76,16 +75,17 @@ def client_app(
 
     Examples:
         >>> import numpy as np
+        >>> from flwr.clientapp import ClientApp
         >>> class Mean:
         ...     def fit(self, parameters, config):
         ...         return [np.array([4.0])], 10, {"loss": np.float32(0.5)}
         >>> app = client_app(lambda context: Mean())
-        >>> type(app).__name__
-        'ClientApp'
+        >>> isinstance(app, ClientApp)
+        True
     """
     _check_client_fn(client_fn)
     check_mods([*mods, *train_mods, *evaluate_mods])
-    failures, metrics = Failures(errors), MetricsReader()
+    metrics = MetricsReader()
 
     def train(message: Message, context: Context) -> Message:
         return _train(_make_client(client_fn, context), message, metrics, same_shapes=same_shapes)
@@ -93,26 +93,36 @@ def client_app(
     def evaluate(message: Message, context: Context) -> Message:
         return _evaluate(_make_client(client_fn, context), message, metrics)
 
-    app = ClientApp()
-    app.train()(partial(_answer, with_mods(train, [*mods, *train_mods]), failures))
-    app.evaluate()(partial(_answer, with_mods(evaluate, [*mods, *evaluate_mods]), failures))
+    app = _App(Failures(errors))
+    app.train()(with_mods(train, [*mods, *train_mods]))
+    app.evaluate()(with_mods(evaluate, [*mods, *evaluate_mods]))
     return app
 
 
-def _answer(answer: Answer, failures: Failures, message: Message, context: Context) -> Message:
-    """Answer a message, outside all mods: Flower's fail on replies without content, and its engines quote errors."""
-    before = isolated_records(context.state)
-    try:
-        reply = answer(message, context)
-        if not isinstance(reply, Message):
-            raise ClientError(f"a mod returned {type(reply).__name__}; end it with `return reply`, a Message")
-    except DoesNotEvaluateError as refusal:
-        return refusal.reply(message)
-    except Exception as error:
-        # Engines differ in whether the state of a failed client survives.
-        context.state = before
-        return failures.reply(error, message)
-    return reply
+class _App(ClientApp):
+    """A `ClientApp` that turns exceptions into error replies; Flower's engines would send the text of an exception.
+
+    It does so outside the mods, since some of Flower's cannot handle replies without content.
+    """
+
+    def __init__(self, failures: Failures) -> None:
+        super().__init__()
+        self._failures = failures
+
+    def __call__(self, message: Message, context: Context) -> Message:
+        before = isolated_records(context.state)
+        try:
+            refuse_legacy(message)
+            reply = super().__call__(message, context)
+            if not isinstance(reply, Message):
+                raise ClientError(f"a mod returned {type(reply).__name__}; end it with `return reply`, a Message")
+        except DoesNotEvaluateError as refusal:
+            return refusal.reply(message)
+        except Exception as error:
+            # Engines differ in whether the state of a failed client survives.
+            context.state = before
+            return self._failures.reply(error, message)
+        return reply
 
 
 def _train(client: object, message: Message, metrics_reader: MetricsReader, *, same_shapes: bool) -> Message:

@@ -1,4 +1,4 @@
-"""What a client's failure tells the server, and what stays in the node's log.
+"""Error replies of clients, and the node's log of what they leave out.
 
 The text of an exception may quote rows, labels, paths or passwords, and so may its traceback. In private mode the
 reason of an error reply therefore says what failed and where, and under which id the node's own log has the rest.
@@ -13,7 +13,7 @@ import sysconfig
 import traceback
 from pathlib import Path
 from types import CodeType, TracebackType
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import flwr
 from flwr.app import Error, Message
@@ -21,14 +21,18 @@ from flwr.common.constant import ErrorCode
 
 from flskew._arrays.records import ParametersError
 from flskew.assignment import PartitionIdError
-from flskew.client._protocols import ClientError
+from flskew.client._protocols import MISSING_CLASSES, ClientError
 
-__all__ = ["Errors", "Failures"]
-
-Errors: TypeAlias = Literal["private", "full"]
+__all__ = ["Failures"]
 
 # Their messages contain names, positions, shapes and dtypes, never values.
 _SENT_AS_THEY_ARE = (ClientError, ParametersError, PartitionIdError)
+# Beginnings of scikit-learn's messages about missing classes, which may quote a label; a fixed text is sent instead.
+_ABOUT_MISSING_CLASSES = (
+    "Initialization coef is of shape",
+    "This solver needs samples of at least 2 classes",
+    "The number of classes has to be greater than one",
+)
 _LONGEST_NAME, _LONGEST_MESSAGE, _LONGEST_FULL = 100, 1000, 16 * 1024
 _FLSKEW, _FLWR = Path(__file__).parent.parent, Path(flwr.__file__).parent
 _LIBRARIES = (_FLSKEW, _FLWR, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib")))
@@ -48,7 +52,7 @@ class Failures:
         ValueError: `errors` is something else.
     """
 
-    def __init__(self, errors: Errors) -> None:
+    def __init__(self, errors: Literal["private", "full"]) -> None:
         if errors not in ("private", "full"):
             raise ValueError(f"errors must be 'private' or 'full', got {errors!r}")
         self._is_private = errors == "private"
@@ -75,7 +79,8 @@ def _private_reason(error: Exception, frames: list[tuple[CodeType, int]], log_id
     if isinstance(error, _SENT_AS_THEY_ARE):
         place = f"{_place(own[-1])}, " if own else ""
         return f"{_kind(error)}: {_message(error)} ({place}id {log_id} in the node's log)"
-    return f"{_kind(error)} at {_place((own or frames)[-1])}; the node's log has its message under id {log_id}"
+    hint = f"; {MISSING_CLASSES}" if _message(error).startswith(_ABOUT_MISSING_CLASSES) else ""
+    return f"{_kind(error)} at {_place((own or frames)[-1])}{hint}; the node's log has its message under id {log_id}"
 
 
 def _place(frame: tuple[CodeType, int]) -> str:

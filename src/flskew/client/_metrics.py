@@ -85,7 +85,7 @@ def metric_value(name: str, value: object) -> MetricValue:
     Booleans become 0 and 1. NaN and infinity are allowed: it is useful to see that a loss has diverged.
 
     Args:
-        name: What errors call it.
+        name: Name of the metric in errors.
         value: Any real scalar of Python, NumPy or a framework, or a list, tuple or one-dimensional array of them.
 
     Raises:

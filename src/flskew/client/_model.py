@@ -12,31 +12,39 @@ from numpy.typing import NDArray
 
 from flskew._arrays.bfloat16 import BFLOAT16, bfloat16_from_float32, float32_from_bfloat16
 from flskew._arrays.records import array_from_numpy, numpy_from_array, record_from_parameters
-from flskew.client._protocols import ClientError, ReturnedParameters
+from flskew.client._protocols import MISSING_CLASSES, ClientError, ReturnedParameters
 from flskew.client._shown import shape_of
 from flskew.typing import Config, Parameters
 
-__all__ = ["private_parameters", "read_request", "record_like"]
+__all__ = ["private_parameters", "read_request", "record_like", "refuse_legacy"]
 
 Record = TypeVar("Record", ArrayRecord, ConfigRecord)
 
-# Prefixes of the records of Flower's legacy API.
-_LEGACY = ("fitins.", "evaluateins.", "getparametersins.", "getpropertiesins.")
+# Prefixes of the records of Flower's legacy API, of its workflow for secure aggregation too.
+_LEGACY = ("fitins.", "evaluateins.", "getparametersins.", "getpropertiesins.", "secaggplus_")
+
+
+def refuse_legacy(message: Message) -> None:
+    """Refuse a message of Flower's legacy API.
+
+    Raises:
+        ClientError: It is one.
+    """
+    key = next((key for key in message.content if key.startswith(_LEGACY)), None)
+    if key is not None:
+        raise ClientError(
+            f"the ServerApp uses Flower's legacy API, as its record {key!r} shows, and this client the Message API; "
+            "replace server_fn, or the strategy of flwr.server, by a function decorated with @app.main() that calls "
+            "flskew.FedAvg().start(grid, arrays)"
+        )
 
 
 def read_request(message: Message) -> tuple[str, ArrayRecord, Config]:
     """Return the key of the server's ArrayRecord, the record, and a copy of the config as a dictionary.
 
     Raises:
-        ClientError: There is no ArrayRecord, or two records of one kind, or the server uses Flower's legacy API.
+        ClientError: There is no ArrayRecord, or two records of one kind.
     """
-    legacy = next((key for key in message.content if key.startswith(_LEGACY)), None)
-    if legacy is not None:
-        raise ClientError(
-            f"the ServerApp speaks Flower's legacy API, as its record {legacy!r} shows, and this client the Message "
-            "API; replace server_fn, or the strategy of flwr.server, by a function decorated with @app.main() that "
-            "calls flskew.FedAvg().start(grid, arrays)"
-        )
     key, arrays = _only(message, ArrayRecord)
     if arrays is None:
         raise ClientError("the message has no ArrayRecord; strategies send one under 'arrays'")
@@ -122,10 +130,7 @@ def _shape_differs(name: str, want: tuple[int, ...], have: tuple[int, ...], coun
     # The first dimension of coef_ and intercept_ is the number of classes, but 1 for two of them.
     has_fewer_classes = count <= 2 and len(have) == len(want) > 0 and have[0] < want[0] and have[1:] == want[1:]
     if has_fewer_classes and "sklearn" in sys.modules:
-        return (
-            f"{difference}. scikit-learn's fit drops classes that the client's rows lack; use "
-            "model.fit(*flskew.client.sklearn.complete_classes(model, rows, labels)), or partial_fit with every class"
-        )
+        return f"{difference}; {MISSING_CLASSES}"
     return (
         f"{difference}; return the arrays in the order received, without reshaping them. For a model that grows, "
         "client_app(..., same_shapes=False)"

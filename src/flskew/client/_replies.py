@@ -1,4 +1,4 @@
-"""What a client's reply says beyond Flower's own records."""
+"""The parts of a client's reply that are not Flower's own records."""
 
 from __future__ import annotations
 
