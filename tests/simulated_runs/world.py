@@ -21,6 +21,7 @@ from unittest import mock
 from flwr.app import Array, ArrayRecord
 from flwr.serverapp.strategy import Result
 
+import flskew.simulation
 import flskew.strategies
 from flskew import History, RoundError
 from flskew._util import files, threads
@@ -34,9 +35,10 @@ MOST_STEPS, MOST_SECONDS = 5_000, 60
 # A file is written in dozens of pieces, and a fault between any two of them comes to the same.
 WRITES_PER_STEP = 8
 
-STRATEGIES = [
-    importlib.import_module(found.name)
-    for found in pkgutil.iter_modules(flskew.strategies.__path__, "flskew.strategies.")
+MODULES = [
+    importlib.import_module(f"{package.__name__}.{found.name}")
+    for package in (flskew.strategies, flskew.simulation)
+    for found in pkgutil.iter_modules(package.__path__)
 ]
 
 
@@ -184,7 +186,7 @@ class World:
         collects = gc.isenabled()
         gc.disable()
         with ExitStack() as stack:
-            for module in (*STRATEGIES, grid_module):
+            for module in MODULES:
                 if hasattr(module, "time"):
                     stack.enter_context(mock.patch.object(module, "time", clock))
             stack.enter_context(mock.patch.object(grid_module, "in_threads", self._in_threads))
