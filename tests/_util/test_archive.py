@@ -8,6 +8,7 @@ import struct
 import tracemalloc
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,17 +52,21 @@ def header(shape: str, descr: str = "'|u1'", version: bytes = b"\x01\x00") -> by
     return b"\x93NUMPY" + version + struct.pack("<H", len(text)) + text
 
 
-def overlapping() -> bytes:
-    """Many entries that are all the same 900 KB of the file."""
-    whole = bytearray(zipped(("a.npy", npy(np.zeros(900_000, np.uint8)))))
-    end = whole.rindex(b"PK\x05\x06")
-    (start,) = struct.unpack("<I", whole[end + 16 : end + 20])
-    last = whole[whole.rindex(b"PK\x01\x02") : end]
-    copies = b"".join(last.replace(b"a.npy", f"{number:x}.npy".encode()) for number in range(10, 16)) * 100
-    tail = whole[end:]
-    tail[8:12] = struct.pack("<HH", 603, 603)
-    tail[12:16] = struct.pack("<I", end - start + len(copies))
-    return bytes(whole[:end] + copies + tail)
+def nested() -> bytes:
+    """A hundred entries, each of which is the data of the next: 900 KB that are declared a hundred times."""
+    data, directory = bytes(900_000), []
+    for number in range(100):
+        stored = header(f"({len(data)},)") + data
+        name = f"{number}.npy".encode()
+        about = struct.pack("<HHHHHIIIHH", 20, 0, 0, 0, 33, zlib.crc32(stored), len(stored), len(stored), len(name), 0)
+        data = b"PK\x03\x04" + about + name + stored
+        directory.append((about, name, len(data)))
+    entries = b"".join(
+        b"PK\x01\x02\x14\x00" + about + struct.pack("<HHHII", 0, 0, 0, 0, len(data) - length) + name
+        for about, name, length in directory
+    )
+    end = struct.pack("<HHHHIIH", 0, 0, len(directory), len(directory), len(entries), len(data), 32)
+    return data + entries + b"PK\x05\x06" + end + bytes(32)
 
 
 def encrypted() -> bytes:
@@ -91,9 +96,10 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "another file": lambda: zipped(("a.txt", b"text")),
     "two of one name": lambda: zipped(("a.npy", npy(np.zeros(1))), ("a.npy", npy(np.zeros(1)))),
     "the kind twice": lambda: zipped(("kind.npy", npy(np.array("thing")))),
-    "entries that overlap": overlapping,
-    "an encrypted entry": encrypted,
-    "no entry at all": lambda: b"PK\x05\x06" + bytes(16) + b"\x20\x00" + bytes(32),
+    "entries inside entries": nested,
+    "a little that is compressed": lambda: zipped(
+        ("a.npy", header("(10,)") + bytes(10)), compression=zipfile.ZIP_DEFLATED
+    ),
     "no zip file": lambda: b"PK" + bytes(MIB),
 }
 

@@ -23,10 +23,11 @@ from tests.strategies.test_checked import EVERY_STRATEGY, over_every_strategy
 
 from flskew._arrays.bfloat16 import bfloat16_from_float32
 from flskew._arrays.records import numpy_from_array, record_from_parameters
-from flskew._util import files
+from flskew._util import archive, files
 from flskew.client import client_app
 from flskew.simulation import LocalGrid
 from flskew.strategies import Checked, Checkpoint, FedAvg, FedProx, History, Round, RoundError
+from flskew.strategies._packing import pack, unpack
 
 ROUNDS = 4
 NODES = 7
@@ -716,6 +717,18 @@ def test_privacy_settings_are_those_of_the_strategy_that_resumes(tmp_path: Path)
     adaptive: Any = private("ServerSideAdaptive", 0.0, target_clipped_quantile=1.0, clip_norm_lr=0.1).strategy
     run_plain(Checked(adaptive), rounds=2, checkpoint_dir=tmp_path / "adaptive", resume=True)
     assert (adaptive.target_clipped_quantile, adaptive.clip_norm_lr, adaptive.clipped_count_stddev) == (1.0, 0.1, 0.0)
+
+
+def test_a_checkpoint_with_privacy_settings_in_it_does_not_apply_them(tmp_path: Path) -> None:
+    run_plain(private("ServerSideFixed", 0.0), rounds=1, checkpoint_dir=tmp_path)
+    path = tmp_path / "checkpoint-00001.npz"
+    values = unpack(archive.read(path, "checkpoint", 1))
+    values["state"]["strategy"]["strategies"][0].update(clipping_norm=1e9, num_sampled_clients=1, noise_multiplier=-1.0)
+    archive.write(path, "checkpoint", 1, pack(values))
+    strategy: Any = private("ServerSideFixed", 0.0)
+    run_plain(strategy, rounds=2, checkpoint_dir=tmp_path, resume=True)
+    inner = strategy.strategy
+    assert (inner.clipping_norm, inner.num_sampled_clients, inner.noise_multiplier) == (1.0, NODES, 0.0)
 
 
 def test_noise_that_is_added_from_now_on_is_not_resumed_either(tmp_path: Path) -> None:
