@@ -60,7 +60,7 @@ def grid() -> Iterator[LocalGrid]:
 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-    """What Flower's logger is told; Flower may keep it from other loggers."""
+    """Records of Flower's logger, which may be set not to propagate them."""
     monkeypatch.setattr(logging.getLogger("flwr"), "propagate", True)
     return caplog
 
@@ -180,7 +180,7 @@ def test_a_message_sent_again_after_its_reply_is_a_new_one() -> None:
     assert [reply.content["metrics"]["x"] for reply in replies] == ran == [1, 2]
 
 
-def test_a_message_to_a_node_that_does_not_exist_is_lost_as_in_flowers_simulation(grid: LocalGrid) -> None:
+def test_a_message_to_an_unknown_node_is_skipped_as_in_flowers_simulation(grid: LocalGrid) -> None:
     (reply,) = grid.send_and_receive([Message(content(), 5, "train"), Message(content(), 1001, "train")])
     assert reply.metadata.src_node_id == 1001
     assert grid.send_and_receive([]) == []
@@ -201,7 +201,7 @@ def test_the_run_can_be_set_as_old_and_new_flower_do(grid: LocalGrid) -> None:
     assert reply.metadata.run_id == 78
 
 
-def test_a_client_that_changes_its_message_changes_nobody_elses() -> None:
+def test_a_client_that_changes_its_message_does_not_affect_the_others() -> None:
     seen = []
 
     def handler(message: Message, context: Context) -> RecordDict:
@@ -261,7 +261,7 @@ def test_records_that_flower_has_already_digested_can_be_sent(grid: LocalGrid) -
     assert len(grid.send_and_receive(messages(grid, shared))) == 3
 
 
-def test_the_state_of_a_node_lasts_from_round_to_round_and_is_its_own() -> None:
+def test_each_node_keeps_its_own_state_from_round_to_round() -> None:
     def handler(message: Message, context: Context) -> RecordDict:
         count = context.state.setdefault("count", MetricRecord({"n": 0}))
         count["n"] += context.node_id
@@ -295,7 +295,7 @@ def test_an_exception_becomes_flowers_error_reply_and_its_changes_to_the_state_a
             assert replies[1].metadata.src_node_id == 1001
 
 
-def test_a_client_that_exits_takes_nobody_with_it() -> None:
+def test_a_client_that_exits_is_an_error_reply() -> None:
     def handler(message: Message, context: Context) -> RecordDict:
         raise SystemExit(3)
 
@@ -304,7 +304,7 @@ def test_a_client_that_exits_takes_nobody_with_it() -> None:
     assert str(reply.error.reason).startswith("SystemExit: 3")
 
 
-def test_the_person_at_the_keyboard_may_interrupt() -> None:
+def test_a_keyboard_interrupt_in_a_client_is_raised() -> None:
     def handler(message: Message, context: Context) -> RecordDict:
         raise KeyboardInterrupt
 
@@ -326,7 +326,7 @@ def test_nothing_is_kept_of_a_round_that_was_interrupted() -> None:
         assert [reply.error.code for reply in replies] == [ErrorCode.MESSAGE_UNAVAILABLE] * 2
 
 
-def test_a_client_that_an_interrupt_leaves_behind_does_not_change_the_state_of_its_node_later() -> None:
+def test_a_client_left_behind_by_an_interrupt_does_not_change_the_state_of_its_node() -> None:
     started, released = threading.Event(), threading.Event()
 
     def handler(message: Message, context: Context) -> RecordDict:
@@ -479,7 +479,7 @@ def test_nodes_that_do_not_exist_are_one_entry_in_the_log(
     assert log.messages == [entry]
 
 
-def test_what_is_no_reply_is_an_error_that_says_how_to_make_one() -> None:
+def test_a_client_app_that_returns_no_reply_is_told_how_to_make_one() -> None:
     def fresh(message: Message, context: Context) -> Message:
         return Message(content(), 1, "train")
 
@@ -493,13 +493,13 @@ def test_what_is_no_reply_is_an_error_that_says_how_to_make_one() -> None:
         assert "use Message(content, reply_to=message)" in str(reply.error.reason)
 
 
-def test_a_message_type_nobody_answers_is_an_error_reply(grid: LocalGrid) -> None:
+def test_a_message_of_a_type_without_a_handler_is_an_error_reply(grid: LocalGrid) -> None:
     (reply,) = grid.send_and_receive([Message(content(), 1000, "evaluate")])
     assert "No evaluate function registered" in str(reply.error.reason)
 
 
 class Meeting:
-    """Lets each client go on once as many as are wanted are there at the same time."""
+    """Lets clients continue once `size` of them run at the same time."""
 
     def __init__(self, size: int) -> None:
         self.barrier = threading.Barrier(size, timeout=10)
@@ -509,13 +509,13 @@ class Meeting:
         return content(metrics=MetricRecord({"node": context.node_id}))
 
 
-def test_so_many_clients_run_at_the_same_time_and_replies_keep_the_order_of_the_messages() -> None:
+def test_max_workers_clients_run_at_the_same_time_and_replies_keep_the_order_of_the_messages() -> None:
     with LocalGrid(app_of(Meeting(3)), 6, max_workers=3) as grid:
         replies = grid.send_and_receive(messages(grid))
     assert [reply.content.metric_records["metrics"]["node"] for reply in replies] == list(range(1000, 1006))
 
 
-def test_no_more_clients_run_at_the_same_time_than_wanted() -> None:
+def test_at_most_max_workers_clients_run_at_the_same_time() -> None:
     lock = threading.Lock()
     running = 0
     most = 0
@@ -554,7 +554,7 @@ def test_one_node_gets_its_messages_in_order_whatever_the_number_of_threads() ->
     assert [reply.content.metric_records["seen"]["numbers"] for reply in last] == [[0, 1, 2, 3, 4]] * 3
 
 
-def test_one_after_the_other_messages_to_several_nodes_keep_their_order_too() -> None:
+def test_one_worker_runs_messages_to_several_nodes_in_their_order() -> None:
     order = []
 
     def handler(message: Message, context: Context) -> RecordDict:
@@ -598,7 +598,7 @@ def test_there_is_at_least_one_worker(value: Any, error: type[Exception]) -> Non
 
 
 class Clock:
-    """What the grid takes for the time."""
+    """Stands for the `time` module."""
 
     def __init__(self) -> None:
         self.now = time.time()
@@ -623,7 +623,7 @@ def test_a_client_that_takes_longer_than_the_timeout_is_late_and_the_others_are_
         return content()
 
     with LocalGrid(app_of(handler), 3) as grid:
-        # The third begins after a minute; but on a network they would work side by side.
+        # The third starts after a minute, but on a network they would work in parallel.
         replies = grid.send_and_receive(messages(grid), timeout=30)
         assert [reply.metadata.src_node_id for reply in replies] == [1000, 1002]
         assert len(grid.send_and_receive(messages(grid))) == 3
@@ -691,14 +691,14 @@ def test_a_numpy_integer_is_an_integer() -> None:
 
 
 @pytest.mark.parametrize("value", [None, lambda context: None, ClientApp])
-def test_what_is_no_client_app_is_refused(value: Any) -> None:
+def test_only_a_client_app_is_accepted(value: Any) -> None:
     with pytest.raises(
         TypeError, match=r"client_app must be a flwr.clientapp.ClientApp, got .*client_app\(client_fn\)"
     ):
         LocalGrid(value, 3)
 
 
-def test_the_identity_is_that_of_the_latest_grid_and_goes_back_to_what_it_was() -> None:
+def test_the_identity_is_that_of_the_latest_open_grid_and_is_restored_at_the_end() -> None:
     before = _read()
     first, second = LocalGrid(ClientApp(), 1), LocalGrid(ClientApp(), 1)
     within = _read()
@@ -709,7 +709,7 @@ def test_the_identity_is_that_of_the_latest_grid_and_goes_back_to_what_it_was() 
     assert _read() == before
 
 
-def test_a_grid_that_is_thrown_away_gives_its_identity_back() -> None:
+def test_a_grid_that_is_garbage_collected_releases_its_identity() -> None:
     before = _read()
     grid = LocalGrid(ClientApp(), 1)
     Message(content(), 1000, "train")
@@ -718,7 +718,7 @@ def test_a_grid_that_is_thrown_away_gives_its_identity_back() -> None:
     assert _read() == before
 
 
-def test_an_identity_that_somebody_else_has_set_since_is_left_alone() -> None:
+def test_an_identity_that_other_code_has_set_in_the_meantime_is_kept() -> None:
     ours = Identity(3)
     theirs = Identity(4)  # stands for Flower's own engine
     Identity._held.remove(theirs)
@@ -734,7 +734,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_terminal_shows_how_far_the_clients_are_and_is_clean_afterwards(
+def test_a_terminal_shows_a_progress_bar_that_is_erased_afterwards(
     grid: LocalGrid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal = Terminal()
@@ -752,7 +752,7 @@ def test_it_prints_as_the_call_that_makes_it(grid: LocalGrid) -> None:
     assert re.fullmatch(r"LocalGrid\(client_app=<.*ClientApp.*>, num_supernodes=3\)", repr(grid))
 
 
-def test_anything_but_a_terminal_shows_nothing(grid: LocalGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_progress_bar_is_written_to_a_file(grid: LocalGrid, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
     grid.send_and_receive(messages(grid))
@@ -785,7 +785,7 @@ def test_its_memory_is_that_of_the_clients_at_work_and_of_the_replies(max_worker
                 peaks[message_type, nodes] = tracemalloc.get_traced_memory()[1] / 2**20
                 tracemalloc.stop()
                 assert len(replies) == nodes
-    # Parameters of its own, a model, a temporary, and a reply on its way: four for each that works at a time.
+    # Its parameters, a model, a temporary and a reply: four for each client at work.
     at_work = 4.5 * max_workers
     assert peaks["evaluate", 40] < at_work
     assert peaks["train", 40] < 40 + at_work

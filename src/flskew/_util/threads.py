@@ -108,10 +108,11 @@ def _interrupt(threads: Sequence[Thread]) -> None:
 
     A thread that still computes when Python exits may abort the process: PyTorch's do.
     """
-    for thread in threads:
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt)
-        )
+    # Under a debugger or coverage, Python 3.11 would not continue until a thread that is blocked has raised.
+    if sys.gettrace() is None:
+        for thread in threads:
+            number, error = ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(number, error)
     latest = time.monotonic() + 0.5
     for thread in threads:
         thread.join(max(0.0, latest - time.monotonic()))
