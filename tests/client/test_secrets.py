@@ -43,6 +43,7 @@ from flskew import (
     partition_id,
 )
 from flskew.client import sklearn as client_sklearn
+from flskew.client._arrays import Slot, fit_into
 from flskew.skew import report
 
 TEXT, NUMBER = "Alice-Smith", 7654321
@@ -347,6 +348,54 @@ def test_the_message_of_a_client_error_is_sent_unchanged(kind: type[Exception]) 
 
         reply = answer(client_fn, "train")
         assert reply.error.reason.startswith(f"{error.__name__}: only 3 of 10 classes (test_secrets.py:")
+
+
+KEYS = ("accuracy", "num-examples", "loss", "local-epochs")
+NESTED = st.recursive(
+    # Hypothesis shows an example that fails by its repr.
+    st.sampled_from([secret for secret in SECRETS if not isinstance(secret, Exception)]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.tuples(inner, inner, inner)
+        | st.fixed_dictionaries(
+            {}, optional={"accuracy": inner, "num-examples": inner, "loss": inner, "local-epochs": inner}
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.sampled_from(["train", "evaluate"]), NESTED | st.tuples(NESTED, st.just(3), NESTED))
+def test_no_error_quotes_any_part_of_what_a_client_returned(kind: str, value: object) -> None:
+    class Client:
+        def fit(self, parameters: Any, config: Any) -> Any:
+            return value
+
+        evaluate = fit
+        assignment = value
+
+    reply = answer(lambda context: Client(), kind)
+    assert reply.has_error()  # the assignment at the latest
+    assert not is_secret_in(reply), reply.error.reason
+
+
+DTYPES = st.sampled_from(["bool", "int8", "int64", "uint16", "float16", "float32", "float64", "complex64", "U20"])
+
+
+@given(st.lists(st.tuples(DTYPES, DTYPES, st.sampled_from([NUMBER, -NUMBER, NUMBER * 1e300, np.nan])), max_size=3))
+def test_no_error_quotes_the_numbers_of_an_array_that_does_not_fit_a_model(arrays: list[tuple[str, str, Any]]) -> None:
+    slots = [Slot(f"layer {index}", (1,), np.dtype(dtype)) for index, (dtype, _, _) in enumerate(arrays)]
+    with np.errstate(all="ignore"):
+        given_arrays = [np.array([value]).astype(float).astype(dtype) for _, dtype, value in arrays]
+
+    def client_fn(context: Context) -> object:
+        fit_into(slots, given_arrays)
+        raise ClientError("all fit")
+
+    reply = answer(client_fn, "train")
+    assert reply.error.reason.startswith(("ParametersError: array 'layer ", "ClientError: all fit"))
+    assert not is_secret_in(reply), reply.error.reason
 
 
 @given(

@@ -31,8 +31,8 @@ def test_supernodes_send_the_reasons_of_one_process_and_log_the_messages(
     assert there == here
     assert [reason.partition(" (")[0].partition("; ")[0] for reason in there] == [
         "ClientError: no rows from this month yet",
-        "KeyError at client_app.py:20 in Fails.fit",
-        "OSError at client_app.py:27 in client_fn",
+        "KeyError at client_app.py:18 in Fails.fit",
+        "OSError at client_app.py:25 in client_fn",
     ]
     # The logs of the nodes, which stay where they are.
     logs = "".join(log.read_text("utf-8", errors="replace") for log in deployment.folder.glob("supernode-*.log"))

@@ -279,7 +279,7 @@ def test_an_invalid_setting_is_an_error_that_names_it(
     [
         ("proximal-mu", -0.1, ValueError, "proximal_mu must be finite and >= 0"),
         ("fraction-evaluate", 2.0, ValueError, "fraction_evaluate"),
-        ("on-excluded", "keep", RoundError, "on_excluded"),
+        ("on-excluded", "keep", RoundError, r"ValueError at task.py:\d+ in \w+; the node's log has its message"),
     ],
 )
 def test_a_setting_that_flskew_refuses_ends_the_run(

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from flskew import Assignment, DirichletPartitioner, LabelExclusionPartitioner
+from flskew import Assignment, ClientError, DirichletPartitioner, LabelExclusionPartitioner
 from flskew.client import partition
 from flskew.client.torch import ProximalTerm
 
@@ -83,9 +83,9 @@ def assign(labels: Labels, num_partitions: int, config: RunConfig) -> Assignment
     if config["partitioner"] == "dirichlet":
         return DirichletPartitioner(num_partitions, "label", float(config["alpha"]), seed=seed).assign(labels)
     if config["partitioner"] != "three-hospitals":
-        raise ValueError(f"partitioner must be 'three-hospitals' or 'dirichlet', got {config['partitioner']!r}")
+        raise ClientError(f"partitioner must be 'three-hospitals' or 'dirichlet', got {config['partitioner']!r}")
     if num_partitions != len(EXCLUDED):
-        raise ValueError(f"num-supernodes must be {len(EXCLUDED)}, one for each hospital, got {num_partitions}")
+        raise ClientError(f"num-supernodes must be {len(EXCLUDED)}, one for each hospital, got {num_partitions}")
     return LabelExclusionPartitioner(EXCLUDED, on_excluded="drop", seed=seed).assign(labels)
 
 

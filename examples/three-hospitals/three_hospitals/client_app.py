@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from flwr.app import Context
 
-from flskew import ProximalTerm, client_app
+from flskew import ClientError, ProximalTerm, client_app
 from flskew.client import partition
 from three_hospitals.settings import Settings
 from three_hospitals.task import EXCLUDED, Parameters, evaluate, load_hospital, train
@@ -39,7 +39,7 @@ def client_fn(context: Context) -> Hospital:
     """Return the hospital of this node."""
     partition_id, num_partitions = partition(context)
     if num_partitions != len(EXCLUDED):
-        raise ValueError(f"num-supernodes must be {len(EXCLUDED)}, one for each hospital, got {num_partitions}")
+        raise ClientError(f"num-supernodes must be {len(EXCLUDED)}, one for each hospital, got {num_partitions}")
     return Hospital(partition_id, Settings.from_run_config(context.run_config))
 
 
