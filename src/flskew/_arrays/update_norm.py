@@ -56,8 +56,8 @@ def update_norm(parameters: Sequence[NDArray[Any]], sent: Sequence[NDArray[Any]]
 class Distances:
     """Norms of the differences between a few small arrays and what each is compared with.
 
-    Two NumPy calls measure one, so that it costs little beside the mean; the rare extremes are measured again at the
-    end, scaled.
+    Two NumPy calls measure one, while it is in the processor's cache for the mean; the rare extremes are measured again
+    at the end, scaled.
 
     Attributes:
         scratch: Contiguous memory of the shape of the arrays, free between the calls of `measure`.
