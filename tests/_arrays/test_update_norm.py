@@ -120,3 +120,11 @@ def test_models_that_are_not_finite_have_no_mean_though_their_updates_are_measur
     largest = [np.array([np.finfo(np.float32).max], np.float32)]
     with pytest.raises(NotFiniteError):
         weighted_mean([largest] * 10, [1] * 10, sent=[largest] * 10, norms=np.zeros(10))
+
+
+@pytest.mark.parametrize("dtype", ["i8", "u8"])
+def test_integers_that_no_float64_tells_apart_hide_no_other_update(dtype: str) -> None:
+    sent = [np.array([2**60], dtype), np.zeros(1)]
+    update = [np.array([2**60 + 1], dtype), np.array([3e38])]
+    assert update_norm(update, sent) == 3e38
+    assert in_the_mean([update], sent) == [3e38]

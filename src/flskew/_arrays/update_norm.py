@@ -131,7 +131,7 @@ def _scaled_norm(array: NDArray[Any], sent: NDArray[Any]) -> float:
         if np.isinf(difference).any():  # as the difference of two finite numbers may be
             unit, difference = 2.0, new / 2 - old / 2
         largest = float(np.abs(difference).max(initial=0.0))
-        if not math.isfinite(largest):
+        if not 0 < largest < math.inf:  # 0 for integers that are the same float64
             return largest
         scaled = difference / largest
         return unit * largest * math.sqrt(float(np.einsum("i,i->", scaled, scaled)))
