@@ -187,3 +187,20 @@ def refusing(error: int) -> Callable[[int], None]:
         raise OSError(error, os.strerror(error))
 
     return fsync
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
+def test_a_forked_process_that_unlocks_touches_no_file_that_has_taken_the_number(tmp_path: Path) -> None:
+    held = files.lock(tmp_path / ".lock", "this run")
+    child = os.fork()
+    if child == 0:  # pragma: no cover
+        try:
+            reused = os.open(os.devnull, os.O_RDONLY)
+            files.unlock(held)
+            os.fstat(reused)
+            os._exit(int(reused != held.descriptor))
+        except BaseException:
+            os._exit(2)
+    _, status = os.waitpid(child, 0)
+    files.unlock(held)
+    assert os.waitstatus_to_exitcode(status) == 0

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,6 +33,8 @@ from flskew._util import archive, files
 from flskew.simulation import LocalGrid
 from flskew.strategies import Checked, Checkpoint, FedAvg, FedProx, Round
 from flskew.strategies._packing import pack, unpack
+
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="Windows asks for a privilege to make links")
 
 
 def damage(path: Path) -> None:
@@ -379,6 +382,42 @@ def test_a_checkpoint_that_a_living_run_removes_is_passed_over_for_a_later_one(
     names, stale = files.names, iter([["checkpoint-00001.npz", "checkpoint-00002.npz"]])
     monkeypatch.setattr(files, "names", lambda folder: next(stale, None) or names(folder))
     assert Checkpoint.load(tmp_path).server_round == 4
+
+
+@posix_only
+def test_links_to_nothing_are_damage(tmp_path: Path) -> None:
+    run(fed_avg(), tmp_path, rounds=2)
+    (tmp_path / "checkpoint-00003.npz").symlink_to(tmp_path / "nothing")
+    (tmp_path / "history-00001.npz").unlink()
+    (tmp_path / "history-00001.npz").symlink_to(tmp_path / "nothing")
+    loaded = Checkpoint.load(tmp_path)
+    assert (loaded.server_round, loaded.lost_rounds) == (2, (1,))
+    for path in tmp_path.glob("checkpoint-0000[12].npz"):
+        path.unlink()
+    with pytest.raises(archive.DamagedError, match=r"checkpoint-00003\.npz is a link to nothing"):
+        Checkpoint.load(tmp_path)
+
+
+@posix_only
+def test_a_link_in_place_of_the_lock_is_refused_and_its_target_is_untouched(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "mine")
+    with pytest.raises(OSError, match=r"run' is not writable: .*symbolic links"):
+        run(fed_avg(), tmp_path / "run")
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_a_run_stays_in_its_folder_when_the_program_goes_to_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with LocalGrid(app, NODES) as grid:
+        fed_avg().start(
+            grid, INITIAL, 2, checkpoint_dir="run", evaluate_fn=lambda *_: monkeypatch.chdir(tmp_path / "other")
+        )
+    assert Checkpoint.load(tmp_path / "run").server_round == 2
 
 
 def test_a_checkpoint_that_cannot_be_removed_yet_is_removed_a_round_later(

@@ -161,7 +161,9 @@ def lock(path: Path, name: str) -> Lock:
     Raises:
         BlockingIOError: Another process, or this one, holds the lock.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+    # A folder from elsewhere may have a link here, to a file that is not to be overwritten.
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+    descriptor = os.open(path, flags, 0o666)
     try:
         is_exclusive = _lock(descriptor)
         os.ftruncate(descriptor, 0)
@@ -175,8 +177,10 @@ def lock(path: Path, name: str) -> Lock:
 
 
 def unlock(held: Lock) -> None:
-    """Release a lock."""
-    _held.discard(held.descriptor)
+    """Release a lock; does nothing in a process that was forked since, which does not hold it."""
+    if held.descriptor not in _held:
+        return
+    _held.remove(held.descriptor)
     try:
         if held.is_exclusive:
             _unlock(held.descriptor)

@@ -74,7 +74,7 @@ class RunOnDisk:
         if not os.fspath(checkpoint_dir):
             raise ValueError(f"{self.name} must name a folder; None writes no checkpoints")
         check_key("checkpoint_key", key)
-        self._folder, self._grid, self._key = Path(checkpoint_dir), grid, key
+        self._folder, self._grid, self._key = Path(checkpoint_dir).absolute(), grid, key
         if self._folder.exists() and not self._folder.is_dir():
             raise NotADirectoryError(f"{self.name} is not a folder; pass a folder, or a path that does not exist yet")
         files.make_folder(self._folder)

@@ -130,8 +130,10 @@ def _latest(folder: Path, key: bytes | None) -> tuple[int, dict[str, Any]]:
             saved = _read(checkpoint_file(folder, server_round), CHECKPOINT, server_round, key)
         except archive.DamagedError as error:
             damage.append(error)
-        except FileNotFoundError:  # a run that still lives has just removed it, for it has later ones
-            return _latest(folder, key)
+        except FileNotFoundError as error:
+            if saved_rounds(folder) != rounds:  # a run that still lives has just removed it, for it has later ones
+                return _latest(folder, key)
+            damage.append(archive.DamagedError(f"{error.filename} is a link to nothing"))
         else:
             for damaged in damage:
                 _logger.warning("%s. What came after round %d is lost", damaged, server_round)
@@ -142,11 +144,10 @@ def _latest(folder: Path, key: bytes | None) -> tuple[int, dict[str, Any]]:
 def _history(folder: Path, last_round: int, run: str, key: bytes | None) -> tuple[History, tuple[int, ...]]:
     """Return the history of a run up to a round, and the rounds that it lacks."""
     history, lost, reasons = History(), [], []
-    present = set(files.names(folder))
     for server_round in range(1, last_round + 1):
         path = history_file(folder, server_round)
         try:
-            if path.name not in present:
+            if not path.is_file():
                 raise archive.DamagedError(f"{path} is missing")
             of_round = _read(path, HISTORY, server_round, key)
             if of_round["run"] != run or any(entry.server_round != server_round for entry in of_round["rounds"]):
