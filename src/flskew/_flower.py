@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import threading
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -36,6 +37,13 @@ __all__ = [
 SERVER_NODE_ID = 1
 """The node id of Flower's SuperLink, from which a ServerApp's messages come."""
 
+_PLAIN: dict[type, Callable[[Any], Any]] = {
+    bool: bool,
+    int: int.__int__,
+    float: float.__float__,
+    str: str.__str__,
+    bytes: bytes.__bytes__,
+}
 _NAMES = ("run_id", "node_id", "task_id")
 
 
@@ -112,10 +120,10 @@ def stamp(
 
 
 def isolated_records(records: RecordDict) -> RecordDict:
-    """Return records that share no mutable object with `records`."""
+    """Return records that share no mutable object with `records`, with the types that a network would deliver."""
     isolated = RecordDict()
     for key, record in records.items():
-        isolated[key] = _isolated_record(record)
+        isolated[_plain(key)] = _isolated_record(record)
     return isolated
 
 
@@ -143,10 +151,20 @@ def _isolated_record(record: ArrayRecord | ConfigRecord | MetricRecord) -> Array
     if isinstance(record, ArrayRecord):
         arrays = ArrayRecord()
         for name, array in record.items():
-            arrays[name] = Array(array.dtype, tuple(array.shape), array.stype, array.data)
+            arrays[_plain(name)] = Array(array.dtype, tuple(array.shape), array.stype, array.data)
         return arrays
-    values = {key: list(value) if isinstance(value, list) else value for key, value in record.items()}
-    return type(record)(values)  # type: ignore[arg-type]
+    values = {
+        _plain(key): [_plain(entry) for entry in value] if isinstance(value, list) else _plain(value)
+        for key, value in record.items()
+    }
+    return type(record)(values)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of a subclass, such as an IntEnum or NumPy's str_, as one of Python's own type."""
+    if type(value) in _PLAIN:
+        return value
+    return next((convert(value) for kind, convert in _PLAIN.items() if isinstance(value, kind)), value)
 
 
 def _without_cycle(view: Any, kind: type) -> Any:

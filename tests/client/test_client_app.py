@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -208,6 +209,22 @@ def test_a_metric_whose_key_is_not_text_is_reported_by_the_type_of_its_key() -> 
     reply = ask(Client(lambda parameters, config: (parameters, 3, {(SECRET,): 1, 7: 2, "a\n\x1b[31mb": None, "a": 1})))
     assert reply["metrics"] == {"num-examples": 3, "a": 1}
     assert reply["flskew"] == {"unsent-metrics": ["(tuple)", "(int)", "a??[31mb"]}
+
+
+class Key(enum.StrEnum):
+    LOSS = "loss"
+
+
+class Encodes:
+    def encode(self) -> bytes:
+        return b"text"
+
+
+def test_a_key_of_a_subclass_of_text_is_sent_as_text_and_one_like_text_is_left_out() -> None:
+    returned = {Key.LOSS: 0.5, np.str_("accuracy"): 1.0, Encodes(): 2}
+    reply = ask(Client(lambda parameters, config: (parameters, 3, returned)))
+    assert repr(reply["metrics"]) == "{'num-examples': 3, 'loss': 0.5, 'accuracy': 1.0}"
+    assert reply["flskew"] == {"unsent-metrics": ["(Encodes)"]}
 
 
 def test_a_key_that_cannot_be_encoded_is_left_out() -> None:

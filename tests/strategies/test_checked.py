@@ -397,12 +397,32 @@ def test_a_strategy_that_makes_no_usable_model_ends_the_run(
     np.testing.assert_array_equal(caught.value.result.arrays["0"].numpy(), np.zeros(1, np.float32))
 
 
-def test_a_diverged_loss_that_a_strategy_weighs_by_is_an_error_and_no_model_of_nan(federation: MakesFederation) -> None:
+@pytest.mark.parametrize(
+    ("name", "key", "missing"),
+    [
+        ("QFedAvg", "loss", [None, np.nan, np.inf, -1.0, [1.0]]),
+        ("client-side adaptive clipping", "norm_bit", [None, [1]]),
+    ],
+)
+def test_a_reply_without_the_metric_that_a_strategy_needs_does_not_end_the_run(
+    name: str, key: str, missing: list[Any], federation: MakesFederation
+) -> None:
     def train(index: int, message: Message) -> dict[str, Any]:
-        return {**good(index, message), "metrics": metrics(index, loss=np.nan if index else 1.0)}
+        record = metrics(index)
+        if index < len(missing):
+            record = MetricRecord({k: value for k, value in record.items() if k != key})
+            record.update({} if missing[index] is None else {key: missing[index]})
+        return {**good(index, message), "metrics": record}
 
-    with pytest.raises(RoundError, match="QFedAvg made an unusable model from 3 replies"):
-        Checked(EVERY_STRATEGY["QFedAvg"]()).start(federation(train=train), ArrayRecord([np.zeros(1)]))
+    strategy = Checked(EVERY_STRATEGY[name]())
+    grid = federation(train=train, nodes=GOOD + len(missing))
+    result = strategy.start(grid, ArrayRecord([np.zeros(3), np.zeros((2, 3))]), num_rounds=1)
+    assert np.isfinite(result.arrays["0"].numpy()).all()
+    kind = type(strategy.strategy).__name__
+    assert {failure.node_id: failure.reason for failure in strategy.history[0].failures} == {
+        1000 + index: f"metric {key!r} must be a finite number >= 0, as {kind} needs it"
+        for index in range(len(missing))
+    }
 
 
 def test_one_of_flowers_wrappers_may_be_put_around_it(federation: MakesFederation) -> None:

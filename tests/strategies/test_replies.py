@@ -5,7 +5,9 @@ The comments say what Flower's own FedAvg makes of the same replies.
 
 from __future__ import annotations
 
+import enum
 import logging
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,8 +22,11 @@ from flskew.client import client_app
 from flskew.client._replies import DoesNotEvaluateError
 from flskew.simulation import LocalGrid
 from flskew.strategies import Checked, FedAvg, FedProx, RoundError
+from flskew.strategies._checks import BadReplyError, check_reply
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.strategies.conftest import MakesFederation
 
 
@@ -225,6 +230,54 @@ def test_a_metric_that_no_float_can_hold_takes_its_client_out(federation: MakesF
     (model,), strategy = trained(grid, [0.0])
     np.testing.assert_array_equal(model, [3.0])
     assert reasons(strategy) == {1000: "metric 'steps' has an integer that does not fit 64 bits; send it as a float"}
+
+
+def test_integers_of_any_record_have_64_bits(federation: MakesFederation) -> None:
+    bad = [
+        {**reply([1.0]), "more": ConfigRecord({"seed": 2**70})},
+        {**reply([1.0]), "more": MetricRecord({"seed": [1, 2**20_000]})},
+    ]
+    (model,), strategy = trained(federation(*bad, reply([3.0])), [0.0])
+    np.testing.assert_array_equal(model, [3.0])
+    reason = "'seed' has an integer that does not fit 64 bits; send it as a float"
+    assert reasons(strategy) == {1000: f"config entry {reason}", 1001: f"metric {reason}"}
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+class Key(enum.StrEnum):
+    LEVEL = "level"
+
+
+def test_enums_arrive_as_numbers_and_text(federation: MakesFederation, tmp_path: Path) -> None:
+    records = {"more": ConfigRecord({Key.LEVEL: [Key.LEVEL]}), Key.LEVEL: MetricRecord({Key.LEVEL: [Level.HIGH]})}
+    strategy = FedAvg(fraction_evaluate=0.0)
+    grid = federation({**reply([3.0], **{Key.LEVEL: Level.HIGH}), **records}, reply([3.0]))
+    strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1, checkpoint_dir=tmp_path)
+    received = strategy.history[0].replies[0]
+    assert repr(received.metrics) == "{'num-examples': 1, 'level': 3}"
+    assert repr(received.records) == "{'more': {'level': ['level']}, 'level': {'level': [3]}}"
+
+
+def test_a_value_whose_type_the_grid_has_not_made_plain_is_judged_at_once(federation: MakesFederation) -> None:
+    # `Level.HIGH in range(...)` takes years.
+    federation()  # without one, no message can be made
+    message = Message(RecordDict(reply([1.0], level=Level.HIGH)), 1000, "train")
+    assert check_reply(message, "num-examples", ArrayRecord([np.zeros(1)]), "arrays").metrics["level"] == 3
+
+
+def test_an_array_of_another_shape_is_not_converted_before_it_is_refused(federation: MakesFederation) -> None:
+    federation()
+    message = Message(RecordDict(reply(np.ones(1 << 22, np.bool_))), 1000, "train")
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadReplyError, match=r"has shape \(4194304,\), \(2,\) was sent"):
+            check_reply(message, "num-examples", ArrayRecord([np.zeros(2)]), "arrays")
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("within", [-(2**63), 2**63 - 1])
@@ -685,24 +738,25 @@ def test_each_update_is_measured_from_what_its_own_message_carried(federation: M
     assert norms(strategy) == [5.0, 4.0, 3.0]
 
 
+@pytest.mark.parametrize("sender", [7, 1000])  # a stranger, and a node that replies to an earlier round
 @pytest.mark.parametrize("strategy", UPDATES)
-def test_a_reply_to_no_known_message_is_measured_too(strategy: Any, federation: MakesFederation) -> None:
+def test_a_reply_to_none_of_the_messages_is_dropped(strategy: Any, sender: int, federation: MakesFederation) -> None:
     class Forges(LocalGrid):
         def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
             sent = list(messages)
             replies = super().send_and_receive(sent, timeout=timeout)
             if not sent or sent[0].metadata.message_type != "train":
                 return replies
-            forged = Message(RecordDict(reply([1e30])), reply_to=sent[0])
-            forged.metadata.__dict__.update(_reply_to_message_id="unknown", _src_node_id=7)
-            return [*replies, forged]
+            forged = Message(RecordDict(reply([5.0])), reply_to=sent[0])
+            forged.metadata.__dict__.update(_reply_to_message_id="unknown", _src_node_id=sender)
+            return [forged, *replies]
 
     grid = federation(reply([1.0]), reply([3.0]))
     grid.__class__ = Forges
-    running = strategy(max_update_norm=10.0)
+    running = strategy()
     result = running.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
     np.testing.assert_array_equal(result.arrays["0"].numpy(), [2.0])
-    assert dropped(running) == {7: "its update has the norm 1e+30, beyond max_update_norm=10"}
+    assert dropped(running) == {sender: "it replies to none of the messages of this round"}
 
 
 NAMES = ["\x1b[31mloss", "lo\u202ess", "loss\u200b", "loss\n", "\ud800", "", "x" * 201]

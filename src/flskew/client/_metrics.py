@@ -63,7 +63,7 @@ class MetricsReader:
                 continue
             if key in reserved and number != reserved[key] and not _both_nan(number, reserved[key]):
                 raise ClientError(f"metrics[{key!r}] contradicts the {key} returned beside it; rename it")
-            record[key] = number
+            record[str.__str__(key)] = number  # no StrEnum or NumPy's str_
         self._log(unsent)
         return record, unsent[:_MOST_NAMES]
 
@@ -158,7 +158,7 @@ def _wrong_local_epochs(value: object) -> ClientError:
 def _sendable(key: object, value: object) -> MetricValue | None:
     """Return a metric as Flower sends it; None if it cannot be sent."""
     try:
-        return metric_value(key.encode().decode(), value)  # type: ignore[attr-defined]
+        return metric_value(str.encode(key).decode(), value)  # type: ignore[arg-type]
     except Exception:  # ClientError, and whatever the user's object raises
         return None
 

@@ -95,7 +95,8 @@ def check_reply(message: Message, weighted_by_key: str, sent: ArrayRecord | None
     if metrics_key is None:
         raise BadReplyError(f"no MetricRecord with {weighted_by_key!r}; send the number of rows used")
     weight = _weight(weighted_by_key, metrics[weighted_by_key])
-    _check_metrics(metrics)
+    _check_names("metric", metrics)
+    _check_integers(content)
     model_key, model, parameters = None, ArrayRecord(), []
     if sent is not None:
         model_key, received = _model(content, sent, arrayrecord_key)
@@ -140,12 +141,16 @@ def _weight(key: str, value: MetricValue) -> float:
     return float(value)
 
 
-def _check_metrics(metrics: MetricRecord) -> None:
-    _check_names("metric", metrics)
-    for key, value in metrics.items():
-        for number in value if isinstance(value, list) else [value]:
-            if isinstance(number, int) and number not in INT64:
-                raise BadReplyError(f"metric {key!r} has an integer that does not fit 64 bits; send it as a float")
+def _check_integers(content: RecordDict) -> None:
+    for record in content.values():
+        if isinstance(record, ArrayRecord):
+            continue
+        kind = "metric" if isinstance(record, MetricRecord) else "config entry"
+        for name, value in record.items():
+            for number in value if isinstance(value, list) else [value]:
+                # A range finds an int at once, but searches for an instance of a subclass, such as an IntEnum.
+                if isinstance(number, int) and int(number) not in INT64:
+                    raise BadReplyError(f"{kind} {name!r} has an integer that does not fit 64 bits; send it as a float")
 
 
 def _check_names(kind: str, names: Iterable[str]) -> None:
@@ -184,7 +189,7 @@ def _converted(arrays: ArrayRecord, like: ArrayRecord) -> ArrayRecord:
 
 
 def _exactly(array: Array, like: Array) -> Array:
-    if array.dtype == like.dtype:
+    if array.dtype == like.dtype or tuple(array.shape) != tuple(like.shape):
         return array
     try:
         view, dtype = numpy_from_array(array), numpy_from_array(like).dtype

@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 from flwr.serverapp import strategy as flower
 from flwr.serverapp.strategy import Strategy
 
-__all__ = ["call_of", "get_state", "nested", "noisy", "set_state"]
+__all__ = ["call_of", "get_state", "needed_metrics", "nested", "noisy", "set_state"]
 
 _ADAPTIVE = ("m_t", "v_t")
 _STATE: dict[type[Strategy], tuple[str, ...]] = {
@@ -95,6 +95,22 @@ def noisy(strategy: Strategy) -> str | None:
         if isinstance(inner, _NOISY) and any(getattr(inner, name, 0) != 0 for name in _NOISE):
             return type(inner).__name__
     return None
+
+
+def needed_metrics(strategy: Strategy) -> dict[str, str]:
+    """Return the metrics that every reply must have, or the strategy ends the run; and the class that needs each.
+
+    Examples:
+        >>> needed_metrics(flower.QFedAvg(client_learning_rate=0.1))
+        {'train_loss': 'QFedAvg'}
+    """
+    needed = {}
+    for inner in nested(strategy):
+        if isinstance(inner, flower.QFedAvg):
+            needed[inner.train_loss_key] = type(inner).__name__
+        elif isinstance(inner, flower.DifferentialPrivacyClientSideAdaptiveClipping):
+            needed["norm_bit"] = type(inner).__name__
+    return needed
 
 
 def call_of(strategy: Strategy) -> str:

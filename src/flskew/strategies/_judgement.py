@@ -117,7 +117,7 @@ class Judgement:
         read = {id(self.like): shared}
         found = []
         for place in sorted(self.counted):
-            model = self.models.get(place, self.like)
+            model = self.models[place]
             if id(model) not in read:
                 read[id(model)] = parameters_from_record(model) if _kinds(model) == want else shared
             found.append(read[id(model)])
@@ -158,7 +158,7 @@ class Judgement:
         return Reply(
             node_id=self.node_id(place),
             num_examples=reply.weight,
-            metrics={sys.intern(key): value for key, value in reply.metrics.items()},
+            metrics={sys.intern(str.__str__(key)): value for key, value in reply.metrics.items()},
             seconds=seconds,
             assignment=None if reply.assignment is None else sys.intern(reply.assignment),
             records=reply.records or _NO_RECORDS,
@@ -170,8 +170,8 @@ def judge(replies: Iterable[Message], sent: Sent, weighted_by_key: str, arrayrec
     """Check every reply, except whether its arrays are finite, and name every node that sent none.
 
     An error reply for a lost node has the server's id; the node is found through the message that it replies to. A
-    reply must resemble the arrays that its message carried; if the messages are unknown, the
-    first reply sets the standard.
+    reply to none of the messages is dropped. A reply must resemble the arrays that its message carried; if the messages
+    are unknown, the first reply sets the standard.
     """
     received = list(replies)
     models: dict[int, ArrayRecord] = {}
@@ -187,7 +187,9 @@ def judge(replies: Iterable[Message], sent: Sent, weighted_by_key: str, arrayrec
     abstained: dict[int, int] = {}
     for arrival, message in enumerate(received):
         answered, sender = message.metadata.reply_to_message_id, message.metadata.src_node_id
-        place = by_id.get(answered, by_node.get(sender, len(sent.messages) + arrival))
+        unknown = len(sent.messages) + arrival
+        # A grid that gives its messages no ids delivers one reply of each node.
+        place = by_id.get(answered, unknown) if by_id and answered else by_node.get(sender, unknown)
         if place in counted or place in failures or place in abstained:
             continue  # a message that was delivered twice
         node_id = sent.messages[place].metadata.dst_node_id if place < len(sent.messages) else sender
@@ -195,6 +197,8 @@ def judge(replies: Iterable[Message], sent: Sent, weighted_by_key: str, arrayrec
             abstained[place] = node_id
             continue
         try:
+            if 0 < len(sent.messages) <= place and not message.has_error():
+                raise BadReplyError("it replies to none of the messages of this round")
             counted[place] = check_reply(message, weighted_by_key, like, arrayrecord_key)
         except BadReplyError as error:
             failures[place] = _failure(node_id, error.reason, error.traceback)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,12 +18,12 @@ from flskew._flower import FreedRecords
 from flskew._util import checks
 from flskew.strategies import _arguments
 from flskew.strategies._checks import CheckedReply
-from flskew.strategies._flower_state import call_of, get_state, nested, noisy, set_state
+from flskew.strategies._flower_state import call_of, get_state, needed_metrics, nested, noisy, set_state
 from flskew.strategies._judgement import Judgement
 from flskew.strategies._metrics import aggregate_metrics, shared_keys
 from flskew.strategies._pipeline import Pipeline
 from flskew.strategies._record import round_error
-from flskew.typing import Phase
+from flskew.typing import MetricValue, Phase
 
 __all__ = ["Checked"]
 
@@ -144,6 +145,15 @@ class Checked(Pipeline):
                     message.content[self.arrayrecord_key] = narrowed(sent, like)
         return messages
 
+    def _screen(self, judgement: Judgement) -> tuple[Judgement, ArrayRecord | None]:
+        reasons = {
+            place: f"metric {key!r} must be a finite number >= 0, as {name} needs it"
+            for key, name in needed_metrics(self.strategy).items()
+            for place, reply in judgement.counted.items()
+            if not _is_no_less_than_zero(reply.metrics.get(key))
+        }
+        return super()._screen(judgement.without(reasons))
+
     def _combine(self, judgement: Judgement, made: ArrayRecord | None) -> tuple[ArrayRecord, MetricRecord | None]:
         shown, unshared = self._shown(judgement)
         combined, metrics = self.strategy.aggregate_train(judgement.sent.server_round, shown)
@@ -208,6 +218,10 @@ class Checked(Pipeline):
 
 def _kinds(arrays: ArrayRecord) -> list[tuple[str, str, tuple[int, ...]]]:
     return [(name, array.dtype, tuple(array.shape)) for name, array in arrays.items()]
+
+
+def _is_no_less_than_zero(value: MetricValue | None) -> bool:
+    return isinstance(value, int | float) and 0 <= value < math.inf
 
 
 def _setting(strategy: object, name: str, default: str) -> str:
