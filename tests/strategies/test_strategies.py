@@ -290,6 +290,19 @@ def test_a_second_start_of_one_strategy_samples_as_the_first_did() -> None:
     assert nodes_by_round(strategy) == nodes_by_round(strategy)
 
 
+def test_a_strategy_that_runs_is_not_started_again() -> None:
+    strategy = FedAvg(fraction_evaluate=0.0)
+
+    def starts(server_round: int, arrays: ArrayRecord) -> None:
+        with pytest.raises(RuntimeError, match="this FedAvg is running; make another one for a second run"):
+            run(strategy)
+
+    with LocalGrid(client_app(Drift), 2) as grid:
+        strategy.start(grid, ZERO, num_rounds=2, evaluate_fn=starts)
+    assert [entry.server_round for entry in strategy.history] == [1, 2]
+    run(strategy)
+
+
 def test_the_order_in_which_nodes_are_listed_does_not_matter() -> None:
     class Reversed(LocalGrid):
         def get_node_ids(self) -> list[int]:

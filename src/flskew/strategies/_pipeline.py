@@ -140,8 +140,10 @@ class Pipeline(Strategy):
             OSError: A checkpoint cannot be written, for example because the disk is full.
             TimeoutError: Too few nodes connected.
             RoundError: Too few replies were accepted, or clients use different splits.
-            RuntimeError: Another run is using `checkpoint_dir`.
+            RuntimeError: Another run is using `checkpoint_dir`, or this strategy.
         """
+        if self._is_running:
+            raise RuntimeError(f"this {type(self).__name__} is running; make another one for a second run")
         arrays = _arguments.initial(initial_arrays)
         rounds = checks.integer("num_rounds", num_rounds, minimum=0)
         seconds = _arguments.seconds("timeout", timeout)
