@@ -310,7 +310,6 @@ HOSTILE = st.sampled_from(
     [
         "fitins.",
         "PartitionIdError",
-        "error id 1a",
         "\x1b[31m",
         "\x1b[",
         "\x9b",
@@ -340,7 +339,7 @@ def test_whatever_a_client_writes_becomes_one_printable_line_and_a_printable_tex
     "text",
     [
         "<class 'KeyError'>:<'fitins.parameters'>",
-        "KeyError: 'fitins.parameters' (recorddict_compat.py:112 in recorddict_to_fitins; error id 1a2b3c4d in the "
+        "KeyError: 'fitins.parameters' (recorddict_compat.py:112 in recorddict_to_fitins, id 1a2b3c4d in the "
         "node's log)",
         "<class 'KeyError'>:<'\x1b[1mevaluateins.parameters\x1b[0m'>",
     ],
@@ -358,15 +357,6 @@ def test_a_strategy_in_a_legacy_server_fn_says_where_it_belongs(strategy: Any) -
         server.fit(num_rounds=1, timeout=None)
     with pytest.raises(AttributeError, match=r"has no attribute 'other'$"):
         getattr(strategy(), "other")  # noqa: B009
-
-
-def test_reasons_that_differ_only_in_their_error_ids_are_one_line_with_the_first_id() -> None:
-    text = "ValueError: no data {} (client.py:12 in fit; error id {:08x} in the node's log)"
-    reasons = [(1000 + node, text.format(node // 2, node)) for node in range(4)]
-    assert grouped(reasons) == [
-        "nodes 1000, 1001: ValueError: no data 0 (client.py:12 in fit; error id 00000000 in the node's log)",
-        "nodes 1002, 1003: ValueError: no data 1 (client.py:12 in fit; error id 00000002 in the node's log)",
-    ]
 
 
 def work_of_reading(text: str) -> int:

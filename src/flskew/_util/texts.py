@@ -49,9 +49,9 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(char if char.isprintable() or char in keep else " " if char.isspace() else "" for char in plain)
 
 
-def one_line(text: str) -> str:
-    """Return a text as one printable line of at most `LONGEST_LINE` characters, with both its ends."""
-    return cut(printable(cut(text, 4 * LONGEST_LINE)), LONGEST_LINE)
+def one_line(text: str, longest: int = LONGEST_LINE) -> str:
+    """Return a text as one printable line of at most `longest` characters, with both its ends."""
+    return cut(printable(cut(text, 4 * longest)), longest)
 
 
 def cut(text: str, longest: int, mark: str = " … ") -> str:

@@ -20,6 +20,7 @@ from flwr.app import Error, Message
 from flwr.common.constant import ErrorCode
 
 from flskew._arrays.records import ParametersError
+from flskew._util.texts import cut, one_line
 from flskew.assignment import PartitionIdError
 from flskew.client._protocols import MISSING_CLASSES, ClientError
 
@@ -69,8 +70,8 @@ class Failures:
         if self._is_private:
             reason = _private_reason(error, frames, log_id)
         else:
-            lines = (_plain(line, _LONGEST_FULL) for line in text.splitlines())
-            reason = _shortened("\n".join([f"{_kind(error)}: {_message(error)}", *lines]), _LONGEST_FULL)
+            lines = (one_line(line, _LONGEST_FULL) for line in text.splitlines())
+            reason = cut("\n".join([f"{_kind(error)}: {_message(error)}", *lines]), _LONGEST_FULL)
         return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message)
 
 
@@ -85,7 +86,7 @@ def _private_reason(error: Exception, frames: list[tuple[CodeType, int]], log_id
 
 def _place(frame: tuple[CodeType, int]) -> str:
     code, line = frame
-    return f"{_plain(_file_name(code), _LONGEST_NAME)}:{line} in {_plain(code.co_qualname, _LONGEST_NAME)}"
+    return f"{one_line(_file_name(code), _LONGEST_NAME)}:{line} in {one_line(code.co_qualname, _LONGEST_NAME)}"
 
 
 def _log_id(error: Exception, frames: list[tuple[CodeType, int]]) -> str:
@@ -110,12 +111,12 @@ def _is_own(file: str) -> bool:
 
 
 def _kind(error: Exception) -> str:
-    return _plain(type(error).__name__, _LONGEST_NAME)
+    return one_line(type(error).__name__, _LONGEST_NAME)
 
 
 def _message(error: Exception) -> str:
     try:
-        return _plain(str(error), _LONGEST_MESSAGE)
+        return one_line(str(error), _LONGEST_MESSAGE)
     except Exception:  # whatever the user's __str__ raises
         return "its message cannot be shown"
 
@@ -125,12 +126,3 @@ def _traceback(error: Exception) -> str:
         return "".join(traceback.format_exception(error))
     except Exception:  # as above
         return f"{_kind(error)}, whose traceback cannot be shown"
-
-
-def _plain(text: str, longest: int) -> str:
-    """Return text on one line, without control characters, and shortened in the middle."""
-    return _shortened("".join(character if character.isprintable() else " " for character in text), longest)
-
-
-def _shortened(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"{text[: longest // 2]} … {text[-longest // 2 :]}"
