@@ -192,8 +192,9 @@ class Pipeline(Strategy):
             self._is_running = False
             if disk:
                 disk.close()
-            for line in record.history.dropped():
-                _logger.warning("In total, %s", line)
+            if _last_round(record, 0) > 1:  # what round 1 dropped has just been logged
+                for line in record.history.dropped():
+                    _logger.warning("In total, %s", line)
         _logger.info("Strategy execution finished in %.2f s", time.monotonic() - begun)
         return result
 
