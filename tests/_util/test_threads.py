@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from flskew._util.threads import in_threads, usable_processors
+from flskew._util.threads import in_strips, in_threads, usable_processors
 
 
 @pytest.fixture
@@ -41,6 +41,14 @@ def test_a_process_restricted_to_one_processor_uses_one(python: str) -> None:
     code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
     code += "from flskew._util.threads import usable_processors; print(usable_processors())"
     assert subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"
+
+
+@pytest.mark.parametrize(("num_elements", "threads"), [(10, 1), (10**9, 4)])
+def test_only_large_work_is_distributed(num_elements: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flskew._util.threads.usable_processors", lambda: 4)
+    strips = in_strips(lambda strip: list(strip), range(8), num_elements)
+    assert len(strips) == threads
+    assert [block for strip in strips for block in strip] == list(range(8))
 
 
 def test_every_task_is_done_once_and_the_threads_end() -> None:
