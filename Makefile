@@ -1,7 +1,7 @@
-# Every target makes the environment it needs when there is none, and leaves it alone when it is up to date.
+# Each target creates the environment it needs, and updates it only if its requirements changed.
 #   .venv         demo, test, lint, types, docs, wheel: no torch, TensorFlow, JAX or Ray
 #   .venv-all     test-all, e2e, bench: every extra
-#   .venv-oldest  test-oldest: the oldest versions that pyproject.toml claims
+#   .venv-oldest  test-oldest: the oldest supported versions
 
 PYTHON ?= python3
 SHELL := bash
@@ -13,11 +13,11 @@ SHELL := bash
 EXAMPLE := examples/three-hospitals
 INPUTS := pyproject.toml src/flskew/_version.py
 LIGHT := not (torch or tensorflow or jax or ray or mnist or long or e2e or site)
-# Both cores; whoever is done takes over tests of the other.
+# On all cores; an idle process takes over tests from a busy one.
 PYTEST := python -m pytest -n auto --dist worksteal
 PIP := -m pip --disable-pip-version-check -qq install
 
-# Flower phones home, looks for updates and installs an app's dependencies unless told not to.
+# By default, Flower and Ray send telemetry, and Flower checks for updates.
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
@@ -28,51 +28,51 @@ help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' \
 	  | while IFS='|' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
-demo: .venv/installed-demo  ## three hospitals: train, print the table, write the pictures
+demo: .venv/installed-demo  ## train three hospitals, alone and together; print a table, write pictures
 	@echo "demo: three hospitals, alone and together"
 	@.venv/bin/python $(EXAMPLE)/run.py
 
-test: .venv/installed-dev  ## the tests that need neither torch, TensorFlow, JAX, Ray, MNIST nor a SuperLink
-	@echo "test: everything but the tests marked torch, tensorflow, jax, ray, mnist, long, e2e and site"
+test: .venv/installed-dev  ## run the tests that need neither torch, TensorFlow, JAX, Ray, MNIST nor a SuperLink
+	@echo "test: all tests except those marked torch, tensorflow, jax, ray, mnist, long, e2e and site"
 	@.venv/bin/$(PYTEST) -m "$(LIGHT)"
 
-test-all: .venv-all/installed  ## every test with every extra; a skip is a failure (MNIST: FLSKEW_MNIST=folder)
-	@echo "test-all: every test but those of make e2e and make site-test; MNIST from $${FLSKEW_MNIST:-nowhere: its tests are left out}"
+test-all: .venv-all/installed  ## run all tests with all extras; a skip is a failure (MNIST: FLSKEW_MNIST=folder)
+	@echo "test-all: all tests except those of make e2e and make site-test; MNIST: $${FLSKEW_MNIST:-FLSKEW_MNIST is not set, so its tests do not run}"
 	@FLSKEW_TEST_ALL=1 .venv-all/bin/$(PYTEST) -m "not e2e and not site$(if $(FLSKEW_MNIST),, and not mnist)"
 
-test-rest: .venv-all/installed  ## what test-all has and test has not, so that both together run everything once
-	@echo "test-rest: the tests marked torch, tensorflow, jax, ray, mnist and long; MNIST from $${FLSKEW_MNIST:-nowhere: its tests are left out}"
+test-rest: .venv-all/installed  ## run the tests of test-all that test does not run
+	@echo "test-rest: the tests marked torch, tensorflow, jax, ray, mnist and long; MNIST: $${FLSKEW_MNIST:-FLSKEW_MNIST is not set, so its tests do not run}"
 	@FLSKEW_TEST_ALL=1 .venv-all/bin/$(PYTEST) \
 	  -m "not e2e and not site and not ($(LIGHT))$(if $(FLSKEW_MNIST),, and not mnist)"
 
-test-oldest: .venv-oldest/installed  ## the tests of `make test` on the oldest versions the package claims
-	@echo "test-oldest: the tests of make test on the versions of requirements/oldest.txt"
+test-oldest: .venv-oldest/installed  ## run the tests of `make test` on the oldest supported versions
+	@echo "test-oldest: the tests of make test on the versions in requirements/oldest.txt"
 	@.venv-oldest/bin/$(PYTEST) -m "$(LIGHT)"
 
-e2e: .venv-all/installed  ## three hospitals on a SuperLink, SuperNodes and Ray; what is killed is named (minutes)
-	@echo "e2e: Flower's engines on this machine, faults included"
+e2e: .venv-all/installed  ## run the three hospitals on a SuperLink, SuperNodes and Ray, killing some processes (minutes)
+	@echo "e2e: Flower's engines on this machine, with faults"
 	@FLSKEW_TEST_ALL=1 .venv-all/bin/python -m pytest -m e2e tests/e2e --durations=10
 
-lint: .venv/installed-dev  ## ruff: style and format
+lint: .venv/installed-dev  ## check style and format with ruff
 	@echo "lint: ruff"
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 
-types: .venv/installed-dev  ## mypy --strict on the package, the examples and the typed use of its API
+types: .venv/installed-dev  ## check types with mypy --strict: the package, the examples and typed uses of the API
 	@echo "types: mypy --strict"
 	@.venv/bin/mypy
 
-docs: .venv/installed-docs  ## build the site into site/, any warning an error
+docs: .venv/installed-docs  ## build the site in site/; warnings are errors
 	@echo "docs: mkdocs build --strict"
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 	@echo "docs: site/index.html"
 
 site-test: .venv/installed-docs .venv/installed-dev  ## open every page in Chromium (apt-get install chromium chromium-driver)
-	@echo "site-test: the built site in Chromium, on a desk and on a phone"
+	@echo "site-test: the built site in Chromium, at the sizes of a desktop and a phone"
 	@FLSKEW_TEST_ALL=1 .venv/bin/python -m pytest -m site tests/site
 
-gallery: .venv/installed-dev  ## draw the pictures of the site anew, by the code of their pages
-	@echo "gallery: the code of docs/pictures.md, docs/tutorial.md and docs/which-partitioner.md"
+gallery: .venv/installed-dev  ## redraw the site's pictures by running the code on its pages
+	@echo "gallery: running the code in docs/pictures.md, docs/tutorial.md and docs/which-partitioner.md"
 	@.venv/bin/python scripts/gallery.py
 
 wheel: .venv/installed-dev  ## build wheel and sdist, check them, and use the wheel in an empty environment
@@ -83,31 +83,31 @@ wheel-extras: .venv/installed-dev  ## install the wheel with each extra (or EXTR
 	@echo "wheel-extras: an environment for each of $(or $(EXTRAS),all extras)"
 	@.venv/bin/python scripts/check_extras.py $(EXTRAS)
 
-bench: .venv-all/installed  ## every benchmark, each against its peer in one run
-	@echo "bench: each figure is a ratio within one run"
+bench: .venv-all/installed  ## run all benchmarks, each against a peer
+	@echo "bench: each ratio compares timings from one run"
 	@for script in $(filter-out benchmarks/records.py,$(wildcard benchmarks/*.py)); do \
 	  echo "== $$script"; .venv-all/bin/python "$$script"; done
 
-reproductions: .venv-all/installed  ## published figures on MNIST, for hours; goes on where it stopped (FLSKEW_MNIST)
-	@echo "reproductions: MNIST from $${FLSKEW_MNIST:?set it to the folder of the four MNIST files}"
+reproductions: .venv-all/installed  ## reproduce published figures on MNIST (FLSKEW_MNIST=folder; hours; resumes)
+	@echo "reproductions: MNIST from $${FLSKEW_MNIST:?set it to the folder with the four MNIST files}"
 	@for script in benchmarks/reproductions/*.py; do echo "== $$script"; .venv-all/bin/python "$$script"; done
 
-pages: .venv/installed-dev  ## make docs/benchmarks.md and docs/reproductions.md of the figures that are kept
+pages: .venv/installed-dev  ## generate docs/benchmarks.md and docs/reproductions.md from the committed JSON files
 	@echo "pages: from benchmarks/results and benchmarks/reproductions/results"
 	@.venv/bin/python scripts/benchmarks_page.py
 	@.venv/bin/python scripts/reproductions_page.py
 
-clean:  ## remove build outputs and caches; the environments stay
+clean:  ## remove build outputs and caches, but no environment
 	@echo "clean: build outputs and caches"
 	@rm -rf build dist site .coverage* htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find src tests examples benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The environments. A stamp is newer than what it was made from, so nothing is installed twice.
+# The environments. A stamp file records the last installation, so nothing is installed twice.
 
 %/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; ok = sys.version_info >= (3, 11); \
-	  sys.exit(None if ok else f"flskew needs Python 3.11 or newer, and $(PYTHON) is {v}. Name another: make PYTHON=python3.11 ...")'
-	@echo "making $*"
+	  sys.exit(None if ok else f"flskew needs Python 3.11 or newer, but $(PYTHON) is {v}. Choose another: make PYTHON=python3.11 ...")'
+	@echo "creating $*"
 	@$(PYTHON) -m venv $*
 
 .venv/installed-demo: $(INPUTS) requirements/constraints.txt | .venv/bin/python
@@ -132,6 +132,6 @@ clean:  ## remove build outputs and caches; the environments stay
 	@touch $@
 
 .venv-oldest/installed: $(INPUTS) requirements/oldest.txt | .venv-oldest/bin/python
-	@echo "installing the oldest claimed versions into .venv-oldest"
+	@echo "installing the oldest supported versions into .venv-oldest"
 	@.venv-oldest/bin/python $(PIP) -c requirements/oldest.txt -e '.[dev,plot,sklearn]'
 	@touch $@

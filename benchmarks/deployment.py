@@ -67,7 +67,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.getLogger("flwr").setLevel(logging.ERROR)
     sys.path += [str(APP), str(EXAMPLES / "deployment")]
-    in_this_process(1)  # what is imported and read once is not a round's
+    in_this_process(1)  # imports modules and reads data, so that no timed round does
     engines: dict[str, tuple[Callable[[int], None], int, int]] = {
         "simulate, in one process": (in_this_process, REPEATS, MORE),
         "Ray": (lambda rounds: on_flower(rounds, ray=True), REPEATS, MORE),

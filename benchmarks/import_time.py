@@ -1,7 +1,7 @@
-"""Time of `import flskew` relative to `import numpy`, which every user needs anyway.
+"""Compare the time of `import flskew` with that of `import numpy`, which every user needs anyway.
 
-Each pair is two fresh interpreters in alternating order, so a slow moment of the machine affects both. Only the import
-statement is timed, inside the interpreter. The exit code is 1 if the median ratio exceeds the limit.
+Each pair consists of two fresh interpreters, in alternating order, so a slow moment of the machine affects both. Only
+the import statement is timed, inside the interpreter. The exit code is 1 if the median ratio exceeds the limit.
 """
 
 from __future__ import annotations

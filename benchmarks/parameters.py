@@ -81,7 +81,7 @@ def main() -> int:
             lambda: record.to_numpy_ndarrays(),
         ),
         in_pairs(
-            "read: message to what a client may change",
+            "read: message to NumPy, as copies",
             lambda: private_parameters(record),
             lambda: record.to_numpy_ndarrays(),
         ),

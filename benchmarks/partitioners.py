@@ -1,10 +1,10 @@
-"""Partitioners against those of Flower Datasets and against floors in NumPy, all in one run.
+"""Compare partitioners with those of Flower Datasets, and with a permutation in NumPy.
 
-    python benchmarks/partitioners.py           # some minutes: 60,000 rows, then a million for two schemes
-    python benchmarks/partitioners.py --full    # also every scheme at a million rows, and growth up to 10^8 rows
+    python benchmarks/partitioners.py           # minutes: 60,000 rows, then a million for two schemes
+    python benchmarks/partitioners.py --full    # also a million rows for every scheme, and up to 10^8 rows
 
-Each ratio compares alternating timings from this run, so it is robust against a noisy machine. Writes a JSON file and a
-picture of time over rows into --output.
+Each ratio compares alternating timings from this run, so it is robust to noise. Writes a JSON file and a plot of time
+over rows to --output.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-# Its natural partitioners show a progress bar unless this is set before they are imported.
+# Set before importing Flower Datasets, whose natural partitioners would show a progress bar.
 os.environ["TQDM_DISABLE"] = "1"
 
 import flwr_datasets.partitioner as flower
@@ -37,7 +37,7 @@ Make = Callable[[], flower.Partitioner]
 
 
 def schemes(rows: int, partitions: int) -> dict[str, tuple[Make, Make]]:
-    """For each scheme that both libraries have, ours and theirs, with the same arguments."""
+    """Return, for each scheme that both libraries have, our partitioner and theirs with the same arguments."""
     sizes = [rows // partitions] * partitions
     shares = np.random.default_rng(0).lognormal(0, 2, (CLASSES, 2 * partitions // CLASSES))
     arguments: dict[str, tuple[object, ...]] = {
@@ -60,14 +60,14 @@ def schemes(rows: int, partitions: int) -> dict[str, tuple[Make, Make]]:
 
 
 def seconds(action: Callable[[], object]) -> float:
-    """Wall-clock time of one call."""
+    """Return the wall-clock time of one call."""
     start = time.perf_counter()
     action()
     return time.perf_counter() - start
 
 
 def to_first_partition(make: Make, dataset: Dataset) -> float:
-    """Make a partitioner, bind it and load partition 0."""
+    """Return the time to make a partitioner, bind it and load partition 0."""
 
     def load() -> None:
         partitioner = make()
@@ -78,7 +78,7 @@ def to_first_partition(make: Make, dataset: Dataset) -> float:
 
 
 def in_pairs(ours_takes: Callable[[], float], theirs_takes: Callable[[], float]) -> tuple[float, float, float]:
-    """Time both alternately; return our median, their median and the median ratio. A slow peer is timed only once."""
+    """Time both, alternating; return our median, their median and the median ratio. A slow peer is timed only once."""
     mine, peer = [ours_takes()], [theirs_takes()]
     for _ in range(REPEATS - 1):
         mine.append(ours_takes())
@@ -91,7 +91,7 @@ def in_pairs(ours_takes: Callable[[], float], theirs_takes: Callable[[], float])
 
 
 def load(rows: int, folder: str, shuffled: bool) -> Dataset:
-    """A data set read from disk; shuffled, as `FederatedDataset` does by default."""
+    """Return a data set read from disk; if `shuffled`, shuffle it like `FederatedDataset` does by default."""
     rng = np.random.default_rng(0)
     columns = {"label": rng.integers(0, CLASSES, rows), "site": rng.integers(0, 1000, rows)}
     file = f"{folder}/{rows}.parquet"
@@ -103,7 +103,7 @@ def load(rows: int, folder: str, shuffled: bool) -> Dataset:
 def against_flower(
     rows: int, partitions: int, shuffled: bool, names: list[str] | None = None
 ) -> Iterator[dict[str, object]]:
-    """Time to the first partition, scheme by scheme."""
+    """Yield the times to the first partition, scheme by scheme."""
     with tempfile.TemporaryDirectory() as folder:
         yield from _against_flower(load(rows, folder, shuffled), partitions, shuffled, names)
 
@@ -131,7 +131,7 @@ def _against_flower(
 
 
 def against_floor(rows: int, classes: int, partitions: int) -> dict[str, object]:
-    """Time of a whole Dirichlet assignment, relative to one random permutation of as many rows."""
+    """Return the time of a complete Dirichlet split, relative to a random permutation of the same number of rows."""
     # One byte per label if possible, as in image data sets.
     labels = np.random.default_rng(0).integers(0, classes, rows, dtype=np.uint8 if classes <= 256 else np.int32)
     partitioner = DirichletPartitioner(partitions, "label", 0.5, min_partition_size=0)
@@ -149,7 +149,7 @@ def against_floor(rows: int, classes: int, partitions: int) -> dict[str, object]
 
 
 def peak_memory(rows: int, classes: int, partitions: int) -> dict[str, object]:
-    """Peak memory beyond the labels, in a separate process."""
+    """Return the peak memory in addition to the labels, measured in a separate process."""
     import subprocess
 
     program = (
@@ -169,7 +169,7 @@ def peak_memory(rows: int, classes: int, partitions: int) -> dict[str, object]:
 
 
 def draw(records: list[dict[str, object]], path: Path) -> None:
-    """Plot time over rows: to the first partition beside the peer, and for all partitions beside the floor."""
+    """Plot time over rows: to the first partition, with the peer; and for all partitions, with the permutation."""
     from matplotlib.figure import Figure
 
     floors = [r for r in records if r.get("classes") == 100]
@@ -193,7 +193,7 @@ def draw(records: list[dict[str, object]], path: Path) -> None:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--full", action="store_true", help="every scheme at a million rows, and up to 10^8 rows")
+    parser.add_argument("--full", action="store_true", help="a million rows for every scheme, and up to 10^8 rows")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     # Flower Datasets warns each time it redraws.
@@ -216,7 +216,7 @@ def main() -> None:
     ):
         for record in against_flower(rows, partitions, shuffled, names):
             note(record)
-    print("Ratios: time relative to one random permutation of as many rows")
+    print("Ratios: time relative to a random permutation of the same number of rows")
     for rows, partitions in [(10**5, 100), (10**6, 100), (10**7, 1000), *([(10**8, 10_000)] if arguments.full else [])]:
         note(against_floor(rows, 100, partitions))
     for rows, classes, partitions in ((10**5, 10**5, 10), (10**6, 10**6, 10), (10**6, 10, 10**4), (10**6, 10, 10**5)):

@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     if find_spec("torch") is None:
-        sys.exit("needs torch: pip install 'flskew[torch]'")
+        sys.exit("this benchmark needs torch: pip install 'flskew[torch]'")
 
     record = measure(arguments.rounds, arguments.steps, arguments.threads)
     for name, value in record.items():
@@ -67,7 +67,7 @@ def measure(rounds: int, steps: int, threads: int) -> dict[str, object]:
         if not turn:
             apart = largest_difference(forms["term"][1], forms["autograd"][1])
             if apart > 1e-5:
-                sys.exit(f"after {steps} steps the term and autograd are {apart} apart")
+                sys.exit(f"after {steps} steps, the weights with the term and with autograd differ by {apart}")
     plain, term, autograd = (seconds[name] for name in ("plain", "term", "autograd"))
     adds = [t / p - 1 for p, t in zip(plain, term, strict=True)]
     autograd_adds = [a / p - 1 for p, a in zip(plain, autograd, strict=True)]

@@ -1,9 +1,9 @@
-"""Measures of skew: their time relative to one pass over the counts, their memory, and their values on MNIST.
+"""Time the measures of skew relative to one pass over the counts; measure their memory and their values on MNIST.
 
     python benchmarks/skew.py                               # times and memory
     FLSKEW_MNIST=/path/to/mnist python benchmarks/skew.py   # also the table of docs/skew.md
 
-Each ratio compares alternating timings from one run. Writes a JSON file into --output.
+Each ratio compares alternating timings from one run. Writes a JSON file to --output.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ REPEATS = 15
 SEEDS = range(20)
 HOSPITALS = ({1, 3, 7}, {2, 5, 8}, {4, 6, 9})
 
-# The names of the rows on the docs page, and the partitioner for a seed.
+# The rows of the table in docs/skew.md: their names, and their partitioners for a seed.
 SCHEMES: dict[str, Callable[[int], object]] = {
     "IID": lambda seed: IidPartitioner(10, partition_by="label", seed=seed),
     "three hospitals": lambda seed: LabelExclusionPartitioner(HOSPITALS, on_excluded="drop", seed=seed),
@@ -52,25 +52,25 @@ SCHEMES: dict[str, Callable[[int], object]] = {
 
 
 def seconds(action: Callable[[], object]) -> float:
-    """Wall-clock time of one call."""
+    """Return the wall-clock time of one call."""
     start = time.perf_counter()
     action()
     return time.perf_counter() - start
 
 
 def counts_of_many() -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    """10,000 clients by 1,000 classes, a third of the cells empty."""
+    """Return counts of 10,000 clients by 1,000 classes, a third of them 0."""
     return np.random.default_rng(0).poisson(1.1, (CLIENTS, CLASSES))
 
 
 def all_measures(counts: np.ndarray[tuple[int, int], np.dtype[np.int64]]) -> list[float]:
-    """Every measure of counts."""
+    """Return every measure of these counts."""
     split = skew.Tally(counts, tuple(range(CLASSES)))
     return [measure(split) for measure in skew.MEASURES.values()]
 
 
 def against_one_pass() -> dict[str, float]:
-    """Time of all measures relative to that of the sum of the counts, timed alternately."""
+    """Return the time of all measures relative to the sum of the counts, alternating."""
     counts = counts_of_many()
     pairs = [(seconds(counts.sum), seconds(lambda: all_measures(counts))) for _ in range(REPEATS)]
     return {
@@ -81,7 +81,7 @@ def against_one_pass() -> dict[str, float]:
 
 
 def peak_memory() -> dict[str, float]:
-    """Peak memory of the measures in addition to the counts, as a multiple of the counts, in a separate process."""
+    """Return the peak memory of the measures, as a multiple of the counts, measured in a separate process."""
     program = (
         "import resource, sys\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
@@ -97,7 +97,7 @@ def peak_memory() -> dict[str, float]:
 
 
 def mnist_table(folder: Path) -> list[dict[str, object]]:
-    """Mean and range of each measure over twenty seeds, on the 60,000 training labels."""
+    """Return the mean and range of each measure over twenty seeds, for the 60,000 training labels."""
     (path,) = folder.glob("train-labels-idx1-ubyte*")
     content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     labels = np.frombuffer(content, np.uint8, offset=8)
@@ -113,7 +113,7 @@ def mnist_table(folder: Path) -> list[dict[str, object]]:
 
 
 def markdown(records: list[dict[str, object]]) -> str:
-    """The table on the docs page: means, and ranges that are visible after rounding."""
+    """Return the table of docs/skew.md: means, with ranges if they are visible after rounding."""
     lines = [f"| split | {' | '.join(name.replace('_', ' ') for name in skew.MEASURES)} |"]
     lines.append(f"| :-- |{' --: |' * len(skew.MEASURES)}")
     for record in records:

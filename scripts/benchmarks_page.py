@@ -1,4 +1,4 @@
-"""Write docs/benchmarks.md: every claim about speed and memory, with the results of `make bench`.
+"""Write docs/benchmarks.md, which backs every claim about speed and memory, from the results of `make bench`.
 
 python scripts/benchmarks_page.py [PAGE]   PAGE defaults to docs/benchmarks.md
 """
@@ -19,11 +19,11 @@ RESULTS = ROOT / "benchmarks" / "results"
 INTRODUCTION = """
 # Benchmarks
 
-This page backs every claim about speed or memory in these docs with a measurement. Each ratio compares alternating
-timings from one run on one machine, so ratios carry over to other machines better than seconds do. With several pairs
-of timings, the ratio is the median of the pairs' ratios, which can differ slightly from the ratio of the medians shown.
-Below each table are the date, the machine and the versions. `make bench` repeats all measurements and writes JSON files
-to `benchmarks/results/`, from which this page is generated.
+Look up how fast flskew is: this page has a measurement for every claim about speed or memory in these docs. Each ratio
+compares alternating timings from one run on one machine, so ratios carry over to other machines better than seconds do.
+With several pairs of timings, the ratio is the median of the pairs' ratios, which can differ slightly from the ratio of
+the medians shown. Below each table are the date, the machine and the versions. `make bench` repeats all measurements
+and writes JSON files to `benchmarks/results/`, from which this page is generated.
 """
 
 MISSING = "No results are stored for this benchmark; `make bench` measures it."
@@ -165,17 +165,18 @@ SECTIONS = {
     "partitioners": (
         "Partitioners",
         """
-        The first rows compare the time to load the first partition with the partitioner of the same name in Flower
-        Datasets. The last rows compare a complete Dirichlet split with one random permutation of the same number of
-        rows, roughly the cost of assigning rows at random. The time grows with the number of rows and classes, and no
-        draw is ever repeated. Flower Datasets' `IidPartitioner` keeps the order of the rows; flskew's shuffles them.
+        The first rows compare the time until the first partition is loaded with that of Flower Datasets' partitioner of
+        the same name. The last rows compare a complete Dirichlet split with a random permutation of the same number of
+        rows, which is roughly the cost of assigning rows at random. The time grows with the number of rows and classes,
+        and no draw is ever repeated. `IidPartitioner` is slower because it shuffles the rows; Flower Datasets' keeps
+        their order.
         """,
         partitioners,
     ),
     "aggregation": (
         "Averaging replies",
         """
-        This compares everything flskew's `FedAvg` does with the replies of a round, including its checks, with Flower's
+        Everything that flskew's `FedAvg` does with the replies of a round, including its checks, compared with Flower's
         `aggregate_arrayrecords` alone. flskew needs the memory of one model, whatever the number of clients. flskew
         keeps integers as integers, which takes time; Flower returns them as float64. Parentheses give the range of all
         pairs.

@@ -3,8 +3,8 @@
     python scripts/check_extras.py              # every extra; takes gigabytes and minutes
     python scripts/check_extras.py sklearn jax  # only these
 
-Run by `make wheel-extras`. The extra of a framework runs its quickstart on scikit-learn's digits, with only the example
-from the checkout on the path. Exits with code 1 and a one-line message if a check fails.
+Run by `make wheel-extras`. For the extra of a framework, it runs the quickstart on scikit-learn's digits, with only the
+example of this repository on the path. Exits with code 1 and a one-line message if a check fails.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ if __name__ == "__main__":
 
 @dataclass(frozen=True)
 class Extra:
-    """What is installed beside the wheel, and what then has to run."""
+    """Code that must run, and what to install in addition to the wheel."""
 
     code: str
     others: tuple[str, ...] = ()
@@ -75,7 +75,7 @@ def quickstart(name: str, package: str, clients: int) -> str:
     return QUICKSTART.format(folder=str(ROOT / "examples" / name), package=package, clients=clients)
 
 
-# The quickstarts take their digits from scikit-learn.
+# The quickstarts use the digits of scikit-learn.
 EXTRAS = {
     "plot": Extra(PLOT),
     "simulation": Extra(SIMULATION),
@@ -104,7 +104,7 @@ def check(name: str, wheel: Path, folder: Path) -> None:
 
 
 def main() -> None:
-    """Build the wheel and check the extras that are asked for."""
+    """Build the wheel and check the requested extras."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("extras", nargs="*", help="; ".join(EXTRAS))
     names = parser.parse_args().extras or list(EXTRAS)

@@ -1,6 +1,6 @@
-"""Build the wheel and the sdist, look inside, and use the wheel where nothing else of the project is.
+"""Build the wheel and the sdist, check their contents, and use the wheel in an empty environment.
 
-Run by `make wheel`. Ends with exit code 1 and one line that says what is wrong.
+Run by `make wheel`. Exits with code 1 and a one-line message if a check fails.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DIST = ROOT / "dist"
 NOT_SHIPPED = {".ci", "benchmarks", "docs", "examples", "scripts", "tests"}
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
-# The script that a user's first line amounts to, in an environment that has nothing but the wheel.
+# Import the package and every public name, in an environment with only the wheel.
 FIRST_LINE = """
 import sys
 import flskew
@@ -30,7 +30,7 @@ assert not loaded, f"import flskew loads {loaded}"
 assert "site-packages" in flskew.__file__, f"this is not the installed wheel: {flskew.__file__}"
 for name in flskew.__all__:
     getattr(flskew, name)
-print(f"flskew {flskew.__version__}: {len(flskew.__all__)} public names, each of them there")
+print(f"flskew {flskew.__version__}: {len(flskew.__all__)} public names, all importable")
 """
 
 
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def build() -> tuple[Path, Path]:
-    """Build both from the checkout: the wheel by way of the sdist, so the sdist is complete too."""
+    """Build the sdist, and the wheel from it, which shows that the sdist is complete."""
     shutil.rmtree(DIST, ignore_errors=True)
     run([sys.executable, "-m", "build", "--outdir", str(DIST), str(ROOT)], cwd=ROOT, quiet=True)
     (wheel,) = DIST.glob("*.whl")
@@ -55,7 +55,7 @@ def build() -> tuple[Path, Path]:
 
 
 def check_wheel(wheel: Path) -> None:
-    """Check that the wheel holds the package, all of it, and nothing else."""
+    """Check that the wheel contains exactly the package."""
     names = set(zipfile.ZipFile(wheel).namelist())
     (info,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
     package = ROOT / "src"
@@ -71,13 +71,13 @@ def check_wheel(wheel: Path) -> None:
 
 
 def check_sdist(sdist: Path) -> None:
-    """Check that the sdist holds what a build needs, and no tests."""
+    """Check that the sdist contains what a build needs, and no tests."""
     with tarfile.open(sdist) as archive:
         names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
     for needed in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "src/flskew/py.typed"):
         require(needed in names, f"{sdist.name} lacks {needed}")
     stray = sorted(name for name in names if name.split("/")[0] in NOT_SHIPPED)
-    require(not stray, f"{sdist.name} holds {stray}")
+    require(not stray, f"{sdist.name} contains {stray}")
 
 
 def use(wheel: Path, folder: Path) -> None:
@@ -94,14 +94,14 @@ def use(wheel: Path, folder: Path) -> None:
 
 
 def pip_of(folder: Path) -> tuple[Path, list[str]]:
-    """Make an environment; return its interpreter, and the beginning of its pip commands."""
+    """Create an environment; return its interpreter and the beginning of its pip commands."""
     run([sys.executable, "-m", "venv", str(folder)], cwd=folder.parent)
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     return python, [str(python), "-m", "pip", "--disable-pip-version-check", "--quiet"]
 
 
 def run(command: list[str], *, cwd: Path, quiet: bool = False) -> None:
-    """Run a command and end with its output when it fails."""
+    """Run a command; if it fails, print its output and exit."""
     result = subprocess.run(command, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if not quiet or result.returncode:
         print(result.stdout, end="", flush=True)
@@ -109,7 +109,7 @@ def run(command: list[str], *, cwd: Path, quiet: bool = False) -> None:
 
 
 def require(holds: bool, otherwise: str) -> None:
-    """End with a message unless the condition holds."""
+    """Exit with a message unless a condition holds."""
     if not holds:
         sys.exit(f"wheel: {otherwise}")
 

@@ -1,4 +1,4 @@
-"""Shared by the scripts that turn JSON into pages: tables and number formats."""
+"""Tables and number formats, shared by the scripts that generate pages from JSON."""
 
 from __future__ import annotations
 

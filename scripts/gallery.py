@@ -1,6 +1,6 @@
-"""Draw the pictures on the pages below: run their code, and save `figure` for each image that follows a block.
+"""Draw the pictures of the pages listed below: run their code, and save `figure` for each image that follows a block.
 
-python scripts/gallery.py [FOLDER]   by default, the folder of the pages
+python scripts/gallery.py [FOLDER]   FOLDER defaults to docs
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         png = io.BytesIO()
         figure.savefig(png, format="png", dpi=110)
-        # A hundred colours look the same in a third of the bytes, and drop the metadata with matplotlib's version.
+        # A hundred colours look the same and take a third of the bytes. This also drops matplotlib's metadata.
         Image.open(png).convert("RGB").quantize(100).save(path, optimize=True)
         print(f"wrote {path}")
 

@@ -1,4 +1,4 @@
-"""Write docs/reproductions.md: published and reproduced figures, from the JSON files of the reproductions.
+"""Write docs/reproductions.md, published and reproduced figures, from the JSON files of the reproductions.
 
 python scripts/reproductions_page.py [PAGE]   PAGE defaults to docs/reproductions.md
 """
@@ -44,11 +44,11 @@ STRAGGLER_METHODS = {
 INTRODUCTION = """
 # Reproductions
 
-Does flskew reproduce published results? This page compares published figures with flskew's at the same settings. All
-accuracies are percentages on MNIST's 10,000 test images. Each section gives the command that produced its figures. The
-JSON files under `benchmarks/reproductions/results/` (for the stragglers, under `docs/assets/`) contain every round,
-with seeds, settings and versions; this page is generated from them. "Equal" means at most 0.5 percentage points apart.
-For comparison, the standard error of an accuracy on 10,000 images is 0.5 points at 66 % and 0.2 at 96 %.
+Check whether flskew reproduces published results: this page compares published figures with flskew's at the same
+settings. All accuracies are percentages on MNIST's 10,000 test images. Each section gives the command that produced its
+figures. The JSON files under `benchmarks/reproductions/results/` (for the stragglers, under `docs/assets/`) contain
+every round, with seeds, settings and versions; this page is generated from them. "Equal" means at most 0.5 percentage
+points apart. For comparison, the standard error of an accuracy on 10,000 images is 0.5 points at 66 % and 0.2 at 96 %.
 """
 
 HOSPITALS = """
@@ -62,8 +62,8 @@ for three rounds of FedAvg with ten local epochs of SGD, learning rate 0.01, mom
 python benchmarks/reproductions/three_hospitals.py --data-dir FOLDER   # the four files of MNIST
 ```
 
-A hospital alone trains for the same number of epochs as in three rounds. Its accuracy on the three digits it has never
-seen is {missing}; the published one is 0.
+A hospital alone trains for as many epochs as in three rounds. Its accuracy on the three digits it has never seen is
+{missing}; the published accuracy is 0.
 
 There are no published figures for FedProx, so we compare with the plain NumPy run. In PyTorch, the proximal term is
 part of the gradient. In scikit-learn, it is a separate step after each update, with the learning rate divided by 1 -
@@ -88,11 +88,11 @@ Each figure is the best accuracy of all rounds, as in the published results.
 """
 
 NIID_NOTE = """
-Differences: the published FedProx is the best of four values of mu; ours only uses mu = 0.01. Our figures are from one
-seed, {seed}. The splits follow the same rules but use different random numbers, and with two or three classes per
-client, the result depends on which client holds which classes. Another version of the baseline's README gives figures
-that differ by up to 0.3. FedProx with 2 classes per client is still improving in the last round; we did not try whether
-another mu gets closer to the published figure.
+Differences: the published figures of FedProx are the best of four values of mu; ours use only mu = 0.01. Our figures
+are from one seed, {seed}. The splits follow the same rules but use different random numbers, and with two or three
+classes per client, the result depends on which client holds which classes. Another version of the baseline's README has
+figures that differ by up to 0.3. FedProx with 2 classes per client still improves in the last round; we did not test
+whether another mu gets closer to the published figure.
 """
 
 STRAGGLER_TEXT = """
@@ -101,7 +101,7 @@ STRAGGLER_TEXT = """
 Source: T. Li, A. K. Sahu, M. Zaheer, M. Sanjabi, A. Talwalkar, V. Smith: "Federated Optimization in Heterogeneous
 Networks", MLSys 2020, arXiv 1812.06127. The published figures are read off the plots of Flower's reproduction. A
 thousand clients hold two digits each, and ten train in each of {rounds} rounds. The model is logistic regression. In
-each round, 0, 50 or 90 % of the clients run out of time. Our figures are means of the last ten rounds over {seeds}
+each round, 0, 50 or 90 % of these run out of time. Our figures are means of the last ten rounds over {seeds}
 seeds; [Stragglers](stragglers.md) explains where the figures differ, and why. Run the example `fedprox-stragglers`:
 
 ```bash

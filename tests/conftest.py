@@ -1,4 +1,4 @@
-"""What every test stands on: no network, no telemetry, no files in the user's home, no deadlines."""
+"""Shared by all tests: no network, no telemetry, no files in the user's home, no deadlines."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import TypeVar
 import hypothesis
 import pytest
 
-# Else the data sets that tests load from files would stay in the user's cache.
+# Otherwise, the data sets that tests load from files would stay in the user's cache.
 HF_HOME = tempfile.TemporaryDirectory(prefix="flskew-hf-", ignore_cleanup_errors=True)
-# Read by Flower and by datasets when they are imported, and inherited by every process that a test starts.
+# Flower and datasets read these when they are imported; processes started by tests inherit them.
 os.environ.update(
     FLWR_TELEMETRY_ENABLED="0",
     FLWR_DISABLE_UPDATE_CHECK="1",
@@ -32,18 +32,18 @@ os.environ.update(
 )
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # the workers share the processors
-# The examples read it too: only a test that asks for MNIST may see it.
+# The examples read it too, but only tests that request MNIST may use it.
 MNIST_DIR = os.environ.pop("FLSKEW_MNIST", None) or os.environ.get("FLSKEW_MNIST_OF_TESTS")
 if MNIST_DIR:
     os.environ["FLSKEW_MNIST_OF_TESTS"] = MNIST_DIR  # the workers of pytest-xdist inherit it
 
-# `make test-all` has everything, so there a test that is passed over is a test that is missing.
+# `make test-all` installs everything, so there, a skipped test is a mistake.
 NO_SKIPS = bool(os.environ.get("FLSKEW_TEST_ALL"))
 
-# What each marker needs to be imported, and the extra that brings it.
+# The module that each marker needs, and the extra that installs it.
 EXTRAS = {"ray": "simulation", "torch": "torch", "tensorflow": "keras", "jax": "jax"}
 
-# These import their framework at the top.
+# These modules import their framework at the top.
 collect_ignore = [
     f"client/test_{module}.py"
     for module, package in (("torch", "torch"), ("keras", "tensorflow"), ("jax", "jax"))
@@ -52,7 +52,7 @@ collect_ignore = [
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
-# Few examples while developing; in CI many, and the same in every run. FLSKEW_HYPOTHESIS=ci takes the latter anywhere.
+# Few examples during development; in CI many, and the same in every run. FLSKEW_HYPOTHESIS=ci selects the latter.
 for profile, examples in (("dev", 20), ("ci", 100)):
     hypothesis.settings.register_profile(
         profile,
@@ -75,7 +75,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn a skipped test into a failed one where nothing may be skipped."""
+    """Turn a skipped test into a failure if nothing may be skipped."""
     report = yield
     return _refuse_skip(report)
 
@@ -84,7 +84,7 @@ def pytest_runtest_makereport(
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Turn a skipped module into a failed one where nothing may be skipped."""
+    """Turn a skipped module into a failure if nothing may be skipped."""
     report = yield
     return _refuse_skip(report)
 
@@ -99,7 +99,7 @@ def _refuse_skip(report: Report) -> Report:
 
 @pytest.fixture(scope="session", autouse=True)
 def _flower_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep Flower's state of this run in a folder of its own."""
+    """Keep Flower's state of this test run in a separate folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLWR_HOME", str(tmp_path_factory.mktemp("flwr")))
         yield
@@ -115,11 +115,11 @@ def mnist_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def repository() -> Path:
-    """The checkout's top folder."""
+    """The root folder of the repository."""
     return Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session")
 def python() -> str:
-    """This interpreter, for tests that need a process of their own."""
+    """This interpreter, for tests that need a separate process."""
     return sys.executable

@@ -1,6 +1,6 @@
-"""What the README and docs/comparison.md say of Flower is what the installed Flower does.
+"""Flower behaves as the README and docs/comparison.md say.
 
-They test Flower rather than flskew: where one fails after an update of Flower, these pages are out of date.
+These tests check Flower instead of flskew. If one fails after an update of Flower, the pages are out of date.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ Partitions = list[list[int]]
 ONES = np.ones(3)
 TEN_CLASSES = np.arange(6000) % 10
 
-# Flower Datasets warns before each new draw.
+# Flower Datasets warns before each redraw.
 pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore")]
 
 
 def train(replies: list[NDArray[np.float64]], weights: list[float], start: NDArray[np.float64]) -> list[np.ndarray]:
-    """Three clients and one round of Flower's FedAvg; the client without a reply raises."""
+    """Run one round of Flower's FedAvg with three clients; a client without a reply raises."""
     app = ClientApp()
 
     @app.train()
@@ -41,11 +41,11 @@ def train(replies: list[NDArray[np.float64]], weights: list[float], start: NDArr
     return strategy.start(LocalGrid(app, 3), ArrayRecord([start]), num_rounds=1).arrays.to_numpy_ndarrays()
 
 
-def test_one_nan_is_everybodys() -> None:
+def test_one_nan_corrupts_the_model() -> None:
     assert np.isnan(train([ONES, ONES, np.nan * ONES], [10, 10, 10], ONES)).all()
 
 
-def test_shapes_that_differ_broadcast_unless_the_odd_one_is_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mismatched_shapes_broadcast_unless_the_wrong_one_is_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(random, "sample", lambda nodes, count: sorted(nodes)[:count])  # how Flower orders the nodes
     (model,) = train([ONES, ONES, np.array([4.0])], [10, 10, 10], ONES)
     np.testing.assert_allclose(model, [2, 2, 2])  # (1 + 1 + 4) / 3
@@ -53,7 +53,7 @@ def test_shapes_that_differ_broadcast_unless_the_odd_one_is_first(monkeypatch: p
         train([np.array([4.0]), ONES, ONES], [10, 10, 10], ONES)
 
 
-def test_a_negative_weight_counts_and_one_that_is_nan_does_too() -> None:
+def test_negative_and_nan_weights_are_counted() -> None:
     (model,) = train([ONES, ONES, 5 * ONES], [10, 10, -10], ONES)
     np.testing.assert_allclose(model, -3 * ONES)  # (10 + 10 - 50) / 10
     assert np.isnan(train([ONES, ONES, ONES], [10.0, 10.0, np.nan], ONES)).all()
@@ -64,7 +64,7 @@ def test_integers_come_back_as_floats() -> None:
     assert model.tolist() == [6.999999999999999] * 3
 
 
-def test_weights_of_0_end_the_run() -> None:
+def test_zero_weights_end_the_run() -> None:
     with pytest.raises(ZeroDivisionError):
         train([ONES] * 3, [0, 0, 0], ONES)
 
@@ -85,13 +85,13 @@ def load(name: str, labels: NDArray[np.generic], *arguments: object, **settings:
     return [list(partitioner.load_partition(number)["label"]) for number in range(partitioner.num_partitions)]
 
 
-def test_a_dirichlet_draw_is_repeated_ten_times_and_then_given_up() -> None:
+def test_a_dirichlet_split_is_redrawn_ten_times_and_then_fails() -> None:
     with pytest.raises(ValueError, match=r"max number of attempts \(10\)"):
         load("DirichletPartitioner", TEN_CLASSES, 100, "label", 0.05)
 
 
 @pytest.mark.parametrize("labels", [TEN_CLASSES + 1, TEN_CLASSES.astype(str)], ids=["from 1", "words"])
-def test_client_by_client_only_labels_from_0_will_do(labels: NDArray[np.generic]) -> None:
+def test_client_by_client_only_works_for_labels_from_0(labels: NDArray[np.generic]) -> None:
     assert len(load("DirichletPartitioner", labels, 10, "label", 0.5)) == 10
     with pytest.raises(ValueError, match="robabilities contain NaN"):
         load("InnerDirichletPartitioner", labels, [600] * 10, "label", 0.5)
@@ -106,21 +106,21 @@ def test_client_by_client_only_labels_from_0_will_do(labels: NDArray[np.generic]
         ({"shard_size": 47, "keep_incomplete_shard": True}, 1000),
     ],
 )
-def test_rows_that_fill_no_shard_are_kept_only_where_the_size_alone_is_given(
+def test_rows_that_do_not_fill_a_shard_are_only_kept_if_just_the_size_is_given(
     settings: dict[str, int], kept: int
 ) -> None:
     assert sum(map(len, load("ShardPartitioner", TEN_CLASSES[:1000], 7, "label", **settings))) == kept
 
 
-def test_classes_are_left_to_nobody() -> None:
-    """Two of ten classes for each of ten clients, six seeds; then of five clients, three."""
+def test_some_classes_have_no_holder() -> None:
+    """Two of ten classes for each of ten clients with six seeds, then for each of five clients with three seeds."""
     ten = [load("PathologicalPartitioner", TEN_CLASSES, 10, "label", 2, seed=seed) for seed in range(6)]
     assert sorted(len(set().union(*partitions)) for partitions in ten) == [9, 9, 9, 9, 9, 10]
     five = [load("PathologicalPartitioner", TEN_CLASSES, 5, "label", 2, seed=seed) for seed in range(3)]
     assert [sum(map(len, partitions)) for partitions in five] == [4200] * 3
 
 
-def test_zeros_in_a_table_of_shares_keep_no_class_away() -> None:
+def test_zeros_in_a_table_of_shares_do_not_exclude_a_class() -> None:
     shares = np.array([[float((client - label) % 10 >= 3) for client in range(10)] for label in range(10)])
     labels = np.arange(6011) % 10
     partitions = load("DistributionPartitioner", labels, shares, 10, 10, "label", 0, seed=1)
@@ -136,7 +136,7 @@ def test_a_row_without_a_label_is_dropped() -> None:
     assert sum(map(len, load("DirichletPartitioner", labels, 2, "label", 10.0))) == 100
 
 
-def test_train_and_test_splits_of_one_seed_drift_apart_in_7_of_20_seeds() -> None:
+def test_train_and_test_splits_with_the_same_seed_drift_apart_for_7_of_20_seeds() -> None:
     apart = []
     for seed in range(20):
         train_and_test = [

@@ -1,10 +1,10 @@
-"""Every code block of the README and the site runs, and prints what the page says it prints.
+"""Every code block in the README and on the site runs, and prints what the page shows.
 
-```python   runs; the blocks of one page share their names, in order
-```py       compiles and imports what it imports, and does not run: it would need the network
-```text     is what the python block before it prints, to the letter
+```python   runs; the blocks of a page share their variables
+```py       compiles, and its imports work; it does not run, because it would need the network
+```text     is the exact output of the python block before it
 ```toml     parses
-```bash     holds commands that exist: a target of the Makefile, an extra of the package, an app's folder
+```bash     contains existing targets of the Makefile, extras of the package and folders of apps
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PAGES = [
     *sorted(ROOT.glob("examples/*/README.md")),
 ]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-# Pages whose blocks need what only `make test-all` installs.
+# Pages whose blocks need packages that only `make test-all` installs.
 NEEDS = {
     "docs/frameworks.md": [pytest.mark.torch, pytest.mark.tensorflow, pytest.mark.jax],
     "docs/how-to/torch-data.md": [pytest.mark.torch],
@@ -42,7 +42,7 @@ NEEDS = {
     "examples/quickstart-pytorch/README.md": [pytest.mark.torch],
     "examples/quickstart-tensorflow/README.md": [pytest.mark.tensorflow],
 }
-# What mkdocs does not read, or reads as part of another page.
+# Pages that mkdocs does not read, or reads as part of another page.
 ELSEWHERE = [page for page in [*PAGES, ROOT / "CHANGELOG.md"] if page.relative_to(ROOT).parts[0] != "docs"]
 BLOCK = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)]*)\)|<(https?:[^>]*)>")
@@ -62,7 +62,7 @@ def run_python(example: Example) -> None:
 
 def compare_output(example: Example) -> None:
     if example.namespace.get("_printed") is None:
-        return  # What a command prints may differ in the last digit; the tests of the example hold it to bounds.
+        return  # The output may differ in the last digit; the tests of the example check it.
     assert str(example.parsed).strip() == example.namespace["_printed"].strip(), (
         f"{example.path}, line {example.line}: the page says otherwise"
     )
@@ -88,7 +88,7 @@ def look_up_commands(example: Example) -> None:
 
 
 def command_exists(words: list[str], page: str) -> bool:
-    """Whether a command names things that are there; an example's page is read in the example's folder."""
+    """Whether what a command names exists; for an example's README, relative to its folder."""
     here = Path(page).parent if is_of_an_example(Path(page)) else ROOT
     match words:
         case ["make", target, *_]:
@@ -104,7 +104,7 @@ def command_exists(words: list[str], page: str) -> bool:
         case ["flwr", "ls" | "log", *_] | ["flwr", "supernode", "list" | "register", *_]:
             return True
         case ["flower-superlink" | "flower-supernode" as program, *_]:
-            return (Path(sysconfig.get_path("scripts")) / program).is_file()  # `make e2e` looks at the options
+            return (Path(sysconfig.get_path("scripts")) / program).is_file()  # `make e2e` checks the options
         case ["openssl", "req" | "x509", *_] | ["ssh-keygen", *_] | ["echo", *_] | ["export", _]:
             return True
         case ["python", script, *_]:
@@ -131,7 +131,7 @@ BLOCKS = Sybil([CodeBlockParser(language, evaluator) for language, evaluator in 
     ],
 )
 def test_every_code_block_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages are run from top to bottom in an empty folder, as a reader would; an example's in a copy of its own."""
+    """Blocks run from top to bottom in an empty folder; those of an example's README in a copy of its folder."""
     if is_of_an_example(page):
         shutil.copytree(page.parent, tmp_path, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
         monkeypatch.syspath_prepend(tmp_path)
@@ -144,7 +144,7 @@ def test_every_code_block_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch
 
 
 def test_the_readme_has_code_to_run() -> None:
-    """The wheel check runs the same blocks where only the wheel is installed."""
+    """`make wheel` runs the same blocks with only the wheel installed."""
     assert "python" in FENCE.findall((ROOT / "README.md").read_text("utf-8"))
 
 
@@ -155,7 +155,7 @@ def links(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("link", sorted({link for page in {*PAGES, *ELSEWHERE} for link in links(page) if ":" in link}))
 def test_a_link_to_elsewhere_is_well_formed(link: str) -> None:
-    """Whether anybody answers there is not asked: the tests need no network. `pytest -v` lists the links."""
+    """The link is not opened, because tests use no network. `pytest -v` lists the links."""
     parts = urlsplit(link)
     assert parts.scheme == "https"
     assert re.fullmatch(r"([a-z0-9-]+\.)+[a-z]{2,}", parts.netloc)
@@ -165,6 +165,6 @@ def test_a_link_to_elsewhere_is_well_formed(link: str) -> None:
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=page.relative_to(ROOT).as_posix()) for page in ELSEWHERE])
 def test_a_link_within_the_repository_leads_to_a_file(page: Path) -> None:
-    """On the pages that mkdocs does not look at; for the others `make docs` does it."""
+    """Only on pages that mkdocs does not check; `make docs` checks the others."""
     within = {link for link in links(page) if ":" not in link}
     assert {link for link in within if not (page.parent / link.split("#")[0]).exists()} == set()

@@ -1,4 +1,4 @@
-"""The package as a whole: its public names, what importing it costs, its rooms, and the versions it claims."""
+"""The package as a whole: public names, cost of importing, layers, and supported versions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ import flskew
 
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-# Modules of their own, whose names are used through them.
+# Public modules.
 SPACES = ("client", "partitioners", "plots", "skew", "testing", "typing")
 PUBLIC = sorted(
     [*(set(flskew.__all__) - {"__version__", *SPACES})]
@@ -39,8 +39,8 @@ MODULES = sorted(
     module.name for module in pkgutil.walk_packages(flskew.__path__, "flskew.") if not module.name.endswith(".__main__")
 )
 
-# The modules about frameworks, with the marker of what each needs. Their names stay in their modules, since each calls
-# its term ProximalTerm.
+# The modules for frameworks, with the marker of each. The package does not export their names, because each of them has
+# a ProximalTerm.
 FRAMEWORKS = {
     "flskew.client.jax": [pytest.mark.jax],
     "flskew.client.keras": [pytest.mark.tensorflow],
@@ -49,8 +49,8 @@ FRAMEWORKS = {
 }
 MODULE = pytest.mark.parametrize("name", [pytest.param(name, marks=FRAMEWORKS.get(name, ())) for name in MODULES])
 
-# From top to bottom, as docs/contributing.md draws the house: a room imports only from below, never from its own line.
-ROOMS = [
+# The layers of CONTRIBUTING.md, highest first: a module imports only from lower layers.
+LAYERS = [
     {"plots"},
     {"skew"},
     {"simulation", "strategies", "client"},
@@ -69,13 +69,13 @@ ROOMS = [
 def test_every_public_name_is_documented_and_nothing_else_is() -> None:
     page = (ROOT / "docs" / "reference.md").read_text("utf-8")
     documented = re.findall(r"^::: flskew\.([\w.]+)$", page, re.MULTILINE)
-    # Those of the modules about a framework have a test of their own.
+    # The names of framework modules have a separate test.
     frameworks = tuple(f"{name.removeprefix('flskew.')}." for name in FRAMEWORKS)
     assert sorted(name for name in documented if not name.startswith(frameworks)) == PUBLIC
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=marks) for name, marks in FRAMEWORKS.items()])
-def test_every_name_of_a_module_about_a_framework_is_documented_with_an_example(name: str) -> None:
+def test_every_name_of_a_framework_module_is_documented_with_an_example(name: str) -> None:
     module = importlib.import_module(name)
     page = (ROOT / "docs" / "reference.md").read_text("utf-8")
     documented = re.findall(rf"^::: {re.escape(name)}\.(\w+)$", page, re.MULTILINE)
@@ -87,7 +87,7 @@ def test_every_name_of_a_module_about_a_framework_is_documented_with_an_example(
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_a_public_name_can_be_imported_and_shows_itself_in_dir(name: str) -> None:
+def test_a_public_name_can_be_imported_and_is_in_dir(name: str) -> None:
     assert public_value(name) is public_value(name)
     assert name.split(".")[0] in dir(flskew)
 
@@ -99,10 +99,10 @@ def test_a_name_that_does_not_exist_is_an_attribute_error_that_names_it() -> Non
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_the_example_of_a_public_name_runs_after_importing_the_public_names(name: str) -> None:
-    """Whatever else it uses it imports itself, so a reader can paste it."""
+    """It imports everything else that it uses, so readers can paste it."""
     value = public_value(name)
     if not inspect.isclass(value) and not inspect.isfunction(value):
-        return  # The name of a type, or a table.
+        return  # A type alias or a table.
     if inspect.isclass(value) and issubclass(value, Protocol):  # type: ignore[arg-type]
         return
     public = {name: getattr(flskew, name) for name in flskew.__all__}
@@ -139,7 +139,7 @@ def test_nothing_in_the_reference_is_private() -> None:
     assert not [name for name in PUBLIC if any(part.startswith("_") for part in name.split("."))]
 
 
-# What Flower documents. Everything else of it may move or change without notice.
+# Flower's documented modules. Everything else may move or change without notice.
 PUBLIC_FLOWER = {
     "flwr.app",
     "flwr.client",
@@ -177,8 +177,8 @@ def check(examples: Iterator[doctest.DocTest] | list[doctest.DocTest]) -> None:
 
 
 @MODULE
-def test_a_public_signature_says_what_it_takes(name: str) -> None:
-    """Array types may have Any inside, but no parameter and no result of a public function is just Any."""
+def test_a_public_signature_has_specific_types(name: str) -> None:
+    """Array types may contain Any, but no parameter or result of a public function may be Any."""
     module = importlib.import_module(name)
     for exported in getattr(module, "__all__", ()):
         value = getattr(module, exported)
@@ -191,7 +191,7 @@ def test_a_public_signature_says_what_it_takes(name: str) -> None:
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
-    """What it costs in time is measured by benchmarks/import_time.py."""
+    """benchmarks/import_time.py measures the time."""
     code = "import sys, flskew; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     heavy = {"datasets", "flwr", "flwr_datasets", "matplotlib", "numpy", "pandas", "pyarrow", "ray", "sklearn", "torch"}
     heavy |= {"jax", "keras", "tensorflow"}
@@ -235,23 +235,23 @@ def loaded_by(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "src" / "flskew").rglob("*.py")), ids=lambda path: path.stem)
-def test_a_module_imports_only_from_rooms_below_its_own(path: Path) -> None:
-    room = path.relative_to(ROOT / "src" / "flskew").parts[0].removesuffix(".py")
-    if room == "__init__":
+def test_a_module_imports_only_from_lower_layers(path: Path) -> None:
+    package = path.relative_to(ROOT / "src" / "flskew").parts[0].removesuffix(".py")
+    if package == "__init__":
         return
-    for imported in set(imported_rooms(path)) - {room}:
-        assert level(imported) > level(room), f"{path.name} ({room}) imports from {imported}, which is not below"
+    for imported in set(imported_packages(path)) - {package}:
+        assert level(imported) > level(package), f"{path.name} ({package}) imports from {imported}, which is not below"
 
 
-def test_contributing_draws_the_rooms_in_their_order() -> None:
+def test_contributing_lists_the_layers_in_order() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-    lines = text.partition("## The rooms")[2].partition("## ")[0].splitlines()
+    lines = text.partition("## Structure")[2].partition("## ")[0].splitlines()
     cells = [line.split("|")[1] for line in lines if line.startswith("| `")]
-    rooms = [{name.removesuffix(".py").removesuffix("/") for name in re.findall(r"`(\S+)`", cell)} for cell in cells]
-    assert rooms == [{"__init__"}, *ROOMS]
+    layers = [{name.removesuffix(".py").removesuffix("/") for name in re.findall(r"`(\S+)`", cell)} for cell in cells]
+    assert layers == [{"__init__"}, *LAYERS]
 
 
-def imported_rooms(path: Path) -> Iterator[str]:
+def imported_packages(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module == "flskew":
             yield from (alias.name for alias in node.names)
@@ -261,9 +261,9 @@ def imported_rooms(path: Path) -> Iterator[str]:
             yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("flskew."))
 
 
-def level(room: str) -> int:
-    found = [number for number, rooms in enumerate(ROOMS) if room in rooms]
-    assert found, f"{room} is a room without a place: give it one in ROOMS"
+def level(package: str) -> int:
+    found = [number for number, packages in enumerate(LAYERS) if package in packages]
+    assert found, f"{package} has no layer: add it to LAYERS"
     return found[0]
 
 
@@ -272,12 +272,12 @@ def test_the_version_comes_from_one_place() -> None:
     assert PYPROJECT["project"]["dynamic"] == ["readme", "version"]
 
 
-def test_the_package_says_that_it_is_typed() -> None:
+def test_the_package_is_marked_as_typed() -> None:
     assert (Path(flskew.__file__).parent / "py.typed").is_file()
 
 
-def test_the_oldest_versions_under_test_are_the_ones_claimed() -> None:
-    """So that raising a bound in one file and not in the other is noticed."""
+def test_the_oldest_versions_under_test_are_those_claimed() -> None:
+    """Fails if a bound is raised in only one of the two files."""
     project = PYPROJECT["project"]
     extras = project["optional-dependencies"]
     used = [*project["dependencies"], *extras["plot"], *extras["sklearn"]]
@@ -297,6 +297,6 @@ def test_the_oldest_versions_under_test_are_the_ones_claimed() -> None:
         pytest.param("torch", marks=pytest.mark.torch),
     ],
 )
-def test_what_an_extra_brings_can_be_imported(module: str) -> None:
-    """In a process of its own, as some of these change the process that loads them."""
+def test_the_package_of_an_extra_can_be_imported(module: str) -> None:
+    """In a separate process, because some of these modules change the process that imports them."""
     subprocess.run([sys.executable, "-c", f"import {module}"], check=True)

@@ -1,4 +1,4 @@
-"""What stands around the package: workflows, templates, the citation, and the extras that the wheel is tried with."""
+"""Files around the package: workflows, templates, the citation, and the extras that the wheel is tested with."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_there_are_workflows_for_tests_docs_and_release() -> None:
 
 
 @every_workflow
-def test_a_workflow_names_targets_of_the_makefile_alone(path: Path) -> None:
+def test_a_workflow_only_names_targets_of_the_makefile(path: Path) -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):.*## ", MAKEFILE, re.MULTILINE))
     named = set(re.findall(r"\bmake ([a-z0-9-]+)", commands(load(path))))
     assert named
@@ -60,7 +60,7 @@ def test_a_workflow_names_targets_of_the_makefile_alone(path: Path) -> None:
 
 
 @every_workflow
-def test_a_workflow_may_read_and_nothing_else_unless_a_job_says_so(path: Path) -> None:
+def test_a_workflow_may_only_read_unless_a_job_declares_more(path: Path) -> None:
     content = load(path)
     assert content["permissions"] == {"contents": "read"}
     assert "secrets." not in path.read_text("utf-8")
@@ -69,14 +69,14 @@ def test_a_workflow_may_read_and_nothing_else_unless_a_job_says_so(path: Path) -
 
 
 @every_workflow
-def test_every_step_runs_something_that_has_a_version(path: Path) -> None:
+def test_every_action_has_a_version(path: Path) -> None:
     for step in steps(load(path)):
         assert ("run" in step) != ("uses" in step)
         if "uses" in step:
             assert re.fullmatch(r"[\w./-]+@(v\d+|release/v\d+)", step["uses"])
 
 
-def test_tests_run_on_three_systems_with_every_python_that_is_claimed() -> None:
+def test_tests_run_on_three_systems_with_every_supported_python() -> None:
     jobs = workflow("tests")["jobs"]
     systems = ["ubuntu-latest", "macos-latest", "windows-latest"]
     claimed = [name.rpartition(" ")[2] for name in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", name)]
@@ -90,7 +90,7 @@ def test_tests_run_on_three_systems_with_every_python_that_is_claimed() -> None:
 @pytest.mark.parametrize(
     ("job", "constraints"), [("newest", "requirements/constraints.txt"), ("oldest", "requirements/oldest.txt")]
 )
-def test_on_windows_the_commands_are_those_of_the_makefile(job: str, constraints: str) -> None:
+def test_the_commands_on_windows_equal_those_of_the_makefile(job: str, constraints: str) -> None:
     (step,) = [step for step in workflow("tests")["jobs"][job]["steps"] if step.get("if") == "runner.os == 'Windows'"]
     install, test = step["run"].splitlines()
     (light,) = re.findall(r"^LIGHT := (.*)$", MAKEFILE, re.MULTILINE)
@@ -117,7 +117,7 @@ def test_a_pull_request_publishes_no_site() -> None:
 
 
 @pytest.mark.parametrize("path", [path for path in TEMPLATES if path.stem != "config"], ids=lambda path: path.stem)
-def test_an_issue_template_asks_for_something_that_must_be_said(path: Path) -> None:
+def test_an_issue_template_has_a_required_field(path: Path) -> None:
     template = load(path)
     assert template["name"]
     assert template["description"]
@@ -127,14 +127,14 @@ def test_an_issue_template_asks_for_something_that_must_be_said(path: Path) -> N
     assert any(field.get("validations", {}).get("required") for field in fields)
 
 
-def test_the_citation_says_what_the_package_says() -> None:
+def test_the_citation_matches_the_package() -> None:
     citation = load(ROOT / "CITATION.cff")
     assert citation["cff-version"] == "1.2.0"
     assert citation["title"] == PROJECT["name"]
     assert citation["authors"] == PROJECT["authors"]
     assert citation["license"] == PROJECT["license"]
     assert citation["abstract"] == PROJECT["description"]
-    # The version is in src/flskew/_version.py alone.
+    # The version is only in src/flskew/_version.py.
     assert set(citation) == {"cff-version", "message", "type", "title", "abstract", "authors", "license", "keywords"}
 
 
@@ -147,7 +147,7 @@ def test_the_version_is_written_in_one_place() -> None:
             assert f'"{version}"' not in path.read_text("utf-8"), f"{path.name} repeats the version"
 
 
-def test_every_extra_is_tried_with_the_wheel() -> None:
+def test_every_extra_is_tested_with_the_wheel() -> None:
     assert set(check_extras.EXTRAS) == set(PROJECT["optional-dependencies"]) - {"dev", "docs"}
     for extra in check_extras.EXTRAS.values():
         assert set(extra.others) <= set(PROJECT["optional-dependencies"])

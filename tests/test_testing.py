@@ -1,4 +1,4 @@
-"""The conformance kit accepts partitioners that obey the laws and names the law that another breaks."""
+"""The conformance kit accepts partitioners that obey the laws, and names the law that others break."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class EvenSizes(LabelExclusionPartitioner):
 
 
 class Own:
-    """A scheme with nothing but `assign`, which gives each partition every third row."""
+    """A scheme that only has `assign`, and gives each partition every third row."""
 
     def split(self, labels):
         return [range(start, len(labels), 3) for start in range(3)]
@@ -70,7 +70,7 @@ class Drops(Own):
 
 
 class Forgets(Own):
-    """Draws from one generator for all calls."""
+    """Uses one generator for all calls."""
 
     rng = np.random.default_rng(0)
 
@@ -104,7 +104,7 @@ class ByPosition(Own):
 
 
 class Broken(Own):
-    """Makes an assignment that its public makers would refuse."""
+    """Makes an assignment that the public constructors would refuse."""
 
     def broken(self, parts):
         raise NotImplementedError
@@ -136,7 +136,7 @@ class Loses(Broken):
 
 
 class Forks(Own):
-    """Splits differently in a copy, as would one that goes by the identity of an object."""
+    """Splits differently in a copy, like a scheme that depends on the identity of an object."""
 
     def __init__(self, copied=False):
         self.copied = copied

@@ -1,4 +1,4 @@
-"""The public names as a user would write them down with types; `make types` checks this file, nothing runs it."""
+"""Typed uses of the public names. `make types` checks this file; it is never run."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from flskew import (
     Assignment,
     Checked,
+    Checkpoint,
     DirichletPartitioner,
     FedAvg,
     FedProx,
@@ -42,7 +43,7 @@ from flskew import (
 
 Arrays = list[NDArray[np.float64]]
 
-# Labels come as whatever the user has.
+# Labels have any supported type.
 iid = IidPartitioner(3, partition_by="label", seed=1)
 assert_type(iid.assign([0, 1, 2]), Assignment)
 iid.assign(["a", "b", "c"])
@@ -51,7 +52,7 @@ iid.assign(pd.Series([1, 2, 3]))
 iid.assign(pa.array([1, 2, 3]))
 iid.assign(pa.chunked_array([[1, 2], [3]]))
 
-# Hyper-parameters come as plain numbers or NumPy's.
+# Hyper-parameters are plain numbers or NumPy's.
 DirichletPartitioner(10, "label", 0.5)
 DirichletPartitioner(3, "label", [0.1, 1.0, 10.0], min_partition_size=0, self_balancing=True, shuffle=False, seed=7)
 DirichletPartitioner(3, "label", np.array([0.1, 1.0, 10.0]))
@@ -68,7 +69,7 @@ assert_type(iid.num_partitions, int)
 # An assignment is a value with typed parts.
 assignment = iid.assignment
 
-# A split is whatever says who holds what.
+# A split has any type from which counts can be computed.
 assert_type(skew.total_variation(assignment), float)
 skew.total_variation(np.array([[3, 1], [1, 3]]))
 skew.total_variation([[0, 1], np.array([1, 1]), pd.Series([0])])
@@ -99,7 +100,7 @@ except PartitionIdError as error:
     key_error: KeyError = error
     index_error: IndexError = error
 
-# A picture is of whatever says who holds what, and comes as figure and axes.
+# A picture takes any split, and returns figure and axes.
 assert_type(plots.dots(assignment), tuple[Figure, Axes])
 plots.dots(iid, partition_id_axis="y", ax=Figure().add_subplot())
 plots.heatmap(np.array([[1, 2], [3, 4]]))
@@ -113,7 +114,7 @@ plots.accuracy({1: [0.5, 0.6], 2: [0.7]}, {0: 0.1, 1: 0.5})
 plots.accuracy(np.array([[0.5, 0.6]]), central=[0.5])
 
 
-# A client is any object with the two methods, or Flower's own.
+# A client is any object with the two methods, or one of Flower's.
 class Client:
     """Inherits from nothing."""
 
@@ -131,7 +132,7 @@ class Client:
 
 
 class FlowersClient(flwr.client.NumPyClient):
-    """Has what a NumPyClient has."""
+    """Has the methods of a NumPyClient."""
 
 
 def client_fn(context: Context) -> Client:
@@ -140,7 +141,7 @@ def client_fn(context: Context) -> Client:
 
 
 class OnlyFits:
-    """Does not evaluate, and says how it was split."""
+    """Does not evaluate, and has an assignment."""
 
     def __init__(self, assignment: Assignment) -> None:
         self.assignment = assignment
@@ -158,7 +159,8 @@ def keep(message: Message, context: Context, call_next: Callable[[Message, Conte
 
 
 app = client_app(client_fn)
-client_app(lambda context: OnlyFits(assignment), mods=[keep])
+client_app(lambda context: OnlyFits(assignment), mods=[keep], same_shapes=False)
+client_app(client_fn, errors="full", train_mods=[keep], evaluate_mods=(keep,))
 assert_type(app, ClientApp)
 client_app(lambda context: FlowersClient())
 
@@ -169,7 +171,13 @@ grid: Grid = LocalGrid(app, 3)
 arrays = ArrayRecord([np.zeros(3)])
 assert_type(FedAvg().start(grid, arrays, num_rounds=3), Result)
 
-# What happened comes as values, as a frame and as a file.
+# A run is saved, sealed if wanted, and loaded.
+FedAvg().start(grid, arrays, checkpoint_dir=Path("run"), resume=True, checkpoint_key=bytes(32))
+checkpoint = Checkpoint.load("run", key=bytes(32))
+assert_type(checkpoint.result, Result)
+assert_type(checkpoint.lost_rounds, tuple[int, ...])
+
+# The history is available as values, as a frame and as a file.
 checked = Checked(FedAdam(), min_replies=3)
 try:
     assert_type(checked.start(grid, arrays, num_rounds=3), Result)

@@ -105,7 +105,7 @@ def draw_weights(net: nn.Module, seed: int) -> None:
 
 @dataclass(frozen=True)
 class Data:
-    """Return images between 0 and 1, (num_images, 1, 28, 28), and their digits."""
+    """Images between 0 and 1, (num_images, 1, 28, 28), and their digits."""
 
     images: torch.Tensor
     labels: torch.Tensor
@@ -181,7 +181,7 @@ class Run:
         if self.file.exists():
             with np.load(self.file) as saved:
                 if str(saved["settings"]) != self.settings:
-                    sys.exit(f"{self.file} is of other settings: {saved['settings']}; move it away to begin anew")
+                    sys.exit(f"{self.file} has other settings: {saved['settings']}; move it away to start again")
                 self.accuracy = saved["accuracy"].tolist()
                 self.parameters = [saved[f"parameters-{index}"] for index in range(len(saved.files) - 2)]
 

@@ -2,10 +2,10 @@
 
     python benchmarks/reproductions/three_hospitals.py --data-dir FOLDER    # a quarter of an hour
 
-DeepLearning.AI and Flower: "Intro to Federated Learning", 2024. Runs the example `three-hospitals`; only the seed
-varies between runs, and mu with FedProx. In scikit-learn, the proximal term is a separate step after each update,
-scaled as momentum scales a gradient; in PyTorch, using the example `quickstart-pytorch`, it is part of the gradient.
-This script runs both. Needs the extras sklearn, plot and torch.
+DeepLearning.AI and Flower: "Intro to Federated Learning", 2024. Runs the example `three-hospitals` with several seeds,
+and FedProx with several mu. FedProx runs in two forms: in scikit-learn, the proximal term is a separate step after each
+update, scaled as momentum scales a gradient; in PyTorch, with the example `quickstart-pytorch`, it is part of the
+gradient. Needs the extras sklearn, plot and torch.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ def averaged(data_dir: str, seed: int) -> dict[str, object]:
     }
 
 
-def held_by_steps(data_dir: str, seed: int, mu: float) -> list[float]:
+def proximal_steps(data_dir: str, seed: int, mu: float) -> list[float]:
     """Train all with FedProx; return the accuracy before the first round and after each round."""
     config = example.run_config(data_dir, {"seed": seed, "proximal-mu": mu})
     context = simulate(server_app.app, client_app.app, num_supernodes=len(EXCLUDED), run_config=config)
     return [score.accuracy for score in example.read_scores(context.state)]
 
 
-def held_by_gradients(data_dir: str, seed: int, mu: float) -> list[float]:
-    """Do the same with PyTorch."""
+def proximal_gradients(data_dir: str, seed: int, mu: float) -> list[float]:
+    """Do the same in PyTorch, with the term in the gradient."""
     folder = HERE.parents[1] / "examples" / "quickstart-pytorch"
     sys.path.append(str(folder))
     from pytorchexample import client_app, server_app
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=HERE / "results" / "three_hospitals.json")
     arguments = parser.parse_args()
     if not arguments.data_dir:
-        sys.exit("give the folder with the four MNIST files: --data-dir FOLDER, or FLSKEW_MNIST")
+        sys.exit("MNIST is missing: pass --data-dir FOLDER or set FLSKEW_MNIST")
     logging.getLogger("flwr").setLevel(logging.ERROR)
     settings = example.run_config(arguments.data_dir)
     for name in ("data-dir", "results-file", "model-file", "seed", "proximal-mu"):
@@ -97,9 +97,9 @@ def main() -> None:
         print(averages[-1], flush=True)
         records.write(arguments.output, content)
     for mu in arguments.strengths:
-        for form, held in (("step", held_by_steps), ("gradient", held_by_gradients)):
+        for form, train in (("step", proximal_steps), ("gradient", proximal_gradients)):
             for seed in arguments.seeds:
-                federated = held(arguments.data_dir, seed, mu)
+                federated = train(arguments.data_dir, seed, mu)
                 proximal.append({"form": form, "mu": mu, "seed": seed, "federated": federated})
                 print(proximal[-1], flush=True)
                 records.write(arguments.output, content)

@@ -1,6 +1,6 @@
-"""Run a Flower app on its own SuperLink and SuperNodes, all on this machine.
+"""Run a Flower app on a SuperLink and SuperNodes that are started for it, all on this machine.
 
-python deploy.py ../three-hospitals          a SuperLink and three SuperNodes, each a process, as on separate machines
+python deploy.py ../three-hospitals          a SuperLink and three SuperNodes in separate processes
 python deploy.py ../three-hospitals --ray    a SuperLink that simulates the nodes with Ray
 """
 
@@ -38,13 +38,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def deploy(app: Path, folder: Path, num_supernodes: int, run_config: str = "", *, simulation: bool = False) -> str:
-    """Run an app from the start of its SuperLink to its end, and return the status of the run."""
+    """Start a SuperLink and its nodes, run an app, stop everything, and return the status of the run."""
     with Deployment(folder, num_supernodes, simulation=simulation) as deployment:
         return deployment.follow(deployment.start_run(app, run_config))
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    # An exception, so that everything is stopped on the way out.
+    # Raises an exception, so that everything is stopped.
     sys.exit(128 + number)
 
 
@@ -53,22 +53,22 @@ def _app(text: str) -> Path:
     try:
         config = tomllib.loads((path / "pyproject.toml").read_text("utf-8"))
     except OSError as error:
-        raise argparse.ArgumentTypeError(f"{text} is no Flower app: {error}") from error
+        raise argparse.ArgumentTypeError(f"{text} is not a Flower app: {error}") from error
     if "app" not in config.get("tool", {}).get("flwr", {}):
-        raise argparse.ArgumentTypeError(f"{text} is no Flower app: its pyproject.toml has no [tool.flwr.app]")
+        raise argparse.ArgumentTypeError(f"{text} is not a Flower app: its pyproject.toml has no [tool.flwr.app]")
     return path
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="deploy.py", description="Run a Flower app on its own engines.")
     parser.add_argument("app", type=_app, help="the folder of the app")
-    parser.add_argument("--num-supernodes", type=int, default=3, metavar="N", help="one for each partition (3)")
+    parser.add_argument("--num-supernodes", type=int, default=3, metavar="N", help="number of partitions (3)")
     parser.add_argument(
         "--run-config", default="", metavar="'KEY=VALUE ...'", help="settings that override the app's, as for flwr run"
     )
     parser.add_argument("--ray", action="store_true", help="simulate the nodes with Ray")
     parser.add_argument(
-        "--folder", type=Path, help="for logs and Flower's files (a temporary one, removed if the run completed)"
+        "--folder", type=Path, help="folder for logs and Flower's files (a temporary one, removed if the run completed)"
     )
     return parser
 

@@ -25,23 +25,23 @@ _POLL_SECONDS = 0.2
 
 
 class EngineError(RuntimeError):
-    """Flower is too old, or something did not start; the message has the end of what it wrote."""
+    """Flower is too old, or a process did not start; the message contains the end of the logs."""
 
 
 class Deployment:
-    """A SuperLink and SuperNodes with ports and homes of their own, from the start to the end of a `with` block.
+    """A SuperLink and SuperNodes on free ports, which run during a `with` block.
 
     Args:
-        folder: Takes the logs and Flower's own files; `~/.flwr` is neither read nor written.
-        num_supernodes: One for each partition: SuperNode i has `partition-id=i`.
-        simulation: Let the SuperLink simulate the nodes with Ray instead of SuperNodes.
-        patience: Seconds that a process may take until it is ready, and a command until it ends.
+        folder: For logs and Flower's files; `~/.flwr` is neither read nor written.
+        num_supernodes: Number of partitions: SuperNode i has `partition-id=i`.
+        simulation: Whether the SuperLink simulates the nodes with Ray, without SuperNodes.
+        patience: Maximum seconds until a process is ready, and until a command ends.
 
     Raises:
         EngineError: Flower is too old, or a process did not start.
 
     Attributes:
-        superlink: The SuperLink's process, once it is started.
+        superlink: The SuperLink's process, or None before it is started.
         supernodes: The SuperNodes' processes, by partition id.
     """
 
@@ -50,7 +50,7 @@ class Deployment:
     ) -> None:
         version = importlib.metadata.version("flwr")
         if tuple(map(int, version.split(".")[:2])) < (1, 40):
-            raise EngineError(f"flwr {version} is started in another way; install flwr 1.40 or newer")
+            raise EngineError(f"flwr {version} is too old for this script; install flwr 1.40 or newer")
         self.folder = folder.resolve()
         self.num_supernodes = num_supernodes
         self.simulation = simulation
@@ -81,7 +81,7 @@ class Deployment:
         self.stop()
 
     def start_supernode(self, partition_id: int) -> None:
-        """Start the SuperNode of a partition, for the first time or once more; it connects as soon as it can."""
+        """Start or restart the SuperNode of a partition, without waiting until it is connected."""
         self.supernodes[partition_id] = self._start(
             f"supernode-{partition_id}",
             *("flower-supernode", "--insecure", "--superlink", self._address, "--port", str(free_port())),
@@ -94,7 +94,7 @@ class Deployment:
         return {int(node["node-id"]) for node in nodes if node["status"] == "online"}
 
     def start_run(self, app: Path, run_config: str = "") -> int:
-        """Hand an app to the SuperLink, and return the id of its run."""
+        """Submit an app to the SuperLink, and return the id of its run."""
         options = ["--run-config", run_config] if run_config else []
         if self.simulation:
             nodes = f"num-supernodes={self.num_supernodes} client-resources-num-cpus=1"
@@ -102,20 +102,20 @@ class Deployment:
         return int(self.flwr("run", str(app.resolve()), CONNECTION, *options)["run-id"])
 
     def follow(self, run_id: int) -> str:
-        """Print the ServerApp's log until the run ends, and return its status: `finished:completed` is good."""
+        """Print the ServerApp's log until the run ends; return its status, `finished:completed` if it succeeded."""
         command = [_program("flwr"), "log", str(run_id), CONNECTION, "--stream"]
         subprocess.run(command, env=self._environment("cli"), stdin=subprocess.DEVNULL, check=False)
         return self.status(run_id)
 
     def status(self, run_id: int) -> str:
-        """Return how a run is, as `flwr ls` says it."""
+        """Return the status of a run, as shown by `flwr ls`."""
         return str(self.flwr("ls", CONNECTION, "--run-id", str(run_id))["runs"][0]["status"])
 
     def flwr(self, *arguments: str) -> dict[str, Any]:
-        """Run Flower's command line, and return what it answers in JSON.
+        """Run a command of Flower's, and return its JSON output.
 
         Raises:
-            EngineError: It says that it failed.
+            EngineError: The command failed.
         """
         done = subprocess.run(
             [_program("flwr"), *arguments, "--format", "json"],
@@ -135,18 +135,18 @@ class Deployment:
         return answer
 
     def stop(self) -> None:
-        """Stop all processes and those that they have started."""
-        everybody = family(process.pid for process in self._started)
+        """Stop all processes, including those that they have started."""
+        everything = family(process.pid for process in self._started)
         try:
             for process in reversed(self._started):
                 process.terminate()
             deadline = time.monotonic() + 20
-            while running(everybody) and time.monotonic() < deadline:
+            while running(everything) and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
                 for process in self._started:
                     process.poll()
         finally:
-            kill(everybody)
+            kill(everything)
             for process in self._started:
                 process.wait()
 
@@ -155,7 +155,7 @@ class Deployment:
         self.superlink = self._start(
             "superlink",
             *("flower-superlink", "--insecure", "--host", host, "--port", port),
-            # The app's dependencies are in this environment, and may be in no package index.
+            # The app's dependencies are in this environment, and need not be in a package index.
             "--disable-runtime-dependency-installation",
             *(["--simulation"] if self.simulation else []),
         )
@@ -176,7 +176,7 @@ class Deployment:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C in a terminal goes to this script alone, which then stops everybody.
+                # Ctrl-C in a terminal then only reaches this script, which stops the others.
                 start_new_session=True,
             )
         self._started.append(process)
@@ -201,7 +201,7 @@ class Deployment:
         config.write_text(f'[superlink.{CONNECTION}]\naddress = "{self._address}"\ninsecure = true\n', encoding="utf-8")
 
     def _environment(self, name: str) -> dict[str, str]:
-        # Flower starts its other programs by their names.
+        # Flower looks up its other programs in PATH.
         path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
         quiet = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "RAY_USAGE_STATS_ENABLED": "0"}
         return {**quiet, **os.environ, "PATH": path, "FLWR_HOME": str(self.folder / name)}

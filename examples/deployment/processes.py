@@ -1,4 +1,4 @@
-"""Processes and those they have started, known by their ids."""
+"""Find processes, including those that they have started, and end them by their ids."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Process:
-    """A process, by its id and that of its group: the first alone may be given anew to another."""
+    """A process, identified by its id and its group's id, because the system may reuse the former."""
 
     pid: int
     group: int
 
 
 def family(pids: Iterable[int]) -> set[Process]:
-    """Return the running ones of these processes, and of all that they have started, directly or not.
+    """Return the running ones among these processes and all that they have started, directly or not.
 
-    Who has lost its parent is known by its group, where that is the group of one of these.
+    A process whose parent has ended is found through its group.
     """
     members, found = set(pids), set[Process]()
     table = list(_table())
@@ -33,19 +33,19 @@ def family(pids: Iterable[int]) -> set[Process]:
 
 
 def running(processes: Iterable[Process]) -> set[Process]:
-    """Return those of the processes that have not ended."""
+    """Return those of the processes that are still running."""
     return set(processes) & {process for process, _ in _table()}
 
 
 def kill(processes: Iterable[Process]) -> None:
-    """End those of the processes that run, at once."""
+    """Kill those of the processes that are still running."""
     for process in running(processes):
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
 
 
 def _table() -> Iterator[tuple[Process, int]]:
-    """Yield every process that has not ended, and its parent's id."""
+    """Yield every running process, and its parent's id."""
     listed = subprocess.run(
         ["ps", "-A", "-o", "pid=,ppid=,pgid=,stat="],
         capture_output=True,

@@ -1,6 +1,6 @@
 """The published experiment on stragglers: train, print the figures, write them as JSON, draw the picture.
 
-python stragglers.py --quick                     scikit-learn's digits, one seed, some seconds
+python stragglers.py --quick                     scikit-learn's digits, one seed, a few seconds
 python stragglers.py --data-dir /path/to/mnist   MNIST at the published settings, three seeds, minutes
 """
 
@@ -26,10 +26,10 @@ HERE = Path(__file__).resolve().parent
 def main(arguments: list[str] | None = None) -> None:
     """Run the experiment that the command line asks for."""
     options = _parser().parse_args(arguments)
-    # Rounds without any reply that counts are part of the experiment, and Flower's log would tell of each.
+    # Rounds without accepted replies are part of the experiment, but the log would have a warning for each.
     logging.getLogger("flwr").setLevel(logging.ERROR)
     if not options.quick and not options.data_dir:
-        sys.exit("stragglers.py: the experiment needs MNIST: --data-dir FOLDER, or FLSKEW_MNIST; --quick does without")
+        sys.exit("stragglers.py: the experiment needs MNIST: pass --data-dir FOLDER or --quick, or set FLSKEW_MNIST")
     changes: dict[str, object] = {}
     if not options.quick:
         changes = tomllib.loads((HERE / "mnist.toml").read_text(encoding="utf-8"))
@@ -57,21 +57,21 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="stragglers.py", description="FedAvg that drops stragglers, FedProx that uses them."
-    )
-    parser.add_argument("--quick", action="store_true", help="scikit-learn's digits and one seed: some seconds")
+    parser = argparse.ArgumentParser(prog="stragglers.py", description="FedAvg drops stragglers, FedProx uses them.")
+    parser.add_argument("--quick", action="store_true", help="scikit-learn's digits and one seed; takes seconds")
     parser.add_argument(
         "--data-dir",
         default=os.environ.get("FLSKEW_MNIST", ""),
         metavar="FOLDER",
         help="the four MNIST files, plain or gzipped; by default the folder in FLSKEW_MNIST",
     )
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="by default 1 2 3; with --quick, 1")
     parser.add_argument(
-        "--seeds", type=int, nargs="+", metavar="SEED", help="1 2 3, and 1 with --quick, unless others are given"
-    )
-    parser.add_argument(
-        "--output", type=Path, default=HERE / "results", metavar="FOLDER", help="for JSON and picture (%(default)s)"
+        "--output",
+        type=Path,
+        default=HERE / "results",
+        metavar="FOLDER",
+        help="folder for JSON and picture (%(default)s)",
     )
     return parser
 

@@ -1,6 +1,6 @@
 """Three hospitals, alone and together: train, print the table, draw the pictures.
 
-python run.py                             scikit-learn's digits, some seconds
+python run.py                             scikit-learn's digits, a few seconds
 python run.py --data-dir /path/to/mnist   MNIST at the published settings, about a minute
 """
 
@@ -68,7 +68,7 @@ def run_config(data_dir: str = "", overrides: Mapping[str, object] | None = None
 
 
 def compare(config: RunConfig) -> Comparison:
-    """Train each hospital alone, then all together, from the same weights and for as many local epochs."""
+    """Train each hospital alone, then all together, from the same weights and for the same number of local epochs."""
     settings = Settings.from_run_config(config)
     hospitals = range(len(EXCLUDED))
     counts = [np.bincount(load_hospital(hospital, settings)[0].labels, minlength=10) for hospital in hospitals]
@@ -78,7 +78,7 @@ def compare(config: RunConfig) -> Comparison:
 
 
 def train_alone(hospital: int, settings: Settings) -> Iterator[Score]:
-    """Train as the hospital does in the federation, but for the averaging; yield the score after each round."""
+    """Train like the hospital in the federation, but without averaging; yield the score after each round."""
     training, _ = load_hospital(hospital, settings)
     _, test = load_data(settings.data_dir)
     parameters = initial_parameters(training.images.shape[1], settings)
@@ -89,7 +89,7 @@ def train_alone(hospital: int, settings: Settings) -> Iterator[Score]:
 
 
 def read_scores(state: RecordDict) -> Iterator[Score]:
-    """Yield the scores that the ServerApp left in its context, round by round."""
+    """Yield the scores that the ServerApp stored in its context, round by round."""
     for server_round in range(sum(key.startswith("round-") for key in state)):
         record = state.metric_records[f"round-{server_round}"]
         yield Score(cast("float", record["loss"]), cast("float", record["accuracy"]), np.array(record["recall"]))
@@ -100,7 +100,7 @@ def _overrides(lines: list[str]) -> dict[str, object]:
     try:
         return tomllib.loads("\n".join(settings))
     except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"--run-config takes 'key=value ...', text in quotes; got {' '.join(settings)}") from error
+        raise ValueError(f"--run-config must be 'key=value ...', text in quotes; got {' '.join(settings)}") from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the four MNIST files, plain or gzipped; without it (and without FLSKEW_MNIST), scikit-learn's digits",
     )
     parser.add_argument(
-        "--output", type=Path, default=HERE / "results", metavar="FOLDER", help="for the pictures (%(default)s)"
+        "--output", type=Path, default=HERE / "results", metavar="FOLDER", help="folder for pictures (%(default)s)"
     )
     parser.add_argument("--overview", type=Path, metavar="FILE", help="write all three pictures into this PNG as well")
     parser.add_argument(

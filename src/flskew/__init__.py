@@ -1,7 +1,7 @@
 """Split data into realistic non-IID clients and train on them with Flower.
 
-flskew splits a data set among clients in a chosen, skewed, reproducible way, turns any model whose parameters are NumPy
-arrays into a Flower client, and runs FedAvg and FedProx that check what clients send. Flower is the engine throughout.
+flskew splits a data set among clients, reproducibly and with the skew you choose; turns any model whose parameters are
+NumPy arrays into a Flower client; and runs FedAvg and FedProx with every reply checked. Flower stays the engine.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from flskew.strategies import Round as Round
     from flskew.strategies import RoundError as RoundError
 
-# Each public name and the module it lives in, which is imported when the name is first used: who only splits data waits
-# for no Flower, and who only trains waits for no Flower Datasets.
+# The module that defines each public name. It is imported when the name is first used, so `import flskew` loads neither
+# Flower nor NumPy, and a script that only trains never loads Flower Datasets.
 _HOMES = {
     "Assignment": "flskew.assignment",
     "Checked": "flskew.strategies",
@@ -88,7 +88,7 @@ _HOMES = {
     "simulate": "flskew.simulation",
 }
 
-# Modules of their own, whose names are used through them.
+# Public modules, used by their names: `flskew.skew.report`.
 _ROOMS = ("client", "partitioners", "plots", "skew", "testing", "typing")
 
 __all__ = ["__version__", *_HOMES, *_ROOMS]

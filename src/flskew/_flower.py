@@ -1,8 +1,8 @@
 """The only module that touches Flower's internals.
 
-- Recent releases require an identity of the process to make a `Message`. Their engines set it when they start an app;
-  an app that runs in this process needs one too. Earlier releases have no identity.
-- `Run` moves between modules from release to release.
+- In recent releases, a process can only make a `Message` if it has an identity. Flower's engines set it when they start
+  an app; for an app in this process, we set it. Earlier releases have no identity.
+- `Run` is in different modules in different releases.
 - A message's metadata is read-only, but a grid has to write it.
 - The typed views of a `RecordDict`, such as `array_records`, refer to themselves: each access keeps all its records in
   memory until the garbage collector runs.
@@ -42,11 +42,11 @@ _NAMES = ("run_id", "node_id", "task_id")
 class Identity:
     """The identity of the ServerApp of one run, active until `release`.
 
-    Identities may be released in any order: the latest unreleased one is active, and after the last one the state
+    Identities may be released in any order: the latest unreleased one is active, and once all are released, the state
     before the first is restored. An identity that other code has set in the meantime is not changed.
 
     Args:
-        run_id: The run's number.
+        run_id: The number of the run.
     """
 
     _lock = threading.RLock()
@@ -91,14 +91,14 @@ class FreedRecords(RecordDict):
 
 
 def new_run(run_id: int, override_config: dict[str, bool | float | int | str]) -> Run:
-    """Return Flower's `Run` of this number."""
+    """Return a `Run` of Flower with this number."""
     run: Run = _run_class().create_empty(run_id)
     run.override_config = dict(override_config)
     return run
 
 
 def has_main(server_app: ServerApp) -> bool:
-    """Return whether an app has a main function, or the parts of older apps: a server_fn, a strategy."""
+    """Return whether an app has a main function or, like older apps, a server_fn, a strategy, and so on."""
     parts = ("_main", "_server_fn", "_server", "_config", "_strategy", "_client_manager")
     return any(getattr(server_app, part, None) is not None for part in parts)
 

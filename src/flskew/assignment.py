@@ -1,4 +1,4 @@
-"""Who holds which row: the value that every partitioner makes and everything else reads."""
+"""`Assignment`: who holds which row. Every partitioner returns one, and everything else reads it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew._split.allocation import apportion
-from flskew._split.building import Parts, deal_counts, with_labels
+from flskew._split.building import Parts, deal_counts, stored_parts, with_labels
 from flskew._split.labels import LabelColumn, read_column, read_labels, shown
 from flskew._split.streams import Streams
 from flskew._split.wrapping import given_counts, given_rows, joined, loaded_rows
@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 __all__ = ["Assignment", "PartitionIdError"]
 
 _VERSION = 1
+_FINGERPRINT = "fingerprint"
 T = TypeVar("T")
 
 
 class PartitionIdError(KeyError, IndexError):
-    """There is no partition with this id; can be caught as a KeyError or as an IndexError.
+    """No partition has this id. It is both a KeyError and an IndexError, so you can catch either.
 
     Examples:
         >>> from flskew import Assignment
@@ -38,7 +39,7 @@ class PartitionIdError(KeyError, IndexError):
         ...     Assignment.from_partitions([[0, 2], [1]])[5]
         ... except IndexError as error:
         ...     print(error)
-        partition_id=5 is out of range: there are 2 partitions, 0 to 1
+        partition_id is out of range: there are 2 partitions, 0 to 1
     """
 
     def __str__(self) -> str:
@@ -49,8 +50,9 @@ class PartitionIdError(KeyError, IndexError):
 class Assignment:
     """All partitions of one data set: which rows each of them holds.
 
-    Rows are positions in the data set that the user gave. The partitions lie end to end in one array, so a partition
-    is a view of it. An assignment never changes, and never shares an array with its maker.
+    Rows are positions in the data set that the user gave. One array contains the rows of all partitions, one partition
+    after the other, and each partition is a view of it. An assignment never changes, and shares no array with the code
+    that made it.
 
     Partitioners make assignments (`assign`). `Assignment.from_partitions` takes rows, `Assignment.from_counts` takes
     numbers of rows, `Assignment.from_partitioner` takes a partitioner of Flower Datasets, and `Assignment.load` reads a
@@ -91,21 +93,21 @@ class Assignment:
         *,
         num_rows: int | None = None,
     ) -> Assignment:
-        """Wrap partitions that were made elsewhere.
+        """Wrap an existing split: the rows of each partition.
 
         Args:
-            partitions: The rows of each partition, in any order, which is kept.
+            partitions: The rows of each partition; their order is kept.
             labels: One label per row of the data set, or the column that `Partitioner.split` is given; without labels,
                 class counts are unavailable.
-            num_rows: Number of rows in the data set. By default the number of labels or, without labels, one more than
-                the largest row held.
+            num_rows: Number of rows in the data set. Defaults to the number of labels or, without labels, to one more
+                than the largest row.
 
         Returns:
             An assignment; rows in no partition are `unassigned`.
 
         Raises:
-            ValueError: A row is held twice, negative, or beyond the data set; or `num_rows` differs from the number of
-                labels.
+            ValueError: A row occurs twice, is negative or is beyond the data set; or `num_rows` differs from the number
+                of labels.
             TypeError: A row is not an integer.
 
         Examples:
@@ -142,7 +144,7 @@ class Assignment:
 
         Raises:
             TypeError: The counts are not integers.
-            ValueError: Counts that are negative, exceed the rows of a class, or are not one per class.
+            ValueError: A count is negative or exceeds the rows of its class, or there is not one count per class.
 
         Examples:
             >>> Assignment.from_counts([[2, 0], [1, 3]], labels=["a", "b"] * 3).label_counts
@@ -158,10 +160,10 @@ class Assignment:
     def from_partitioner(
         cls, partitioner: flwr_datasets.partitioner.Partitioner, dataset: Dataset, label_by: str | None = None
     ) -> Assignment:
-        """Find the rows of each partition that any partitioner of Flower Datasets makes of a data set.
+        """Wrap the split that a partitioner of Flower Datasets makes of a data set.
 
         Args:
-            partitioner: Not bound to a data set; a copy does the work, so it stays unbound.
+            partitioner: A partitioner that is not bound to a data set. A copy is bound, so it stays unbound.
             dataset: The data set to split. If it was shuffled or selected from, call its `flatten_indices` first:
                 flwr-datasets 0.5 may split it by the underlying order otherwise.
             label_by: The column with the labels; without it, class counts are unavailable.
@@ -171,7 +173,7 @@ class Assignment:
 
         Raises:
             TypeError: An argument has another type.
-            ValueError: The partitioner is already bound, there is no such column, or partitions overlap.
+            ValueError: The partitioner is already bound, the column does not exist, or partitions overlap.
 
         Examples:
             >>> from datasets import Dataset
@@ -192,16 +194,17 @@ class Assignment:
         """Return the rows of one partition: read-only int64, without a copy.
 
         Raises:
-            PartitionIdError: There is no such partition; both a KeyError and an IndexError.
+            PartitionIdError: No partition has this id. It is both a KeyError and an IndexError.
         """
+        there_are = f"there are {len(self)} partitions, 0 to {len(self) - 1}"
+        # A client's error goes to the server, so the message does not quote what may be a row's label or id.
         try:
-            index = checks.integer("partition_id", partition_id, minimum=0)
-        except (TypeError, ValueError) as error:
-            raise PartitionIdError(f"{error}; there are partitions 0 to {len(self) - 1}") from None
-        if index >= len(self):
-            raise PartitionIdError(
-                f"partition_id={index} is out of range: there are {len(self)} partitions, 0 to {len(self) - 1}"
-            )
+            index = checks.integer("partition_id", partition_id)
+        except TypeError:
+            kind = type(partition_id).__name__
+            raise PartitionIdError(f"partition_id must be an integer, got {kind}; {there_are}") from None
+        if not 0 <= index < len(self):
+            raise PartitionIdError(f"partition_id is out of range: {there_are}")
         return self.rows[self.offsets[index] : self.offsets[index + 1]]
 
     def __iter__(self) -> Iterator[Rows]:
@@ -215,12 +218,12 @@ class Assignment:
 
     @property
     def offsets(self) -> Offsets:
-        """(num_partitions + 1,) int64: partition i is `rows[offsets[i]:offsets[i + 1]]`; read-only."""
+        """(num_partitions + 1,) int64: partition i is `rows[offsets[i] : offsets[i + 1]]`; read-only."""
         return self._parts.offsets
 
     @property
     def unassigned(self) -> Rows:
-        """Rows in no partition, increasing; empty unless the scheme was asked to drop rows; read-only int64."""
+        """Rows in no partition, in increasing order; empty unless you asked for rows to be dropped; read-only int64."""
         return self._parts.unassigned
 
     @property
@@ -264,20 +267,20 @@ class Assignment:
     def match(self, labels: Labels, *, seed: int = 42) -> Assignment:
         """Split other rows, such as a test set, with the same shares of every class.
 
-        A partition with a third of all sevens here gets a third of the sevens there, rounded without bias; rows that
-        are unassigned here stay unassigned there, in the same proportion. It uses the class counts of this assignment,
-        so it works for any scheme, even after rows were moved to meet a minimum.
+        A partition that holds a third of the sevens gets a third of the sevens among the other rows, rounded without
+        bias. If part of a class is unassigned here, the same share of its other rows stays unassigned. Only the class
+        counts of this assignment are used, so it works for any scheme, even after rows were moved to meet a minimum.
 
         Args:
-            labels: One label per row of the other data set, which may lack classes; the target itself if this
-                assignment was made from bins of a continuous target.
+            labels: One label per row of the other data set, in which some classes may be missing. For bins of a
+                continuous target, the target itself.
             seed: Draws the rounding and the rows.
 
         Returns:
             An assignment of the other rows, with the same number of partitions, some of which may be empty.
 
         Raises:
-            ValueError: A label is unknown here, or this assignment was made without labels.
+            ValueError: A label is not a class of this assignment, or this assignment was made without labels.
 
         Examples:
             >>> from flskew import LabelExclusionPartitioner
@@ -305,11 +308,17 @@ class Assignment:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hex digest of the whole assignment, 32 characters, the same on every machine."""
+        """Digest of the whole assignment: 32 hexadecimal digits, the same on every machine."""
         return archive.digest(self._arrays())
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the assignment to one `.npz` file without pickle, at exactly this path.
+        """Write the assignment to an `.npz` file at exactly this path, without pickle.
+
+        An existing file is replaced in one step, and keeps its permissions.
+
+        Raises:
+            FileNotFoundError: The folder does not exist.
+            OSError: The file cannot be written, for example because the disk is full; an existing one stays as it was.
 
         Examples:
             >>> import tempfile, pathlib
@@ -319,17 +328,30 @@ class Assignment:
             >>> Assignment.load(path) == assignment
             True
         """
-        archive.write(path, "assignment", _VERSION, self._arrays())
+        stamp = {_FINGERPRINT: np.array(self.fingerprint)}
+        archive.write(path, "assignment", _VERSION, self._arrays() | stamp)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Assignment:
         """Read a saved assignment.
 
+        Its arrays are checked like those that you pass yourself: each row is there once, and partitions and class
+        counts add up. Its fingerprint is compared with that in the file. Whoever wrote the file can have changed both,
+        so compare the fingerprint with the published one if you do not trust the source.
+
         Raises:
-            ValueError: The file is not a saved assignment, has a later version, or is damaged in any byte.
-            FileNotFoundError: There is no such file.
+            ValueError: The file is not a saved assignment, has a newer format, or is damaged anywhere.
+            FileNotFoundError: The file does not exist.
         """
-        return cls._seal(Parts(**archive.read(path, "assignment", _VERSION)))
+        arrays = archive.read(path, "assignment", _VERSION)
+        stored = arrays.pop(_FINGERPRINT, None)
+        try:
+            loaded = cls._seal(stored_parts(arrays))
+            if stored is None or stored.shape != () or stored.item() != loaded.fingerprint:
+                raise ValueError("its fingerprint is that of another assignment")
+        except ValueError as error:
+            raise ValueError(f"{os.fspath(path)} is not a whole file of a saved assignment: {error}") from error
+        return loaded
 
     def to_frame(self) -> pd.DataFrame:
         """Return `label_counts` in the layout of `flwr_datasets.metrics.compute_counts`: partitions by classes.

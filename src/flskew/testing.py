@@ -24,7 +24,7 @@ __all__ = ["Assigns", "LawError", "check_partitioner"]
 
 @runtime_checkable
 class Assigns(Protocol):
-    """An object that assigns labels to partitions."""
+    """An object with `assign`, which splits rows by their labels."""
 
     def assign(self, labels: Labels, /) -> Assignment:
         """Split rows by their labels."""
@@ -62,31 +62,31 @@ def check_partitioner(
 ) -> None:
     """Check that a partitioner obeys the laws, on labels of your choice.
 
-    - Law 1: every row is in exactly one partition, or unassigned if the scheme drops rows by request; the classes and
-      their counts are those of the rows.
+    - Law 1: every row is in exactly one partition, or unassigned if the scheme drops rows by request; `classes` and
+      `label_counts` match the rows.
     - Law 2: the same labels give the same assignment, on a second call, from a copy of the partitioner, and after a
       failed call.
-    - Law 5: the counts of a class depend neither on the order of the rows nor on the other classes, for schemes that
-      treat classes one by one (`by_class`).
+    - Law 5: for schemes that treat classes one by one (`by_class`), the counts of a class depend neither on the order
+      of the rows nor on the other classes.
     - Law 6: a missing label is an error, and no row is silently dropped.
     - Law 7: the labels are not changed, and their container does not matter.
     - Flower Datasets: once bound to a data set, it loads the same partitions, and refuses partition ids out of range.
 
-    The numbers are those of the page on partitioners. Laws 3 (it ends in linear time) and 4 (no position is favoured)
-    are not checked, because they take long runs and many seeds. Call it with several seeds and labels, or from a
-    property test.
+    The laws are numbered as on the docs page Partitioners. Laws 3 (splitting ends, in linear time) and 4 (a partition's
+    position does not matter) are not checked, because they take long runs and many seeds. Call this function with
+    several seeds and labels, or from a property test.
 
     Args:
         partitioner: Any object with `assign`, or an unbound partitioner of Flower Datasets.
         labels: One label per row, with enough rows for the partitioner; natural ids for a scheme that splits by them,
-            numbers for one with `num_bins`. Neither can be checked `by_class`. There is only this column, so omit
-            arguments that name another, such as `label_by`.
+            numbers for a scheme with `num_bins`. Neither can be checked `by_class`. The data set has only this column,
+            so omit arguments of the partitioner that name another, such as `label_by`.
         drops_rows: Whether the scheme may leave rows unassigned.
         by_class: Whether the scheme treats each class independently of the others.
 
     Raises:
-        LawError: A law is broken; an AssertionError, so a test fails on it.
-        TypeError: It is not a partitioner, or its `assign` does not return an Assignment.
+        LawError: A law is broken. It is an AssertionError, so a test that raises it fails.
+        TypeError: `partitioner` is not a partitioner, or its `assign` does not return an Assignment.
 
     Examples:
         >>> from flskew import DirichletPartitioner
@@ -157,7 +157,7 @@ def _check_rows(assignment: Assignment, labels: Sequence[Label], drops_rows: boo
             f"pass drops_rows=True if the scheme drops rows by request"
         )
     if not assignment.has_labels:
-        return  # The scheme splits by natural ids, and was given no labels.
+        return  # The scheme splits by natural ids, without labels.
     column = read_labels(labels, edges=assignment.edges)
     if not np.array_equal(column.classes, assignment.classes):
         raise LawError("law 1: the classes are not the distinct labels in sorted order")
@@ -172,7 +172,7 @@ def _check_repeats(assign: _Assign, copied: _Assign, assignment: Assignment, lab
         raise LawError("law 2: a second call with the same labels gave another assignment")
     if copied(labels) != assignment:
         raise LawError("law 2: a copy of the partitioner gave another assignment for the same labels")
-    # It may raise anything; what matters is the next call.
+    # Any error will do; the next call matters.
     with suppress(Exception):
         assign([])
     if assign(labels) != assignment:
@@ -208,7 +208,7 @@ def _check_by_class(assign: _Assign, assignment: Assignment, labels: list[Label]
     try:
         fewer = assign([label for label in labels if label in kept])
     except ValueError:
-        # A scheme that names classes needs all of them, but fewer of their rows must make no difference.
+        # A scheme that names classes needs all of them, so keep one row of each class that is left out.
         firsts = [labels.index(label) for label in set(labels) - set(kept)]
         fewer = assign([label for row, label in enumerate(labels) if label in kept or row in firsts])
     here, there = (one.classes.tolist() for one in (fewer, assignment))

@@ -1,4 +1,4 @@
-"""Named array types: an annotation says what an array holds, its shape and its unit."""
+"""Named types: an annotation says what an array contains, and its shape."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Rows: TypeAlias = NDArray[np.int64]
 """Positions of rows in the user's data set, each >= 0."""
 
 Offsets: TypeAlias = NDArray[np.int64]
-"""(num_partitions + 1,), non-decreasing from 0: partition i lies between offsets i and i + 1."""
+"""(num_partitions + 1,), non-decreasing, starting at 0: partition i lies between offsets i and i + 1."""
 
 Sizes: TypeAlias = NDArray[np.int64]
 """(num_partitions,) or (num_classes,) numbers of rows."""
@@ -108,13 +108,13 @@ MetricValue: TypeAlias = int | float | list[int] | list[float]
 """A value of a Flower `MetricRecord`."""
 
 Phase: TypeAlias = Literal["train", "evaluate"]
-"""A half of a round."""
+"""The two halves of a round."""
 
 MetricsAggregator: TypeAlias = "Callable[[list[RecordDict], str], MetricRecord]"
 """Combines the metrics of accepted replies, given their contents and the key of their weight."""
 
 ServerEvaluation: TypeAlias = "Callable[[int, ArrayRecord], MetricRecord | None]"
-"""Evaluates the model of a round at the server."""
+"""Evaluates the model on the server, given the round and the model."""
 
 StopRule: TypeAlias = "Callable[[int, Result], bool]"
-"""Whether to end the run after a round, given its number and what the run has reached."""
+"""Whether to end the run after a round, given its number and the result so far."""

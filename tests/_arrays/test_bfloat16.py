@@ -1,4 +1,4 @@
-"""bfloat16 as bits, and its numbers."""
+"""bfloat16 arrays: their bits and their values."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ FINITE = np.isfinite(NUMBERS)
 
 
 def halves(seed: int = 0) -> NDArray[np.float32]:
-    """Every bfloat16, every middle between two, what lies next to those, and a million float32 at random."""
+    """Every bfloat16, every midpoint between two, the neighbours of these, and a million random float32."""
     high = np.arange(2**16, dtype=np.uint32) << 16
     near = np.concatenate([high + low for low in (0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF)])
     anywhere = np.random.default_rng(seed).integers(0, 2**32, 10**6, dtype=np.uint32)
     return np.concatenate([near, anywhere]).view(np.float32)
 
 
-def test_every_bfloat16_survives_the_way_to_float32_and_back_bit_for_bit() -> None:
+def test_every_bfloat16_survives_conversion_to_float32_and_back_bit_for_bit() -> None:
     np.testing.assert_array_equal(bits(bfloat16_from_float32(NUMBERS)), np.arange(2**16))
 
 
@@ -47,7 +47,7 @@ def test_rounding_is_to_the_nearest_and_halves_go_to_even(number: float) -> None
     magnitude = pattern & 0x7FFF
 
     def exact(magnitude: int) -> Fraction:
-        # Beyond the largest number the next one would be 2^128; that is where infinity stands.
+        # The next number after the largest would be 2^128, whose bits mean infinity.
         return Fraction(2) ** 128 if magnitude == 0x7F80 else Fraction(float(NUMBERS[magnitude]))
 
     distance = abs(exact(magnitude) - abs(Fraction(number)))
@@ -58,7 +58,7 @@ def test_rounding_is_to_the_nearest_and_halves_go_to_even(number: float) -> None
     assert (pattern >> 15) == np.signbit(np.float32(number))
 
 
-def test_nan_and_infinity_stay_what_they_are_with_their_sign() -> None:
+def test_nan_and_infinity_keep_their_sign() -> None:
     patterns = np.array([0x7F800001, 0xFFFFFFFF, 0x7FC00000, 0x7F800000, 0xFF800000], np.uint32)
     wide = float32_from_bfloat16(bfloat16_from_float32(patterns.view(np.float32)))
     assert np.isnan(wide[:3]).all()
@@ -81,7 +81,7 @@ def test_shape_and_order_are_kept_and_the_result_is_new(shape: tuple[int, ...], 
     assert not np.shares_memory(narrow, numbers)
 
 
-def test_an_array_of_it_travels_as_two_bytes_a_number_and_is_read_without_a_copy() -> None:
+def test_an_array_is_sent_as_two_bytes_per_number_and_read_without_a_copy() -> None:
     sent = bfloat16_from_float32(np.array([[1.0, -2.0, 3.5]], np.float32))
     array = array_from_numpy(sent)
     assert (array.dtype, array.shape, array.stype, array.data[-6:]) == (
@@ -97,7 +97,7 @@ def test_an_array_of_it_travels_as_two_bytes_a_number_and_is_read_without_a_copy
 
 
 @given(np_strategies.arrays(np.uint16, st.integers(0, 9)))
-def test_finite_means_for_it_what_it_means_for_its_numbers(patterns: NDArray[np.uint16]) -> None:
+def test_an_array_is_finite_if_its_values_are(patterns: NDArray[np.uint16]) -> None:
     array = patterns.view(BFLOAT16)
     assert all_finite(array) == bool(np.isfinite(float32_from_bfloat16(array)).all())
 
@@ -126,7 +126,7 @@ def test_rounding_and_widening_are_those_of_pytorch() -> None:
 
 @pytest.mark.jax
 def test_rounding_bytes_and_dtype_are_those_of_ml_dtypes() -> None:
-    """JAX brings it."""
+    """ml_dtypes is installed with JAX."""
     import ml_dtypes
 
     numbers = halves(1)

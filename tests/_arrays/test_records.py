@@ -1,4 +1,4 @@
-"""Arrays to and from Flower's records."""
+"""Conversion of arrays to and from Flower's records."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ DTYPES = (
 def arrays(draw: st.DrawFn) -> NDArray[np.generic]:
     """Arrays of any dtype, of 0 to 3 dimensions, some of them empty, in C order, Fortran order, or neither."""
     shape = draw(np_strategies.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4))
-    # Without a fill, for an array of one value looks the same in every order.
+    # Without `fill`, because an array of equal values looks the same in every order.
     array = draw(np_strategies.arrays(draw(DTYPES), shape, fill=st.nothing()))
     layout = draw(st.sampled_from(["C", "F", "reversed"]))
     if layout == "reversed" and array.ndim:
@@ -97,19 +97,19 @@ def test_names_and_order_survive_the_round_trip() -> None:
     np.testing.assert_array_equal(read_bias, bias, strict=True)
 
 
-def test_names_are_flowers_own_where_none_are_given() -> None:
+def test_without_names_flowers_default_names_are_used() -> None:
     values = [np.zeros(2), np.ones(3)]
     assert list(record_from_parameters(values)) == list(ArrayRecord(values)) == ["0", "1"]
 
 
 @pytest.mark.parametrize("names", [["a"], ["a", "b", "c"], ["a", "a"]])
-def test_each_array_needs_a_name_of_its_own(names: list[str]) -> None:
+def test_names_must_be_unique(names: list[str]) -> None:
     with pytest.raises(ParametersError, match="names must be unique, one per array"):
         record_from_parameters([np.zeros(1), np.zeros(1)], names)
 
 
-def test_a_numpy_scalar_is_an_array_of_no_dimension() -> None:
-    # What arithmetic on a 0-d parameter gives.
+def test_a_numpy_scalar_becomes_a_0_d_array() -> None:
+    # Arithmetic on a 0-d array returns a scalar.
     assert array_from_numpy(np.array(1.0, np.float32) - np.float32(0.5)).shape == ()
 
 
@@ -123,7 +123,7 @@ def test_a_numpy_scalar_is_an_array_of_no_dimension() -> None:
         (1.0, "'w': a NumPy array is needed, got float"),
     ],
 )
-def test_what_cannot_be_sent_is_named(array: NDArray[np.generic], message: str) -> None:
+def test_an_error_names_what_cannot_be_sent(array: NDArray[np.generic], message: str) -> None:
     with pytest.raises(ParametersError, match=message):
         record_from_parameters([array], ["w"])
 
@@ -163,7 +163,7 @@ RAW = Array(np.zeros(3, "V2"))
         (Array("bfloat16", GOOD.shape, GOOD.stype, GOOD.data), "declared as bfloat16 .* but its bytes contain float64"),
     ],
 )
-def test_what_cannot_be_trusted_is_refused_by_name(array: Array, message: str) -> None:
+def test_damaged_or_unsafe_content_is_refused_by_name(array: Array, message: str) -> None:
     record = ArrayRecord()
     record["conv1.weight"] = array
     with pytest.raises(ParametersError, match=message) as caught:
@@ -181,7 +181,7 @@ def test_the_second_version_of_the_format_is_read_and_the_third_refused() -> Non
         numpy_from_array(Array("float64", (3,), "numpy.ndarray", third))
 
 
-def test_a_negative_shape_is_refused_even_where_its_size_fits() -> None:
+def test_a_negative_shape_is_refused_even_if_its_size_fits() -> None:
     file = io.BytesIO()
     np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (-2, -3)})
     array = Array("float64", (-2, -3), "numpy.ndarray", file.getvalue() + bytes(48))
@@ -198,12 +198,12 @@ def test_a_shape_that_numpy_does_not_have_is_refused(shape: tuple[int, ...]) -> 
         numpy_from_array(Array("float64", shape, "numpy.ndarray", file.getvalue() + body))
 
 
-def test_a_dtype_that_is_no_name_is_refused() -> None:
+def test_a_dtype_that_is_not_a_name_is_refused() -> None:
     with pytest.raises(ParametersError, match="declared as f8,, "):
         numpy_from_array(Array("f8,,", GOOD.shape, "numpy.ndarray", GOOD.data))
 
 
-def test_text_without_a_letter_is_empty() -> None:
+def test_empty_strings_survive() -> None:
     assert numpy_from_array(array_from_numpy(np.array(["", ""]))).tolist() == ["", ""]
 
 
@@ -240,7 +240,7 @@ def test_a_draft_is_laid_out_like_its_model() -> None:
     assert Draft(np.zeros(3, BFLOAT16)).finish().dtype == "bfloat16"
 
 
-def test_whoever_still_holds_the_numbers_of_a_draft_cannot_change_the_array() -> None:
+def test_a_finished_draft_cannot_be_changed_through_old_references() -> None:
     draft = Draft(np.zeros(3))
     held = draft.numbers
     held[...] = 1.0
@@ -275,7 +275,7 @@ def test_one_bad_number_anywhere_in_a_large_array_is_found(position: int, bad: f
 
 
 @pytest.mark.parametrize("array", [np.array([1, 2]), np.array([True]), np.array(["nan"])])
-def test_what_is_no_float_is_always_finite(array: NDArray[np.generic]) -> None:
+def test_arrays_other_than_floats_are_always_finite(array: NDArray[np.generic]) -> None:
     assert all_finite(array)
 
 

@@ -1,4 +1,4 @@
-"""The weighted mean of models that arrive one at a time."""
+"""The weighted mean of models that are added one at a time."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_mean_of_floats_is_flowers_bit_for_bit(dtype: type, data: st.DataObj
     assert ours.tobytes() == flowers.tobytes()
 
 
-def test_a_large_mean_is_flowers_bit_for_bit_across_blocks_and_orders() -> None:
+def test_the_mean_of_large_arrays_is_flowers_bit_for_bit_in_any_memory_order() -> None:
     rng = np.random.default_rng(0)
     models = [
         [rng.standard_normal((300, 700)).astype(np.float32), np.asfortranarray(rng.standard_normal((300, 700)))]
@@ -68,12 +68,12 @@ def test_arrays_keep_their_layout_in_memory(order: Any) -> None:
 
 
 @given(data=st.data(), weights=WEIGHTS)
-def test_the_mean_of_float16_is_within_half_a_unit_of_the_exact_one(data: st.DataObject, weights: list[int]) -> None:
+def test_the_mean_of_float16_is_within_half_a_unit_of_the_exact_mean(data: st.DataObject, weights: list[int]) -> None:
     numbers = [data.draw(st.floats(-1000, 1000, width=16)) for _ in weights]
     (ours,) = mean_of([[np.array([number], np.float16)] for number in numbers], weights)
     exact = sum(Fraction(n) * w for n, w in zip(numbers, weights, strict=True)) / sum(weights)
     assert ours.dtype == np.float16
-    # Half a unit of float16 where the mean lies, and two roundings of float32 for each summand of up to 1000.
+    # Half a unit of float16 at the mean, plus two roundings of float32 for each summand of up to 1000.
     allowed = float(np.spacing(np.abs(ours[0]))) / 2 + 2 * len(weights) * 1000 * 2.0**-24
     assert abs(Fraction(float(ours[0])) - exact) <= allowed
 
@@ -109,7 +109,7 @@ def test_the_mean_of_booleans_is_the_weighted_majority_and_a_tie_is_true() -> No
     np.testing.assert_array_equal(ours, np.array([True, True, False]), strict=True)
 
 
-def test_complex_numbers_and_empty_and_foreign_byte_orders_keep_their_dtype() -> None:
+def test_complex_empty_and_byte_swapped_arrays_keep_their_dtype() -> None:
     first = [np.array([1 + 2j]), np.zeros((0, 3), np.float32), np.array([4.0], ">f4")]
     second = [np.array([3 + 4j]), np.zeros((0, 3), np.float32), np.array([8.0], ">f4")]
     expected = [np.array([2 + 3j]), np.zeros((0, 3), np.float32), np.array([6.0], ">f4")]
@@ -131,18 +131,18 @@ def test_the_clients_arrays_are_not_changed() -> None:
 
 
 @pytest.mark.parametrize("other", [[np.zeros(1)], [np.zeros(3, np.float32)], [], [np.zeros(3), np.zeros(3)]])
-def test_models_that_differ_in_kind_have_no_mean(other: list[NDArray[Any]]) -> None:
+def test_models_with_different_kinds_of_arrays_are_refused(other: list[NDArray[Any]]) -> None:
     with pytest.raises(ParametersError, match="the arrays must be like the first ones"):
         weighted_mean([[np.zeros(3)], other], [1, 1])
 
 
-def test_text_has_no_mean() -> None:
+def test_text_is_refused() -> None:
     with pytest.raises(ParametersError, match="array 1: <U1 has no mean; send numbers only"):
         weighted_mean([[np.zeros(1), np.array(["a"])]], [1])
 
 
 @pytest.mark.parametrize("weights", [[0, 1], [-1, 3], [float("nan"), 1], [float("inf"), 1], [1e308, 1e308]])
-def test_weights_that_are_none_are_refused(weights: list[float]) -> None:
+def test_invalid_weights_are_refused(weights: list[float]) -> None:
     with pytest.raises(ValueError, match=r"weights must be > 0 and their sum finite, got \["):
         weighted_mean([[np.zeros(1)], [np.zeros(1)]], weights)
 
@@ -158,7 +158,7 @@ def test_there_is_a_weight_for_each_model(weights: list[float]) -> None:
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4", "c8", "c16"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", [0, 2**16 - 1, 2**16, 2**16 + 1])
-def test_one_number_that_is_not_finite_is_never_lost_in_the_mean(dtype: str, bad: float, place: int) -> None:
+def test_one_non_finite_number_is_never_lost_in_the_mean(dtype: str, bad: float, place: int) -> None:
     models = [[np.ones(2**16 + 2, dtype)] for _ in range(3)]
     models[1][0][place] = bad
     models[2][0][place] = -bad
@@ -169,14 +169,14 @@ def test_one_number_that_is_not_finite_is_never_lost_in_the_mean(dtype: str, bad
             mean_of([[bfloat16_from_float32(array)] for (array,) in models], [10**6, 1, 1])
 
 
-def test_finite_numbers_that_are_too_large_for_a_mean_are_said_to_be() -> None:
+def test_finite_numbers_that_are_too_large_for_a_mean_are_reported() -> None:
     largest = np.array([np.finfo(np.float32).max])
     with pytest.raises(NotFiniteError):
         mean_of([[largest.astype(np.float32)]] * 10, [1] * 10)  # a tenth is rounded up
 
 
 def oracle(numbers: NDArray[Any], weights: NDArray[np.int64]) -> list[Any]:
-    """Return the exact mean of each column, by Python's fractions."""
+    """Return the exact mean of each column, computed with fractions."""
     exact = [[Fraction(n.item()) for n in row] for row in numbers]
     total = int(weights.sum())
     return [
@@ -186,27 +186,27 @@ def oracle(numbers: NDArray[Any], weights: NDArray[np.int64]) -> list[Any]:
 
 @pytest.mark.parametrize("clients", [1, 2, 10, 100, 1000])
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4"])
-def test_the_mean_of_floats_is_as_near_to_the_exact_one_as_their_dtype_allows(dtype: str, clients: int) -> None:
+def test_the_mean_of_floats_is_as_close_to_the_exact_mean_as_the_dtype_allows(dtype: str, clients: int) -> None:
     rng = np.random.default_rng(clients)
     numbers = rng.standard_normal((clients, 20)).astype(dtype)
     weights = rng.integers(1, 10_000, clients)
     (ours,) = mean_of([[row] for row in numbers], weights.tolist())
     working = np.finfo(np.float32 if dtype == "f2" else np.dtype(dtype).newbyteorder("="))
     for index, exact in enumerate(oracle(numbers, weights)):
-        # Each of n products and n - 1 sums of numbers below 5 is off by half a unit at most, and so is the last cast.
+        # Each of n products, of n - 1 sums of numbers below 5, and the final cast has an error of at most half a unit.
         allowed = (2 * clients * 5 * float(working.eps) + float(np.spacing(np.abs(ours[index])))) / 2
         assert abs(Fraction(float(ours[index])) - exact) <= allowed
 
 
 @pytest.mark.parametrize("clients", [1, 2, 10, 100, 1000])
-def test_the_mean_of_bfloat16_is_the_exact_one_rounded(clients: int) -> None:
+def test_the_mean_of_bfloat16_is_the_exact_mean_rounded(clients: int) -> None:
     rng = np.random.default_rng(clients)
     numbers = bfloat16_from_float32(rng.standard_normal((clients, 20)).astype(np.float32))
     weights = rng.integers(1, 10_000, clients)
     (ours,) = mean_of([[row] for row in numbers], weights.tolist())
     assert ours.dtype == BFLOAT16
     for mean, exact in zip(float32_from_bfloat16(ours), oracle(float32_from_bfloat16(numbers), weights), strict=True):
-        # Eight bits: half a unit is 2^-8 of the power of two below; and the errors of the sum in float32.
+        # With eight bits, half a unit is 2^-8 of the next lower power of two; add the errors of the sum in float32.
         half = Fraction(float(np.spacing(np.abs(mean)))) * 2**15
         assert abs(Fraction(float(mean)) - exact) <= half + Fraction(clients * 5 * 2.0**-23)
 
@@ -222,7 +222,7 @@ def test_a_large_mean_of_bfloat16_is_that_of_float32_rounded() -> None:
 
 @pytest.mark.parametrize("clients", [1, 2, 10, 100, 1000])
 @pytest.mark.parametrize("dtype", ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", ">i8"])
-def test_the_mean_of_integers_of_any_size_is_the_exact_one_rounded(dtype: str, clients: int) -> None:
+def test_the_mean_of_integers_of_any_size_is_the_exact_mean_rounded(dtype: str, clients: int) -> None:
     rng = np.random.default_rng(clients)
     size = np.dtype(dtype).itemsize * 20 * clients
     numbers = np.frombuffer(rng.bytes(size), np.uint8).copy()
@@ -253,7 +253,7 @@ def test_equal_integers_stay_equal_under_any_weights(weights: list[float]) -> No
 
 
 @pytest.mark.parametrize("clients", [10, 100])
-def test_its_memory_is_one_model_and_a_block_a_processor_however_many_are_averaged(
+def test_memory_is_one_model_and_one_block_per_processor_whatever_the_number_of_models(
     clients: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("flskew._util.threads.usable_processors", lambda: 2)
@@ -263,11 +263,11 @@ def test_its_memory_is_one_model_and_a_block_a_processor_however_many_are_averag
     weighted_mean(models, [1] * clients)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    # For the blocks of 2^17 of two processors at most twelve of float64.
+    # Each of two processors has at most twelve arrays of 2^17 float64.
     assert peak < sum(array.nbytes for array in model) + 2 * 12 * 8 * 2**17
 
 
-def test_on_one_processor_the_mean_of_floats_takes_a_block_of_products_besides_itself(
+def test_on_one_processor_the_mean_of_floats_takes_one_additional_block_of_products(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("flskew._util.threads.usable_processors", lambda: 1)
@@ -276,7 +276,7 @@ def test_on_one_processor_the_mean_of_floats_takes_a_block_of_products_besides_i
     weighted_mean(models, [1, 1, 1])
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    # A block of 2^17 is of four bytes each, and then of a boolean each: is it finite?
+    # A block of 2^17 numbers takes four bytes each, plus one boolean each for the check that they are finite.
     assert peak < models[0][0].nbytes + 2**17 * (4 + 1) + 2**16
 
 
@@ -306,7 +306,7 @@ def test_the_number_of_processors_makes_no_difference(processors: int, monkeypat
         np.testing.assert_array_equal(ours, other, strict=True)
 
 
-def test_a_number_that_is_not_finite_is_found_in_any_block() -> None:
+def test_a_non_finite_number_is_found_in_any_block() -> None:
     for place in (0, 131_071, 131_072, 399_999):
         broken = np.zeros(400_000)
         broken[place] = np.inf
@@ -314,7 +314,7 @@ def test_a_number_that_is_not_finite_is_found_in_any_block() -> None:
             weighted_mean([[np.zeros(400_000)], [broken]], [1, 1])
 
 
-def test_the_mean_is_put_where_it_is_wanted() -> None:
+def test_the_mean_is_written_to_the_given_arrays() -> None:
     out = [np.empty(2), np.empty((), np.int8)]
     means = weighted_mean([[np.array([1.0, 2.0]), np.array(3, np.int8)]] * 2, [1, 2], out)
     assert [mean is place for mean, place in zip(means, out, strict=True)] == [True, True]
@@ -322,6 +322,6 @@ def test_the_mean_is_put_where_it_is_wanted() -> None:
     assert out[1] == 3
 
 
-def test_a_place_for_the_mean_that_is_not_like_the_models_is_refused() -> None:
+def test_output_arrays_that_do_not_match_the_models_are_refused() -> None:
     with pytest.raises(ParametersError, match="like the first ones"):
         weighted_mean([[np.zeros(2)]], [1], [np.zeros(3)])

@@ -1,4 +1,4 @@
-"""Rounding is unbiased, and repair moves the fewest rows."""
+"""Rounding is unbiased, and meeting a minimum moves the fewest rows."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def test_each_count_is_the_floor_or_the_ceiling_of_its_expectation(drawn):
 
 def test_the_expectation_of_each_count_is_exact():
     shares = np.array([[0.05, 0.3, 0.15, 0.5]])
-    # Over evenly spread offsets the mean of the counts is their expectation: 7 rows times the shares.
+    # With evenly spaced offsets, the mean of the counts is their expectation: 7 rows times the shares.
     offsets = (np.arange(1000) + 0.5) / 1000
     counts = apportion(np.repeat(shares, 1000, axis=0), np.full(1000, 7), offsets)
     assert counts.mean(axis=0) == pytest.approx((7 * shares)[0], abs=0.002)
 
 
-def test_an_offset_just_below_one_does_not_make_a_row_too_many():
+def test_an_offset_just_below_one_does_not_add_a_row():
     counts = apportion(np.array([[0.5, 0.5, 0.0]]), np.array([10**9]), np.array([np.nextafter(1, 0)]))
     assert counts.sum() == 10**9
     assert counts[0, 2] == 0
@@ -78,7 +78,7 @@ counts_arrays = st.integers(1, 8).flatmap(
 
 
 @given(counts_arrays, st.integers(0, 2**32))
-def test_repair_moves_exactly_the_rows_that_are_missing(drawn, seed):
+def test_meeting_a_minimum_moves_exactly_the_missing_rows(drawn, seed):
     counts = np.array(drawn)
     before = counts.copy()
     minimum = counts.sum() // counts.shape[1]
@@ -89,34 +89,34 @@ def test_repair_moves_exactly_the_rows_that_are_missing(drawn, seed):
     assert np.array_equal(moved.sum(axis=1), before.sum(axis=1))
     assert np.all(moved >= 0)
     assert moved.sum(axis=0).min() >= minimum
-    # The fewest possible number, namely the missing rows; each moved row is counted where it left.
+    # The missing rows are the fewest possible. Each moved row is counted where it came from.
     assert np.maximum(sizes - moved.sum(axis=0), 0).sum() == np.maximum(minimum - sizes, 0).sum()
-    # No partition receives rows beyond the minimum, and none both gives and receives.
+    # No partition receives rows beyond the minimum, or both gives and receives.
     assert np.all((moved.sum(axis=0) <= sizes) | (moved.sum(axis=0) == minimum))
     receives, gives = (moved > before).any(axis=0), (moved < before).any(axis=0)
     assert not np.any(receives & gives)
 
 
-def test_repair_takes_from_the_largest_down_to_a_common_level():
+def test_rows_are_taken_from_the_largest_partitions_down_to_a_common_level():
     counts = np.array([[10, 7, 3, 0, 0]])
-    # Four rows are missing: the largest gives 3 to be level with the next; which of the two gives the last is random.
+    # Four rows are missing. The largest gives 3 and then equals the next; which of the two gives the last is random.
     sizes = [meet_minimum(counts, 2, np.random.default_rng(seed))[0].tolist() for seed in range(50)]
     assert {tuple(size) for size in sizes} == {(7, 6, 3, 2, 2), (6, 7, 3, 2, 2)}
 
 
-def test_repair_takes_no_row_twice():
+def test_no_row_is_moved_twice():
     counts = np.zeros((30, 3), np.int64)
-    counts[:, 0] = 1  # thirty classes, of one row each
+    counts[:, 0] = 1  # thirty classes with one row each
     moved = meet_minimum(counts, 10, np.random.default_rng(0))
     assert moved.sum(axis=0).tolist() == [10, 10, 10]
     assert moved.sum(axis=1).tolist() == [1] * 30
     assert moved.min() == 0
 
 
-def test_repair_takes_each_class_as_often_as_it_is_there():
+def test_classes_are_moved_in_proportion_to_their_rows():
     counts = np.array([[300, 0], [100, 0]])
     taken = [meet_minimum(counts, 40, np.random.default_rng(seed))[:, 1] for seed in range(200)]
-    # A quarter of the 40 rows is of the second class; hypergeometric standard deviation 2.6, of the mean 0.19.
+    # A quarter of the 40 rows has the second class. Hypergeometric standard deviation: 2.6; that of the mean: 0.19.
     assert abs(np.mean(taken, axis=0)[1] - 10) < 0.8
 
 
@@ -129,5 +129,5 @@ def test_an_even_split_is_even_to_the_row(total, num_parts, seed):
 
 @pytest.mark.parametrize("seed", [207, 53628])
 def test_a_million_even_parts_are_even(seed):
-    # Seeds whose first draw is next to 0, where a sum of shares in floats went wrong.
+    # With these seeds, the first draw is close to 0, where summing shares in floats went wrong.
     assert np.all(even_sizes(10**6, 10**6, Streams(seed)("sizes")) == 1)

@@ -39,13 +39,13 @@ def test_the_deal_has_exactly_the_requested_counts(drawn, shuffle):
 def test_the_order_in_a_partition_mixes_the_classes():
     column = LabelColumn(np.repeat(np.arange(2, dtype=np.uint8), 50), np.arange(2))
     counts = np.array([[25, 25], [25, 25]])
-    # Where the class changes from one row to the next: 24 or 25 times in 49 when mixed, once when sorted.
+    # Number of class changes between successive rows: 24 or 25 of 49 if mixed, 1 if sorted.
     rows = deal(column, counts, Streams(0), shuffle=True).rows[:50]
     assert 12 < np.count_nonzero(np.diff(column.codes[rows])) < 38
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=50), st.sampled_from([np.uint8, np.uint16, np.uint32]))
-def test_the_stable_order_is_that_of_a_stable_sort(numbers, width):
+def test_the_stable_order_equals_a_stable_sort(numbers, width):
     codes = np.array(numbers, dtype=np.uint32).astype(width)
     assert stable_order(codes, 2**33).tolist() == np.argsort(codes, kind="stable").tolist()
 
@@ -81,17 +81,17 @@ def test_a_failure_in_a_thread_is_raised(monkeypatch):
 
 
 @pytest.mark.parametrize("num_rows", [10_000, 10_001, 30_000])
-def test_every_row_of_a_large_class_is_as_likely_in_any_place(num_rows):
-    """Chi-square over 300 seeds: where the first, the middle and the last row end up, by tenths."""
+def test_every_row_of_a_large_class_is_equally_likely_in_any_place(num_rows):
+    """Chi-square over 300 seeds: the tenth in which the first, the middle and the last row end up."""
     column = LabelColumn(np.zeros(num_rows, dtype=np.uint8), np.arange(1))
     counts = np.array([[num_rows]])
     places = np.zeros((3, 10))
     for seed in range(300):
-        # One class in one partition is shuffled once only.
+        # One class in one partition is only shuffled once.
         rows = deal(column, counts, Streams(seed), shuffle=True).rows
         for which, row in enumerate((0, num_rows // 2, num_rows - 1)):
             places[which, int(np.flatnonzero(rows == row)[0]) * 10 // num_rows] += 1
-    # 30 expected in each of 30 cells, 27 degrees of freedom; 55.5 is exceeded by chance once in a thousand times.
+    # 30 are expected in each of 30 cells, with 27 degrees of freedom; by chance, 55.5 is exceeded once in 1,000 times.
     assert ((places - 30) ** 2 / 30).sum() < 55.5
 
 

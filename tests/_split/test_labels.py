@@ -1,4 +1,4 @@
-"""Labels of every origin become the same codes, and invalid labels are named."""
+"""Labels of every supported type become the same codes, and errors name invalid labels."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NUMBERS = [3, -7, 3, 100, 0]
     ],
     ids=lambda labels: type(labels).__name__,
 )
-def test_integers_of_any_origin_are_the_same(labels):
+def test_integers_of_any_type_give_the_same_codes(labels):
     column = read_labels(labels)
     assert column.classes.tolist() == [-7, 0, 3, 100]
     assert column.classes.dtype == np.int64
@@ -63,7 +63,7 @@ def test_integers_of_any_origin_are_the_same(labels):
         pa.array(["b", "ä", "", "b"], type=pa.large_string()),
     ],
 )
-def test_strings_of_any_origin_are_the_same(labels):
+def test_strings_of_any_type_give_the_same_codes(labels):
     column = read_labels(labels)
     assert column.labels == ["", "b", "ä"]
     assert column.codes.tolist() == [1, 2, 0, 1]
@@ -88,7 +88,7 @@ def test_a_wide_range_of_big_endian_integers_is_read():
 def test_texts_that_would_fill_the_memory_are_refused(monkeypatch):
     monkeypatch.setattr("flskew._split.encoding._MOST_BYTES", 4 * 3 * 10)
     assert read_labels(["a", "b", "c" * 10]).labels == ["a", "b", "c" * 10]
-    with pytest.raises(ValueError, match=r"labels holds 3 different strings of up to 11 characters.*; choose the"):
+    with pytest.raises(ValueError, match=r"labels contains 3 different strings of up to 11 characters.*; choose the"):
         read_labels(["a", "b", "c" * 11])
 
 
@@ -115,7 +115,7 @@ def test_integers_of_any_range_are_encoded(numbers):
     assert [column.labels[code] for code in column.codes.tolist()] == numbers
 
 
-def test_integers_beyond_the_signed_ones_may_come_in_a_list():
+def test_a_list_may_contain_integers_beyond_the_signed_range():
     assert read_labels([2**64 - 1, 0, 2**63]).labels == [0, 2**63, 2**64 - 1]
     assert read_labels(np.array([2**63, 1], dtype=object)).codes.tolist() == [1, 0]
 
@@ -129,9 +129,9 @@ def test_codes_are_as_narrow_as_the_classes_allow():
 @pytest.mark.parametrize(
     ("labels", "error", "message"),
     [
-        ([1, None, 2], ValueError, r"missing value \(None or NaN\) at row 1, 1 in all; drop these rows"),
-        (["a", "b", None, None], ValueError, "at row 2, 2 in all"),
-        ([None, None], ValueError, "at row 0, 2 in all"),
+        ([1, None, 2], ValueError, r"missing value \(None or NaN\) at row 1 \(1 in total\); drop these rows"),
+        (["a", "b", None, None], ValueError, r"at row 2 \(2 in total\)"),
+        ([None, None], ValueError, r"at row 0 \(2 in total\)"),
         ([1.0, float("nan")], ValueError, "at row 1"),
         (np.array([np.nan, 1.0]), ValueError, "at row 0"),
         (np.array(["a", np.nan], dtype=object), ValueError, "at row 1"),
@@ -210,10 +210,10 @@ def test_a_lazy_column_without_a_table_is_refused_with_a_remedy(pick, message):
 
 
 @pytest.mark.parametrize(("rows", "first"), [(None, 2), ([1, 0, 3, 2], 2), ([2, 1] * 2, 0)])
-def test_minus_one_is_a_missing_label_where_a_feature_names_the_classes(rows, first):
+def test_minus_one_is_a_missing_label_in_a_class_label_column(rows, first):
     dataset = Dataset.from_dict({"label": [0, 1, -1, -1]}, features=Features(label=ClassLabel(names=["no", "yes"])))
     chosen = dataset if rows is None else dataset.select(rows)
-    with pytest.raises(ValueError, match=rf"missing label \(-1 in a ClassLabel column\) at row {first}, 2 in all"):
+    with pytest.raises(ValueError, match=rf"missing label \(-1 in a ClassLabel column\) at row {first} \(2 in total\)"):
         read_column(chosen, "label")
     assert read_column(dataset.select([1, 0, 1]), "label").labels == [0, 1]
     assert read_column(Dataset.from_dict({"label": [0, -1]}), "label").labels == [-1, 0]
@@ -264,20 +264,20 @@ def test_a_selection_is_read_like_its_values(size, values):
         assert column.codes.tolist() == expected.codes.tolist()
 
 
-def test_a_class_that_a_selection_leaves_out_is_not_among_its_classes():
+def test_a_class_outside_the_selection_is_not_among_the_classes():
     dataset = Dataset.from_dict({"label": [5, 6, 7, 8] * 10}).filter(lambda row: row["label"] != 6)
     column = read_column(dataset.select(range(28, -1, -1)), "label")
     assert column.labels == [5, 7, 8]
     assert set(column.codes.tolist()) == {0, 1, 2}
 
 
-def test_classes_are_as_wide_as_those_that_are_selected_need():
+def test_classes_are_int64_if_the_selected_ones_fit():
     values = np.array([3, 2**63 + 1, 5, 7], dtype=np.uint64)
     chosen = Dataset.from_dict({"label": values}).select([3, 0, 2])
     assert read_column(chosen, "label").classes.dtype == read_labels([3, 5, 7]).classes.dtype == np.int64
 
 
-def test_a_missing_label_counts_only_where_it_is_selected():
+def test_a_missing_label_only_matters_if_it_is_selected():
     dataset = Dataset.from_dict({"label": [1, None, 2, 3]})
     assert read_column(dataset.select([3, 0, 2]), "label").labels == [1, 2, 3]
     with pytest.raises(ValueError, match="at row 2"):

@@ -1,4 +1,4 @@
-"""A stream depends on its name and on nothing else."""
+"""A stream depends only on its name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flskew import DirichletPartitioner, IidPartitioner
 from flskew._split.streams import Streams
 
 
-def test_a_stream_does_not_depend_on_what_others_drew():
+def test_a_stream_does_not_depend_on_draws_from_others():
     streams = Streams(1)
     alone = streams("rows", "a").random(3).tolist()
     streams("rows", "b").random(100)

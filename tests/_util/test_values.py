@@ -1,4 +1,4 @@
-"""Values print as the call that makes them and equal another made by the same call."""
+"""Values print as the call that makes them, and equal any other made by the same call."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_other_arguments_or_another_class_make_another_value() -> None:
     assert Wave(2) != Tide(2)
 
 
-def test_what_an_argument_defines_cannot_be_changed() -> None:
+def test_fields_are_read_only() -> None:
     wave = Wave(2)
     with pytest.raises(AttributeError, match="length of Wave is read-only; make a new one with length=3"):
         wave.length = 3

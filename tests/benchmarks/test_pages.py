@@ -1,4 +1,4 @@
-"""The pages of results contain what the JSON files of the benchmarks and reproductions say."""
+"""The pages Benchmarks and Reproductions match the JSON files that they are generated from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import reproductions_page
 ROOT = Path(__file__).resolve().parents[2]
 ABOUT = {"date": "2026-01-02", "machine": "2 cores of a machine", "python": "3.11.0", "flskew": "0.1.0"}
 
-# What each benchmark writes, in its shortest form, and what the page has to say of it.
+# A minimal file as each benchmark writes it, and what the page must contain.
 INVENTED: dict[str, tuple[dict[str, Any], list[str]]] = {
     "partitioners": (
         {
@@ -123,12 +123,12 @@ INVENTED: dict[str, tuple[dict[str, Any], list[str]]] = {
 }  # fmt: skip
 
 
-def test_the_page_of_reproductions_is_what_the_kept_figures_make() -> None:
+def test_the_page_reproductions_is_up_to_date() -> None:
     kept = reproductions_page.page(reproductions_page.RESULTS, reproductions_page.STRAGGLERS)
     assert (ROOT / "docs" / "reproductions.md").read_text("utf-8") == kept, "run make pages"
 
 
-def test_the_page_of_benchmarks_is_what_the_kept_figures_make() -> None:
+def test_the_page_benchmarks_is_up_to_date() -> None:
     kept = benchmarks_page.page(benchmarks_page.RESULTS)
     assert (ROOT / "docs" / "benchmarks.md").read_text("utf-8") == kept, "run make pages"
 
@@ -157,7 +157,7 @@ def test_every_benchmark_has_a_section_and_every_section_a_benchmark() -> None:
 
 
 @pytest.mark.parametrize("name", INVENTED)
-def test_the_page_has_the_figures_of_a_benchmark_with_its_day_and_machine(name: str, tmp_path: Path) -> None:
+def test_the_page_has_the_figures_of_a_benchmark_with_date_and_machine(name: str, tmp_path: Path) -> None:
     content, expected = INVENTED[name]
     (tmp_path / f"{name}.json").write_text(json.dumps({"about": ABOUT, **content}))
     lines = benchmarks_page.page(tmp_path).splitlines()
@@ -182,7 +182,7 @@ def test_a_simulation_without_ray_has_no_ratio(tmp_path: Path) -> None:
     ],
     ids=lambda value: value.name if isinstance(value, Path) else value,
 )
-def test_a_benchmark_that_a_page_names_is_there(page: Path, script: str) -> None:
+def test_a_benchmark_named_on_a_page_exists(page: Path, script: str) -> None:
     assert (ROOT / script).is_file(), f"{page.name} names {script}"
 
 
@@ -206,7 +206,7 @@ def test_the_page_says_how_many_of_the_published_rounds_are_done(tmp_path: Path)
     assert "| 1 of 50 | 89.0 lower |" in niid_page(tmp_path, run("IID", "FedAvg", [0.1, *[0.101] * 50]))
 
 
-def test_a_run_that_has_not_begun_is_not_on_the_page(tmp_path: Path) -> None:
+def test_a_run_without_rounds_is_not_on_the_page(tmp_path: Path) -> None:
     text = niid_page(tmp_path, run("IID", "FedAvg", [0.1, 0.9]), {**run("Dirichlet 0.5", "FedAvg", []), "rounds": 0})
     assert "Dirichlet 0.5, FedAvg" not in text
     assert "Only 1 of the 50 rounds" in text
@@ -239,7 +239,7 @@ def test_three_hospitals_are_compared_seed_by_seed(tmp_path: Path) -> None:
     assert "| together, round 3, FedProx with mu = 0.01 in the gradient |  | 95.0 | 95.0 | equal |" in lines
 
 
-def test_what_other_pages_say_in_words_is_so_in_the_kept_figures() -> None:
+def test_statements_on_other_pages_match_the_committed_figures() -> None:
     kept = {path.stem: json.loads(path.read_text("utf-8")) for path in benchmarks_page.RESULTS.glob("*.json")}
     # docs/frameworks.md: an eighth, and more than a half.
     (term,) = kept["proximal"]["records"]
@@ -258,7 +258,7 @@ def test_what_other_pages_say_in_words_is_so_in_the_kept_figures() -> None:
     assert 75 < nodes["start_s"] + 3 * nodes["round_s"] < 105  # a minute and a half
 
 
-def test_the_readme_of_the_three_hospitals_has_the_kept_figures() -> None:
+def test_the_readme_of_the_three_hospitals_has_the_committed_figures() -> None:
     runs = json.loads((reproductions_page.RESULTS / "three_hospitals.json").read_text())["fedavg"]
     first, second, third = (f"{run['federated'][-1]:.3f}".lstrip("0") for run in runs)
     readme = (ROOT / "examples" / "three-hospitals" / "README.md").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""The reproductions that take long go on where they were stopped, to the same figures."""
+"""Long reproductions resume where they stopped, with the same figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def small_mnist(tmp_path: Path) -> Path:
-    """Files like MNIST's: a digit is a bar, at a height of its own."""
+    """Files in MNIST's format, in which each digit is a bar at a different height."""
     for part, count in (("train", 300), ("t10k", 100)):
         labels = np.arange(count, dtype=np.uint8) % 10
         images = np.zeros((count, 28, 28), np.uint8)
@@ -31,7 +31,7 @@ def small_mnist(tmp_path: Path) -> Path:
 
 
 @pytest.mark.torch
-def test_a_benchmark_that_is_stopped_goes_on_to_the_same_figures(python: str, small_mnist: Path) -> None:
+def test_an_interrupted_benchmark_resumes_to_the_same_figures(python: str, small_mnist: Path) -> None:
     def bench(name: str, *rounds: int) -> list[str]:
         script = ROOT / "benchmarks" / "reproductions" / "niid_bench.py"
         options = ["--data-dir", small_mnist, "--output", small_mnist / f"{name}.json", "--work", small_mnist / name]
@@ -58,7 +58,7 @@ def test_a_benchmark_that_is_stopped_goes_on_to_the_same_figures(python: str, sm
 
 
 @pytest.mark.torch
-def test_a_benchmark_does_not_go_on_from_a_state_of_other_settings(python: str, small_mnist: Path) -> None:
+def test_a_benchmark_does_not_resume_with_other_settings(python: str, small_mnist: Path) -> None:
     script = ROOT / "benchmarks" / "reproductions" / "niid_bench.py"
     state = small_mnist / "fedavg-iid.npz"
     np.savez(state, settings=np.array("others"), accuracy=np.array([0.5]), **{"parameters-0": np.zeros(3)})

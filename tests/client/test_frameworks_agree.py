@@ -1,4 +1,4 @@
-"""Three hospitals through NumPy, PyTorch, Keras and JAX: one seed, one start, and one model in the end."""
+"""Three hospitals in NumPy, PyTorch, Keras and JAX: the same seed and start end at the same model."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class TorchHospital:
         from flskew.client import torch as flskew_torch
 
         model = torch.nn.Sequential(torch.nn.Linear(64, 16), torch.nn.ReLU(), torch.nn.Linear(16, 10))
-        # A Linear of PyTorch has its weight the other way round.
+        # The weight of a Linear of PyTorch is transposed.
         flskew_torch.set_parameters(model, [array.T for array in parameters])
         optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
         flskew_torch.ProximalTerm.from_config(config, model).attach(optimizer)
@@ -86,7 +86,7 @@ class TorchHospital:
 
 
 class KerasHospital:
-    """Keeps its model over the rounds, which Keras compiles once."""
+    """Keeps its model for all rounds, so that Keras compiles it once."""
 
     def __init__(self, images: NDArray[np.float32], digits: NDArray[np.int64]) -> None:
         import keras
@@ -102,7 +102,7 @@ class KerasHospital:
         flskew_keras.set_parameters(self.model, parameters)
         flskew_keras.ProximalTerm.from_config(config, self.model).attach()
         count = len(self.digits)
-        # In another order the sums would round otherwise.
+        # Sums in another order are rounded differently.
         self.model.fit(self.images, self.digits, batch_size=count, epochs=STEPS, shuffle=False, verbose=0)
         return flskew_keras.get_parameters(self.model), count, {}
 
@@ -159,15 +159,15 @@ FRAMEWORKS = [
 
 @pytest.mark.parametrize("make", STRATEGIES.values(), ids=STRATEGIES)
 @pytest.mark.parametrize("hospital", FRAMEWORKS)
-def test_three_hospitals_end_at_the_model_that_numpy_ends_at(
+def test_every_framework_ends_at_the_same_model_as_numpy(
     hospital: Callable[..., Hospital], make: Callable[[], FedAvg]
 ) -> None:
     for ours, numpys in zip(train(hospital, make()), train(NumPyHospital, make()), strict=True):
         np.testing.assert_allclose(ours, numpys, rtol=0, atol=1e-4)
 
 
-def test_numpys_three_hospitals_learn_and_the_term_makes_a_difference() -> None:
-    """Otherwise the frameworks would agree about nothing."""
+def test_the_numpy_hospitals_learn_and_the_term_matters() -> None:
+    """Otherwise their agreement would show nothing."""
     averaged, proximal = (train(NumPyHospital, make()) for make in STRATEGIES.values())
     for w1, b1, w2, b2 in (averaged, proximal):
         guesses = (np.maximum(IMAGES @ w1 + b1, 0) @ w2 + b2).argmax(1)

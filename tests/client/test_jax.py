@@ -1,4 +1,4 @@
-"""JAX: arrays in and out of a pytree, and the proximal term as pure functions."""
+"""JAX: reading and setting the arrays of a pytree, and the proximal term as pure functions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def data_loss(w: Tree) -> jax.Array:
 
 
 def half_mu_squared(w: Tree, w_t: Tree, mu: float = MU) -> jax.Array:
-    """The paper's term, written out."""
+    """The paper's term, in NumPy."""
     pairs = zip(jax.tree_util.tree_leaves(w), jax.tree_util.tree_leaves(w_t), strict=True)
     return mu / 2 * sum(((a - b) ** 2).sum() for a, b in pairs)
 
@@ -50,7 +50,7 @@ def assert_close(ours: Tree, theirs: Tree, atol: float) -> None:
         np.testing.assert_allclose(a, b, rtol=0, atol=atol)
 
 
-def test_arrays_come_in_the_order_of_the_leaves_and_are_the_callers_own() -> None:
+def test_arrays_are_copies_in_the_order_of_the_leaves() -> None:
     tree = {"b": np.zeros(2, np.float32), "a": [jnp.ones((2, 3)), jnp.array(4)]}
     arrays = get_parameters(tree)
     assert [(a.shape, a.dtype.name) for a in arrays] == [((2, 3), "float32"), ((), "int32"), ((2,), "float32")]
@@ -58,12 +58,12 @@ def test_arrays_come_in_the_order_of_the_leaves_and_are_the_callers_own() -> Non
     assert tree["b"].tolist() == [0, 0]
 
 
-def test_arrays_go_back_to_where_they_came_from() -> None:
+def test_arrays_are_set_in_the_order_in_which_they_were_read() -> None:
     tree = weights(1)
     assert_close(set_parameters(weights(5), get_parameters(tree)), tree, 0)
 
 
-def test_setting_changes_neither_the_tree_nor_later_the_arrays() -> None:
+def test_setting_changes_neither_the_tree_nor_the_arrays() -> None:
     tree = {"w": jnp.ones(3)}
     array = np.zeros(3, np.float32)
     made = set_parameters(tree, [array])
@@ -73,7 +73,7 @@ def test_setting_changes_neither_the_tree_nor_later_the_arrays() -> None:
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32, jnp.int32, jnp.uint8, jnp.bool_])
-def test_a_leaf_of_any_dtype_survives_the_trip(dtype: Any) -> None:
+def test_a_leaf_of_any_dtype_survives_the_round_trip(dtype: Any) -> None:
     tree = {"w": jnp.array([0.0, 1.0, 100.0]).astype(dtype)}
     arrays = get_parameters(tree)
     assert arrays[0].dtype == (np.float32 if dtype is jnp.bfloat16 else np.dtype(dtype))
@@ -122,7 +122,7 @@ def test_the_gradient_is_that_of_the_loss_by_finite_differences() -> None:
         assert float(gradient[i]) == pytest.approx(ends[0] - ends[1], abs=1e-6)
 
 
-def test_at_the_anchor_the_gradient_of_the_loss_is_zero_and_no_nan() -> None:
+def test_at_the_anchor_the_gradient_of_the_loss_is_zero_not_nan() -> None:
     w = weights()
     assert_close(jax.grad(ProximalTerm(MU, w).loss)(w), jax.tree_util.tree_map(jnp.zeros_like, w), 0)
 
@@ -163,13 +163,13 @@ OPTIMIZERS = {
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_the_term_is_there_on_every_step_of_any_optax_optimizer(optimizer: Any) -> None:
+def test_the_term_acts_in_every_step_of_any_optax_optimizer(optimizer: Any) -> None:
     ours = train(ProximalTerm(MU, weights(1)), optimizer)
     for w, expected in zip(ours, train_by_autograd(optimizer, MU), strict=True):
         assert_close(w, expected, 2e-6)
 
 
-def test_the_attached_optimizer_can_be_a_link_of_a_chain() -> None:
+def test_the_attached_optimizer_can_be_chained() -> None:
     w = weights(1)
     optimizer = optax.chain(optax.scale(1.0), ProximalTerm(MU, w).attach(optax.sgd(0.05)))
     updates, _ = optimizer.update(jax.grad(data_loss)(weights(2)), optimizer.init(w), weights(2))
@@ -183,7 +183,7 @@ def test_an_update_without_the_parameters_is_refused() -> None:
         optimizer.update(weights(), optimizer.init(weights()))
 
 
-def test_a_compiled_step_takes_the_anchor_of_each_round_without_compiling_anew() -> None:
+def test_a_compiled_step_uses_the_anchor_of_each_round_without_recompiling() -> None:
     traces = []
 
     @jax.jit
@@ -207,7 +207,7 @@ def test_mu_zero_gives_the_weights_of_training_without_a_term_bit_for_bit() -> N
     assert_close(ours[-1], train(None, optax.sgd(0.05, momentum=0.9))[-1], 0)
 
 
-def test_mu_zero_keeps_no_copy_and_compiles_to_what_is_compiled_without_a_term() -> None:
+def test_mu_zero_makes_no_copy_and_compiles_to_the_same_code_as_no_term() -> None:
     term = ProximalTerm(0, weights())
     assert jax.tree_util.tree_leaves(term) == []
     gradients = weights(3)
@@ -217,14 +217,14 @@ def test_mu_zero_keeps_no_copy_and_compiles_to_what_is_compiled_without_a_term()
     assert str(with_term) == str(jax.make_jaxpr(jax.grad(data_loss))(weights()))
 
 
-def test_the_distance_to_the_anchor_falls_as_mu_grows() -> None:
+def test_the_distance_to_the_anchor_decreases_with_mu() -> None:
     ends = [train(ProximalTerm(mu, weights(1)), optax.sgd(0.02), steps=30)[-1] for mu in (0.0, 0.1, 1.0, 10.0)]
     distances = [float(half_mu_squared(w, weights(1), 2.0)) ** 0.5 for w in ends]
     assert distances == sorted(distances, reverse=True)
     assert distances[-1] < distances[0] / 2
 
 
-def test_counters_and_keys_among_the_leaves_are_let_be() -> None:
+def test_counters_and_keys_among_the_leaves_are_ignored() -> None:
     class State(NamedTuple):
         w: jax.Array
         count: jax.Array
@@ -240,7 +240,7 @@ def test_counters_and_keys_among_the_leaves_are_let_be() -> None:
     assert (stepped.w.tolist(), int(stepped.count)) == ([0.5, 1.0], 9)
 
 
-def test_a_proximal_step_goes_where_the_papers_formula_says() -> None:
+def test_a_proximal_step_matches_the_papers_formula() -> None:
     w_t, w, strength = weights(1), weights(2), 0.4 * MU
     expected = jax.tree_util.tree_map(lambda a, b: (a + strength * b) / (1 + strength), w, w_t)
     assert_close(ProximalTerm(MU, w_t).step(w, 0.4), expected, 1e-6)
@@ -262,20 +262,20 @@ def test_a_numpy_anchor_is_copied() -> None:
     assert float(term.loss([jnp.zeros(2)])) == 0
 
 
-def test_trees_unlike_the_anchor_are_refused() -> None:
+def test_trees_with_other_shapes_than_the_anchor_are_refused() -> None:
     term = ProximalTerm(MU, {"w": jnp.zeros((2, 3))})
-    with pytest.raises(ValueError, match=r"parameters must be shaped like the anchor, .* of shapes \[\(2, 3\)\], got"):
+    with pytest.raises(ValueError, match=r"parameters must have the shapes of the anchor, .* \[\(2, 3\)\], got"):
         term.loss({"w": jnp.zeros(3)})  # would broadcast
-    with pytest.raises(ValueError, match="gradients must be shaped like the anchor"):
+    with pytest.raises(ValueError, match="gradients must have the shapes of the anchor"):
         term.add_gradient({"w": jnp.zeros((2, 3))}, {"w": jnp.zeros(3)})
-    with pytest.raises(ValueError, match="parameters must be shaped like the anchor"):
+    with pytest.raises(ValueError, match="parameters must have the shapes of the anchor"):
         term.step({"v": jnp.zeros((2, 3))}, 0.1)
 
 
-def test_a_pytree_of_a_class_of_ones_own_will_do() -> None:
+def test_a_pytree_may_be_of_a_users_class() -> None:
     @jax.tree_util.register_pytree_node_class
     class Layer:
-        """Compares by identity, as classes do."""
+        """Compares by identity."""
 
         def __init__(self, w: jax.Array) -> None:
             self.w = w
@@ -291,7 +291,7 @@ def test_a_pytree_of_a_class_of_ones_own_will_do() -> None:
     assert_close(term.add_gradient(Layer(jnp.ones(2)), Layer(jnp.ones(2))).w, jnp.full(2, 1 + MU), 1e-6)
 
 
-def test_flax_linen_parameters_and_train_states_are_pytrees_like_any() -> None:
+def test_flax_linen_parameters_and_train_states_are_pytrees() -> None:
     model = linen.Dense(3)
     parameters = model.init(jax.random.key(0), X)
     state = TrainState.create(
@@ -303,7 +303,7 @@ def test_flax_linen_parameters_and_train_states_are_pytrees_like_any() -> None:
     assert_close(after, jax.tree_util.tree_map(lambda a: a - 0.1 * MU, moved), 1e-6)
 
 
-def test_flax_nnx_models_go_by_their_state() -> None:
+def test_flax_nnx_models_are_read_and_set_by_their_state() -> None:
     model = nnx.Linear(5, 3, rngs=nnx.Rngs(0))
     state = nnx.state(model, nnx.Param)
     arrays = get_parameters(state)
@@ -331,7 +331,7 @@ class Dropping(nnx.Module):  # type: ignore[misc]
     ],
     ids=["key", "function", "text"],
 )
-def test_a_leaf_that_is_no_array_of_numbers_is_named(tree: Any, message: str) -> None:
+def test_a_leaf_that_is_not_a_numeric_array_is_named(tree: Any, message: str) -> None:
     with pytest.raises(ParametersError, match=message):
         get_parameters(tree)
     with pytest.raises(ParametersError, match=message):

@@ -1,4 +1,4 @@
-"""Keras on TensorFlow: arrays in and out of a model, and the proximal term inside `model.fit`."""
+"""Keras on TensorFlow: reading and setting the arrays of a model, and the proximal term inside `model.fit`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def network(seed: int = 1, dtype: str = "float32") -> keras.Model:
-    """Dense, BatchNorm, Dense, with weights of a generator of its own.
+    """Dense, BatchNorm, Dense, with weights from its own generator.
 
     Before the BatchNorm is no bias: its gradient would be rounding alone, which Adam and its like blow up to a step.
     """
@@ -76,7 +76,7 @@ def assert_close(ours: Sequence[NDArray[np.float32]], theirs: Sequence[NDArray[n
         np.testing.assert_allclose(a, b, rtol=0, atol=atol)
 
 
-def test_arrays_come_in_the_order_of_the_weights_with_those_that_are_not_trained() -> None:
+def test_arrays_are_in_the_order_of_the_weights_including_non_trainable_ones() -> None:
     model = network()
     arrays = get_parameters(model)
     assert len(arrays) == 7
@@ -84,7 +84,7 @@ def test_arrays_come_in_the_order_of_the_weights_with_those_that_are_not_trained
         np.testing.assert_array_equal(array, weight.numpy(), err_msg=weight.path, strict=True)
 
 
-def test_training_does_not_change_arrays_that_were_taken_out_or_put_in() -> None:
+def test_training_does_not_change_arrays_that_were_read_or_set() -> None:
     model = network()
     taken, given = get_parameters(model), [array + 1 for array in get_parameters(model)]
     before = [array.copy() for array in taken]
@@ -94,14 +94,14 @@ def test_training_does_not_change_arrays_that_were_taken_out_or_put_in() -> None
     assert_close(given, [array + 1 for array in before], 0)
 
 
-def test_what_was_taken_out_of_one_model_makes_another_the_same() -> None:
+def test_the_arrays_of_one_model_make_another_equal_to_it() -> None:
     model, other = network(1), network(5)
     set_parameters(other, get_parameters(model))
     assert_close(get_parameters(other), get_parameters(model), 0)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
-def test_weights_of_another_dtype_survive_the_trip(dtype: str) -> None:
+def test_weights_of_another_dtype_survive_the_round_trip(dtype: str) -> None:
     model, other = network(1, dtype), network(5, dtype)
     arrays = get_parameters(model)
     # Batch normalization keeps its statistics in float32.
@@ -182,7 +182,7 @@ OPTIMIZERS: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
 
 
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_the_term_is_there_on_every_step_of_fit_with_any_optimizer(
+def test_the_term_acts_in_every_step_of_fit_with_any_optimizer(
     make: Callable[[], keras.optimizers.Optimizer],
 ) -> None:
     model = network()
@@ -196,7 +196,7 @@ def test_the_term_is_there_on_every_step_of_fit_with_any_optimizer(
 
 
 @pytest.mark.parametrize("compiled", [{"run_eagerly": True}, {"jit_compile": True}, {"steps_per_execution": 3}])
-def test_the_term_is_there_however_the_step_is_compiled(compiled: dict[str, bool]) -> None:
+def test_the_term_acts_however_the_step_is_compiled(compiled: dict[str, bool]) -> None:
     model = network()
     model.compile(keras.optimizers.SGD(0.05), LOSS, **compiled)
     ProximalTerm(MU, model).attach()
@@ -205,7 +205,7 @@ def test_the_term_is_there_however_the_step_is_compiled(compiled: dict[str, bool
     assert_close(trainable(model), trainable(expected), 2e-6)
 
 
-def test_the_term_is_there_with_a_loss_that_mixed_precision_scales() -> None:
+def test_the_term_acts_with_the_loss_scaling_of_mixed_precision() -> None:
     model = network(dtype="mixed_float16")
     optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.5), initial_scale=256.0)
     model.compile(optimizer, lambda y, prediction: 0.0 * keras.ops.mean(prediction))
@@ -218,7 +218,7 @@ def test_the_term_is_there_with_a_loss_that_mixed_precision_scales() -> None:
     assert_close(trainable(model), expected, 1e-5)
 
 
-def test_the_term_is_there_in_a_train_step_of_ones_own() -> None:
+def test_the_term_acts_in_a_custom_train_step() -> None:
     class Own(keras.Model):
         def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
             x, y = data
@@ -237,7 +237,7 @@ def test_the_term_is_there_in_a_train_step_of_ones_own() -> None:
     assert_close(trainable(model), trainable(expected), 2e-6)
 
 
-def test_each_round_has_its_own_anchor_and_mu_in_a_step_that_is_compiled_once() -> None:
+def test_a_step_compiled_once_uses_the_anchor_and_mu_of_each_round() -> None:
     model = network()
     traces = []
 
@@ -257,7 +257,7 @@ def test_each_round_has_its_own_anchor_and_mu_in_a_step_that_is_compiled_once() 
     assert len(traces) == first
 
 
-def test_a_round_without_a_term_has_none_and_one_with_it_again_has_it() -> None:
+def test_a_round_without_a_term_after_one_with_it_has_none() -> None:
     model, expected = network(), network()
     model.compile(keras.optimizers.SGD(0.05), LOSS)
     optimizer = keras.optimizers.SGD(0.05)
@@ -268,7 +268,7 @@ def test_a_round_without_a_term_has_none_and_one_with_it_again_has_it() -> None:
         assert_close(trainable(model), trainable(expected), 5e-6)
 
 
-def test_a_step_that_was_compiled_before_the_term_came_gets_it_too() -> None:
+def test_a_step_compiled_before_the_term_is_attached_gets_it_too() -> None:
     model, expected, optimizer = network(), network(), keras.optimizers.SGD(0.05)
     model.compile(keras.optimizers.SGD(0.05), LOSS)
     fit(model)
@@ -279,7 +279,7 @@ def test_a_step_that_was_compiled_before_the_term_came_gets_it_too() -> None:
     assert_close(trainable(model), trainable(expected), 5e-6)
 
 
-def test_weights_frozen_in_between_get_a_term_of_the_others() -> None:
+def test_after_freezing_weights_the_term_applies_to_the_others() -> None:
     model = network()
     model.compile(keras.optimizers.SGD(0.05), LOSS)
     ProximalTerm(MU, model).attach()
@@ -308,7 +308,7 @@ def test_mu_zero_gives_the_weights_of_training_without_a_term_bit_for_bit() -> N
         np.testing.assert_array_equal(a, b, strict=True)
 
 
-def test_mu_zero_leaves_the_optimizer_and_the_compiled_step_alone() -> None:
+def test_mu_zero_changes_neither_the_optimizer_nor_the_compiled_step() -> None:
     model = network()
     model.compile(keras.optimizers.SGD(0.05), LOSS)
     fit(model)
@@ -318,7 +318,7 @@ def test_mu_zero_leaves_the_optimizer_and_the_compiled_step_alone() -> None:
     assert model.optimizer.apply == apply
 
 
-def test_the_distance_to_the_anchor_falls_as_mu_grows() -> None:
+def test_the_distance_to_the_anchor_decreases_with_mu() -> None:
     distances = []
     for mu in (0.0, 0.1, 1.0, 10.0):
         model = network()
@@ -331,7 +331,7 @@ def test_the_distance_to_the_anchor_falls_as_mu_grows() -> None:
     assert distances[-1] < distances[0] / 2
 
 
-def test_what_fit_and_evaluate_report_is_the_loss_of_the_data_alone() -> None:
+def test_the_losses_of_fit_and_evaluate_do_not_include_the_term() -> None:
     model = network()
     model.compile(keras.optimizers.SGD(0.0), LOSS)
     before = model.evaluate(X, Y, verbose=0)
@@ -358,7 +358,7 @@ def test_an_embedding_whose_gradient_is_sparse_gets_the_term() -> None:
     np.testing.assert_allclose(trainable(model)[0], expected, atol=1e-6)
 
 
-def test_a_weight_without_a_gradient_has_the_terms_alone() -> None:
+def test_a_weight_without_a_gradient_gets_that_of_the_term() -> None:
     model = network()
     anchor = trainable(model)
     term = ProximalTerm(MU, model)
@@ -369,7 +369,7 @@ def test_a_weight_without_a_gradient_has_the_terms_alone() -> None:
     )
 
 
-def test_a_proximal_step_goes_where_the_papers_formula_says() -> None:
+def test_a_proximal_step_matches_the_papers_formula() -> None:
     model = network()
     anchor = trainable(model)
     term = ProximalTerm(MU, model)

@@ -39,7 +39,7 @@ from flskew.client._metrics import loss_value, metric_value, num_examples
         (float("inf"), float("inf")),
     ],
 )
-def test_every_kind_of_number_becomes_one_that_flower_sends(value: object, expected: object) -> None:
+def test_every_type_of_number_becomes_one_that_flower_sends(value: object, expected: object) -> None:
     number = metric_value("key", value)
     assert number == expected
     assert type(number) is type(expected)
@@ -49,7 +49,7 @@ def test_every_kind_of_number_becomes_one_that_flower_sends(value: object, expec
 
 
 class WithToList:
-    """What tensors of PyTorch and JAX have in common."""
+    """Like a tensor of PyTorch or JAX."""
 
     shape = ()
 
@@ -61,7 +61,7 @@ class WithToList:
 
 
 class WithArray:
-    """What tensors of TensorFlow have instead."""
+    """Like a tensor of TensorFlow."""
 
     shape = ()
 
@@ -73,7 +73,7 @@ class WithArray:
 
 
 @pytest.mark.parametrize("wrap", [WithToList, WithArray])
-def test_numbers_are_taken_out_of_a_frameworks_tensor(wrap: Callable[[object], object]) -> None:
+def test_numbers_are_extracted_from_a_frameworks_tensor(wrap: Callable[[object], object]) -> None:
     assert metric_value("loss", wrap(0.5)) == 0.5
     assert metric_value("losses", wrap([0.5, 2.0])) == [0.5, 2.0]
     assert metric_value("losses", [wrap(0.5), 2]) == [0.5, 2.0]
@@ -83,7 +83,7 @@ def test_numbers_are_taken_out_of_a_frameworks_tensor(wrap: Callable[[object], o
 
 @dataclasses.dataclass
 class Row:
-    """Shows what it holds."""
+    """Has a repr with its value."""
 
     value: float
 
@@ -101,7 +101,7 @@ class Row:
         (Row(0.123), "Row;"),
     ],
 )
-def test_an_error_which_travels_to_the_server_does_not_quote_what_may_be_rows(value: object, shown: str) -> None:
+def test_an_error_describes_a_value_by_type_and_shape(value: object, shown: str) -> None:
     for ask in (lambda: metric_value("rows", value), lambda: loss_value(value), lambda: num_examples(value, "fit")):
         with pytest.raises(ClientError) as caught:
             ask()
@@ -110,7 +110,7 @@ def test_an_error_which_travels_to_the_server_does_not_quote_what_may_be_rows(va
 
 
 @pytest.mark.torch
-def test_tensors_of_pytorch_are_numbers_whatever_their_dtype_and_graph() -> None:
+def test_tensors_of_pytorch_are_numbers_with_any_dtype_and_graph() -> None:
     import torch
 
     loss = torch.tensor([0.25, 0.75], dtype=torch.bfloat16, requires_grad=True)

@@ -1,4 +1,4 @@
-"""The model on its way to the client and back: names, shapes and dtypes, bfloat16 included."""
+"""The model on its way to the client and back: names, shapes and dtypes, including bfloat16."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Arrays = list[NDArray[Any]]
 DTYPES = ["float16", "float32", "float64", "int8", "int32", "int64", "uint8", "uint64", "bool", ">f4", "complex64"]
 
 
-def test_names_shapes_and_dtypes_come_back_from_a_client_that_works_in_place() -> None:
+def test_names_shapes_and_dtypes_are_kept_by_a_client_that_works_in_place() -> None:
     names = [f"block.{dtype}{shape}" for dtype in DTYPES for shape in ((), (3,), (2, 0), (2, 3))]
     sent = [np.ones(shape, dtype) for dtype in DTYPES for shape in ((), (3,), (2, 0), (2, 3))]
 
@@ -55,10 +55,12 @@ def returned_for(message: Message, change: Callable[[Arrays], Iterable[Any]]) ->
             return list(change(parameters)), 1, {}
 
     context = Context(run_id=1, node_id=1000, node_config={}, state=RecordDict(), run_config={})
-    return client_app(lambda context: Client())(message, context).content["arrays"]  # type: ignore[return-value]
+    reply = client_app(lambda context: Client())(message, context)
+    assert not reply.has_error(), reply.error.reason
+    return reply.content["arrays"]  # type: ignore[return-value]
 
 
-def test_bfloat16_is_float32_to_the_client_and_bfloat16_again_on_the_wire(bfloat16_message: Message) -> None:
+def test_bfloat16_is_float32_in_the_client_and_bfloat16_in_the_reply(bfloat16_message: Message) -> None:
     def change(parameters: Arrays) -> Arrays:
         weight, bias = parameters
         np.testing.assert_array_equal(weight, np.array([1.0, 1.0078125], np.float32), strict=True)
@@ -71,7 +73,7 @@ def test_bfloat16_is_float32_to_the_client_and_bfloat16_again_on_the_wire(bfloat
     np.testing.assert_array_equal(weight, np.array([1.0078125, 1.015625], np.float32))
 
 
-def test_bfloat16_that_nobody_changes_comes_back_bit_for_bit(bfloat16_message: Message) -> None:
+def test_unchanged_bfloat16_is_returned_bit_for_bit(bfloat16_message: Message) -> None:
     before = bfloat16_message.content["arrays"]["weight"]
     for change in (lambda p: p, lambda p: [bfloat16_from_float32(p[0]), p[1]]):
         after = returned_for(bfloat16_message, change)["weight"]
@@ -81,21 +83,20 @@ def test_bfloat16_that_nobody_changes_comes_back_bit_for_bit(bfloat16_message: M
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda p: [p[0].astype(float), p[1]], r"'weight': came as bfloat16, .* float64, .* use .astype\('float32'\)"),
-        (lambda p: [p[0].astype(np.float16), p[1]], "'weight': came as bfloat16, returned as float16; use"),
-        (lambda p: [p[0], bfloat16_from_float32(p[1])], "'bias': came as float32, returned as bfloat16; use"),
-        (lambda p: [bits(bfloat16_from_float32(p[0])), p[1]], "'weight': came as bfloat16, returned as uint16"),
+        (lambda p: [p[0].astype(float), p[1]], r"'weight' was .* bfloat16 .* float64, .* use .astype\('float32'\)"),
+        (lambda p: [p[0].astype(np.float16), p[1]], "'weight' was received as bfloat16 and returned as float16; use"),
+        (lambda p: [bits(bfloat16_from_float32(p[0])), p[1]], "'weight' was received as bfloat16 and returned as uint"),
         (lambda p: [np.ma.masked_array(p[0], [True, False]), p[1]], "'weight': a mask cannot be sent"),
-        (lambda p: [p[0][:1], p[1]], r"'weight': came with shape \(2,\), returned with \(1,\)"),
+        (lambda p: [p[0][:1], p[1]], r"'weight' was received with shape \(2,\) and returned with \(1,\)"),
     ],
 )
-def test_what_is_not_like_the_bfloat16_that_came_is_named(bfloat16_message: Message, change: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+def test_an_array_unlike_the_bfloat16_received_is_named(bfloat16_message: Message, change: Any, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
         returned_for(bfloat16_message, change)
 
 
 @pytest.mark.torch
-def test_a_bfloat16_model_of_pytorch_is_trained_in_float32_and_rounded_as_pytorch_rounds() -> None:
+def test_a_bfloat16_model_is_rounded_as_pytorch_rounds() -> None:
     import torch
 
     state = {"weight": torch.randn(4, 3, dtype=torch.bfloat16), "bias": torch.tensor(0.5, dtype=torch.bfloat16)}

@@ -36,7 +36,7 @@ def test_the_loss_is_half_mu_times_the_squared_norm_of_all_parameters_together()
     assert term.loss([np.array([1.0, 2.0]), np.array(4.0)]) == pytest.approx(2.1)
 
 
-def test_complex_parameters_are_as_far_apart_as_their_real_and_imaginary_parts() -> None:
+def test_the_distance_of_complex_parameters_is_that_of_their_real_and_imaginary_parts() -> None:
     # 0.5/2 * (|3 + 4j - 0|^2 + |1j - 1|^2) = 0.25 * (25 + 2) = 6.75
     term = ProximalTerm(0.5, [np.array([0, 1], dtype=np.complex64)])
     assert term.loss([np.array([3 + 4j, 1j], dtype=np.complex64)]) == pytest.approx(6.75)
@@ -52,7 +52,7 @@ def test_the_gradient_is_that_of_the_loss_by_finite_differences(mu: float) -> No
 
 
 @given(mu=st.floats(0, 10), learning_rate=st.floats(0, 10))
-def test_a_step_goes_where_the_papers_formula_says(mu: float, learning_rate: float) -> None:
+def test_a_step_matches_the_papers_formula(mu: float, learning_rate: float) -> None:
     stepped = copies(W)
     ProximalTerm(mu, ANCHOR).step(stepped, learning_rate)
     strength = learning_rate * mu
@@ -60,7 +60,7 @@ def test_a_step_goes_where_the_papers_formula_says(mu: float, learning_rate: flo
         np.testing.assert_allclose(ours, (w + strength * w_t) / (1 + strength), rtol=1e-12, atol=1e-12)
 
 
-def test_a_step_minimises_the_term_plus_the_distance_to_where_it_began() -> None:
+def test_a_step_minimises_the_term_plus_the_distance_to_its_start() -> None:
     mu, learning_rate = 0.7, 0.4
     term, stepped = ProximalTerm(mu, ANCHOR), copies(W)
     term.step(stepped, learning_rate)
@@ -72,7 +72,7 @@ def test_a_step_minimises_the_term_plus_the_distance_to_where_it_began() -> None
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
-def test_a_step_is_as_strong_as_the_gradient_where_it_is_given_what_momentum_makes_of_the_rate(momentum: float) -> None:
+def test_a_step_with_the_effective_rate_of_momentum_is_as_strong_as_the_gradient(momentum: float) -> None:
     mu, rate, optimum, curvature = 0.7, 0.01, 5.0, 2.0
     weights, velocity = [np.array([1.0])], np.zeros(1)
     term = ProximalTerm(mu, weights)
@@ -98,14 +98,14 @@ def test_steps_and_gradients_are_in_place_and_keep_the_dtype() -> None:
     assert array.dtype == np.float32
 
 
-def test_no_step_leaves_the_anchor_itself() -> None:
+def test_a_step_from_the_anchor_stays_there() -> None:
     anchor = [RNG.standard_normal(100).astype(np.float32)]
     w = [anchor[0].copy()]
     ProximalTerm(0.37, anchor).step(w, 0.123)
     np.testing.assert_array_equal(w[0], anchor[0])
 
 
-def test_counters_among_the_parameters_are_let_be() -> None:
+def test_counters_among_the_parameters_are_ignored() -> None:
     term = ProximalTerm(1.0, [np.zeros(1), np.array(3)])
     w, gradients = [np.full(1, 2.0), np.array(7)], [np.zeros(1), np.array(0)]
     assert term.loss(w) == 2.0  # 1/2 * 2^2, and not 1/2 * (2^2 + 4^2)
@@ -144,12 +144,12 @@ def test_mu_zero_changes_nothing_and_copies_nothing() -> None:
         ({"lr": 0.1}, 0.0),
     ],
 )
-def test_mu_comes_from_the_servers_config_under_either_name(config: dict[str, float], mu: float) -> None:
+def test_mu_is_read_from_the_config_under_either_name(config: dict[str, float], mu: float) -> None:
     assert ProximalTerm.from_config(config, ANCHOR).mu == mu
 
 
 def test_two_different_mus_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"config gives mu twice and differently, .*; keep 'proximal-mu'"):
+    with pytest.raises(ValueError, match=r"config has two different values for mu, .*; keep 'proximal-mu'"):
         ProximalTerm.from_config({"proximal-mu": 0.1, "proximal_mu": 0.2}, ANCHOR)
 
 
@@ -162,18 +162,18 @@ def test_a_mu_that_is_negative_or_not_finite_is_refused(mu: float) -> None:
 
 
 @pytest.mark.parametrize("mu", ["0.1", None, True, 1j])
-def test_a_mu_that_is_no_number_is_refused(mu: object) -> None:
+def test_a_mu_that_is_not_a_number_is_refused(mu: object) -> None:
     with pytest.raises(TypeError, match="mu must be a number >= 0, got"):
         ProximalTerm(mu, ANCHOR)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("learning_rate", [-1, float("nan"), float("inf"), "0.1"])
-def test_a_learning_rate_that_makes_no_step_is_refused(learning_rate: float) -> None:
+def test_an_invalid_learning_rate_is_refused(learning_rate: float) -> None:
     with pytest.raises(ValueError, match="learning_rate must be finite and >= 0"):
         ProximalTerm(0.1, ANCHOR).step(W, learning_rate)
 
 
-def test_a_scalar_where_an_array_is_due_is_refused() -> None:
+def test_a_scalar_instead_of_an_array_is_refused() -> None:
     term = ProximalTerm(0.1, [np.array(1.0)])
     with pytest.raises(TypeError, match=r"parameters\[0\] must be an array, got float64; use numpy.asarray"):
         term.step([np.float64(2.0)], 0.1)  # type: ignore[list-item]
@@ -181,18 +181,18 @@ def test_a_scalar_where_an_array_is_due_is_refused() -> None:
         term.add_gradient([np.array(2.0)], [np.float64(0.0)])  # type: ignore[list-item]
 
 
-def test_whole_numbers_that_would_be_rounded_in_place_are_refused() -> None:
+def test_integers_that_would_be_rounded_in_place_are_refused() -> None:
     term = ProximalTerm(0.1, [np.zeros(2)])
-    with pytest.raises(TypeError, match=r"gradients\[0\] must hold fractions, got int64; use .astype\(float\)"):
+    with pytest.raises(TypeError, match=r"gradients\[0\] must be floating-point, got int64; use .astype\(float\)"):
         term.add_gradient([np.ones(2)], [np.zeros(2, np.int64)])
-    with pytest.raises(TypeError, match=r"parameters\[0\] must hold fractions"):
+    with pytest.raises(TypeError, match=r"parameters\[0\] must be floating-point"):
         term.step([np.ones(2, np.int64)], 0.1)
 
 
-def test_arrays_unlike_the_anchor_are_refused() -> None:
+def test_arrays_with_other_shapes_than_the_anchor_are_refused() -> None:
     term = ProximalTerm(0.1, [np.zeros((2, 3))])
     # Both would broadcast.
-    with pytest.raises(ValueError, match=r"parameters must be shaped like the anchor, \[\(2, 3\)\], got \[\(3,\)\]"):
+    with pytest.raises(ValueError, match=r"parameters must have the shapes of the anchor, \[\(2, 3\)\], got"):
         term.loss([np.zeros(3)])
-    with pytest.raises(ValueError, match="gradients must be shaped like the anchor"):
+    with pytest.raises(ValueError, match="gradients must have the shapes of the anchor"):
         term.add_gradient([np.zeros((2, 3))], [np.zeros((1, 2, 3))])

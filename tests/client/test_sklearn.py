@@ -1,21 +1,26 @@
-"""scikit-learn: models that have seen no data, arrays in and out of them, and the proximal step."""
+"""scikit-learn: untrained models, reading and setting their arrays, and the proximal step."""
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from flwr.app import ArrayRecord, Context
 from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier, SGDRegressor
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from flskew import FedAvg, LocalGrid, client_app, partition_id
 from flskew import ProximalTerm as NumPyTerm
 from flskew._arrays.records import ParametersError
 from flskew.client.sklearn import ProximalTerm, complete_classes, get_parameters, prepare, set_parameters
@@ -52,7 +57,7 @@ def assert_equal(ours: list[np.ndarray], theirs: list[np.ndarray]) -> None:
 
 
 @ALL
-def test_a_model_that_has_seen_no_data_has_the_shapes_that_a_fit_gives_it(make: Callable[[], BaseEstimator]) -> None:
+def test_a_prepared_model_has_the_shapes_of_a_fitted_one(make: Callable[[], BaseEstimator]) -> None:
     model, fitted = prepared(make), make()
     fitted.set_params(**({"max_iter": 2000} if "max_iter" in fitted.get_params() else {}))
     fitted.fit(X, Y)
@@ -61,7 +66,7 @@ def test_a_model_that_has_seen_no_data_has_the_shapes_that_a_fit_gives_it(make: 
 
 
 @ALL
-def test_a_prepared_model_can_be_set_and_predicts_with_what_was_set(make: Callable[[], BaseEstimator]) -> None:
+def test_a_prepared_model_can_be_set_and_predicts_with_the_new_weights(make: Callable[[], BaseEstimator]) -> None:
     model, other = prepared(make), prepared(make)
     set_parameters(other, ones_more(model))
     assert_equal(get_parameters(other), ones_more(model))
@@ -76,11 +81,11 @@ def test_linear_models_start_at_zero(name: str) -> None:
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
-def test_perceptrons_start_at_scikit_learns_own_weights_of_their_seed(solver: str) -> None:
+def test_perceptrons_start_at_scikit_learns_weights_for_their_seed(solver: str) -> None:
     def make(seed: int | None) -> MLPClassifier:
         return MLPClassifier(hidden_layer_sizes=(6,), solver=solver, random_state=seed)
 
-    # A fit whose steps are too small to be felt shows the weights it began with.
+    # After a fit with tiny steps, the weights are those at its start.
     begun = MLPClassifier(hidden_layer_sizes=(6,), solver="sgd", learning_rate_init=1e-300, random_state=3)
     begun.partial_fit(X, Y, classes=range(5))
     assert_equal(get_parameters(prepared(lambda: make(3))), get_parameters(begun))
@@ -90,7 +95,7 @@ def test_perceptrons_start_at_scikit_learns_own_weights_of_their_seed(solver: st
 
 
 @pytest.mark.parametrize("make", [MLPClassifier, MLPRegressor])
-def test_a_perceptron_with_a_batch_size_for_the_rows_to_come_is_prepared_without_a_warning(
+def test_a_perceptron_with_a_large_batch_size_is_prepared_without_a_warning(
     make: Callable[..., BaseEstimator],
 ) -> None:
     model = prepared(lambda: make(hidden_layer_sizes=(6,), batch_size=64, random_state=3))  # warnings are errors
@@ -99,12 +104,12 @@ def test_a_perceptron_with_a_batch_size_for_the_rows_to_come_is_prepared_without
 
 
 def test_a_prepared_perceptron_has_counted_no_rows_and_no_losses() -> None:
-    """Or its learning rate would fall too early."""
+    """Otherwise its learning rate would decay too early."""
     model = prepared(MODELS["MLPClassifier sgd"])
     assert (model.t_, model.n_iter_, model.loss_curve_, model.best_loss_) == (0, 0, [], np.inf)
 
 
-def test_preparing_leaves_the_global_generator_where_it_is() -> None:
+def test_preparing_does_not_use_the_global_generator() -> None:
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     for make in (SGDClassifier, LogisticRegression, MLPClassifier, SGDRegressor, MLPRegressor):
         prepared(make)
@@ -127,14 +132,14 @@ def test_a_prepared_classifier_trains_on_rows_of_one_class_and_keeps_the_shapes(
     assert set(model.predict(X)) <= set(range(5))
 
 
-def test_a_prepared_sgd_classifier_trains_as_one_that_was_told_its_classes() -> None:
+def test_a_prepared_sgd_classifier_trains_like_one_given_its_classes() -> None:
     ours, theirs = prepared(MODELS["SGDClassifier"]), MODELS["SGDClassifier"]()
     ours.partial_fit(X, Y)
     theirs.partial_fit(X, Y, classes=range(5))
     assert_equal(get_parameters(ours), get_parameters(theirs))
 
 
-def test_classes_may_be_text_and_come_in_any_order() -> None:
+def test_classes_may_be_text_in_any_order() -> None:
     model = prepared(MODELS["SGDClassifier"], ["dog", "cat", "fox"])
     assert model.classes_.tolist() == ["cat", "dog", "fox"]
     assert model.partial_fit(X[:2], ["fox", "cat"]).predict(X).shape == (60,)
@@ -156,14 +161,14 @@ def test_a_regressor_may_have_several_outputs(make: Callable[[], BaseEstimator])
     assert model.predict(X).shape == (60, 3)
 
 
-def test_rows_of_float32_are_taken_by_a_model_prepared_for_them() -> None:
+def test_a_model_prepared_for_float32_accepts_rows_of_float32() -> None:
     model = SGDClassifier(random_state=0)
     prepare(model, 4, classes=range(5), dtype=np.float32)
     assert {a.dtype.name for a in get_parameters(model.partial_fit(X.astype(np.float32), Y))} == {"float32"}
 
 
 @ALL
-def test_training_does_not_change_arrays_that_were_taken_out_or_put_in(make: Callable[[], BaseEstimator]) -> None:
+def test_training_does_not_change_arrays_that_were_read_or_set(make: Callable[[], BaseEstimator]) -> None:
     model = prepared(make)
     given = ones_more(model)
     set_parameters(model, given)
@@ -186,7 +191,7 @@ def test_an_array_that_does_not_fit_is_named_and_nothing_is_changed() -> None:
 
 
 @ALL
-def test_a_model_that_has_seen_no_data_and_was_not_prepared_is_refused(make: Callable[[], BaseEstimator]) -> None:
+def test_a_model_neither_fitted_nor_prepared_is_refused(make: Callable[[], BaseEstimator]) -> None:
     with pytest.raises(TypeError, match="has neither coef_ nor coefs_; call prepare"):
         get_parameters(make())
 
@@ -215,9 +220,9 @@ def test_averaged_weights_are_refused() -> None:
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
-def test_rows_without_weight_keep_the_missing_classes_and_change_no_loss(solver: str) -> None:
+def test_rows_of_weight_zero_keep_the_missing_classes_and_do_not_change_the_loss(solver: str) -> None:
     def make() -> LogisticRegression:
-        # Without an intercept the optimum of a class that is missing is finite.
+        # Without an intercept, the optimum of a missing class is finite.
         model = LogisticRegression(solver=solver, warm_start=True, fit_intercept=False, tol=1e-10, max_iter=5000)
         prepare(model, 4, classes=range(5))
         return model
@@ -228,7 +233,7 @@ def test_rows_without_weight_keep_the_missing_classes_and_change_no_loss(solver:
     w = model.coef_.ravel()
 
     def objective(w: np.ndarray) -> float:
-        """What LogisticRegression minimises, C = 1, over the rows that are there and all five classes."""
+        """The loss of LogisticRegression, C = 1, on these rows and all five classes."""
         logits = X[here] @ w.reshape(5, 4).T
         chosen = logits[np.arange(here.sum()), Y[here]]
         return float((np.log(np.exp(logits).sum(1)) - chosen).sum() + (w**2).sum() / 2)
@@ -245,7 +250,7 @@ def test_a_client_with_one_class_can_fit_a_logistic_regression() -> None:
 
 
 @ALL
-def test_a_step_is_that_of_the_numpy_term_on_the_models_arrays(make: Callable[[], BaseEstimator]) -> None:
+def test_a_step_equals_that_of_the_numpy_term_on_the_models_arrays(make: Callable[[], BaseEstimator]) -> None:
     model = prepared(make)
     anchor = get_parameters(model)
     term = ProximalTerm(0.5, model)
@@ -257,7 +262,7 @@ def test_a_step_is_that_of_the_numpy_term_on_the_models_arrays(make: Callable[[]
     assert_equal(get_parameters(model), expected)
 
 
-def test_partial_fit_with_steps_goes_where_proximal_gradient_descent_goes() -> None:
+def test_partial_fit_with_steps_is_proximal_gradient_descent() -> None:
     mu, rate = 0.8, 0.1
     model = SGDRegressor(learning_rate="constant", eta0=rate, alpha=0.0, shuffle=False, random_state=0)
     prepare(model, 4)
@@ -275,7 +280,7 @@ def test_partial_fit_with_steps_goes_where_proximal_gradient_descent_goes() -> N
 
 
 @pytest.mark.parametrize("name", ["SGDClassifier", "MLPClassifier sgd"])
-def test_the_distance_to_the_anchor_falls_as_mu_grows(name: str) -> None:
+def test_the_distance_to_the_anchor_decreases_with_mu(name: str) -> None:
     distances = []
     for mu in (0.0, 0.1, 1.0, 10.0):
         model = prepared(MODELS[name])
@@ -300,7 +305,7 @@ def test_mu_zero_gives_the_weights_of_training_without_a_term_bit_for_bit() -> N
     assert term.loss() == 0
 
 
-def test_a_learning_rate_that_makes_no_step_is_refused_whatever_mu() -> None:
+def test_an_invalid_learning_rate_is_refused_with_any_mu() -> None:
     for mu in (0, 0.1):
         with pytest.raises(ValueError, match="learning_rate must be finite and >= 0, got -1"):
             ProximalTerm(mu, prepared(MODELS["SGDClassifier"])).step(-1)
@@ -308,20 +313,83 @@ def test_a_learning_rate_that_makes_no_step_is_refused_whatever_mu() -> None:
 
 def test_classes_that_do_not_fit_the_labels_are_named() -> None:
     model = prepared(MODELS["LogisticRegression"])
-    with pytest.raises(ValueError, match=r"labels hold 7, none of the model's classes, 0, 1, 2, 3, 4; give prepare"):
+    with pytest.raises(ValueError, match=r"label 7 is not one of the model's classes, 0, 1, 2, 3, 4; pass prepare"):
         complete_classes(model, X[:2], [1, 7])
-    with pytest.raises(ValueError, match="labels hold '1', none of the model's classes"):
+    with pytest.raises(ValueError, match="label '1' is not one of the model's classes"):
         complete_classes(model, X[:2], ["1", "2"])
     with pytest.raises(TypeError, match="LogisticRegression has no classes yet; call prepare first"):
         complete_classes(LogisticRegression(), X, Y)
 
 
-def test_balanced_class_weights_are_refused_where_a_class_has_no_rows_to_weigh() -> None:
-    """scikit-learn divides by how often each class is there: training would stop at once, with weights that are NaN."""
+def test_a_fit_that_dropped_classes_is_named_with_its_remedy() -> None:
+    model = prepared(LogisticRegression)
+    start = get_parameters(model)
+    model.fit(X[Y < 3], Y[Y < 3])
+    for use in (get_parameters, lambda model: set_parameters(model, start), lambda model: ProximalTerm(0.1, model)):
+        with pytest.raises(
+            ParametersError,
+            match=r"LogisticRegression was prepared for 5 classes, and fit kept the 3 that the client's rows have; "
+            r"call model.fit\(\*complete_classes\(model, rows, labels\)\)",
+        ):
+            use(model)
+    perceptron = prepared(MODELS["SGDClassifier"])
+    perceptron.fit(X[Y < 3], Y[Y < 3])
+    with pytest.raises(ParametersError, match=r"SGDClassifier was prepared for 5 classes, .* 3 .*; use partial_fit$"):
+        get_parameters(perceptron)
+    # The remedy works on a model that has lost classes.
+    assert get_parameters(model.fit(*complete_classes(model, X[Y < 3], Y[Y < 3])))[0].shape == (5, 4)
+
+
+class Hospital:
+    """Has rows of all five classes, but on partition 0 of fewer; sets the model as Flower's example does."""
+
+    def __init__(self, context: Context, num_classes: int, *, warm_start: bool, completes: bool) -> None:
+        here = np.isin(Y, range(num_classes if partition_id(context) == 0 else 5))
+        self.rows, self.labels, self.warm_start, self.completes = X[here], Y[here], warm_start, completes
+
+    def fit(self, parameters: Any, config: Any) -> Any:
+        model = LogisticRegression(warm_start=self.warm_start, max_iter=1)
+        model.classes_ = np.arange(5)
+        model.coef_, model.intercept_ = parameters
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            if self.completes:
+                model.fit(*complete_classes(model, self.rows, self.labels))
+            else:
+                model.fit(self.rows, self.labels)
+        return [model.coef_, model.intercept_], len(self.rows), {}
+
+
+@pytest.mark.parametrize("completes", [False, True])
+@pytest.mark.parametrize(
+    ("num_classes", "warm_start", "beginning"),
+    [
+        (1, True, r"ValueError at test_sklearn.py:\d+ in Hospital.fit; "),
+        (3, True, r"ValueError at test_sklearn.py:\d+ in Hospital.fit; "),
+        (3, False, r"ClientError: array '0' was received with shape \(5, 4\) and returned with \(3, 4\); "),
+    ],
+)
+def test_a_client_without_all_classes_is_told_how_to_train(
+    num_classes: int, warm_start: bool, beginning: str, completes: bool
+) -> None:
+    app = client_app(lambda context: Hospital(context, num_classes, warm_start=warm_start, completes=completes))
+    with LocalGrid(app, 3) as grid:
+        strategy = FedAvg(fraction_evaluate=0.0)
+        strategy.start(grid, ArrayRecord([np.zeros((5, 4)), np.zeros(5)]), num_rounds=2)
+    failures = [failure for one in strategy.history for failure in one.failures]
+    assert len(failures) == (0 if completes else 2)
+    for failure in failures:
+        assert failure.node_id == 1000
+        remedy = r"scikit-learn's fit drops classes that the client's rows lack; use model.fit\(\*flskew.client.sklearn"
+        assert re.match(beginning + remedy, failure.reason), failure.reason
+
+
+def test_balanced_class_weights_are_refused_if_a_class_has_no_rows() -> None:
+    """scikit-learn divides by the count of each class, so the weights would become NaN."""
     model = LogisticRegression(class_weight="balanced")
     prepare(model, 4, classes=range(5))
     assert np.isfinite(model.fit(*complete_classes(model, X, Y)).coef_).all()
-    with pytest.raises(ValueError, match=r"class_weight='balanced' knows no weight for a class without rows, here 3"):
+    with pytest.raises(ValueError, match=r"class_weight='balanced' gives no weight to a class without rows, here 3"):
         complete_classes(model, X[Y < 3], Y[Y < 3])
 
 
@@ -342,21 +410,21 @@ def test_sparse_rows_are_refused_with_a_remedy() -> None:
         ({"classes": "cat"}, TypeError, "classes must be a list of every class on any client, got 'cat'"),
     ],
 )
-def test_a_shape_that_is_none_is_named(arguments: dict[str, object], error: type[Exception], message: str) -> None:
+def test_an_invalid_shape_is_named(arguments: dict[str, object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         prepare(LogisticRegression(), **({"num_features": 4, "classes": range(5)} | arguments))
 
 
 def test_a_pipeline_is_prepared_by_its_last_step() -> None:
     pipeline = make_pipeline(StandardScaler(), SGDClassifier())
-    with pytest.raises(TypeError, match=r"Pipeline has steps; pass the last one, model\[-1\], and apply the others"):
+    with pytest.raises(TypeError, match=r"Pipeline has steps; pass its last one, model\[-1\], and apply the others"):
         prepare(pipeline, num_features=2, classes=[0, 1])
     prepare(pipeline[-1], num_features=2, classes=[0, 1])
     assert [array.shape for array in get_parameters(pipeline[-1])] == [(1, 2), (1,)]
 
 
 @pytest.mark.parametrize("model", [RandomForestClassifier(2), KNeighborsClassifier(1)], ids=lambda m: type(m).__name__)
-def test_a_model_without_weights_as_arrays_is_not_told_to_be_prepared(model: Any) -> None:
+def test_a_model_without_arrays_of_weights_is_not_told_to_call_prepare(model: Any) -> None:
     with pytest.raises(TypeError, match=f"{type(model).__name__} has neither .*; only models whose weights are arrays"):
         prepare(model, num_features=2, classes=[0, 1])
     model.fit([[0, 1], [1, 0]], [0, 1])

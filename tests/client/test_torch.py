@@ -1,4 +1,4 @@
-"""PyTorch: arrays in and out of a module, and the proximal term on its gradients."""
+"""PyTorch: reading and setting the arrays of a module, and the proximal term on its gradients."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def data_loss(model: nn.Module) -> torch.Tensor:
 
 
 def half_mu_squared(model: nn.Module, anchor: nn.Module, mu: float = MU) -> torch.Tensor:
-    """The paper's term, written as part of a loss for autograd."""
+    """The paper's term as part of a loss, for autograd."""
     pairs = zip(model.parameters(), anchor.parameters(), strict=True)
     return mu / 2 * sum(((w - w_t.detach()) ** 2).sum() for w, w_t in pairs)
 
@@ -56,7 +56,7 @@ def distance(model: nn.Module, anchor: nn.Module) -> float:
     return float(half_mu_squared(model, anchor, 2.0).detach()) ** 0.5
 
 
-def test_arrays_come_in_the_order_of_the_state_dict_with_buffers_and_counters() -> None:
+def test_arrays_are_in_the_order_of_the_state_dict_with_buffers_and_counters() -> None:
     model = network()
     model(X)
     arrays = get_parameters(model)
@@ -67,7 +67,7 @@ def test_arrays_come_in_the_order_of_the_state_dict_with_buffers_and_counters() 
     assert (counter.shape, counter.dtype, int(counter)) == ((), np.int64, 1)
 
 
-def test_training_does_not_change_arrays_that_were_taken_out() -> None:
+def test_training_does_not_change_arrays_that_were_read() -> None:
     model = network()
     arrays = get_parameters(model)
     before = [array.copy() for array in arrays]
@@ -77,7 +77,7 @@ def test_training_does_not_change_arrays_that_were_taken_out() -> None:
         np.testing.assert_array_equal(array, old)
 
 
-def test_what_was_taken_out_of_one_model_makes_another_the_same() -> None:
+def test_the_arrays_of_one_model_make_another_equal_to_it() -> None:
     model, other = network(1), network(5)
     model(X)
     set_parameters(other, get_parameters(model))
@@ -85,14 +85,14 @@ def test_what_was_taken_out_of_one_model_makes_another_the_same() -> None:
         assert torch.equal(tensor, other.state_dict()[name]), name
 
 
-def test_parameters_are_set_in_place_so_an_optimizer_goes_on_with_them() -> None:
+def test_parameters_are_set_in_place_so_that_an_optimizer_remains_valid() -> None:
     model = network()
     tensors = [(w, w.data_ptr()) for w in model.parameters()]
     set_parameters(model, [array + 1 for array in get_parameters(model)])
     assert all(a is b and a.data_ptr() == place for a, (b, place) in zip(model.parameters(), tensors, strict=True))
 
 
-def test_arrays_that_were_put_in_stay_the_callers_own() -> None:
+def test_training_does_not_change_arrays_that_were_set() -> None:
     model = network()
     arrays = get_parameters(model)
     set_parameters(model, arrays)
@@ -102,7 +102,7 @@ def test_arrays_that_were_put_in_stay_the_callers_own() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64, torch.int8, torch.bool])
-def test_a_tensor_of_any_dtype_survives_the_trip(dtype: torch.dtype) -> None:
+def test_a_tensor_of_any_dtype_survives_the_round_trip(dtype: torch.dtype) -> None:
     model = nn.Module()
     model.register_buffer("values", torch.tensor([[0.0, 1.0], [1.0, 127.0]]).to(dtype))
     (array,) = get_parameters(model)
@@ -114,7 +114,7 @@ def test_a_tensor_of_any_dtype_survives_the_trip(dtype: torch.dtype) -> None:
     assert torch.equal(other.values, model.values)
 
 
-def test_every_bfloat16_survives_the_trip_by_way_of_float32() -> None:
+def test_every_bfloat16_survives_the_round_trip_through_float32() -> None:
     every = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(torch.bfloat16)
     every = every[every.isfinite()]
     model = nn.Module()
@@ -125,7 +125,7 @@ def test_every_bfloat16_survives_the_trip_by_way_of_float32() -> None:
     assert torch.equal(model.values, every)
 
 
-def test_a_counter_that_was_averaged_is_rounded_and_not_cut() -> None:
+def test_an_averaged_counter_is_rounded_not_truncated() -> None:
     model = nn.BatchNorm1d(1)
     arrays = get_parameters(model)
     arrays[-1] = np.array(6.999999999)
@@ -142,7 +142,7 @@ def test_read_only_arrays_of_either_order_can_be_set(order: str) -> None:
     assert model.weight.tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
-def test_too_few_arrays_are_refused_with_the_names_that_are_due() -> None:
+def test_too_few_arrays_are_refused_with_the_names_of_all() -> None:
     with pytest.raises(ParametersError, match=r"the model has 2 arrays, weight, bias; got 1; start the server from"):
         set_parameters(nn.Linear(3, 2), [np.zeros((2, 3))])
 
@@ -161,7 +161,7 @@ def test_an_array_that_does_not_fit_is_named_and_nothing_is_changed() -> None:
         np.testing.assert_array_equal(array, old)
 
 
-def test_state_that_is_no_tensor_is_refused_by_name() -> None:
+def test_a_state_entry_that_is_not_a_tensor_is_named() -> None:
     class WithExtra(nn.Linear):
         def get_extra_state(self) -> dict[str, int]:
             return {"calls": 3}
@@ -191,7 +191,7 @@ def test_the_gradient_is_mu_times_the_distance_from_the_anchor() -> None:
         np.testing.assert_allclose(w.grad.numpy(), 1 + MU * (w - w_t).detach().numpy(), rtol=0, atol=1e-12)
 
 
-def test_the_gradient_is_autograds_of_the_loss_written_out() -> None:
+def test_the_gradient_equals_autograds_of_the_loss() -> None:
     model = network()
     anchor = copy.deepcopy(model)
     term = ProximalTerm(MU, model)
@@ -245,10 +245,10 @@ OPTIMIZERS: dict[str, Callable[[list[torch.Tensor]], torch.optim.Optimizer]] = {
 
 
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_the_term_is_there_on_every_step_of_any_optimizer(
+def test_the_term_acts_in_every_step_of_any_optimizer(
     make: Callable[[list[torch.Tensor]], torch.optim.Optimizer],
 ) -> None:
-    """In Flower's documentation the anchor is a generator, which the first step uses up; and there the term is 0."""
+    """In Flower's documentation the anchor is a generator, which is empty after the first step, where the term is 0."""
     model = network()
     anchor, other = copy.deepcopy(model), copy.deepcopy(model)
     ours, theirs = make(list(model.parameters())), make(list(other.parameters()))
@@ -318,7 +318,7 @@ def test_mu_zero_gives_the_weights_of_training_without_a_term_bit_for_bit() -> N
         np.testing.assert_array_equal(a, b, strict=True)
 
 
-def test_mu_zero_copies_nothing_and_hooks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mu_zero_makes_no_copy_and_no_hook(monkeypatch: pytest.MonkeyPatch) -> None:
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 
@@ -334,7 +334,7 @@ def test_mu_zero_copies_nothing_and_hooks_nothing(monkeypatch: pytest.MonkeyPatc
     assert float(term.loss()) == 0
 
 
-def test_the_distance_to_the_anchor_falls_as_mu_grows() -> None:
+def test_the_distance_to_the_anchor_decreases_with_mu() -> None:
     distances = []
     for mu in (0.0, 0.1, 1.0, 10.0):
         model = network()
@@ -343,7 +343,7 @@ def test_the_distance_to_the_anchor_falls_as_mu_grows() -> None:
     assert distances[-1] < distances[0] / 2
 
 
-def test_a_term_of_the_next_round_takes_the_place_of_the_last() -> None:
+def test_the_term_of_the_next_round_replaces_the_last() -> None:
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     ProximalTerm(0.3, model).attach(optimizer)
@@ -362,7 +362,7 @@ def test_a_term_of_the_next_round_takes_the_place_of_the_last() -> None:
     assert distance(model, before) == 0
 
 
-def test_frozen_parameters_take_no_part() -> None:
+def test_frozen_parameters_are_ignored() -> None:
     model = network()
     model.hidden.weight.requires_grad_(False)
     term = ProximalTerm(MU, model)
@@ -375,7 +375,7 @@ def test_frozen_parameters_take_no_part() -> None:
     assert float(term.loss().detach()) == pytest.approx(float(expected.detach()))
 
 
-def test_a_parameter_thawed_in_mid_round_is_pulled_to_its_anchor() -> None:
+def test_a_parameter_unfrozen_during_a_round_is_pulled_to_its_anchor() -> None:
     model = nn.Linear(1, 1, bias=False)
     model.weight.requires_grad_(False)
     term = ProximalTerm(1.0, model)
@@ -385,7 +385,7 @@ def test_a_parameter_thawed_in_mid_round_is_pulled_to_its_anchor() -> None:
     assert model.weight.grad.item() == pytest.approx(2.0)
 
 
-def test_a_parameter_without_a_gradient_has_the_terms_alone() -> None:
+def test_a_parameter_without_a_gradient_gets_that_of_the_term() -> None:
     model = network()
     term = ProximalTerm(MU, model)
     move(model)
@@ -396,7 +396,7 @@ def test_a_parameter_without_a_gradient_has_the_terms_alone() -> None:
     assert torch.allclose(model.out.bias.grad, 1 + MU * shift[-1])
 
 
-def test_a_sparse_gradient_becomes_dense_as_autograd_makes_it() -> None:
+def test_a_sparse_gradient_becomes_dense_as_in_autograd() -> None:
     model = nn.Embedding(4, 2, sparse=True)
     term = ProximalTerm(MU, model)
     start = model.weight.detach().clone()
@@ -425,7 +425,7 @@ def test_each_of_two_optimizers_adds_the_term_to_its_own_parameters_once() -> No
     assert model.norm.weight.grad is None
 
 
-def test_parameters_of_another_model_in_the_optimizer_are_let_be() -> None:
+def test_parameters_of_another_model_in_the_optimizer_are_ignored() -> None:
     model, head = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
     optimizer = torch.optim.SGD([*model.parameters(), *head.parameters()], lr=1.0)
     ProximalTerm(MU, model).attach(optimizer)
@@ -435,18 +435,18 @@ def test_parameters_of_another_model_in_the_optimizer_are_let_be() -> None:
 
 
 def test_an_optimizer_without_the_models_parameters_is_refused() -> None:
-    with pytest.raises(ValueError, match="the optimizer holds none of the parameters of the model"):
+    with pytest.raises(ValueError, match="the optimizer has none of the parameters of the term"):
         ProximalTerm(MU, network()).attach(torch.optim.SGD(network().parameters(), lr=0.1))
 
 
-def test_what_is_no_optimizer_is_refused() -> None:
+def test_an_object_that_is_not_an_optimizer_is_refused() -> None:
     with pytest.raises(TypeError, match=r"optimizer must be a torch.optim.Optimizer, got Sequential"):
         ProximalTerm(MU, network()).attach(network())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("fused", [False, True])
-def test_a_scaled_loss_leaves_the_term_at_its_strength(fused: bool) -> None:
-    """An optimizer that is fused is handed scaled gradients and divides them itself."""
+def test_loss_scaling_does_not_change_the_strength_of_the_term(fused: bool) -> None:
+    """A fused optimizer receives scaled gradients and unscales them itself."""
     results = []
     for scaling in (True, False):
         model = network().float()
@@ -463,7 +463,7 @@ def test_a_scaled_loss_leaves_the_term_at_its_strength(fused: bool) -> None:
         np.testing.assert_allclose(scaled, plain, rtol=0, atol=1e-6)
 
 
-def test_a_step_that_the_scaler_skips_leaves_the_weights() -> None:
+def test_a_step_that_the_scaler_skips_does_not_change_the_weights() -> None:
     model = network().float()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     term = ProximalTerm(MU, model)
@@ -488,7 +488,7 @@ def test_autocast_leaves_the_term_in_the_dtype_of_the_parameters() -> None:
     assert {w.grad.dtype for w in model.parameters()} == {torch.float32}
 
 
-def test_a_proximal_step_goes_where_the_papers_formula_says() -> None:
+def test_a_proximal_step_matches_the_papers_formula() -> None:
     model = network()
     term = ProximalTerm(MU, model)
     move(model)
@@ -502,7 +502,7 @@ def test_a_proximal_step_goes_where_the_papers_formula_says() -> None:
         term.step(-0.1)
 
 
-def test_the_anchor_stays_when_the_model_is_trained() -> None:
+def test_training_the_model_does_not_change_the_anchor() -> None:
     model = nn.Linear(1, 1, bias=False)
     term = ProximalTerm(2.0, model)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Flower's engines on this machine, by the script of the example, and an app whose clients a test can hold."""
+"""Flower's engines on this machine, started by the example's script, and an app whose clients a test can pause."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Waits = Callable[..., None]
 
 @pytest.fixture(scope="session", autouse=True)
 def _this_tree() -> Iterator[None]:
-    """Let every process that is started import this checkout's flskew."""
+    """Let every process that is started import flskew from this repository."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT / "src"))
         yield
@@ -27,7 +27,7 @@ def _this_tree() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def deployment(tmp_path_factory: pytest.TempPathFactory, _this_tree: None) -> Iterator[Deployment]:
-    """A SuperLink and three SuperNodes; a test that ends one of them starts it again."""
+    """A SuperLink and three SuperNodes; a test that ends one of them must restart it."""
     with Deployment(tmp_path_factory.mktemp("deployment")) as started:
         yield started
 
@@ -46,7 +46,7 @@ def held_app() -> Path:
 
 @pytest.fixture(scope="session")
 def wait_until() -> Waits:
-    """Wait until something holds; what is asked for may take long on a busy machine, so the limit is generous."""
+    """Wait until a condition holds, with a generous limit, because a machine may be busy."""
 
     def wait(holds: Callable[[], object], what: str, patience: float = 300.0) -> None:
         deadline = time.monotonic() + patience

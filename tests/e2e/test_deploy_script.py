@@ -1,4 +1,4 @@
-"""The script of the example, without starting anything."""
+"""The example's script, without starting an engine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from engines import Deployment, EngineError
 from processes import Process, family, kill, running
 
-# Starts two processes, the second in a group of its own, says which, and waits.
+# Starts two processes, the second in a new group, prints their ids, and waits.
 PARENT = """
 import subprocess, sys, time
 for own_group in (False, True):
@@ -30,7 +30,7 @@ time.sleep(600)
 
 @pytest.fixture(autouse=True)
 def _handlers() -> Iterator[None]:
-    """Put back the handlers of signals that the script sets."""
+    """Restore the signal handlers that the script sets."""
     numbers = (signal.SIGTERM, signal.SIGHUP)
     handlers = [signal.getsignal(number) for number in numbers]
     yield
@@ -40,7 +40,7 @@ def _handlers() -> Iterator[None]:
 
 @dataclass
 class Family:
-    """A process in a group of its own, and the ids of two that it has started: of its group, and of another."""
+    """A process in a new group, and the ids of two that it has started: one in its group, one in another."""
 
     parent: subprocess.Popen[str]
     near: int
@@ -73,17 +73,17 @@ def test_a_family_includes_an_orphan_of_the_group(started: Family) -> None:
     assert pids(family([started.parent.pid])) == {started.near}
 
 
-def test_a_process_that_was_killed_runs_no_more_even_if_its_parent_takes_no_notice(started: Family) -> None:
-    everybody = family([started.parent.pid])
-    (near,) = (process for process in everybody if process.pid == started.near)
+def test_a_killed_process_is_not_running_even_if_its_parent_has_not_waited_for_it(started: Family) -> None:
+    processes = family([started.parent.pid])
+    (near,) = (process for process in processes if process.pid == started.near)
     kill([near])
     deadline = time.monotonic() + 60
     while running([near]) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert running(everybody) == everybody - {near}
+    assert running(processes) == processes - {near}
 
 
-def test_an_id_that_was_given_anew_is_not_killed(started: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reused_id_is_not_killed(started: Family, monkeypatch: pytest.MonkeyPatch) -> None:
     killed: list[int] = []
     monkeypatch.setattr(os, "kill", lambda pid, number: killed.append(pid))
     kill([Process(started.near, group=started.far), Process(started.far, group=started.far)])
@@ -91,23 +91,23 @@ def test_an_id_that_was_given_anew_is_not_killed(started: Family, monkeypatch: p
     assert killed == [started.far]
 
 
-def test_a_flower_that_is_too_old_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_old_a_flower_is_an_error_that_names_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.22.0")
     with pytest.raises(EngineError, match=r"flwr 1\.22\.0 .* install flwr 1\.40 or newer"):
         Deployment(tmp_path)
 
 
-def test_a_folder_that_is_no_app_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_is_not_an_app_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         deploy.main([str(tmp_path)])
-    assert f"{tmp_path} is no Flower app" in capsys.readouterr().err
+    assert f"{tmp_path} is not a Flower app" in capsys.readouterr().err
     (tmp_path / "pyproject.toml").write_text("[project]\n")
     with pytest.raises(SystemExit):
         deploy.main([str(tmp_path)])
     assert "has no [tool.flwr.app]" in capsys.readouterr().err
 
 
-def test_only_a_run_that_completed_is_a_success(
+def test_only_a_completed_run_is_a_success(
     held_app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(deploy, "deploy", lambda *arguments, **options: "finished:failed")
@@ -138,7 +138,7 @@ def test_a_temporary_folder_is_removed_after_a_success_and_kept_after_a_failure(
     failed.rmdir()
 
 
-def test_the_script_leaves_by_the_way_out_when_it_is_terminated(
+def test_the_script_cleans_up_when_it_is_terminated(
     held_app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deploy, "deploy", lambda *arguments, **options: os.kill(os.getpid(), signal.SIGTERM))

@@ -1,4 +1,4 @@
-"""The three hospitals on each of Flower's engines, and the script that starts and stops them."""
+"""The three hospitals on each of Flower's engines, and the script that starts and stops the engines."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ pytestmark = pytest.mark.e2e
 Waits = Callable[..., None]
 
 ROUNDS = 3
-# Node ids, and with them the order in which three float32 models are summed, are Flower's to choose. Over the three
-# orders that differ, the parameters after three rounds of the hospitals are at most 2.4e-7 apart.
+# Flower draws the node ids, and with them the order in which three float32 models are summed. Between the three
+# different orders, the parameters after three rounds differ by at most 2.4e-7.
 TOLERANCE = 1e-6
 
 
 @pytest.fixture(scope="module")
 def simulated(three_hospitals: Path) -> list[np.ndarray]:
-    """What the hospitals learn in this process."""
+    """The parameters that the hospitals learn in this process."""
     logging.getLogger("flwr").setLevel(logging.ERROR)
     config = read_app_config(three_hospitals, {"num-server-rounds": ROUNDS})
     context = simulate(server_app.app, client_app.app, num_supernodes=3, run_config=config)
@@ -61,7 +61,7 @@ def test_the_hospitals_learn_the_same_parameters_as_in_simulate(
     model = tmp_path / "model.npz"
     run_id = started.start_run(three_hospitals, f'num-server-rounds={ROUNDS} model-file="{model}"')
     assert started.follow(run_id) == "finished:completed"
-    assert f"[ROUND {ROUNDS}/{ROUNDS}]" in capfd.readouterr().out  # the log of the server was shown
+    assert f"[ROUND {ROUNDS}/{ROUNDS}]" in capfd.readouterr().out  # the server log was shown
     with np.load(model) as archive:
         learned = [archive[name] for name in archive.files]
     assert [array.shape for array in learned] == [array.shape for array in simulated]
@@ -69,28 +69,26 @@ def test_the_hospitals_learn_the_same_parameters_as_in_simulate(
     with capfd.disabled():
         print(f"\n{engine}: at most {apart:.1e} from simulate after {ROUNDS} rounds")
     assert apart <= TOLERANCE
-    # Flower has no reason to rewrite the app's own file.
+    # Flower did not rewrite the app's own file.
     assert (three_hospitals / "pyproject.toml").read_bytes() == before
 
 
-def test_a_server_app_that_fails_is_a_run_that_failed(deployment: Deployment, held_app: Path) -> None:
+def test_a_failing_server_app_is_a_failed_run(deployment: Deployment, held_app: Path) -> None:
     run_id = deployment.start_run(held_app, "timeout=-1")
     assert deployment.follow(run_id) == "finished:failed"
 
 
-def test_a_setting_that_the_app_does_not_have_is_an_error_in_flowers_words(
-    deployment: Deployment, held_app: Path
-) -> None:
+def test_an_unknown_setting_is_reported_with_flowers_message(deployment: Deployment, held_app: Path) -> None:
     with pytest.raises(EngineError, match="rounds"):
         deployment.start_run(held_app, "rounds=3")
 
 
 @pytest.fixture
 def script(held_app: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The script, with a run in which partition 0 is held."""
+    """The script, with a run in which partition 0 is paused."""
     (tmp_path / "hold-1-0").touch()
     command = [sys.executable, deploy.__file__, str(held_app), "--folder", str(tmp_path / "logs")]
-    # A shell may have told its background jobs to ignore Ctrl-C, and they would hand that on.
+    # A shell may make background jobs ignore Ctrl-C, and child processes would inherit that.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen([*command, "--run-config", f'folder="{tmp_path}"'])
     signal.signal(signal.SIGINT, handler)
@@ -99,18 +97,18 @@ def script(held_app: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
-def test_ctrl_c_in_mid_round_stops_all_that_the_script_started(
+def test_ctrl_c_in_a_round_stops_everything_that_the_script_started(
     deployment: Deployment, script: subprocess.Popen[bytes], tmp_path: Path, wait_until: Waits
 ) -> None:
     nodes = deployment.online()
     wait_until((tmp_path / "started-1-0").exists, "a client trains")
-    # The SuperLink, three SuperNodes, a SuperExec of each, the ServerApp, the held ClientApp, and `flwr log`.
-    everybody = family([script.pid])
-    assert len(everybody) >= 10
+    # The SuperLink, three SuperNodes, a SuperExec for each, the ServerApp, the paused ClientApp, and `flwr log`.
+    processes = family([script.pid])
+    assert len(processes) >= 10
     script.send_signal(signal.SIGINT)
     assert script.wait(60) == 1
-    assert running(everybody) == set()
-    # A deployment beside it goes on.
+    assert running(processes) == set()
+    # Another deployment keeps running.
     assert deployment.online() == nodes
 
 
@@ -118,7 +116,7 @@ OPTION = re.compile(r"--[a-z][a-z-]+")
 
 
 @pytest.mark.parametrize("program", ["flower-superlink", "flower-supernode", "flwr run", "flwr supernode register"])
-def test_the_options_on_the_page_are_those_of_flower(program: str, repository: Path) -> None:
+def test_flower_has_the_options_on_the_page(program: str, repository: Path) -> None:
     page = (repository / "docs" / "deployment.md").read_text("utf-8")
     lines = [line for line in page.splitlines() if line.startswith(f"{program} ")]
     assert lines

@@ -1,4 +1,4 @@
-"""The commands of the page on deployment, as they stand there, but on loopback: TLS, and a key for each node."""
+"""The commands on the page Deployment, unchanged except for loopback: TLS, and a key for each node."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 class Page:
-    """The page's commands, to be run in a folder with a home of its own."""
+    """The page's commands, run in a folder with a separate Flower home."""
 
     def __init__(self, text: str, folder: Path) -> None:
         port = free_port()
@@ -47,7 +47,7 @@ class Page:
         }
 
     def command(self, beginning: str) -> str:
-        """Return the first command that begins so."""
+        """Return the first command with this beginning."""
         lines = [line for language, block in self.blocks if language == "bash" for line in block.splitlines()]
         return next(line for line in lines if line.startswith(beginning))
 
@@ -56,7 +56,7 @@ class Page:
         return next(block for language, block in self.blocks if language == "toml")
 
     def run(self, command: str) -> str:
-        """Run a command to its end, and return what it prints."""
+        """Run a command, and return its output."""
         done = subprocess.run(
             ["bash", "-c", command],
             cwd=self.folder,
@@ -71,7 +71,7 @@ class Page:
         return done.stdout
 
     def start(self, command: str, log: Path) -> subprocess.Popen[bytes]:
-        """Start a command that goes on."""
+        """Start a command in the background."""
         with log.open("wb") as output:
             process = subprocess.Popen(
                 shlex.split(command),

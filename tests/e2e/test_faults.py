@@ -1,4 +1,4 @@
-"""What is lost on the real engine is named, and the others go on."""
+"""Failures on the real engine are named, and the other clients continue."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Rows = list[dict[str, Any]]
 
 @dataclass
 class HeldRun:
-    """A run of the app whose clients can be held."""
+    """A run of the app whose clients can be paused."""
 
     deployment: Deployment
     app: Path
@@ -39,7 +39,7 @@ class HeldRun:
         self.run_id = self.deployment.start_run(self.app, f'folder="{self.folder}" {run_config}'.strip())
 
     def hold(self, server_round: int, partition: int) -> Path:
-        """Hold a client in a round, until the file that is returned is removed."""
+        """Pause a client in a round until the returned file is removed."""
         held = self.folder / f"hold-{server_round}-{partition}"
         held.touch()
         return held
@@ -56,7 +56,7 @@ class HeldRun:
         assert self.deployment.status(self.run_id) == "finished:completed"
 
     def round(self, server_round: int) -> Rows:
-        """Return what the history says of a round."""
+        """Return a round's entry in the history."""
         rows = [json.loads(line) for line in (self.folder / "history.jsonl").read_text().splitlines()]
         return [row for row in rows if row["server_round"] == server_round]
 
@@ -66,12 +66,12 @@ class HeldRun:
 
 
 def counted(rows: Rows) -> dict[int, int]:
-    """The nodes whose replies counted, by their partitions."""
+    """The nodes whose replies were accepted, by partition."""
     return {row["metrics"]["partition"]: row["node_id"] for row in rows if row["counted"]}
 
 
 def lost(rows: Rows) -> dict[int, str]:
-    """Why those did not count that did not, by their nodes."""
+    """The reasons of the failures, by node."""
     return {row["node_id"]: row["reason"] for row in rows if not row["counted"]}
 
 
@@ -94,7 +94,7 @@ def after_kills(
     return run
 
 
-def test_a_round_ends_with_those_that_are_left(after_kills: HeldRun) -> None:
+def test_a_round_completes_with_the_remaining_clients(after_kills: HeldRun) -> None:
     assert list(counted(after_kills.round(1))) == [0]
     # Partition p adds p + 1: first partition 0 alone, then all three.
     assert after_kills.model() == pytest.approx(1 + (1 + 2 + 3) / 3)
@@ -109,15 +109,15 @@ def test_a_node_whose_clientapp_was_killed_is_named_and_takes_part_again(after_k
 def test_a_supernode_that_was_killed_is_named_and_takes_part_again_once_it_is_restarted(after_kills: HeldRun) -> None:
     (killed,) = after_kills.nodes - set(counted(after_kills.round(2)).values())
     assert "Node Unavailable" in lost(after_kills.round(1))[killed]
-    assert counted(after_kills.round(2))[2] not in after_kills.nodes  # the SuperLink knows it by another id
+    assert counted(after_kills.round(2))[2] not in after_kills.nodes  # with a new id
 
 
-def test_nobody_is_lost_in_the_round_after(after_kills: HeldRun) -> None:
+def test_the_next_round_has_all_clients(after_kills: HeldRun) -> None:
     assert sorted(counted(after_kills.round(2))) == [0, 1, 2]
     assert lost(after_kills.round(2)) == {}
 
 
-def test_a_client_that_is_still_silent_at_the_timeout_is_named(
+def test_a_client_that_has_not_replied_by_the_timeout_is_named(
     deployment: Deployment, held_app: Path, tmp_path: Path, wait_until: Waits
 ) -> None:
     run = HeldRun(deployment, held_app, tmp_path, wait_until)
@@ -133,7 +133,7 @@ def test_a_client_that_is_still_silent_at_the_timeout_is_named(
     assert lost(run.round(1))[silent].startswith("no reply before the timeout")
 
 
-def test_a_server_that_was_killed_goes_on_from_its_last_whole_round(
+def test_a_killed_server_resumes_from_its_last_complete_round(
     held_app: Path, tmp_path: Path, wait_until: Waits
 ) -> None:
     def folder(name: str) -> Path:
@@ -147,7 +147,7 @@ def test_a_server_that_was_killed_goes_on_from_its_last_whole_round(
         killed.start(settings)
         killed.wait_for_client(3, 1)
         assert deployment.superlink is not None
-        kill(family([deployment.superlink.pid]))  # and with it the ServerApp that it has started
+        kill(family([deployment.superlink.pid]))  # and the ServerApp that it has started
     with Deployment(folder("logs of the second")) as deployment:
         resumed = HeldRun(deployment, held_app, folder("second"), wait_until)
         resumed.start(settings)

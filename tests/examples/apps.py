@@ -1,4 +1,4 @@
-"""The examples as their tests use them: folder, modules, and runs."""
+"""Access to the examples for their tests: folders, modules, and runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Flwr = Callable[..., CompletedProcess[str]]
 
 
 class ExampleApp:
-    """An example; its modules are imported when they are asked for, since they need its framework."""
+    """An example. Its modules are imported on first use, because they need its framework."""
 
     def __init__(self, name: str, package: str) -> None:
         self.folder = EXAMPLES / name
@@ -45,7 +45,7 @@ class ExampleApp:
 
 
 class Outcome:
-    """What a run leaves in the server's context."""
+    """The server's context after a run."""
 
     def __init__(self, context: Context) -> None:
         self.parameters: list[NDArray[Any]] = context.state.array_records["arrays"].to_numpy_ndarrays()

@@ -1,4 +1,4 @@
-"""The examples' packages, as a person in the folder of an example would import them, and the command `flwr`."""
+"""The examples' packages, importable as in the folder of an example, and the command `flwr`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def example() -> Path:
 
 @pytest.fixture(scope="session")
 def run() -> ModuleType:
-    """The module run.py, by its path."""
+    """The module run.py, imported by its path."""
     spec = importlib.util.spec_from_file_location("three_hospitals_run", EXAMPLE / "run.py")
     assert spec is not None
     assert spec.loader is not None
@@ -42,7 +42,7 @@ def run() -> ModuleType:
 
 @pytest.fixture(autouse=True, scope="session")
 def _quiet_flower() -> Iterator[None]:
-    """Keep Flower's log of every round out of the reports."""
+    """Keep Flower's log of every round out of test reports."""
     logger = logging.getLogger("flwr")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -52,7 +52,7 @@ def _quiet_flower() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Mini-batches are too small to share: on busy cores, two threads of torch take many times as long as one."""
+    """Mini-batches are too small for threads: on busy cores, two threads of torch take many times as long as one."""
     if request.node.get_closest_marker("torch") is None:
         yield
         return
@@ -73,14 +73,14 @@ def free_ports(count: int) -> list[int]:
 
 
 def processes_of(home: Path) -> list[int]:
-    """The processes whose command line names this FLWR_HOME: the local SuperLink that `flwr run` leaves behind."""
+    """The processes with this FLWR_HOME in their command line: the local SuperLink, which `flwr run` leaves running."""
     listed = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
     return [int(line.split()[0]) for line in listed.splitlines() if str(home) in line]
 
 
 @pytest.fixture
 def flwr(python: str, repository: Path, tmp_path: Path) -> Iterator[Flwr]:
-    """The command `flwr` with a home, ports and a SuperLink of its own, which is ended afterwards."""
+    """The command `flwr` with a separate home, ports and SuperLink, which is stopped afterwards."""
     home = tmp_path / "flwr-home"
     http_port, control_port = free_ports(2)
     scripts = Path(python).parent

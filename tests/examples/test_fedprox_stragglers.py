@@ -1,4 +1,4 @@
-"""Stragglers: FedAvg that drops them falls behind, FedProx that uses what they have done does not."""
+"""Stragglers: FedAvg, which drops them, falls behind; FedProx, which uses their work, does not."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SHORT = {"num_server_rounds": 2, "local_epochs": 2}
 
 @pytest.fixture(scope="module")
 def quick(python: str, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """What `--quick` prints in a shell, even where MNIST is at hand, and the folder that it fills."""
+    """The output of `--quick` in a shell, even if MNIST is available, and the folder with its files."""
     output = tmp_path_factory.mktemp("output") / "made if needed"
     done = subprocess.run(
         [python, APP.folder / "stragglers.py", "--quick", "--output", output],
@@ -48,7 +48,7 @@ def quick(python: str, repository: Path, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 def published() -> Results:
-    """The full run that the site shows."""
+    """The results shown on the site."""
     return Results.load(DOCS / "assets" / "stragglers.json")
 
 
@@ -62,13 +62,13 @@ def test_dropping_stragglers_costs_accuracy_and_using_them_does_not(quick: tuple
 
 
 @pytest.mark.long
-def test_without_stragglers_there_is_nothing_to_drop(quick: tuple[str, Path]) -> None:
+def test_without_stragglers_nothing_is_dropped(quick: tuple[str, Path]) -> None:
     results = Results.load(quick[1] / "results.json")
     np.testing.assert_array_equal(results.accuracies(DROPS, 0.0), results.accuracies(USES, 0.0))
 
 
 @pytest.mark.long
-def test_where_stragglers_are_used_every_reply_counts_and_else_the_expected_part(quick: tuple[str, Path]) -> None:
+def test_all_replies_are_accepted_or_if_stragglers_are_dropped_the_expected_fraction(quick: tuple[str, Path]) -> None:
     counted = {(run.method, run.stragglers): run.counted for run in Results.load(quick[1] / "results.json").runs}
     for method in (USES, PROX):
         for fraction in FRACTIONS:
@@ -89,12 +89,12 @@ def test_the_table_is_printed_and_in_the_readme(quick: tuple[str, Path]) -> None
         name, *figures = (cell.strip() for cell in line.strip("|").split("|"))
         shown_name, *shown_figures = (cell.strip() for cell in shown.strip("|").split("|"))
         assert name == shown_name
-        # Other releases of NumPy, or another processor, round otherwise.
+        # Other versions of NumPy and other processors round differently.
         np.testing.assert_allclose([float(f) for f in figures], [float(f) for f in shown_figures], atol=0.02)
 
 
 @pytest.mark.long
-def test_the_results_say_how_to_make_them_again(quick: tuple[str, Path]) -> None:
+def test_the_results_contain_what_is_needed_to_repeat_them(quick: tuple[str, Path]) -> None:
     written = json.loads((quick[1] / "results.json").read_text("utf-8"))
     assert set(written["versions"]) == {"flskew", "flwr", "numpy"}
     assert written["config"]["learning-rate"] == 0.03
@@ -114,7 +114,7 @@ def test_the_picture_has_a_white_margin_and_something_inside(quick: tuple[str, P
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [([], "the experiment needs MNIST: --data-dir FOLDER"), (["--data-dir", "no/folder"], "train-images-idx3-ubyte")],
+    [([], "the experiment needs MNIST: pass --data-dir"), (["--data-dir", "no/folder"], "train-images-idx3-ubyte")],
 )
 def test_without_mnist_the_command_says_what_it_needs(
     arguments: list[str], message: str, python: str, repository: Path, tmp_path: Path
@@ -139,30 +139,30 @@ def keys(count: int = 6000) -> list[task.Key]:
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.5, 0.9, 1.0])
-def test_so_many_straggle_as_the_fraction_says(fraction: float) -> None:
+def test_the_fraction_of_stragglers_is_as_set(fraction: float) -> None:
     done = [task.epochs_done(10, fraction, key) for key in keys()]
     straggling = sum(epochs < 10 for epochs in done)
     assert abs(straggling - 6000 * fraction) <= 4 * (6000 * fraction * (1 - fraction)) ** 0.5
 
 
-def test_a_straggler_does_one_to_nine_of_ten_epochs_each_equally_often() -> None:
+def test_a_straggler_completes_one_to_nine_of_ten_epochs_each_equally_often() -> None:
     counts = Counter(task.epochs_done(10, 1.0, key) for key in keys())
     assert sorted(counts) == list(range(1, 10))
     # 6000 / 9 = 667 each; four standard deviations are 4 * sqrt(6000 * 1/9 * 8/9) = 97.
     assert all(abs(count - 6000 / 9) < 97 for count in counts.values())
 
 
-def test_who_straggles_at_one_fraction_does_the_same_at_a_larger_one() -> None:
+def test_a_straggler_at_one_fraction_is_the_same_straggler_at_a_larger_one() -> None:
     for key in keys(500):
         less, more = (task.epochs_done(10, fraction, key) for fraction in (0.5, 0.9))
         assert less == 10 or less == more
 
 
-def test_nobody_straggles_who_has_one_epoch_to_do() -> None:
+def test_with_one_epoch_no_client_is_a_straggler() -> None:
     assert {task.epochs_done(1, 1.0, key) for key in keys(100)} == {1}
 
 
-def test_the_same_clients_straggle_after_the_same_epochs_under_every_strategy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_clients_stop_after_the_same_epochs_under_every_strategy(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[tuple[task.Key, int]] = []
 
     def noted(asked: int, stragglers: float, key: task.Key) -> int:
@@ -182,7 +182,7 @@ def test_the_same_clients_straggle_after_the_same_epochs_under_every_strategy(mo
     assert {(key[1:], epochs) for key, epochs in done} != {(key[1:], epochs) for key, epochs in seen[0]}
 
 
-def test_a_straggler_says_how_far_it_came_and_weighs_as_much_as_its_images() -> None:
+def test_a_straggler_reports_its_epochs_and_is_weighted_by_its_images() -> None:
     for fraction in (0.0, 1.0):
         client = APP.client(3, 50, stragglers=fraction)
         _, num_examples, metrics = client.fit(task.initial_parameters(64), {"server-round": 7, "local-epochs": 10})
@@ -190,7 +190,7 @@ def test_a_straggler_says_how_far_it_came_and_weighs_as_much_as_its_images() -> 
         assert metrics == {"local-epochs": task.epochs_done(10, fraction, (1, 7, 3))}
 
 
-def test_the_order_of_images_is_drawn_by_seed_round_and_client() -> None:
+def test_the_order_of_images_depends_on_seed_round_and_client() -> None:
     images, labels = np.eye(40, dtype=np.float32), np.arange(40) % 10
 
     def after(key: task.Key) -> list[float]:
@@ -212,14 +212,14 @@ def test_every_client_has_two_neighbouring_digits_and_its_minimum_of_each() -> N
         assert counts[list(digits)].min() >= 2
 
 
-def test_numbers_of_a_digit_are_as_skewed_among_its_ten_holders_as_log_normal_ones() -> None:
+def test_the_holders_of_a_digit_have_log_normal_numbers_of_rows() -> None:
     drawn = np.random.default_rng(5).lognormal(0, 2, (4000, 10))
     largest = (drawn.max(axis=1) / drawn.sum(axis=1)).mean()
     shares = []
     for seed in range(20):
         beyond_minimum = (task.assign("", 50, 2, seed).label_counts - 2).clip(min=0)
         shares.extend(beyond_minimum.max(axis=0) / beyond_minimum.sum(axis=0))
-    # The share of the largest holder deviates by .2 from digit to digit; four standard deviations of 200 are .06.
+    # The share of the largest holder has a standard deviation of .2; four standard errors of 200 are .06.
     assert abs(np.mean(shares) - largest) < 0.06
 
 
@@ -264,7 +264,7 @@ def test_training_is_sgd_with_weight_decay_and_the_proximal_term_in_every_step(m
     np.testing.assert_allclose(parameters[1], biases, rtol=1e-4, atol=1e-6)
 
 
-def test_an_epoch_uses_every_image_once_the_last_incomplete_batch_included(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_epoch_uses_every_image_once_including_the_last_incomplete_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[float]] = []
 
     def gradients(parameters: Any, images: Any, labels: Any) -> Any:
@@ -282,7 +282,7 @@ def test_an_epoch_uses_every_image_once_the_last_incomplete_batch_included(monke
     assert first != second
 
 
-def test_two_runs_are_alike_another_seed_makes_another_and_no_global_generator_is_touched() -> None:
+def test_runs_are_reproducible_depend_on_the_seed_and_touch_no_global_generator() -> None:
     before = random.getstate(), repr(np.random.get_state(legacy=False))  # noqa: NPY002
     first, second, other = (APP.run(50, **SHORT, seed=seed) for seed in (1, 1, 2))
     assert first.distance(second) == 0
@@ -290,7 +290,7 @@ def test_two_runs_are_alike_another_seed_makes_another_and_no_global_generator_i
     assert (random.getstate(), repr(np.random.get_state(legacy=False))) == before  # noqa: NPY002
 
 
-def test_mu_holds_the_model_near_its_start() -> None:
+def test_mu_keeps_the_model_near_its_start() -> None:
     short = {"num_server_rounds": 1, "local_epochs": 10}
     start = APP.run(50, **{**short, "learning_rate": 1e-12})
     near, far = (APP.run(50, **short, proximal_mu=mu).distance(start) for mu in (2.0, 0.0))
@@ -322,20 +322,20 @@ def test_mnists_files_are_read_gzipped_or_not(zipped: bool, tmp_path: Path) -> N
     assert (train_labels.tolist(), test_labels.tolist()) == (labels["train"].tolist(), labels["t10k"].tolist())
 
 
-def test_results_survive_their_file_and_have_a_range_where_there_are_seeds(tmp_path: Path) -> None:
+def test_results_survive_saving_and_show_a_range_if_there_are_several_seeds(tmp_path: Path) -> None:
     results = experiment(APP.config(num_server_rounds=1, local_epochs=1), 50, [1, 2])
     results.save(tmp_path / "new" / "results.json")
     assert Results.load(tmp_path / "new" / "results.json") == results
     assert results.accuracies(PROX, 0.9).shape == (2, 2)
     first, second = results.accuracies(PROX, 0.9)
     assert first[1] != second[1]
-    # Its only rounds, before and after the first, make its figure.
+    # The figure averages its two entries, before and after the first round.
     figures = results.figures(PROX, 0.9)
     assert figures.tolist() == pytest.approx(results.accuracies(PROX, 0.9).mean(axis=1).tolist())
     assert f"{figures.mean():.3f} ({figures.min():.3f} to {figures.max():.3f})" in results.table()
 
 
-def test_the_published_claims_hold_in_the_figures_of_the_site(published: Results) -> None:
+def test_the_published_claims_hold_for_the_figures_on_the_site(published: Results) -> None:
     assert published.data == "MNIST"
     assert published.num_clients == 1000
     assert sorted({run.seed for run in published.runs}) == [1, 2, 3]
@@ -350,7 +350,7 @@ def test_the_site_shows_the_figures_of_its_file(published: Results) -> None:
     assert set(PUBLISHED) == set(METHODS)
 
 
-def test_mnist_is_trained_on_at_the_settings_of_the_sites_figures(published: Results) -> None:
+def test_mnist_uses_the_settings_of_the_figures_on_the_site(published: Results) -> None:
     settings = tomllib.loads((APP.folder / "mnist.toml").read_text("utf-8"))
     del settings["data-dir"]
     assert published.config == settings
@@ -358,14 +358,14 @@ def test_mnist_is_trained_on_at_the_settings_of_the_sites_figures(published: Res
 
 @pytest.mark.mnist
 @pytest.mark.parametrize("method", [DROPS, PROX])
-def test_a_run_on_mnist_gives_the_figure_of_the_site(method: str, published: Results, mnist_dir: Path) -> None:
+def test_a_run_on_mnist_gives_the_figure_on_the_site(method: str, published: Results, mnist_dir: Path) -> None:
     settings = {**published.config, **METHODS[method], "stragglers": 0.9, "seed": 1, "data-dir": str(mnist_dir)}
     accuracy = APP.run(1000, **{name.replace("-", "_"): value for name, value in settings.items()}).accuracy
     last = np.mean([accuracy[number] for number in range(91, 101)])
     assert last == pytest.approx(published.figures(method, 0.9)[0], abs=0.01)
 
 
-def test_the_accuracy_of_every_round_is_left_in_the_context() -> None:
+def test_the_accuracy_of_every_round_is_in_the_context() -> None:
     outcome = APP.run(50, **SHORT)
     assert isinstance(outcome, Outcome)
     assert all(later == earlier + 1 for earlier, later in pairwise(sorted(outcome.accuracy)))

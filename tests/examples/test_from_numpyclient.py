@@ -1,4 +1,4 @@
-"""An old NumPyClient app: one line moves its client to today's strategies, where it learns what it learned before."""
+"""An old NumPyClient app: changing one line lets its client work with current strategies, with the same result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def before(name: str) -> ModuleType:
 
 
 def difference() -> list[str]:
-    """The lines that are not the same in the client of then and of now."""
+    """The lines that differ between the old and the new client."""
     then, now = ((APP.folder / folder / "client_app.py").read_text("utf-8") for folder in ("before", APP.package))
     lines = difflib.unified_diff(then.splitlines(), now.splitlines(), n=0, lineterm="")
     return [line for line in lines if not line.startswith(("---", "+++", "@@"))]
@@ -43,7 +43,7 @@ def test_the_readme_shows_that_line() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_moved_the_app_learns_what_it_learned_before() -> None:
+def test_the_moved_app_learns_the_same_model_as_before() -> None:
     trained = []
 
     def server_fn(context):
@@ -65,25 +65,25 @@ def test_moved_the_app_learns_what_it_learned_before() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_without_that_line_the_client_fails_under_a_strategy_of_today() -> None:
+def test_without_that_line_the_client_fails_with_a_current_strategy() -> None:
     with pytest.raises(RoundError, match="fitins"):
         simulate(APP.module("server_app").app, before("client_app").app, 5, APP.config())
 
 
-def test_the_moved_client_works_with_a_strategy_of_flower_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_moved_client_also_works_with_a_strategy_of_flower(monkeypatch: pytest.MonkeyPatch) -> None:
     flskews = APP.run(5)
     monkeypatch.setattr(APP.module("server_app"), "FedAvg", FlowerFedAvg)
     assert APP.run(5).distance(flskews) < 1e-12
 
 
-def test_it_reads_nine_of_ten_digits_after_three_rounds() -> None:
+def test_the_model_recognises_nine_of_ten_images_after_three_rounds() -> None:
     accuracy = APP.run(5).accuracy
     assert list(accuracy) == [1, 2, 3]
     assert accuracy[3] >= 0.9
 
 
 @pytest.mark.ray
-def test_flwr_run_completes_and_makes_the_model_that_simulate_makes(flwr: Flwr, tmp_path: Path) -> None:
+def test_flwr_run_completes_with_the_same_model_as_simulate(flwr: Flwr, tmp_path: Path) -> None:
     app = shutil.copytree(APP.folder, tmp_path / "app", ignore=shutil.ignore_patterns("__pycache__"))
     model = tmp_path / "model.npz"
     started = flwr(
@@ -94,5 +94,5 @@ def test_flwr_run_completes_and_makes_the_model_that_simulate_makes(flwr: Flwr, 
     assert [one["status"] for one in runs] == ["finished:completed"], started.stdout + started.stderr
     with np.load(model) as there:
         for name, here in zip(there.files, APP.run(5).parameters, strict=True):
-            # Replies come in any order there, and are added in that order.
+            # On Ray, replies arrive in any order, and are added in that order.
             np.testing.assert_allclose(there[name], here, rtol=1e-9, atol=1e-12)

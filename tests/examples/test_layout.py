@@ -1,4 +1,4 @@
-"""Every example is a Flower app of the layout that Flower's own quickstarts have."""
+"""Every example is a Flower app with the layout of Flower's own quickstarts."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def project(folder: Path) -> dict:
     return tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))
 
 
-def test_a_project_is_named_like_its_folder_and_says_its_license(folder: Path, project: dict) -> None:
+def test_a_project_has_the_name_of_its_folder_and_a_license(folder: Path, project: dict) -> None:
     assert project["project"]["name"] == folder.name
     assert project["project"]["license"] == "Apache-2.0"
     assert any(requirement.startswith("flskew[") for requirement in project["project"]["dependencies"])
 
 
-def test_the_components_of_an_app_are_there(folder: Path, project: dict) -> None:
+def test_the_components_of_an_app_exist(folder: Path, project: dict) -> None:
     # With a table of federations, `flwr run` rewrites the file.
     assert set(project["tool"]["flwr"]) == {"app"}
     for component in project["tool"]["flwr"]["app"]["components"].values():
@@ -38,7 +38,7 @@ def test_the_components_of_an_app_are_there(folder: Path, project: dict) -> None
         assert name in {target.id for node in tree.body if isinstance(node, ast.Assign) for target in node.targets}
 
 
-def test_every_setting_is_read_and_every_setting_that_is_read_is_there(folder: Path, project: dict) -> None:
+def test_every_setting_is_read_and_every_setting_read_exists(folder: Path, project: dict) -> None:
     read = set()
     for path in folder.glob("*/*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -48,7 +48,7 @@ def test_every_setting_is_read_and_every_setting_that_is_read_is_there(folder: P
                 "context.run_config",
             }:
                 read.add(ast.literal_eval(node.slice))
-    if folder.name != "three-hospitals":  # which reads them by the names of a class's fields
+    if folder.name != "three-hospitals":  # which reads them through the fields of a dataclass
         assert read - {"server-round"} == set(project["tool"]["flwr"]["app"]["config"])
 
 

@@ -23,13 +23,13 @@ pytestmark = pytest.mark.torch
 
 
 def held(**settings: object) -> list[list[int]]:
-    """How many training images of each digit each of three clients is given."""
+    """The number of training images of each digit for each of three clients."""
     clients = (APP.client(partition_id, 3, **settings) for partition_id in range(3))
     return [np.bincount(client.trainloader.dataset.tensors[1].numpy(), minlength=10).tolist() for client in clients]
 
 
 def train_alone(hospital: int, **settings: Any) -> float:
-    """Train as in the federation, but for the averaging, and return the accuracy on all ten digits."""
+    """Train as in the federation but without averaging, and return the accuracy on all ten digits."""
     client, task = APP.client(hospital, 3, **settings), APP.module("task")
     net = task.Net(settings.get("data_dir", ""), seed=APP.config(**settings)["seed"])
     parameters = [tensor.numpy() for tensor in net.state_dict().values()]
@@ -38,21 +38,21 @@ def train_alone(hospital: int, **settings: Any) -> float:
     return task.test(client.net, task.load_centralized_dataset(settings.get("data_dir", "")))[1]
 
 
-def test_alone_a_hospital_reads_two_thirds_of_them() -> None:
+def test_alone_a_hospital_recognises_two_thirds_of_the_images() -> None:
     assert 0.6 <= train_alone(0, num_server_rounds=2) <= 0.72
 
 
-def test_no_hospital_is_given_a_digit_it_has_never_seen() -> None:
+def test_no_hospital_gets_a_digit_that_it_excludes() -> None:
     for counts, excluded in zip(held(), EXCLUDED, strict=True):
         assert [digit for digit, count in enumerate(counts) if count == 0] == list(excluded)
 
 
-def test_images_that_came_to_a_hospital_that_must_not_hold_them_are_dropped() -> None:
+def test_images_that_their_hospital_must_not_hold_are_dropped() -> None:
     # Three of ten digits in each hospital: about 1198 * 3/10 = 359 of the images.
     assert 300 < 1198 - np.sum(held()) < 420
 
 
-def test_one_setting_makes_it_a_dirichlet_split() -> None:
+def test_one_setting_selects_a_dirichlet_split() -> None:
     labels = APP.module("task").load_dataset("")[2]
     for alpha in (0.3, 30.0):
         expected = DirichletPartitioner(3, "label", alpha).assign(labels).label_counts.tolist()
@@ -61,7 +61,7 @@ def test_one_setting_makes_it_a_dirichlet_split() -> None:
     assert run.accuracy[3] >= 0.85
 
 
-def test_a_client_tells_which_split_it_used() -> None:
+def test_a_client_reports_the_fingerprint_of_its_split() -> None:
     clients = [APP.client(partition_id, 3, seed=seed) for partition_id, seed in ((0, 1), (1, 1), (1, 2))]
     first, second, other = (client.assignment.fingerprint for client in clients)
     assert first == second != other
@@ -73,7 +73,7 @@ def test_a_client_is_tested_on_its_share_of_the_test_images() -> None:
         assert not np.isin(client.valloader.dataset.tensors[1], excluded).any()
 
 
-def test_each_round_has_an_order_of_its_own() -> None:
+def test_each_round_has_a_different_order() -> None:
     client = APP.client(0, 3, local_epochs=1)
     start = [tensor.numpy().copy() for tensor in client.net.state_dict().values()]
     once, again, later = (client.fit(start, {"server-round": number})[0][0] for number in (1, 1, 2))
@@ -97,7 +97,7 @@ def test_the_last_model_is_saved_for_pytorch(tmp_path: Path) -> None:
         (3, {"partitioner": "iid"}, "partitioner must be 'three-hospitals' or 'dirichlet', got 'iid'"),
     ],
 )
-def test_what_makes_no_sense_is_an_error_that_names_the_setting(
+def test_an_invalid_setting_is_an_error_that_names_it(
     num_supernodes: int, settings: dict[str, str], message: str
 ) -> None:
     with pytest.raises(RoundError, match=message):
@@ -105,7 +105,7 @@ def test_what_makes_no_sense_is_an_error_that_names_the_setting(
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_files_of_mnist_are_read_row_by_row(tmp_path: Path, zipped: bool) -> None:
+def test_mnist_files_are_read_row_by_row(tmp_path: Path, zipped: bool) -> None:
     for part, count in (("train", 20), ("t10k", 10)):
         pixels = bytes(255 * (position % 2) for position in range(count * 784))
         for name, content in (
@@ -120,7 +120,7 @@ def test_files_of_mnist_are_read_row_by_row(tmp_path: Path, zipped: bool) -> Non
     assert (labels.tolist(), test_labels.tolist()) == ([*range(10), *range(10)], [*range(10)])
 
 
-def test_mnist_is_trained_on_at_the_published_settings() -> None:
+def test_mnist_uses_the_published_settings() -> None:
     settings = tomllib.loads((APP.folder / "mnist.toml").read_text("utf-8"))
     published = {"num-server-rounds": 3, "local-epochs": 10, "learning-rate": 0.01, "momentum": 0.9, "batch-size": 64}
     assert settings == {**published, "partitioner": "three-hospitals", "data-dir": ""}

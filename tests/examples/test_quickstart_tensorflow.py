@@ -1,4 +1,4 @@
-"""The TensorFlow quickstart: one Keras model serves all clients of a process."""
+"""The TensorFlow quickstart: all clients in a process share one Keras model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHORT = {"num_server_rounds": 1, "local_epochs": 1, "min_available_nodes": 3}
 pytestmark = pytest.mark.tensorflow
 
 
-def test_a_client_is_not_touched_by_what_another_learned_before_it() -> None:
+def test_a_client_is_not_affected_by_the_clients_before_it() -> None:
     one, other = (APP.client(partition_id, 3, **SHORT) for partition_id in (0, 1))
     start = [array.copy() for array in one.model.get_weights()]
     first, _, _ = one.fit(start, {"server-round": 1, "proximal-mu": 0.5})
@@ -23,7 +23,7 @@ def test_a_client_is_not_touched_by_what_another_learned_before_it() -> None:
         np.testing.assert_allclose(array, expected, atol=1e-5)
 
 
-def test_the_loss_that_is_reported_is_that_of_the_data_alone() -> None:
+def test_the_reported_loss_does_not_contain_the_proximal_term() -> None:
     client = APP.client(0, 3, **SHORT, learning_rate=1e-12)
     start = [array.copy() for array in client.model.get_weights()]
     _, _, metrics = client.fit(start, {"server-round": 1, "proximal-mu": 10.0})

@@ -1,4 +1,4 @@
-"""Three hospitals: what they reach alone and together, on scikit-learn's digits, and how they train."""
+"""Three hospitals on scikit-learn's digits: their accuracy alone and together, and how they train."""
 
 from __future__ import annotations
 
@@ -55,34 +55,34 @@ def parameters(short: Settings) -> Parameters:
     return initial_parameters(64, short)
 
 
-def test_alone_each_hospital_reads_two_thirds_of_all_digits(comparison: Comparison) -> None:
+def test_alone_each_hospital_recognises_two_thirds_of_all_images(comparison: Comparison) -> None:
     for scores in comparison.alone:
         assert 0.60 <= scores[-1].accuracy <= 0.72
 
 
-def test_alone_no_hospital_ever_reads_a_digit_it_never_had(comparison: Comparison) -> None:
+def test_alone_no_hospital_recognises_a_digit_it_has_never_seen(comparison: Comparison) -> None:
     for scores, excluded in zip(comparison.alone, EXCLUDED, strict=True):
         assert scores[-1].recall[list(excluded)].tolist() == [0, 0, 0]
 
 
-def test_together_they_read_all_digits_within_ten_rounds(comparison: Comparison) -> None:
+def test_together_they_recognise_all_digits_within_ten_rounds(comparison: Comparison) -> None:
     assert len(comparison.together) <= 11  # before the first round, and after each
     assert comparison.together[-1].accuracy >= 0.95
 
 
-def test_together_each_reads_the_digits_it_never_had(comparison: Comparison) -> None:
+def test_together_each_recognises_the_digits_it_has_never_seen(comparison: Comparison) -> None:
     for excluded in EXCLUDED:
         assert comparison.together[-1].recall[list(excluded)].min() >= 0.85
 
 
 @pytest.mark.long
-def test_the_readmes_table_has_the_figures_of_the_command(run: ModuleType, example: Path) -> None:
+def test_the_table_in_the_readme_has_the_figures_of_the_command(run: ModuleType, example: Path) -> None:
     found = run.compare(run.run_config())
     rows = re.findall(
         r"^hospital \d +[\d, ]+?  +(\d+) +([\d.]+)% .* ([\d.]+)%  ", (example / "README.md").read_text("utf-8"), re.M
     )
     assert [int(images) for images, _, _ in rows] == found.counts.sum(axis=1).tolist()
-    # Other releases of scikit-learn, or another processor, round otherwise.
+    # Other versions of scikit-learn and other processors round differently.
     for (_, alone, together), scores in zip(rows, found.alone, strict=True):
         assert scores[-1].accuracy == pytest.approx(float(alone) / 100, abs=0.015)
         assert found.together[-1].accuracy == pytest.approx(float(together) / 100, abs=0.015)
@@ -133,7 +133,7 @@ def plain_sgd(parameters: Parameters, data: Split, settings: Settings, key: tupl
     start = [array.astype(np.float64) for array in parameters]
     w1, w2, b1, b2 = weights = [array.copy() for array in start]
     velocity = [np.zeros_like(array) for array in weights]
-    rate = settings.learning_rate / (1 - settings.momentum)  # how far a gradient takes the weights in the end
+    rate = settings.learning_rate / (1 - settings.momentum)  # the total effect of a gradient on the weights
     rng = np.random.default_rng((settings.seed, *key))
     for _ in range(settings.local_epochs):
         order = rng.permutation(len(data))
@@ -154,7 +154,7 @@ def plain_sgd(parameters: Parameters, data: Split, settings: Settings, key: tupl
 
 
 @pytest.mark.parametrize("mu", [0.0, 0.5])
-def test_local_training_is_sgd_with_momentum_from_rest(
+def test_local_training_is_sgd_with_momentum_that_starts_at_zero(
     parameters: Parameters, hospital: Split, short: Settings, mu: float
 ) -> None:
     assert len(hospital) % short.batch_size != 0  # so that the last mini-batch is a smaller one
@@ -165,15 +165,13 @@ def test_local_training_is_sgd_with_momentum_from_rest(
         np.testing.assert_allclose(array, wanted, atol=2e-5)
 
 
-def test_local_training_leaves_the_parameters_it_was_given_alone(
-    parameters: Parameters, hospital: Split, short: Settings
-) -> None:
+def test_local_training_does_not_change_its_input(parameters: Parameters, hospital: Split, short: Settings) -> None:
     before = [array.copy() for array in parameters]
     train(parameters, hospital, short, (1, 1))
     assert all(map(np.array_equal, parameters, before))
 
 
-def test_the_order_of_images_depends_on_seed_round_and_hospital_alone(
+def test_the_order_of_images_depends_only_on_seed_round_and_hospital(
     parameters: Parameters, hospital: Split, short: Settings
 ) -> None:
     once, again, next_round, next_hospital = (
@@ -198,7 +196,7 @@ def test_training_neither_reads_nor_seeds_the_global_generators(
     assert states() == before
 
 
-def test_alone_a_hospital_trains_as_in_the_federation_but_for_the_averaging(
+def test_alone_a_hospital_trains_as_in_the_federation_but_without_averaging(
     run: ModuleType, parameters: Parameters, short: Settings
 ) -> None:
     federated = client_app.Hospital(1, short)
@@ -209,7 +207,7 @@ def test_alone_a_hospital_trains_as_in_the_federation_but_for_the_averaging(
         assert score.loss == evaluate(parameters, load_data("")[1]).loss
 
 
-def test_the_proximal_term_holds_the_model_near_its_start(run: ModuleType) -> None:
+def test_the_proximal_term_keeps_the_model_near_its_start(run: ModuleType) -> None:
     def distance(mu: float) -> float:
         config = run.run_config(overrides={**SHORT, "num-server-rounds": 1, "proximal-mu": mu})
         state = simulate(server_app.app, client_app.app, 3, config).state
@@ -230,7 +228,7 @@ def test_a_proximal_mu_selects_fedprox(run: ModuleType) -> None:
     assert proximal.proximal_mu == 0.1
 
 
-def test_scores_are_those_of_scikit_learn(parameters: Parameters, hospital: Split, short: Settings) -> None:
+def test_scores_equal_those_of_scikit_learn(parameters: Parameters, hospital: Split, short: Settings) -> None:
     trained, _ = train(parameters, hospital, short, (1, 1))
     _, test = load_data("")
     score = evaluate(trained, test)
@@ -243,7 +241,7 @@ def test_scores_are_those_of_scikit_learn(parameters: Parameters, hospital: Spli
     assert score.loss == pytest.approx(log_loss(test.labels, odds / odds.sum(axis=1, keepdims=True)), rel=1e-4)
 
 
-def test_recall_is_nan_for_a_digit_that_is_not_there(parameters: Parameters, hospital: Split) -> None:
+def test_recall_is_nan_for_a_digit_without_images(parameters: Parameters, hospital: Split) -> None:
     assert np.flatnonzero(np.isnan(evaluate(parameters, hospital).recall)).tolist() == list(EXCLUDED[1])
 
 
@@ -268,7 +266,7 @@ def test_the_wrong_number_of_nodes_is_an_error_that_names_the_setting(run: Modul
         ("data-dir", 3, "data-dir must be of type str, got 3"),
     ],
 )
-def test_a_setting_that_makes_no_sense_is_an_error_that_names_it(
+def test_an_invalid_setting_is_an_error_that_names_it(
     run: ModuleType, setting: str, value: object, message: str
 ) -> None:
     config = run.run_config(overrides={setting: value})
@@ -281,10 +279,10 @@ def test_a_setting_that_makes_no_sense_is_an_error_that_names_it(
     [
         ("proximal-mu", -0.1, ValueError, "proximal_mu must be finite and >= 0"),
         ("fraction-evaluate", 2.0, ValueError, "fraction_evaluate"),
-        ("on-excluded", "keep", RoundError, "on_excluded"),
+        ("on-excluded", "keep", RoundError, r"ValueError at task.py:\d+ in \w+; the node's log has its message"),
     ],
 )
-def test_a_setting_that_the_library_checks_ends_the_run(
+def test_a_setting_that_flskew_refuses_ends_the_run(
     run: ModuleType, setting: str, value: object, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -298,13 +296,13 @@ def test_a_missing_setting_is_an_error_that_names_it(run: ModuleType) -> None:
         Settings.from_run_config(config)
 
 
-def test_a_whole_number_will_do_for_a_fraction(run: ModuleType) -> None:
+def test_an_integer_is_accepted_for_a_float(run: ModuleType) -> None:
     settings = Settings.from_run_config(run.run_config(overrides={"proximal-mu": 1}))
     assert settings.proximal_mu == 1.0
     assert isinstance(settings.proximal_mu, float)
 
 
-def test_the_app_is_laid_out_as_flower_asks_for(example: Path) -> None:
+def test_the_app_has_the_layout_that_flower_requires(example: Path) -> None:
     project = tomllib.loads((example / "pyproject.toml").read_text())
     flower = project["tool"]["flwr"]
     # With a table of federations, `flwr run` rewrites the file.

@@ -24,7 +24,7 @@ def test_flwr_run_completes_and_agrees_with_simulate(
         *("--run-config", f'num-server-rounds=3 results-file="{results}"'),
     )
     log = started.stdout + started.stderr
-    # `flwr run` exits with 0 even when the run failed, so Flower's own list is asked.
+    # `flwr run` exits with 0 even if the run failed, so check `flwr ls`.
     runs = json.loads(flwr("ls", "--format", "json").stdout)["runs"]
     assert [one["status"] for one in runs] == ["finished:completed"], log
     rounds = json.loads(results.read_text())["rounds"]

@@ -1,4 +1,4 @@
-"""Three hospitals on MNIST: its files, each defect named, and the published figures."""
+"""Three hospitals on MNIST: reading the files, errors for each defect, and the published figures."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_gzipped_files_give_the_same(folder: Path) -> None:
     assert all(map(np.array_equal, plain, mnist.load(str(folder))))
 
 
-def test_a_file_may_be_zipped_under_a_plain_name_and_plain_under_a_zipped_one(folder: Path) -> None:
+def test_a_gzipped_file_may_lack_the_suffix_and_a_plain_one_may_have_it(folder: Path) -> None:
     plain = mnist.load(str(folder))
     (folder / TRAIN_IMAGES).write_bytes(gzip.compress((folder / TRAIN_IMAGES).read_bytes()))
     (folder / TEST_LABELS).rename(folder / f"{TEST_LABELS}.gz")
@@ -87,20 +87,20 @@ def zipped_then(change: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        (TRAIN_IMAGES, lambda content: b"", "ends within its header: 16 bytes needed, 0 there"),
-        (TEST_LABELS, lambda content: content[:7], "ends within its header: 8 bytes needed, 7 there"),
-        (TRAIN_IMAGES, lambda content: content[:-1], "is truncated: .* 20 x 28 x 28 = 15680 bytes, and 15679 follow"),
-        (TEST_LABELS, lambda content: content + b"\0", "is too long: .* promises 10 = 10 bytes, and 11 follow"),
-        (TRAIN_LABELS, lambda content: idx(0x803, 20, 28, 28), r"0x00000803 \(images\), and a file of labels"),
-        (TRAIN_IMAGES, lambda content: idx(0x801, 20), r"0x00000801 \(labels\), and a file of images"),
-        (TEST_IMAGES, lambda content: b"<!DOCTYPE html><html>", r"0x3c21444f \(no MNIST file\)"),
-        (TRAIN_IMAGES, lambda content: idx(0x803, 20, 32, 28), "images of 32 x 28 pixels, and MNIST's are 28 x 28"),
+        (TRAIN_IMAGES, lambda content: b"", "ends within its header, which needs 16 bytes; the file has 0"),
+        (TEST_LABELS, lambda content: content[:7], "ends within its header, which needs 8 bytes; the file has 7"),
+        (TRAIN_IMAGES, lambda content: content[:-1], "is truncated: .* 20 x 28 x 28 = 15680 bytes, but 15679 follow"),
+        (TEST_LABELS, lambda content: content + b"\0", "is too long: .* announces 10 = 10 bytes, but 11 follow"),
+        (TRAIN_LABELS, lambda content: idx(0x803, 20, 28, 28), r"0x00000803 \(images\), but a file of labels"),
+        (TRAIN_IMAGES, lambda content: idx(0x801, 20), r"0x00000801 \(labels\), but a file of images"),
+        (TEST_IMAGES, lambda content: b"<!DOCTYPE html><html>", r"0x3c21444f \(not an MNIST file\)"),
+        (TRAIN_IMAGES, lambda content: idx(0x803, 20, 32, 28), "images of 32 x 28 pixels; MNIST's are 28 x 28"),
         (TRAIN_LABELS, lambda content: idx(0x801, 19), "has 20 images and .* 19 labels"),
         (TRAIN_LABELS, lambda content: content[:-1] + b"\x0b", "has label 11 at row 19; MNIST's are 0 to 9"),
         (TEST_LABELS, lambda content: content[:-1] + b"\x08", "has no label 9 among its 10"),
-        (TEST_LABELS, zipped_then(lambda zipped: zipped[:-3]), "is damaged or truncated: it does not unzip"),
-        (TRAIN_IMAGES, zipped_then(lambda zipped: zipped[:-9] + b"\xff" + zipped[-8:]), "it does not unzip"),
-        (TRAIN_LABELS, zipped_then(lambda zipped: zipped[:-8] + bytes(8)), r"it does not unzip \(CRC"),
+        (TEST_LABELS, zipped_then(lambda zipped: zipped[:-3]), "is damaged or truncated and cannot be unzipped"),
+        (TRAIN_IMAGES, zipped_then(lambda zipped: zipped[:-9] + b"\xff" + zipped[-8:]), "cannot be unzipped"),
+        (TRAIN_LABELS, zipped_then(lambda zipped: zipped[:-8] + bytes(8)), r"cannot be unzipped \(CRC"),
     ],
 )
 def test_a_damaged_or_wrong_file_is_named_with_its_defect(
@@ -113,7 +113,7 @@ def test_a_damaged_or_wrong_file_is_named_with_its_defect(
     assert str(path) in str(caught.value)
 
 
-def test_mnist_is_trained_on_at_the_published_settings(run: ModuleType, tmp_path: Path) -> None:
+def test_mnist_uses_the_published_settings(run: ModuleType, tmp_path: Path) -> None:
     settings = Settings.from_run_config(run.run_config(str(tmp_path)))
     assert (settings.num_server_rounds, settings.local_epochs, settings.batch_size) == (3, 10, 64)
     assert (settings.learning_rate, settings.momentum, settings.hidden_units) == (0.01, 0.9, 128)

@@ -27,7 +27,7 @@ OVERVIEW_SIZE = (1840, 752)
 def finished(
     example: Path, python: str, repository: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, Path]:
-    """What a short run in a shell prints, and the folder of its pictures."""
+    """The output of a short run in a shell, and the folder with its pictures."""
     output = tmp_path_factory.mktemp("output") / "made" / "if needed"
     done = subprocess.run(
         [
@@ -41,7 +41,7 @@ def finished(
         timeout=300,
         check=False,
     )
-    # Nothing but the table: no warning, no log.
+    # Only the table: no warning, no log.
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout, output
 
@@ -52,10 +52,10 @@ def test_the_table_compares_each_hospital_alone_with_all_together(finished: tupl
     rows = [line for line in lines if line.startswith("hospital ")]
     for number, (row, excluded) in enumerate(zip(rows, EXCLUDED, strict=True), start=1):
         assert row.startswith(f"hospital {number}  {', '.join(map(str, excluded))}")
-        assert "0%, 0%, 0%" in row  # alone, on the digits it never had
+        assert "0%, 0%, 0%" in row  # alone, on the digits it has never seen
 
 
-def test_every_picture_that_is_announced_is_a_png_of_its_size(finished: tuple[str, Path]) -> None:
+def test_every_announced_picture_is_a_png_of_the_expected_size(finished: tuple[str, Path]) -> None:
     printed, output = finished
     for name, (width, height) in {**SIZES, "overview.png": OVERVIEW_SIZE}.items():
         assert f"wrote {output / name}" in printed
@@ -96,7 +96,7 @@ def all_figures(comparison: Comparison) -> Sequence[Figure]:
     return [*figures.pictures(comparison).values(), figures.overview(comparison)]
 
 
-def test_no_words_overlap_and_none_are_cut(made_up: Comparison) -> None:
+def test_no_text_overlaps_or_is_cut(made_up: Comparison) -> None:
     for figure in all_figures(made_up):
         boxes = {text: text.get_window_extent() for text in drawn_texts(figure)}
         for box in boxes.values():
@@ -106,7 +106,7 @@ def test_no_words_overlap_and_none_are_cut(made_up: Comparison) -> None:
             assert not box.overlaps(other_box), f"{one.get_text()!r} overlaps {other.get_text()!r}"
 
 
-def test_no_line_runs_through_words(made_up: Comparison) -> None:
+def test_no_line_crosses_text(made_up: Comparison) -> None:
     for figure in all_figures(made_up):
         words = drawn_texts(figure)
         for line in (line for axes in figure.axes for line in axes.lines):
@@ -115,7 +115,7 @@ def test_no_line_runs_through_words(made_up: Comparison) -> None:
                 assert not path.intersects_bbox(text.get_window_extent(), filled=False), text.get_text()
 
 
-def test_who_holds_what_names_the_hospitals_and_crosses_out_what_they_lack(made_up: Comparison) -> None:
+def test_dots_name_the_hospitals_and_cross_out_missing_digits(made_up: Comparison) -> None:
     axes = figures.pictures(made_up)["who-holds-what.png"].axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["hospital 1", "hospital 2", "hospital 3"]
     assert [label.get_text() for label in axes.get_xticklabels()] == [str(digit) for digit in range(10)]
@@ -143,7 +143,9 @@ def test_a_missing_mnist_file_ends_the_command_with_its_name(run: ModuleType, tm
     assert str(ended.value).startswith(f"run.py: {tmp_path / 'train-images-idx3-ubyte'} is missing")
 
 
-def test_the_variable_stands_for_the_option(run: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_variable_replaces_the_option(
+    run: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FLSKEW_MNIST", str(tmp_path))
     with pytest.raises(SystemExit, match="train-images-idx3-ubyte is missing"):
         run.main([])
@@ -162,7 +164,7 @@ def test_a_wrong_setting_ends_the_command_with_its_name(run: ModuleType, setting
         run.main(["--run-config", setting])
 
 
-def test_scores_travel_through_the_server_context_unchanged(run: ModuleType) -> None:
+def test_scores_survive_the_server_context_unchanged(run: ModuleType) -> None:
     comparison = run.compare(run.run_config(overrides={"num-server-rounds": 1, "local-epochs": 1}))
     last = comparison.together[-1]
     counts = np.bincount(run.load_data("")[1].labels)

@@ -1,4 +1,4 @@
-"""The table that the laws are tested over: every kind of partitioner, and labels of every kind."""
+"""The table for the tests of the laws: every kind of partitioner, and every kind of labels."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Make = Callable[[int, list[Label], int], Partitioner]
 
 @dataclass(frozen=True)
 class Case:
-    """One way of making a partitioner, given the number of partitions, the rows' labels and a seed."""
+    """A way to make a partitioner, given the number of partitions, the labels of the rows and a seed."""
 
     name: str
     make: Make
@@ -54,7 +54,7 @@ def _excluding(on_excluded: str, alpha: float | None) -> Make:
 def _pathological(mode: str, num_held: int) -> Make:
     def make(num_partitions: int, labels: list[Label], seed: int) -> Partitioner:
         counts = Counter(labels)
-        # A class needs a row for each of its holders; every len(counts) partitions bring it num_held holders.
+        # A class needs a row for each of its holders, and gets num_held holders per len(counts) partitions.
         held = min(num_held, min(counts.values()), len(counts))
         most = min(counts.values()) // held * len(counts)
         if mode == "first-deterministic":  # The other classes are drawn, so all partitions may draw the same one.
@@ -169,7 +169,7 @@ strings = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_siz
 
 @st.composite
 def labels(draw: st.DrawFn, max_rows: int = 60) -> list[Label]:
-    """Labels of one kind: integers with gaps, negative ones, strings, booleans; few classes, one, or one per row."""
+    """Labels of one kind: integers with gaps or negative, strings, booleans; few classes, one, or one per row."""
     kind = draw(st.sampled_from([integers, strings, st.booleans()]))
     classes = draw(st.lists(kind, min_size=1, max_size=12, unique=True))
     if draw(st.booleans()):
@@ -179,7 +179,7 @@ def labels(draw: st.DrawFn, max_rows: int = 60) -> list[Label]:
 
 @st.composite
 def labels_and_partitions(draw: st.DrawFn, max_rows: int = 60) -> tuple[list[Label], int]:
-    """Labels, and a number of partitions up to the number of rows; often more than there are rows of a class."""
+    """Labels, and at most as many partitions as rows, often more than a class has rows."""
     rows = draw(labels(max_rows))
     return rows, draw(st.integers(1, min(len(rows), 20)))
 

@@ -1,9 +1,9 @@
-"""Golden fingerprints: what every partitioner made of fixed labels when golden.json was written.
+"""Golden fingerprints: the splits of fixed labels that every partitioner must reproduce.
 
-    python -m tests.partitioners.golden             # write golden.json, once a change of splits has been decided
-    python -m tests.partitioners.golden --sample    # compare a sample with it, and exit with 1 if any differs
+    python -m tests.partitioners.golden             # write golden.json, after deciding to change splits
+    python -m tests.partitioners.golden --sample    # compare a sample with it; exit with 1 if any differs
 
-A fingerprint that changes means that the splits of all users change: a decision, and an entry in the changelog.
+If a fingerprint changes, so do the splits of all users. That needs a decision, and an entry in the changelog.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SEEDS = (42, 0, -(2**70))
 
 
 def _labels() -> dict[str, list[Label]]:
-    """Labels of every kind, made without random numbers. More than 10,000 rows of a class are drawn in another way."""
+    """Labels of every kind, made without random numbers. Classes above 10,000 rows are shuffled with another method."""
     squares = [row * row for row in range(45_000)]
     return {
         "digits": [square % 11 for square in squares[:500]],
@@ -56,7 +56,7 @@ def fingerprints(cases: list[Case] = CASES, seeds: tuple[int, ...] = SEEDS) -> I
         grouped = GroupedNaturalIdPartitioner("user", 2).assign(labels, labels)
         yield f"grouped natural ids | {kind}", grouped.fingerprint
         yield f"matched natural ids | {kind}", grouped.match(labels[::2]).fingerprint
-    # Rows enough for threads, and for a class that is shuffled rather than drawn.
+    # Enough rows for threads, and for a class that is shuffled instead of sampled.
     huge = np.arange(700_000) * 7919 % 2
     counts = [[100_000, 20_000], [0, 300_000], [250_000, 30_000]]
     yield "counts | huge", Assignment.from_counts(counts, huge).fingerprint
@@ -68,12 +68,12 @@ def read() -> dict[str, str]:
 
 
 def dispatched() -> list[str]:
-    """Return the instruction sets that NumPy chooses among at run time on this processor."""
+    """Return the optional instruction sets that NumPy uses on this processor."""
     return list(np.show_config(mode="dicts")["SIMD Extensions"].get("found", []))
 
 
 def main() -> int:
-    """Write all fingerprints, or compare a sample of them."""
+    """Write all fingerprints, or compare a sample."""
     if "--sample" not in sys.argv:
         PATH.write_text(json.dumps(dict(fingerprints()), indent=0, ensure_ascii=False) + "\n", "utf-8")
         return 0

@@ -1,4 +1,4 @@
-"""Partitioners are values and partitioners of Flower Datasets, and refuse invalid arguments."""
+"""Partitioners are values, work with Flower Datasets, and refuse invalid arguments."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def dirichlet(**changes) -> DirichletPartitioner:
 
 
 @pytest.mark.parametrize("name", [name for name in flskew.partitioners.__all__ if hasattr(flower, name)])
-def test_a_partitioner_of_a_flower_name_takes_its_arguments_in_its_order(name):
+def test_a_partitioner_with_the_name_of_one_of_flowers_takes_the_same_arguments(name):
     theirs = list(inspect.signature(getattr(flower, name)).parameters.items())
     ours = list(inspect.signature(getattr(flskew.partitioners, name)).parameters.items())
     if name == "Partitioner":
         return
     assert [key for key, _ in ours[: len(theirs)]] == [key for key, _ in theirs]
     for (key, our), (_, their) in zip(ours, theirs, strict=False):
-        # We drop no row by default, unlike Flower Datasets' shards; and its required arguments may be optional here.
+        # Unlike Flower Datasets' shards, ours drop no rows by default. Arguments that it requires may be optional here.
         if their.default is not inspect.Parameter.empty and key != "keep_incomplete_shard":
             assert our.default == their.default
 
@@ -43,7 +43,7 @@ SHARED = [name for name in flskew.partitioners.__all__ if hasattr(flower, name)]
 
 
 @pytest.mark.parametrize("name", SHARED)
-def test_a_partitioner_of_a_flower_name_has_its_public_attributes(name):
+def test_a_partitioner_with_the_name_of_one_of_flowers_has_the_same_public_attributes(name):
     theirs, ours = (
         {attribute for attribute in dir(getattr(library, name)) if not attribute.startswith("_")}
         for library in (flower, flskew.partitioners)
@@ -51,14 +51,14 @@ def test_a_partitioner_of_a_flower_name_has_its_public_attributes(name):
     assert theirs <= ours
 
 
-def test_what_flower_datasets_shares_is_what_we_think():
+def test_flower_datasets_has_the_expected_partitioners():
     assert len(SHARED) == 9  # the base class and eight schemes
 
 
 @pytest.mark.parametrize(
     "name", [name for name in flskew.partitioners.__all__ if name.endswith("Partitioner") and "NaturalId" not in name]
 )
-def test_labels_are_in_the_column_label_unless_the_scheme_does_without(name):
+def test_the_default_label_column_is_label_unless_the_scheme_needs_no_labels(name):
     parameter = inspect.signature(getattr(flskew.partitioners, name)).parameters["partition_by"]
     assert parameter.default == (None if name in ("IidPartitioner", "QuantityPartitioner") else "label")
 
@@ -125,14 +125,14 @@ def test_an_error_recommends_bins_only_where_there_is_an_argument_for_them():
             without.assign([0.5] * 100)
 
 
-def test_a_federated_data_set_takes_it(tmp_path):
+def test_a_federated_data_set_accepts_a_partitioner(tmp_path):
     DATASET.to_parquet(tmp_path / "train.parquet")
     federated = FederatedDataset(dataset=str(tmp_path), shuffle=False, partitioners={"train": dirichlet()})
     assert federated.load_partition(3)["row"][:] == dirichlet().assign(DATASET["label"])[3].tolist()
     assert federated.partitioners["train"].num_partitions == 5
 
 
-def test_the_plots_of_flower_datasets_take_it():
+def test_the_plots_of_flower_datasets_accept_a_partitioner():
     partitioner = dirichlet()
     partitioner.dataset = DATASET.cast_column("label", ClassLabel(names=["a", "b", "c", "d"]))
     figure, _, frame = plot_label_distributions(partitioner, label_name="label")
@@ -152,7 +152,7 @@ def test_loading_is_lazy_and_assigns_once(monkeypatch):
     assert len(calls) == 1
 
 
-def test_without_a_data_set_there_is_nothing_to_load():
+def test_without_a_data_set_loading_is_an_error():
     with pytest.raises(AttributeError, match=r"DirichletPartitioner is not bound to a data set yet; .* or call assign"):
         dirichlet().load_partition(0)
 
@@ -165,9 +165,9 @@ def test_an_iid_split_needs_no_labels_and_is_the_same_with_them():
     assert seeing.assignment.label_counts.sum() == 100
 
 
-def test_an_iid_split_favours_no_partition_with_the_extra_row():
+def test_the_extra_row_of_an_iid_split_favours_no_partition():
     sizes = np.array([IidPartitioner(3, seed=seed).assign([0] * 10).sizes for seed in range(900)])
-    # 10 rows: one partition has 4. Each of three has it 300 times in 900, with a standard deviation of 14.
+    # One of three partitions has 4 of the 10 rows: each 300 times in 900, with a standard deviation of 14.
     assert np.all(np.abs((sizes == 4).sum(axis=0) - 300) < 4 * 14.2)
 
 
@@ -283,11 +283,11 @@ def test_more_partitions_than_rows_take_no_memory_before_they_are_refused(make):
     [
         (DatasetDict(train=DATASET, test=DATASET), r"a DatasetDict of 'train', 'test'; .* e.g. dataset\['train'\]"),
         (DatasetDict(), r"dataset\['train'\]"),
-        ({"label": [0, 1]}, r"a datasets.Dataset, got dict; Dataset.from_dict and Dataset.from_pandas make one"),
+        ({"label": [0, 1]}, r"a datasets.Dataset, got dict; make one with Dataset.from_dict or Dataset.from_pandas"),
         (DATASET.to_iterable_dataset(), r"got a stream \(IterableDataset\).*load it without streaming=True"),
     ],
 )
-def test_another_object_than_a_data_set_is_refused_with_what_to_pass(dataset, message):
+def test_anything_but_a_data_set_is_refused_with_what_to_pass(dataset, message):
     with pytest.raises(TypeError, match=message):
         dirichlet().dataset = dataset
 

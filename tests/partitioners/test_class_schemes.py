@@ -18,7 +18,7 @@ DIGITS = np.arange(6000) % 10
 
 
 @given(st.data(), st.integers(1, 30), st.integers(1, 15), st.integers(0, 2**32))
-def test_every_class_has_as_many_holders_as_any_other(data, num_partitions, num_classes, seed):
+def test_all_classes_have_equally_many_holders_up_to_one(data, num_partitions, num_classes, seed):
     num_held = data.draw(st.integers(1, num_classes))
     holders = balanced_holders(num_partitions, num_classes, num_held, np.random.default_rng(seed))
     assert holders.sum(axis=0).tolist() == [num_held] * num_partitions
@@ -26,9 +26,9 @@ def test_every_class_has_as_many_holders_as_any_other(data, num_partitions, num_
     assert num_partitions * num_held < num_classes or holders.any(axis=1).all()
 
 
-def test_who_holds_what_favours_no_partition_and_no_class():
+def test_the_choice_of_classes_favours_no_partition_and_no_class():
     times = sum(balanced_holders(4, 6, 2, np.random.default_rng(seed)).astype(int) for seed in range(1500))
-    # Two of six classes each: 500 times, with a standard deviation of 18.3.
+    # Two of six classes each: 500 of 1,500 times, with a standard deviation of 18.3.
     assert np.all(np.abs(times - 500) < 4 * 18.3)
 
 
@@ -46,7 +46,7 @@ def test_a_class_is_split_evenly_among_its_holders():
     assert set(counts[counts > 0].tolist()) == {100}
 
 
-def test_the_deterministic_mode_takes_classes_in_turn():
+def test_the_deterministic_mode_assigns_classes_in_turn():
     counts = PathologicalPartitioner(12, "label", 2, "deterministic").assign(DIGITS).label_counts
     held = [np.flatnonzero(row).tolist() for row in counts]
     assert held == [sorted([i % 10, (i + 1) % 10]) for i in range(12)]
@@ -89,8 +89,8 @@ def test_every_partition_holds_every_class_equally_often_in_the_long_run():
     for seed in range(1500):
         partitioner = ExtendedDirichletPartitioner(6, "label", 3, 0.5, min_rows_per_class=1, seed=seed)
         times += partitioner.assign(DIGITS[:600]).label_counts > 0
-    # 3 of 10 classes: each cell 450 times in 1500, with a standard deviation of 17.7. Of 60 cells, one lies beyond 4.2
-    # of those once in six hundred times; sums over partitions, of which 18 are dealt evenly among 10, vary far less.
+    # 3 of 10 classes: each cell 450 of 1,500 times, with a standard deviation of 17.7. By chance, one of 60 cells is
+    # beyond 4.2 standard deviations once in 600 times. Sums over partitions vary far less, because they are balanced.
     assert np.all(np.abs(times - 450) < 4.2 * 17.7)
     assert np.all(np.abs(times.sum(axis=0) - 2700) < 4.2 * 1500**0.5 * 0.4)
 
@@ -120,7 +120,7 @@ def test_shards_drop_rows_only_on_request(data, seed):
     kept = ShardPartitioner(num_partitions, "label", shard_size=size, seed=seed).assign(labels)
     assert len(kept.unassigned) == 0
     num_shards = -(-len(labels) // size)
-    # Each partition has as many shards as any other but for one, and one shard may be incomplete.
+    # The numbers of shards differ by at most one, and one shard may be incomplete.
     assert kept.sizes.max() <= -(-num_shards // num_partitions) * size
     assert kept.sizes.min() > (num_shards // num_partitions - 1) * size
     dropped = ShardPartitioner(num_partitions, "label", shard_size=size, keep_incomplete_shard=False, seed=seed)
@@ -133,7 +133,7 @@ def test_the_published_shards():
     for partitioner in (ShardPartitioner(100, "label", 2), ShardPartitioner(100, "label", 2, 300)):
         assignment = partitioner.assign(labels)
         assert assignment.sizes.tolist() == [600] * 100
-        # 20 shards of each class of 6,000, with no boundary inside a shard.
+        # 20 shards for each class of 6,000 rows, so no shard spans a boundary.
         assert set(np.unique(assignment.label_counts)) <= {0, 300, 600}
 
 
@@ -144,7 +144,7 @@ def test_shards_refer_to_the_rows_as_given():
         assert Counter(labels[rows].tolist()) == {code: count for code, count in enumerate(counts) if count}
 
 
-def test_shards_of_equal_number_differ_by_one_row():
+def test_the_sizes_of_a_given_number_of_shards_differ_by_at_most_one_row():
     sizes = ShardPartitioner(7, "label", 3).assign(DIGITS).sizes
     assert sizes.sum() == 6000
     assert sizes.max() - sizes.min() <= 3
@@ -165,8 +165,8 @@ def test_the_incomplete_and_the_extra_shard_favour_no_partition():
             {"num_shards_per_partition": 3},
             "num_shards_per_partition=3 for 5 partitions needs at least 15 rows, got 10; lower one of them",
         ),
-        ({"shard_size": 3}, "shard_size=3 makes 4 shards of 10 rows, but 5 partitions need 5; lower shard_size"),
-        ({"num_shards_per_partition": 2, "shard_size": 2}, "makes 5 shards of 10 rows, but 5 partitions need 10"),
+        ({"shard_size": 3}, "shard_size=3 cuts 10 rows into 4 shards, but 5 partitions need 5; lower shard_size"),
+        ({"num_shards_per_partition": 2, "shard_size": 2}, "cuts 10 rows into 5 shards, but 5 partitions need 10"),
     ],
 )
 def test_too_few_rows_for_the_shards_are_refused(arguments, message):

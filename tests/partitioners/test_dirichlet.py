@@ -15,13 +15,13 @@ from .cases import labels_and_partitions, seeds
 
 
 def sizes(labels, alpha: float, seed: int) -> np.ndarray:
-    """The sizes of ten partitions; which rows are in them makes no difference."""
+    """The sizes of ten partitions, without drawing rows."""
     partitioner = DirichletPartitioner(10, alpha=alpha, min_partition_size=0, seed=seed)
     return partitioner.class_counts(read_labels(labels), Streams(seed)).sum(axis=0)
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.5, 5.0])
-def test_a_share_has_the_beta_distribution_that_is_its_marginal(alpha: float):
+def test_a_share_has_its_marginal_beta_distribution(alpha: float):
     rng = np.random.default_rng(1)
     weights = np.array([dirichlet_weights(alpha, 10, rng) for _ in range(2000)])
     shares = normalise(weights)
@@ -30,8 +30,8 @@ def test_a_share_has_the_beta_distribution_that_is_its_marginal(alpha: float):
         assert scipy.stats.kstest(shares[:, partition_id], marginal.cdf).pvalue > 0.001
 
 
-@pytest.mark.parametrize("alpha", [0.5, 5.0])  # Below, many shares of a million rows are less than one row.
-def test_the_share_of_a_large_class_has_this_distribution_too(alpha: float):
+@pytest.mark.parametrize("alpha", [0.5, 5.0])  # For smaller alpha, many shares are less than one of a million rows.
+def test_the_share_of_a_large_class_has_the_same_distribution(alpha: float):
     counts = [sizes(np.zeros(1_000_000, dtype=np.int8), alpha, seed) for seed in range(60)]
     marginal = scipy.stats.beta(alpha, 9 * alpha)
     assert scipy.stats.kstest(np.array(counts)[:, 3] / 1e6, marginal.cdf).pvalue > 0.001
@@ -58,8 +58,8 @@ def test_over_many_seeds_every_partition_has_the_mean_size():
     column = read_labels(np.repeat(np.arange(100), 10))
     drawn = np.array([sizes(column, 100, seed) for seed in range(2000)])
     assert np.all(np.abs(drawn.mean(axis=0) - 100) < 1)
-    # The mean of 2,000 sizes is normal about 100; so the squared deviations in standard errors are chi-square, with 9
-    # degrees of freedom since the sizes sum to 1,000.
+    # The means of 2,000 sizes are normal around 100, so the sum of their squared deviations, in standard errors, is
+    # chi-square, with 9 degrees of freedom because sizes sum to 1,000.
     standard_error = drawn.std(axis=0) / np.sqrt(2000)
     statistic = (((drawn.mean(axis=0) - 100) / standard_error) ** 2).sum() * 9 / 10
     assert scipy.stats.chi2.sf(statistic, 9) > 0.001
@@ -74,7 +74,7 @@ def test_the_minimum_is_always_met(drawn, seed: int, alpha: float, balancing: bo
 
 
 @pytest.mark.parametrize(("num_partitions", "alpha", "minimum"), [(100, 0.01, 10), (1000, 0.001, 1)])
-def test_it_ends_where_redrawing_never_would(num_partitions: int, alpha: float, minimum: int):
+def test_it_ends_even_if_redrawing_never_would(num_partitions: int, alpha: float, minimum: int):
     labels = np.arange(60_000) % 10
     sizes = DirichletPartitioner(num_partitions, "label", alpha, minimum).assign(labels).sizes
     assert sizes.min() == minimum
@@ -92,7 +92,7 @@ def test_a_self_balancing_split_stops_filling_partitions_that_are_full():
     partitioner = DirichletPartitioner(10, "label", 0.1, 0, self_balancing=True)
     assignment = partitioner.assign(labels)
     free = DirichletPartitioner(10, "label", 0.1, 0).assign(labels)
-    # A partition may pass an even share, 600 rows, by one class at most, which is 600 rows again.
+    # A partition exceeds an even share, 600 rows, by at most one class, which is another 600 rows.
     assert assignment.sizes.max() <= 1200 < free.sizes.max()
     assert np.array_equal(partitioner.assign(labels[::-1]).label_counts, assignment.label_counts)
 
@@ -103,7 +103,7 @@ def test_a_self_balancing_split_never_divides_by_zero(drawn, seed: int):
     DirichletPartitioner(num_partitions, "label", 1e-9, 0, self_balancing=True, seed=seed).assign(labels)
 
 
-def test_shuffle_decides_the_order_in_a_partition_and_nothing_else():
+def test_shuffle_only_affects_the_order_within_a_partition():
     labels = np.arange(600) % 3
     shuffled, ordered = (
         DirichletPartitioner(4, "label", 1.0, shuffle=shuffle).assign(labels) for shuffle in (True, False)

@@ -1,4 +1,4 @@
-"""Schemes that are given what to do: a matrix of shares, natural ids, bins of a continuous target."""
+"""Schemes that use what the user gives: a matrix of shares, natural ids, bins of a continuous target."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DIGITS = np.arange(6000) % 10
 USERS = ["bob", "ann", "bob", "eve", "ann", "dan", "bob"]
 
 
-def test_given_shares_are_what_each_partition_gets():
+def test_each_partition_gets_its_given_shares():
     shares = np.random.default_rng(0).dirichlet(np.ones(7), 10)
     counts = DistributionPartitioner(shares, 7).assign(DIGITS).label_counts
     assert np.all(np.abs(counts.T - shares * 600) < 1)
@@ -43,7 +43,7 @@ def test_preassigned_rows_come_before_the_shares():
 
 
 @pytest.mark.parametrize("rescale", [True, False])
-def test_the_compact_matrix_means_what_it_means_in_flower_datasets(rescale):
+def test_the_compact_matrix_means_the_same_as_in_flower_datasets(rescale):
     array = np.random.default_rng(1).integers(1, 30, (10, 6))
     arguments = (array, 30, 2, "label", 3, rescale)
     theirs = flower.DistributionPartitioner(*arguments)
@@ -52,7 +52,7 @@ def test_the_compact_matrix_means_what_it_means_in_flower_datasets(rescale):
     counts = DistributionPartitioner(*arguments).assign(DIGITS).label_counts
     assert np.array_equal(counts > 0, np.array(expected) > 0)
     if rescale:
-        # Flower floors, and gives one partition what that leaves over, up to a row for each holder.
+        # Flower floors, and gives one partition the remainder, up to a row for each holder.
         assert np.median(np.abs(counts - expected)[counts > 0]) <= 1
     else:
         assert np.array_equal(counts, expected)
@@ -169,16 +169,16 @@ def test_several_natural_ids_share_a_partition(mode, group_size, sort, expected)
     assert sorted(assignment.unassigned.tolist()) == sorted(set(range(7)) - {row for rows in expected for row in rows})
     theirs = flower.GroupedNaturalIdPartitioner("user", group_size, mode, sort)
     theirs.dataset = Dataset.from_dict({"user": USERS, "row": range(7)})
-    if not (group_size >= 9 and mode == "allow-smaller"):  # Flower Datasets 0.6.1 makes two partitions of one group.
+    if not (group_size >= 9 and mode == "allow-smaller"):  # Flower Datasets 0.6.1 makes two partitions from one group.
         assert [sorted(theirs.load_partition(i)["row"][:]) for i in range(len(expected))] == expected
 
 
-def test_natural_ids_left_over_make_the_first_partitions_bigger():
+def test_remaining_natural_ids_join_the_first_partitions():
     users = [row * 3 % 8 for row in range(16)]
     assignment = GroupedNaturalIdPartitioner("user", 3, "allow-bigger").assign(users)
-    # Eight users make two groups of three, with two left over: one more for each. Their order is 0, 3, 6, 1, ...
+    # Eight users make two groups of three and leave two, one more for each group. Their order is 0, 3, 6, 1, ...
     assert [sorted({users[row] for row in rows}) for rows in assignment] == [[0, 1, 3, 6], [2, 4, 5, 7]]
-    # Five users make two groups of two, with one left over.
+    # Five users make two groups of two and leave one.
     assert GroupedNaturalIdPartitioner("user", 2, "allow-bigger").assign(range(5)).sizes.tolist() == [3, 2]
 
 
@@ -210,7 +210,7 @@ def test_a_natural_split_knows_its_labels_and_can_be_matched():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: GroupedNaturalIdPartitioner("user", 3, "strict").assign(USERS), "leaves over 1 of 4 natural ids"),
+        (lambda: GroupedNaturalIdPartitioner("user", 3, "strict").assign(USERS), "leaves 1 of 4 natural ids over"),
         (
             lambda: GroupedNaturalIdPartitioner("user", 5, "allow-bigger").assign(USERS),
             "number of natural ids, 4",
@@ -252,7 +252,7 @@ def test_a_continuous_target_is_binned_by_its_quantiles(make):
 def test_another_set_is_matched_by_the_same_bins(tmp_path):
     target = np.linspace(0, 1, 100)
     assignment = LabelExclusionPartitioner([{0}, {3}], num_bins=4).assign(target)
-    # The edges are .2525, .5051, .7576: the lowest quarter is not for the first, the highest not for the second.
+    # The edges are .2525, .5051, .7576. The first partition excludes the lowest quarter, the second the highest.
     assert assignment.match([0.1, 0.2, 0.9, 0.95]).label_counts.tolist() == [[0, 2], [2, 0]]
     assignment.save(tmp_path / "split")
     assert assignment.load(tmp_path / "split").match([0.1, 0.2]).sizes.tolist() == [0, 2]
@@ -262,7 +262,7 @@ def test_another_set_is_matched_by_the_same_bins(tmp_path):
     ("target", "sizes"),
     [([1, 1, 1, 1], [4]), ([1, 1, 1, 2], [3, 1]), ([0] * 60 + [7, 7], [60, 2]), ([1.5, 2.5], [1, 1])],
 )
-def test_equal_values_are_in_one_bin(target, sizes):
+def test_equal_values_share_a_bin(target, sizes):
     assignment = DirichletPartitioner(1, "target", 1, 0, num_bins=4).assign(target)
     assert assignment.label_counts.tolist() == [sizes]
     assert assignment.classes.tolist() == list(range(len(sizes)))

@@ -1,4 +1,4 @@
-"""The same arguments and labels give the same assignment, on every version of NumPy that the tests run on."""
+"""The same arguments and labels give the same assignment, with every version of NumPy under test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from . import golden
 
 
 def test_the_fingerprints_are_the_committed_ones():
-    """In this process, on this version of NumPy: `make test` has the newest, `make test-oldest` the oldest."""
+    """Checked with the installed NumPy: the newest in `make test`, the oldest in `make test-oldest`."""
     committed = golden.read()
     assert len(committed) >= 500
     found = dict(golden.fingerprints())
@@ -19,7 +19,7 @@ def test_the_fingerprints_are_the_committed_ones():
 
 
 def test_the_fingerprints_do_not_depend_on_the_processors_vector_instructions(python: str, repository: Path):
-    """In another process, without the instruction sets that NumPy chooses among when it is imported."""
+    """Checked in another process, with the optional instruction sets of NumPy disabled."""
     environment = {
         "PYTHONPATH": os.pathsep.join([str(repository), str(repository / "src"), os.environ.get("PYTHONPATH", "")]),
         "NPY_DISABLE_CPU_FEATURES": " ".join(golden.dispatched()),

@@ -1,4 +1,4 @@
-"""Excluded classes are held by other partitions, or dropped on request."""
+"""Rows of excluded classes go to other partitions, or are dropped on request."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def test_redistributed_rows_are_split_evenly_among_the_partitions_that_may_hold_
         assert counts[:, digit].tolist() == [600 // len(holders) if i in holders else 0 for i in range(3)]
 
 
-def test_dropped_rows_are_those_that_an_even_split_gave_to_the_wrong_partition():
+def test_rows_that_an_even_split_gives_to_the_wrong_partition_are_dropped():
     assignment = LabelExclusionPartitioner(HOSPITALS, on_excluded="drop").assign(DIGITS)
-    # Every partition got 2,000 of 6,000 rows, three tenths of which it may not hold; a random split varies a little.
+    # Every partition got 2,000 of 6,000 rows and must drop three tenths of them; a random split varies a little.
     assert np.all(np.abs(assignment.sizes - 1400) < 60)
     assert len(assignment.unassigned) + assignment.sizes.sum() == 6000
     assert 0 not in DIGITS[assignment.unassigned]
@@ -73,7 +73,7 @@ def test_random_sets_favour_no_partition_and_no_class():
     for seed in range(1000):
         for partition_id, labels in enumerate(LabelExclusionPartitioner.random(4, range(8), 5, seed=seed).excluded):
             times[partition_id, list(labels)] += 1
-    # 5 of 8 each: 625 times, with a standard deviation of 15.3.
+    # 5 of 8 each: 625 of 1,000 times, with a standard deviation of 15.3.
     assert np.all(np.abs(times - 625) < 4 * 15.3)
 
 

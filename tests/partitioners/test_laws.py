@@ -1,4 +1,4 @@
-"""Every partitioner of the table obeys the laws of the conformance kit, and two laws that it cannot check."""
+"""Every partitioner in the table obeys the laws of the conformance kit, and two that the kit cannot check."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ every_case = pytest.mark.parametrize("case", CASES, ids=str)
 
 
 def made(case: Case, drawn: tuple[list[Label], int], seed: int) -> Partitioner:
-    """Make the partitioner of a case, unless an exclusion leaves one of its partitions empty, which is an error."""
+    """Make the partitioner of a case, unless an exclusion leaves a partition empty, which is an error."""
     labels, num_partitions = drawn
     partitioner = case.make(num_partitions, labels, seed)
     if isinstance(partitioner, LabelExclusionPartitioner):
@@ -93,26 +93,26 @@ def test_every_row_of_a_class_is_equally_likely_in_any_partition(case: Case):
         try:
             assignment = case.make(3, labels, seed).assign(labels)
         except ValueError:
-            continue  # An exclusion that leaves a partition empty.
+            continue  # An exclusion leaves a partition empty.
         for place, row in enumerate((0, 27)):
             for partition_id, rows in enumerate(assignment):
                 held[place, partition_id] += row in rows
     expected = held.sum(axis=0) / 2
-    # Two cells per partition, 3 degrees of freedom; 16.3 is exceeded by chance once in a thousand times.
+    # With 3 degrees of freedom, 16.3 is exceeded by chance once in 1,000 times.
     assert ((held - expected) ** 2 / np.maximum(expected, 1)).sum() < 16.3
 
 
 @every_case
 def test_time_grows_no_faster_than_rows(case: Case):
-    """Law 3, counted in calls of Python functions, which no rejection loop can hide."""
+    """Law 3, measured in calls of Python functions, which would reveal a rejection loop."""
     few, many = [row % 5 for row in range(500)], [row % 5 for row in range(8_000)]
     assert calls(case, many) <= 2 * calls(case, few)
 
 
 def calls(case: Case, labels: list[Label]) -> int:
-    """Number of function calls of one assignment."""
+    """Number of function calls in one assignment."""
     partitioner, column = case.make(5, labels, 2), np.array(labels)
-    partitioner.assign(column)  # Imports, the first time.
+    partitioner.assign(column)  # The first call imports modules.
     count = 0
 
     def note(frame: object, event: str, argument: object) -> None:
@@ -133,14 +133,14 @@ def calls(case: Case, labels: list[Label]) -> int:
     [DirichletPartitioner(9, alpha=0.3, min_partition_size=0), LabelExclusionPartitioner([{1}, {2}, ()] * 3, alpha=1)],
     ids=lambda partitioner: type(partitioner).__name__,
 )
-def test_two_splits_of_one_data_set_by_the_same_arguments_have_the_same_shares(partitioner: Partitioner):
+def test_splits_of_two_data_sets_with_the_same_arguments_have_the_same_shares(partitioner: Partitioner):
     train, test = np.arange(100_000) % 5, np.arange(2_000) % 5
     trained, tested = partitioner.assign(train), partitioner.assign(test)
-    # 20,000 and 400 rows of each class: both counts are within a row of share times rows.
+    # With 20,000 and 400 rows per class, both counts are within one row of share times rows.
     assert np.all(np.abs(tested.label_counts - trained.label_counts / 50) < 1 + 1 / 50)
 
 
-def test_two_splits_match_when_one_lacks_a_class():
+def test_two_splits_match_even_if_one_lacks_a_class():
     partitioner = DirichletPartitioner(9, alpha=0.3, min_partition_size=0)
     train, test = np.arange(100_000) % 5, np.arange(2_000) % 4
     trained, tested = partitioner.assign(train), partitioner.assign(test)

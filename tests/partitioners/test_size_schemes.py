@@ -47,7 +47,7 @@ def test_sizes_have_the_requested_distribution():
     # The differences of logarithms of two log-normal sizes are normal, with twice the variance.
     logs = np.log(sizes(sigma=0.5))
     assert scipy.stats.kstest((logs[:, 0] - logs[:, 7]) / (0.5 * 2**0.5), "norm").pvalue > 0.001
-    # Those of two power-law sizes are the difference of two exponentials: a Laplace variable.
+    # For power-law sizes, they are the difference of two exponentials, a Laplace variable.
     logs = np.log(sizes(exponent=2.0))
     assert scipy.stats.kstest((logs[:, 0] - logs[:, 7]) * 2.0, "laplace").pvalue > 0.001
 
@@ -70,14 +70,14 @@ def test_inner_dirichlet_sizes_are_exact_and_classes_not_exceeded():
 
 
 @pytest.mark.parametrize("alpha", [1e-300, 1e-9, 0.01, 1e9])
-def test_inner_dirichlet_ends_where_every_row_is_used(alpha):
+def test_inner_dirichlet_ends_even_if_every_row_is_used(alpha):
     assert InnerDirichletPartitioner([600] * 10, "label", alpha).assign(DIGITS).sizes.tolist() == [600] * 10
     assert InnerDirichletPartitioner([30] * 10, "label", alpha).assign(range(300)).sizes.tolist() == [30] * 10
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.5, 5.0])
 def test_shares_of_a_partition_have_the_beta_marginal(alpha):
-    # Few rows of many, so no class is used up and each share is the draw itself, to a row in 10,000.
+    # Only a few of many rows are used, so no class runs out and each share equals the draw, up to a row in 10,000.
     labels = np.arange(1_000_000, dtype=np.int32) % 5
     counts = InnerDirichletPartitioner([10_000] * 12, "label", alpha, seed=3).assign(labels).label_counts
     more = [
@@ -85,7 +85,7 @@ def test_shares_of_a_partition_have_the_beta_marginal(alpha):
     ]
     shares = np.vstack([counts, *more])[:, 3] / 10_000
     marginal = scipy.stats.beta(alpha, 4 * alpha)
-    # At small alpha many shares are below one row, where rounding decides; compare the rest.
+    # For small alpha, many shares are below one row, so rounding determines them; compare the others.
     visible = shares[shares > 2e-4]
     below = marginal.cdf(2e-4)
     assert scipy.stats.kstest(visible, lambda x: (marginal.cdf(x) - below) / (1 - below)).pvalue > 0.001
@@ -97,7 +97,7 @@ def test_an_alpha_per_class_gives_the_expected_shares():
         InnerDirichletPartitioner([100] * 50, "label", [1.0, 3.0], seed=seed).assign(labels).label_counts
         for seed in range(10)
     ]
-    # Dirichlet(1, 3): a mean of 1/4 with variance (3/16)/5; of 500 draws the standard error is .0087.
+    # Dirichlet(1, 3): a mean of 1/4 with variance (3/16)/5, so 500 draws have a standard error of .0087.
     assert abs(np.concatenate(counts)[:, 0].mean() / 100 - 0.25) < 0.035
 
 
@@ -124,7 +124,7 @@ def test_an_alpha_per_class_gives_the_expected_shares():
         (
             lambda: InnerDirichletPartitioner([7000], "label", 1).assign(DIGITS),
             ValueError,
-            "sum to 7000, and there are",
+            "sum to 7000, but there are only",
         ),
         (lambda: InnerDirichletPartitioner([5], "label", [1, 1]).assign(DIGITS), ValueError, "got 2 for 10 classes"),
         (lambda: InnerDirichletPartitioner([5], "label", []), ValueError, r"got an array of shape \(0,\)"),
@@ -158,12 +158,12 @@ def test_pachinko_keeps_to_coarse_classes_when_alpha_is_small():
     for row in counts.label_counts:
         held = np.flatnonzero(row)
         assert {digit // 5 for digit in held} in ({0}, {1})
-        # Beta is very large, so 50 rows of five classes are ten of each.
+        # Beta is very large, so 50 rows of five classes contain ten of each.
         assert row[held].tolist() == [10] * 5
 
 
-def test_pachinko_replaces_a_used_up_fine_class_by_its_siblings_first():
-    # Ten rows of "a" and many of its sibling "b": who wants animals gets "b" when "a" has run out.
+def test_pachinko_first_replaces_a_used_up_fine_class_by_its_siblings():
+    # There are ten rows of "a" and many of its sibling "b". Once "a" is used up, demand for the topic is met with "b".
     labels = ["a"] * 10 + ["b"] * 500 + ["car"] * 500
     kinds = {"a": "animal", "b": "animal", "car": "vehicle"}
     counts = PachinkoPartitioner(5, kinds, alpha=1e-9, beta=1e6, partition_sizes=[60] * 5).assign(labels)
@@ -171,7 +171,7 @@ def test_pachinko_replaces_a_used_up_fine_class_by_its_siblings_first():
         assert (a + b, car) in ((60, 0), (0, 60))
 
 
-def test_pachinko_takes_coarse_labels_of_any_integer_type():
+def test_pachinko_accepts_coarse_labels_of_any_integer_type():
     plain, wide = (PachinkoPartitioner(5, {d: kind(d // 5) for d in range(10)}) for kind in (int, np.int64))
     assert plain.assign(DIGITS) == wide.assign(DIGITS)
 
@@ -188,7 +188,7 @@ def test_pachinko_forgets_the_coarse_labels_of_a_data_set():
     partitioner = PachinkoPartitioner(5, "coarse", "fine")
     partitioner.dataset = Dataset.from_dict({"fine": DIGITS, "coarse": DIGITS // 5})
     partitioner.load_partition(0)
-    # The coarse labels of the data set do not apply to other labels.
+    # The coarse labels of a data set do not apply to other labels.
     with pytest.raises(ValueError, match="coarse_by='coarse' names a column, but assign is given only labels"):
         partitioner.assign(DIGITS)
 
@@ -219,7 +219,7 @@ def test_water_filling_hands_out_every_amount_and_exceeds_no_capacity(weights, c
 
 
 def test_water_filling_is_the_limit_of_drawing_rows_one_by_one():
-    # Shares .6, .3, .1 of 10: 6, 3, 1. With room for 4 in the first, 2 go to the others, 3 to 1: 4, 4.5, 1.5.
+    # Shares .6, .3, .1 of 10 are 6, 3, 1. If the first only has room for 4, the other 2 are split 3 to 1: 4, 4.5, 1.5.
     weights = np.log([[0.6, 0.3, 0.1]])
     assert water_fill(weights, np.array([9, 9, 9]), np.array([10])).tolist() == [pytest.approx([6, 3, 1])]
     assert water_fill(weights, np.array([4, 9, 9]), np.array([10])).tolist() == [pytest.approx([4, 4.5, 1.5])]
@@ -234,5 +234,5 @@ def test_an_oversubscribed_class_is_allocated_at_random():
 
     sizes, totals = np.array([10, 30]), np.array([20, 20])
     granted = [draw_until_full(sizes, totals, demand, np.random.default_rng(seed))[0, 0] for seed in range(300)]
-    # The first asks for 10 of class 0, the second for its 20 at most: a third of 20, by hypergeometric lot.
+    # Partitions request 10 and 20 rows of class 0, so the first gets a third of its 20 on average (hypergeometric).
     assert abs(np.mean(granted) - 20 / 3) < 0.5

@@ -133,7 +133,7 @@ def test_a_picture_is_readable_at_any_size_of_split(plot: Callable[..., Any], sp
         assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1, f"{text.get_text()!r} is cut"
     for (one, box), (other, other_box) in combinations(boxes.items(), 2):
         assert not box.overlaps(other_box), f"{one.get_text()!r} overlaps {other.get_text()!r}"
-    assert len(figure.findobj()) < 2500  # a tick is five
+    assert len(figure.findobj()) < 2500  # a tick has five
     assert max(figure.get_size_inches()) < 12.5
 
 
@@ -248,8 +248,8 @@ def x_labels(axes: Axes) -> list[str]:
     return [tick.get_text() for tick in axes.get_xticklabels()]
 
 
-def test_no_name_of_a_class_is_left_out_if_all_fit() -> None:
-    """Side by side if they fit, else upright: of short and of narrow names as well."""
+def test_all_class_names_are_shown_if_they_fit() -> None:
+    """Side by side if they fit, otherwise rotated; this applies to short and narrow names too."""
     short = [f"c{code}" for code in range(30)]
     narrow = ["illicit lilli"] * 3
     _, axes = plots.heatmap(skew.tally(np.ones((2, 30), int), class_names=short), partition_id_axis="y")

@@ -203,7 +203,7 @@ def bars(axes: Axes) -> list[StepPatch]:
 
 
 def pieces(patch: StepPatch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Middles, lower and upper ends of all bars of a patch that are there."""
+    """Middles, lower and upper ends of all visible bars of a patch."""
     values, edges, baseline = patch.get_data()
     there = ~np.isnan(values)
     return ((edges[1:] + edges[:-1]) / 2)[there], baseline[there], values[there]

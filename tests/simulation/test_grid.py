@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
+import logging
 import re
+import signal
+import subprocess
+import sys
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,6 +56,13 @@ def content(**records: Any) -> RecordDict:
 def grid() -> Iterator[LocalGrid]:
     with LocalGrid(app_of(echo), 3) as grid:
         yield grid
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    """Records of Flower's logger, which may be set not to propagate them."""
+    monkeypatch.setattr(logging.getLogger("flwr"), "propagate", True)
+    return caplog
 
 
 def messages(grid: Grid, records: RecordDict | None = None, **arguments: Any) -> list[Message]:
@@ -108,16 +120,67 @@ def test_a_reply_has_the_metadata_that_flower_gives_it(grid: LocalGrid) -> None:
 
 def test_replies_are_pulled_once_by_the_ids_of_the_messages(grid: LocalGrid) -> None:
     first, second, third = grid.push_messages(messages(grid))
-    (reply,) = grid.pull_messages([second, "unknown"])
+    (reply,) = grid.pull_messages([second, second])
     assert reply.metadata.reply_to_message_id == second
-    assert [reply.metadata.reply_to_message_id for reply in grid.pull_messages([first, second, third])] == [
-        first,
-        third,
-    ]
-    assert grid.pull_messages([first]) == []
+    replies = grid.pull_messages([first, second, third])
+    assert [reply.metadata.reply_to_message_id for reply in replies] == [first, second, third]
+    assert [reply.has_error() for reply in replies] == [False, True, False]
 
 
-def test_a_message_to_a_node_that_does_not_exist_is_lost_as_in_flowers_simulation(grid: LocalGrid) -> None:
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_second_pull_and_an_unknown_id_are_answered_by_the_server_as_on_flowers_grids(
+    grid: LocalGrid, is_known: bool
+) -> None:
+    (message_id,) = grid.push_messages(messages(grid)[:1]) if is_known else ["unknown"]
+    if is_known:
+        grid.pull_messages([message_id])
+    (reply,) = grid.pull_messages([message_id])
+    assert reply.error.code == ErrorCode.MESSAGE_UNAVAILABLE
+    assert reply.metadata.reply_to_message_id == message_id
+    # What Flower's SuperLink replies, in 1.22 and in 1.42.
+    assert (reply.metadata.src_node_id, reply.metadata.dst_node_id, reply.metadata.message_type) == (1, 1, "system")
+
+
+def numbered() -> tuple[LocalGrid, list[int]]:
+    """A grid whose client replies with how often it has run, and the list of these numbers."""
+    ran: list[int] = []
+
+    def handler(message: Message, context: Context) -> RecordDict:
+        ran.append(len(ran) + 1)
+        return content(metrics=MetricRecord({"x": ran[-1]}))
+
+    return LocalGrid(app_of(handler), 2), ran
+
+
+def test_one_message_object_sent_twice_at_a_time_is_one_message_as_on_a_superlink() -> None:
+    grid, ran = numbered()
+    (message, other) = messages(grid)
+    with grid:
+        assert len(grid.send_and_receive([message, other, message])) == 2
+        first, second, third = grid.push_messages([message, other, message])
+        assert first == third != second
+        assert len(grid.pull_messages([first, second, third])) == 2
+    assert ran == [1, 2, 3, 4]
+
+
+def test_a_message_sent_again_before_its_reply_is_pulled_does_not_run_again() -> None:
+    grid, ran = numbered()
+    (message, _) = messages(grid)
+    with grid:
+        ids = [*grid.push_messages([message]), *grid.push_messages([message])]
+        (reply,) = grid.pull_messages(ids)
+    assert (ids[0] == ids[1], ran, reply.content["metrics"]["x"]) == (True, [1], 1)
+
+
+def test_a_message_sent_again_after_its_reply_is_a_new_one() -> None:
+    grid, ran = numbered()
+    (message, _) = messages(grid)
+    with grid:
+        replies = [*grid.send_and_receive([message]), *grid.send_and_receive([message])]
+    assert [reply.content["metrics"]["x"] for reply in replies] == ran == [1, 2]
+
+
+def test_a_message_to_an_unknown_node_is_skipped_as_in_flowers_simulation(grid: LocalGrid) -> None:
     (reply,) = grid.send_and_receive([Message(content(), 5, "train"), Message(content(), 1001, "train")])
     assert reply.metadata.src_node_id == 1001
     assert grid.send_and_receive([]) == []
@@ -138,7 +201,7 @@ def test_the_run_can_be_set_as_old_and_new_flower_do(grid: LocalGrid) -> None:
     assert reply.metadata.run_id == 78
 
 
-def test_a_client_that_changes_its_message_changes_nobody_elses() -> None:
+def test_a_client_that_changes_its_message_does_not_affect_the_others() -> None:
     seen = []
 
     def handler(message: Message, context: Context) -> RecordDict:
@@ -198,7 +261,7 @@ def test_records_that_flower_has_already_digested_can_be_sent(grid: LocalGrid) -
     assert len(grid.send_and_receive(messages(grid, shared))) == 3
 
 
-def test_the_state_of_a_node_lasts_from_round_to_round_and_is_its_own() -> None:
+def test_each_node_keeps_its_own_state_from_round_to_round() -> None:
     def handler(message: Message, context: Context) -> RecordDict:
         count = context.state.setdefault("count", MetricRecord({"n": 0}))
         count["n"] += context.node_id
@@ -232,7 +295,7 @@ def test_an_exception_becomes_flowers_error_reply_and_its_changes_to_the_state_a
             assert replies[1].metadata.src_node_id == 1001
 
 
-def test_a_client_that_exits_takes_nobody_with_it() -> None:
+def test_a_client_that_exits_is_an_error_reply() -> None:
     def handler(message: Message, context: Context) -> RecordDict:
         raise SystemExit(3)
 
@@ -241,7 +304,7 @@ def test_a_client_that_exits_takes_nobody_with_it() -> None:
     assert str(reply.error.reason).startswith("SystemExit: 3")
 
 
-def test_the_person_at_the_keyboard_may_interrupt() -> None:
+def test_a_keyboard_interrupt_in_a_client_is_raised() -> None:
     def handler(message: Message, context: Context) -> RecordDict:
         raise KeyboardInterrupt
 
@@ -259,10 +322,164 @@ def test_nothing_is_kept_of_a_round_that_was_interrupted() -> None:
         requests = messages(grid)
         with pytest.raises(KeyboardInterrupt):
             grid.push_messages(requests)
-        assert grid.pull_messages([request.metadata.message_id for request in requests]) == []
+        replies = grid.pull_messages([request.metadata.message_id for request in requests])
+        assert [reply.error.code for reply in replies] == [ErrorCode.MESSAGE_UNAVAILABLE] * 2
 
 
-def test_what_is_no_reply_is_an_error_that_says_how_to_make_one() -> None:
+def test_a_client_left_behind_by_an_interrupt_does_not_change_the_state_of_its_node() -> None:
+    started, released = threading.Event(), threading.Event()
+
+    def handler(message: Message, context: Context) -> RecordDict:
+        if context.node_id == 1001:
+            started.wait()
+            raise KeyboardInterrupt
+        started.set()
+        with contextlib.suppress(KeyboardInterrupt):
+            released.wait()
+        context.state["late"] = MetricRecord({"x": 1})
+        return content()
+
+    with LocalGrid(app_of(handler), 2, max_workers=2) as grid:
+        with pytest.raises(KeyboardInterrupt):
+            grid.send_and_receive(messages(grid))
+        released.set()
+        for thread in threading.enumerate():
+            if thread.name.startswith("flskew"):
+                thread.join()
+        assert grid.node_states() == {}
+
+
+ENDLESS = """
+import os
+import threading
+
+import numpy as np
+from flwr.app import ArrayRecord
+
+from flskew import FedAvg, LocalGrid, client_app
+
+
+class Endless:
+    def fit(self, parameters, config):
+        os.write(1, b"started\\n")  # in one piece, unlike print
+        threading.Event().wait()
+
+
+FedAvg().start(LocalGrid(client_app(lambda context: Endless()), 4, max_workers=2), ArrayRecord([np.zeros(1)]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to a whole console")
+def test_ctrl_c_ends_the_program_while_clients_run_in_threads(python: str) -> None:
+    program = subprocess.Popen([python, "-c", ENDLESS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert program.stdout is not None
+        assert [program.stdout.readline() for _ in range(2)] == ["started\n"] * 2
+        program.send_signal(signal.SIGINT)
+        _, errors = program.communicate(timeout=60)  # waiting for the clients would take forever
+    finally:
+        program.kill()
+        program.communicate()
+    assert errors.endswith("KeyboardInterrupt\n")
+    assert program.returncode == -signal.SIGINT
+
+
+class Unprintable(ValueError):
+    def __str__(self) -> str:
+        raise SystemExit
+
+
+class Untraceable(ValueError):
+    @property
+    def __cause__(self) -> Any:  # type: ignore[override]
+        raise ValueError
+
+
+class OddText(str):
+    def __format__(self, spec: str) -> str:
+        raise ValueError
+
+    def __str__(self) -> str:
+        return self
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (Unprintable(), "Unprintable: <text unavailable: SystemExit was raised>\nTraceback (most recent call last)"),
+        (Untraceable("odd"), "Untraceable: odd\n<Traceback unavailable: ValueError was raised>"),
+        (ValueError(OddText("odd")), "ValueError: odd\n<Traceback unavailable: ValueError was raised>"),
+    ],
+)
+@pytest.mark.parametrize("max_workers", [1, 2])
+def test_an_exception_that_cannot_be_printed_is_a_failed_reply(error: Exception, text: str, max_workers: int) -> None:
+    def handler(message: Message, context: Context) -> RecordDict:
+        if context.node_id == 1001:
+            raise error
+        return content()
+
+    with LocalGrid(app_of(handler), 3, max_workers=max_workers) as grid:
+        replies = grid.send_and_receive(messages(grid))
+    assert [reply.has_error() for reply in replies] == [False, True, False]
+    assert str(replies[1].error.reason).startswith(text)
+
+
+def test_clients_that_fail_alike_are_one_entry_in_the_log(log: pytest.LogCaptureFixture) -> None:
+    def handler(message: Message, context: Context) -> RecordDict:
+        raise ValueError(f"no data on {context.node_id}")
+
+    with LocalGrid(app_of(handler), 1000) as grid:
+        replies = grid.send_and_receive(messages(grid))
+    assert len(replies) == 1000
+    (entry,) = log.messages
+    assert entry.startswith(
+        "1000 clients failed alike, on nodes 1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009 and 990 more."
+        " That of node 1000 raised ValueError: no data on 1000\nTraceback (most recent call last)"
+    )
+
+
+def test_clients_that_fail_differently_are_logged_each(log: pytest.LogCaptureFixture) -> None:
+    def handler(message: Message, context: Context) -> RecordDict:
+        if context.node_id == 1000:
+            raise ValueError("no data")
+        if context.node_id == 1001:
+            raise ValueError("no labels")
+        raise TypeError("no model")
+
+    with LocalGrid(app_of(handler), 3, max_workers=3) as grid:
+        grid.send_and_receive(messages(grid))
+    assert [entry.partition("\n")[0] for entry in log.messages] == [
+        "The client of node 1000 raised ValueError: no data",
+        "The client of node 1001 raised ValueError: no labels",
+        "The client of node 1002 raised TypeError: no model",
+    ]
+
+
+def test_failures_before_an_interrupt_are_logged(log: pytest.LogCaptureFixture) -> None:
+    def handler(message: Message, context: Context) -> RecordDict:
+        raise KeyboardInterrupt if context.node_id == 1001 else ValueError("no data")
+
+    with LocalGrid(app_of(handler), 2) as grid, pytest.raises(KeyboardInterrupt):
+        grid.send_and_receive(messages(grid))
+    assert log.messages[0].startswith("The client of node 1000 raised ValueError: no data")
+
+
+@pytest.mark.parametrize(
+    ("node_ids", "entry"),
+    [
+        ([5], "Node 5 does not exist; its message is lost"),
+        ([5, 6], "Nodes 5, 6 do not exist; their 2 messages are lost"),
+        (range(20), "Nodes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 10 more do not exist; their 20 messages are lost"),
+    ],
+)
+def test_nodes_that_do_not_exist_are_one_entry_in_the_log(
+    node_ids: Sequence[int], entry: str, grid: LocalGrid, log: pytest.LogCaptureFixture
+) -> None:
+    assert grid.send_and_receive([Message(content(), node_id, "train") for node_id in node_ids]) == []
+    assert log.messages == [entry]
+
+
+def test_a_client_app_that_returns_no_reply_is_told_how_to_make_one() -> None:
     def fresh(message: Message, context: Context) -> Message:
         return Message(content(), 1, "train")
 
@@ -276,13 +493,13 @@ def test_what_is_no_reply_is_an_error_that_says_how_to_make_one() -> None:
         assert "use Message(content, reply_to=message)" in str(reply.error.reason)
 
 
-def test_a_message_type_nobody_answers_is_an_error_reply(grid: LocalGrid) -> None:
+def test_a_message_of_a_type_without_a_handler_is_an_error_reply(grid: LocalGrid) -> None:
     (reply,) = grid.send_and_receive([Message(content(), 1000, "evaluate")])
     assert "No evaluate function registered" in str(reply.error.reason)
 
 
 class Meeting:
-    """Lets each client go on once as many as are wanted are there at the same time."""
+    """Lets clients continue once `size` of them run at the same time."""
 
     def __init__(self, size: int) -> None:
         self.barrier = threading.Barrier(size, timeout=10)
@@ -292,13 +509,13 @@ class Meeting:
         return content(metrics=MetricRecord({"node": context.node_id}))
 
 
-def test_so_many_clients_run_at_the_same_time_and_replies_keep_the_order_of_the_messages() -> None:
+def test_max_workers_clients_run_at_the_same_time_and_replies_keep_the_order_of_the_messages() -> None:
     with LocalGrid(app_of(Meeting(3)), 6, max_workers=3) as grid:
         replies = grid.send_and_receive(messages(grid))
     assert [reply.content.metric_records["metrics"]["node"] for reply in replies] == list(range(1000, 1006))
 
 
-def test_no_more_clients_run_at_the_same_time_than_wanted() -> None:
+def test_at_most_max_workers_clients_run_at_the_same_time() -> None:
     lock = threading.Lock()
     running = 0
     most = 0
@@ -337,7 +554,7 @@ def test_one_node_gets_its_messages_in_order_whatever_the_number_of_threads() ->
     assert [reply.content.metric_records["seen"]["numbers"] for reply in last] == [[0, 1, 2, 3, 4]] * 3
 
 
-def test_one_after_the_other_messages_to_several_nodes_keep_their_order_too() -> None:
+def test_one_worker_runs_messages_to_several_nodes_in_their_order() -> None:
     order = []
 
     def handler(message: Message, context: Context) -> RecordDict:
@@ -381,7 +598,7 @@ def test_there_is_at_least_one_worker(value: Any, error: type[Exception]) -> Non
 
 
 class Clock:
-    """What the grid takes for the time."""
+    """Stands for the `time` module."""
 
     def __init__(self) -> None:
         self.now = time.time()
@@ -395,7 +612,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("flskew.simulation.grid.time", clock)
+    for module in ("grid", "_messages"):
+        monkeypatch.setattr(f"flskew.simulation.{module}.time", clock)
     return clock
 
 
@@ -405,7 +623,7 @@ def test_a_client_that_takes_longer_than_the_timeout_is_late_and_the_others_are_
         return content()
 
     with LocalGrid(app_of(handler), 3) as grid:
-        # The third begins after a minute; but on a network they would work side by side.
+        # The third starts after a minute, but on a network they would work in parallel.
         replies = grid.send_and_receive(messages(grid), timeout=30)
         assert [reply.metadata.src_node_id for reply in replies] == [1000, 1002]
         assert len(grid.send_and_receive(messages(grid))) == 3
@@ -473,14 +691,14 @@ def test_a_numpy_integer_is_an_integer() -> None:
 
 
 @pytest.mark.parametrize("value", [None, lambda context: None, ClientApp])
-def test_what_is_no_client_app_is_refused(value: Any) -> None:
+def test_only_a_client_app_is_accepted(value: Any) -> None:
     with pytest.raises(
         TypeError, match=r"client_app must be a flwr.clientapp.ClientApp, got .*client_app\(client_fn\)"
     ):
         LocalGrid(value, 3)
 
 
-def test_the_identity_is_that_of_the_latest_grid_and_goes_back_to_what_it_was() -> None:
+def test_the_identity_is_that_of_the_latest_open_grid_and_is_restored_at_the_end() -> None:
     before = _read()
     first, second = LocalGrid(ClientApp(), 1), LocalGrid(ClientApp(), 1)
     within = _read()
@@ -491,7 +709,7 @@ def test_the_identity_is_that_of_the_latest_grid_and_goes_back_to_what_it_was() 
     assert _read() == before
 
 
-def test_a_grid_that_is_thrown_away_gives_its_identity_back() -> None:
+def test_a_grid_that_is_garbage_collected_releases_its_identity() -> None:
     before = _read()
     grid = LocalGrid(ClientApp(), 1)
     Message(content(), 1000, "train")
@@ -500,7 +718,7 @@ def test_a_grid_that_is_thrown_away_gives_its_identity_back() -> None:
     assert _read() == before
 
 
-def test_an_identity_that_somebody_else_has_set_since_is_left_alone() -> None:
+def test_an_identity_that_other_code_has_set_in_the_meantime_is_kept() -> None:
     ours = Identity(3)
     theirs = Identity(4)  # stands for Flower's own engine
     Identity._held.remove(theirs)
@@ -516,7 +734,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_terminal_shows_how_far_the_clients_are_and_is_clean_afterwards(
+def test_a_terminal_shows_a_progress_bar_that_is_erased_afterwards(
     grid: LocalGrid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal = Terminal()
@@ -534,7 +752,7 @@ def test_it_prints_as_the_call_that_makes_it(grid: LocalGrid) -> None:
     assert re.fullmatch(r"LocalGrid\(client_app=<.*ClientApp.*>, num_supernodes=3\)", repr(grid))
 
 
-def test_anything_but_a_terminal_shows_nothing(grid: LocalGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_progress_bar_is_written_to_a_file(grid: LocalGrid, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
     grid.send_and_receive(messages(grid))
@@ -567,7 +785,7 @@ def test_its_memory_is_that_of_the_clients_at_work_and_of_the_replies(max_worker
                 peaks[message_type, nodes] = tracemalloc.get_traced_memory()[1] / 2**20
                 tracemalloc.stop()
                 assert len(replies) == nodes
-    # Parameters of its own, a model, a temporary, and a reply on its way: four for each that works at a time.
+    # Its parameters, a model, a temporary and a reply: four for each client at work.
     at_work = 4.5 * max_workers
     assert peaks["evaluate", 40] < at_work
     assert peaks["train", 40] < 40 + at_work

@@ -1,6 +1,6 @@
-"""The built site on loopback, and a Chromium without a window to look at it.
+"""The built site on loopback, and a headless Chromium to open it.
 
-The browser is spoken to by the W3C's WebDriver protocol, which is plain JSON over HTTP.
+We control the browser with the W3C's WebDriver protocol, which is plain JSON over HTTP.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-# Of an element in an answer, as the protocol names it.
+# The key of an element in a response, as defined by the protocol.
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
 
@@ -43,7 +43,7 @@ class Browser:
             return json.load(answer)["value"]
 
     def open(self, address: str, width: int) -> None:
-        # A window is never narrower than 500 pixels; what the page sees can be.
+        # A window cannot be narrower than 500 pixels, but the viewport can.
         self("POST", "/goog/cdp/execute", cmd="Emulation.setDeviceMetricsOverride", params=_screen(width))
         self("POST", "/url", url=address)
 
@@ -56,7 +56,7 @@ class Browser:
         self("POST", f"/element/{element}/value", text=text)
 
     def wait(self, script: str, seconds: float = 20) -> Any:
-        """What the script returns, as soon as it is something."""
+        """The first result of the script that is not null."""
         end = time.monotonic() + seconds
         while not (value := self.run(script)):
             assert time.monotonic() < end, f"not within {seconds} s: {script}"
@@ -64,9 +64,9 @@ class Browser:
         return value
 
     def console(self) -> list[str]:
-        """The errors of pages and of the network since it was last asked.
+        """The errors of pages and of the network since the last call.
 
-        Not the warnings: the search has one for each letter that is typed before its index is there.
+        Warnings are ignored: the search logs one for each letter typed before its index has loaded.
         """
         return [entry["message"] for entry in self("POST", "/se/log", type="browser") if entry["level"] == "SEVERE"]
 
@@ -90,7 +90,7 @@ def browser() -> Iterator[Browser]:
             port = next(found[1] for line in driver.stdout if (found := re.search(r"successfully on port (\d+)", line)))
             options = {
                 "binary": chromium,
-                # A container has no sandbox to give, and a /dev/shm that is too small for pages.
+                # In a container, the sandbox does not work, and /dev/shm is too small.
                 "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
             }
             wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
@@ -110,7 +110,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="session")
 def built(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the site, as `make docs` builds it."""
+    """The folder of the site that `make docs` builds."""
     if importlib.util.find_spec("mkdocs") is None:
         pytest.skip("needs mkdocs: pip install 'flskew[docs]'")
     folder = tmp_path_factory.mktemp("site")
@@ -121,7 +121,7 @@ def built(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def address(built: Path) -> Iterator[str]:
-    """Where the site is served."""
+    """The address of the site."""
     handler = functools.partial(_Quiet, directory=str(built))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

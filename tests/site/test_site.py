@@ -1,4 +1,4 @@
-"""The built site in a browser: every page shows, fits a phone and fetches nothing from elsewhere; the search finds."""
+"""The built site in a browser: every page renders, fits a phone and loads nothing external; the search works."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.site
 
 WIDTHS = pytest.mark.parametrize("width", [pytest.param(360, id="phone"), pytest.param(1280, id="desk")])
-# What a page holds that is wider than the window and does not scroll by itself; nothing, if all is well.
+# Elements that are wider than the window and do not scroll themselves; there should be none.
 OVERFLOW = "return document.documentElement.scrollWidth - window.innerWidth"
 BROKEN_IMAGES = "return [...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
 FETCHED = "return performance.getEntriesByType('resource').map(e => e.name)"
@@ -17,7 +17,7 @@ RESULT = "[data-md-component=search-result] a"
 
 
 @WIDTHS
-def test_every_page_shows_without_an_error_fits_the_window_and_fetches_nothing_from_elsewhere(
+def test_every_page_renders_without_error_fits_the_window_and_loads_nothing_external(
     browser, built: Path, address: str, width: int
 ) -> None:
     pages = sorted(page.parent.relative_to(built).as_posix() for page in built.rglob("index.html"))
@@ -55,7 +55,7 @@ def test_the_search_box_finds_a_public_name(browser, address: str, width: int) -
     assert browser.console() == []
 
 
-def test_a_reference_entry_is_where_its_link_says(browser, address: str) -> None:
+def test_a_link_into_the_reference_leads_to_its_entry(browser, address: str) -> None:
     browser.open(f"{address}/reference/#flskew.DirichletPartitioner", 1280)
     assert browser.run("return document.querySelectorAll('article blockquote').length") == 0, "an example, not as code"
     heading = "document.getElementById('flskew.DirichletPartitioner')"

@@ -78,7 +78,7 @@ def test_an_unreachable_target_is_refused_with_the_possible_range() -> None:
         ({"seed": None}, TypeError, "seed must be an integer, got None: each call would find a different alpha"),
         ({"num_partitions": 0}, ValueError, "num_partitions must be at least 1, got 0"),
         ({"num_partitions": 601}, ValueError, "min_partition_size=10 for 601 partitions needs 6010 rows, got 6000"),
-        ({"labels": []}, ValueError, "labels must hold at least one row"),
+        ({"labels": []}, ValueError, "labels must contain at least one row"),
     ],
 )
 def test_a_bad_argument_is_named(arguments: dict[str, Any], error: type[Exception], message: str) -> None:

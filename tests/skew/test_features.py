@@ -27,12 +27,12 @@ def test_the_default_is_the_largest_difference_between_the_distribution_function
                 for value in FEATURES[:, feature]
             ]
             assert distances[partition_id, feature] == pytest.approx(max(below))
-    # Split by the order of feature 0, which says nothing of feature 1.
+    # Split by the order of feature 0, which is unrelated to feature 1.
     assert distances[0, 0] == 1
     assert distances[0, 1] < 0.2
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # SciPy's, of the p-value of few rows
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # SciPy warns about the p-value for few rows
 @given(st.data())
 def test_the_default_is_scipys_statistic_even_with_equal_values(data: st.DataObject) -> None:
     values = np.array(data.draw(st.lists(st.integers(-3, 3), min_size=2, max_size=40)))

@@ -147,20 +147,20 @@ def test_a_measure_is_a_number_within_its_range(name: str, counts: Counts) -> No
     [
         # In the order of MEASURES. One client: it is the whole.
         ([[3, 5]], (0, 0, 0, 2 ** entropy([3, 5], base=2), 1, 0, 0, 0)),
-        # One class: nothing to tell clients by.
+        # One class: clients cannot differ.
         ([[2], [2]], (0, 0, 0, 1, 1, 0, 0, 0)),
-        # An empty partition weighs nothing, and lacks every class; half of the clients have all rows.
+        # An empty partition has weight 0 and lacks every class; half of the clients have all rows.
         ([[2, 2], [0, 0]], (0, 0, 0.5, 2, 0.5, 0.5, 0, 0)),
         # Each client has a different class: 1/2 · (|1 - 1/2| + |0 - 1/2|) = 1/2.
         ([[4, 0], [0, 4]], (0.5, 1, 0.5, 1, 1, 0, 1, 1)),
     ],
 )
-def test_the_measures_at_their_ends(counts: list[list[int]], expected: tuple[float, ...]) -> None:
+def test_the_measures_at_their_extremes(counts: list[list[int]], expected: tuple[float, ...]) -> None:
     values = [measure(np.array(counts)) for measure in skew.MEASURES.values()]
     assert values == pytest.approx(expected)
 
 
-def test_the_measures_move_one_way_with_alpha() -> None:
+def test_the_measures_are_monotonic_in_alpha() -> None:
     """Means over ten seeds, on classes of unequal size."""
     labels = np.repeat(np.arange(10), np.arange(200, 1200, 100))
     means = {name: [] for name in skew.MEASURES}  # type: dict[str, list[float]]
@@ -174,7 +174,7 @@ def test_the_measures_move_one_way_with_alpha() -> None:
         assert (steps <= 0).all() if falls else (steps >= 0).all(), f"{name}: {values}"
 
 
-def test_counts_of_many_blocks_are_measured_like_a_few() -> None:
+def test_counts_of_many_blocks_are_measured_like_few() -> None:
     """More cells than fit into one block, and some partitions are empty."""
     counts = np.random.default_rng(0).poisson(0.5, (3000, 130)) * (np.arange(3000) % 7 > 0)[:, None]
     rows = np.arange(3000)

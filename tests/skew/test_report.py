@@ -93,7 +93,7 @@ def test_the_data_frame_has_one_row_per_partition() -> None:
     assert frame["classes"].tolist() == [2, 2, 0]
     # 2^H(.8, .2), 2^H(.5, .5), and nothing.
     assert frame["effective_classes"].tolist() == pytest.approx([0.8**-0.8 * 0.2**-0.2, 2, 0])
-    # The whole is (.4, .25, .35): (.4 + .25 + .15) / 2 and (.4 + .25 + .15) / 2.
+    # The overall distribution is (.4, .25, .35): (.4 + .25 + .15) / 2 and (.4 + .25 + .15) / 2.
     assert frame["total_variation"].tolist() == pytest.approx([0.4, 0.4, 0])
     assert frame["most_frequent"].tolist() == ["a", "b", None]
     assert frame["largest_share"].tolist() == pytest.approx([0.8, 0.5, 0])

@@ -126,7 +126,7 @@ def test_the_index_of_a_data_frame_names_the_partitions() -> None:
     counted = skew.tally(frame, class_names=["ant", "bee", "cow"])
     assert counted.names == counted.partitions == ("Bern", "Geneva")
     assert skew.tally(frame.loc[["Geneva"]]).names == ("Geneva",)
-    assert skew.tally(pd.DataFrame(COUNTS).iloc[[1]]).names == ("1",)  # the partition that it was in the whole frame
+    assert skew.tally(pd.DataFrame(COUNTS).iloc[[1]]).names == ("1",)  # its id in the whole frame
 
 
 def test_partitions_of_a_numbered_data_frame_have_ids_instead_of_names() -> None:
@@ -139,7 +139,7 @@ def test_partitions_of_a_numbered_data_frame_have_ids_instead_of_names() -> None
     "rows", [[[0, 5, 7], [1, 2]], [[1, 2, 0]], [np.array([4, 1]), [], pd.Series([0, 3])], list(ASSIGNMENT)], ids=str
 )
 def test_lists_of_row_numbers_are_not_mistaken_for_labels(rows: Any) -> None:
-    with pytest.raises(ValueError, match=r"none occurs twice, .* use Assignment.from_partitions\(rows, labels\)"):
+    with pytest.raises(ValueError, match=r"no integer occurs twice .* use Assignment.from_partitions\(rows, labels\)"):
         skew.total_variation(rows)
 
 

@@ -57,4 +57,5 @@ def federation() -> Iterator[MakesFederation]:
 def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
     """What Flower's logger is told, which keeps it from others by itself."""
     monkeypatch.setattr(logging.getLogger("flwr"), "propagate", True)
+    caplog.set_level(logging.INFO, logger="flwr")  # which an example may have raised in this process
     return caplog

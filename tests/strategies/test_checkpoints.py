@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
-import shutil
 import signal
 import subprocess
 import sys
 import textwrap
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,10 +23,11 @@ from tests.strategies.test_checked import EVERY_STRATEGY, over_every_strategy
 
 from flskew._arrays.bfloat16 import bfloat16_from_float32
 from flskew._arrays.records import numpy_from_array, record_from_parameters
-from flskew._util import archive
+from flskew._util import archive, files
 from flskew.client import client_app
 from flskew.simulation import LocalGrid
 from flskew.strategies import Checked, Checkpoint, FedAvg, FedProx, History, Round, RoundError
+from flskew.strategies._packing import pack, unpack
 
 ROUNDS = 4
 NODES = 7
@@ -115,8 +112,10 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, count: 
     [
         *((FedAvg, "aggregate_train", count) for count in range(1, ROUNDS + 1)),
         *((FedAvg, "aggregate_evaluate", count) for count in range(1, ROUNDS + 1)),
-        *((os, "fsync", count) for count in range(1, 2 * ROUNDS + 1)),
-        *((Path, "replace", count) for count in range(1, 2 * ROUNDS + 1)),
+        *((files, "sync", count) for count in range(1, 2 * ROUNDS + 1)),
+        *((files, "rename", count) for count in range(1, 2 * ROUNDS + 1)),
+        *((files, "sync_folder", count) for count in range(1, 2 * ROUNDS + 1)),
+        *((files, "remove", count) for count in range(1, ROUNDS - 1)),
     ],
 )
 def test_a_run_killed_at_any_point_ends_as_one_that_never_was(
@@ -601,7 +600,7 @@ def test_a_folder_with_nothing_in_it_is_begun(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "first"
     run(fed_avg(), folder, rounds=1, resume=True)
     assert Checkpoint.load(folder).server_round == 1
-    assert sorted(path.name for path in folder.iterdir()) == ["checkpoint.npz", "history-00001.npz"]
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "checkpoint-00001.npz", "history-00001.npz"]
 
 
 def test_a_run_without_a_folder_cannot_go_on() -> None:
@@ -643,27 +642,6 @@ def test_another_number_of_nodes_is_refused(tmp_path: Path) -> None:
         fed_avg().start(grid, INITIAL, checkpoint_dir=tmp_path, resume=True)
 
 
-@pytest.mark.parametrize("name", ["checkpoint.npz", "history-00001.npz"])
-def test_a_damaged_file_is_an_error(name: str, tmp_path: Path) -> None:
-    run(fed_avg(), tmp_path, rounds=2)
-    data = bytearray((tmp_path / name).read_bytes())
-    data[len(data) // 2] ^= 1
-    (tmp_path / name).write_bytes(data)
-    with pytest.raises(ValueError, match=f"{name} is not a whole file of a saved checkpoint"):
-        run(fed_avg(), tmp_path, resume=True)
-
-
-@pytest.mark.parametrize("name", ["checkpoint.npz", "history-00001.npz"])
-def test_files_are_of_version_1_and_those_of_a_later_one_are_refused(name: str, tmp_path: Path) -> None:
-    run(fed_avg(), tmp_path, rounds=1)
-    written = archive.read(tmp_path / name, "checkpoint", 1)
-    archive.write(tmp_path / name, "checkpoint", 1, written)
-    assert Checkpoint.load(tmp_path).server_round == 1
-    archive.write(tmp_path / name, "checkpoint", 2, written)
-    with pytest.raises(ValueError, match=f"{name} is not .* of version 1 or below: it has version 2; update flskew"):
-        Checkpoint.load(tmp_path)
-
-
 def test_a_folder_without_a_checkpoint_cannot_be_loaded(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Checkpoint.load(tmp_path)
@@ -701,53 +679,72 @@ def test_nodes_that_had_no_state_have_none_again(tmp_path: Path) -> None:
         assert start(grid, stop=99) == whole
 
 
-def test_two_runs_in_one_folder_are_not_mixed(tmp_path: Path) -> None:
-    entered = threading.Event()
-    first_is_done = threading.Event()
-
-    def second_waits(server_round: int, arrays: ArrayRecord) -> None:
-        if server_round == 1:
-            entered.set()
-            first_is_done.wait(60)
-
-    def second() -> None:
-        with LocalGrid(plain, NODES) as grid:
-            strategy = FedAvg(fraction_evaluate=0.0)
-            initial = ArrayRecord({"w": Array(np.zeros(3))})
-            strategy.start(grid, initial, 2, evaluate_fn=second_waits, checkpoint_dir=tmp_path)
-
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(second)
-        entered.wait(60)
-        run(fed_avg(), tmp_path, rounds=2)
-        first_is_done.set()
-        with pytest.raises(RuntimeError, match=r"another run is writing to checkpoint_dir=.*; give each"):
-            waiting.result()
-    assert Checkpoint.load(tmp_path).server_round == 2
+def private(name: str, noise: float, **options: Any) -> Checked:
+    make: Any = getattr(flower, f"DifferentialPrivacy{name}Clipping")
+    fixed = {"clipping_norm": 1.0} if "Fixed" in name else {}
+    return Checked(make(flower.FedAvg(), noise, num_sampled_clients=NODES, **fixed, **options))
 
 
-def test_the_history_of_another_round_or_run_is_an_error(tmp_path: Path) -> None:
-    run(fed_avg(), tmp_path / "a", rounds=2)
-    run(fed_avg(), tmp_path / "b", rounds=2)
-    second = (tmp_path / "a" / "history-00002.npz").read_bytes()
-    for wrong in (tmp_path / "a" / "history-00001.npz", tmp_path / "b" / "history-00002.npz"):
-        shutil.copy(wrong, tmp_path / "a" / "history-00002.npz")
-        with pytest.raises(ValueError, match=r"history-00002.npz is not of round 2 of the run in"):
-            Checkpoint.load(tmp_path / "a")
-    (tmp_path / "a" / "history-00002.npz").write_bytes(second)
-    Checkpoint.load(tmp_path / "a")
-    (tmp_path / "a" / "history-00001.npz").unlink()
-    with pytest.raises(ValueError, match=r"is of round 2, but history-00001\.npz is missing"):
-        Checkpoint.load(tmp_path / "a")
+NOISY = {
+    "server-side fixed": lambda: private("ServerSideFixed", 0.3),
+    "client-side fixed": lambda: private("ClientSideFixed", 0.3),
+    "server-side adaptive": lambda: private("ServerSideAdaptive", 0.3),
+    "client-side adaptive": lambda: private("ClientSideAdaptive", 0.3),
+    "noise on the count alone": lambda: private("ServerSideAdaptive", 0.0, clipped_count_stddev=0.1),
+}
 
 
-def test_what_a_killed_save_has_left_behind_is_cleared(tmp_path: Path) -> None:
-    run(fed_avg(), tmp_path, rounds=1)
-    for name in (".checkpoint.npz.12ab.tmp", ".history-00002.npz.12ab.tmp"):
-        (tmp_path / name).touch()
-    (tmp_path / ".mine.tmp").touch()
-    run(fed_avg(), tmp_path, rounds=2, resume=True)
-    assert [path.name for path in tmp_path.glob(".*")] == [".mine.tmp"]
+@pytest.mark.parametrize("make", NOISY.values(), ids=NOISY)
+def test_a_strategy_that_adds_noise_writes_checkpoints_but_is_not_resumed(
+    make: Callable[[], Checked], tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    model = run_plain(make(), rounds=2, checkpoint_dir=tmp_path, resume=True)  # nothing to resume yet
+    name = type(make().strategy).__name__
+    assert f"This run can be loaded but not resumed: {name} adds random noise" in log.text
+    wanted = f"checkpoint_dir=.* cannot be resumed by {name}: it draws its noise from NumPy's global generator"
+    with pytest.raises(ValueError, match=wanted):
+        run_plain(make(), rounds=3, checkpoint_dir=tmp_path, resume=True)
+    assert Checkpoint.load(tmp_path).result.arrays["w"].data == model
+
+
+def test_privacy_settings_are_those_of_the_strategy_that_resumes(tmp_path: Path) -> None:
+    run_plain(private("ServerSideFixed", 0.0), rounds=1, checkpoint_dir=tmp_path / "fixed")
+    fixed: Any = private("ServerSideFixed", 0.0).strategy
+    fixed.clipping_norm, fixed.num_sampled_clients = 0.25, NODES - 1
+    run_plain(Checked(fixed), rounds=2, checkpoint_dir=tmp_path / "fixed", resume=True)
+    assert (fixed.noise_multiplier, fixed.clipping_norm, fixed.num_sampled_clients) == (0.0, 0.25, NODES - 1)
+    run_plain(private("ServerSideAdaptive", 0.0), rounds=1, checkpoint_dir=tmp_path / "adaptive")
+    adaptive: Any = private("ServerSideAdaptive", 0.0, target_clipped_quantile=1.0, clip_norm_lr=0.1).strategy
+    run_plain(Checked(adaptive), rounds=2, checkpoint_dir=tmp_path / "adaptive", resume=True)
+    assert (adaptive.target_clipped_quantile, adaptive.clip_norm_lr, adaptive.clipped_count_stddev) == (1.0, 0.1, 0.0)
+
+
+def test_a_checkpoint_with_privacy_settings_in_it_does_not_apply_them(tmp_path: Path) -> None:
+    run_plain(private("ServerSideFixed", 0.0), rounds=1, checkpoint_dir=tmp_path)
+    path = tmp_path / "checkpoint-00001.npz"
+    values = unpack(archive.read(path, "checkpoint", 1))
+    values["state"]["strategy"]["strategies"][0].update(clipping_norm=1e9, num_sampled_clients=1, noise_multiplier=-1.0)
+    archive.write(path, "checkpoint", 1, pack(values))
+    strategy: Any = private("ServerSideFixed", 0.0)
+    run_plain(strategy, rounds=2, checkpoint_dir=tmp_path, resume=True)
+    inner = strategy.strategy
+    assert (inner.clipping_norm, inner.num_sampled_clients, inner.noise_multiplier) == (1.0, NODES, 0.0)
+
+
+def test_noise_that_is_added_from_now_on_is_not_resumed_either(tmp_path: Path) -> None:
+    run_plain(private("ServerSideFixed", 0.0), rounds=1, checkpoint_dir=tmp_path)
+    with pytest.raises(ValueError, match="cannot be resumed by DifferentialPrivacyServerSideFixedClipping"):
+        run_plain(private("ServerSideFixed", 0.5), rounds=2, checkpoint_dir=tmp_path, resume=True)
+
+
+def test_an_adaptive_norm_is_what_the_rounds_made_it_and_its_initial_value_is_for_round_1_only(tmp_path: Path) -> None:
+    def norm(rounds: int, initial: float, **options: Any) -> float:
+        strategy = private("ClientSideAdaptive", 0.0, initial_clipping_norm=initial)
+        run_plain(strategy, rounds=rounds, **options)
+        return float(strategy.strategy.clipping_norm)  # type: ignore[attr-defined]
+
+    norm(2, 0.1, checkpoint_dir=tmp_path)
+    assert norm(3, 5.0, checkpoint_dir=tmp_path, resume=True) == norm(3, 0.1) != norm(3, 5.0)
 
 
 def test_a_start_that_is_refused_changes_nothing(tmp_path: Path) -> None:

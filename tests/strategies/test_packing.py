@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tracemalloc
 from typing import Any
 
 import hypothesis.extra.numpy as np_strategies
@@ -131,3 +132,74 @@ def test_what_version_1_of_the_files_looks_like_is_settled() -> None:
 def test_anything_else_is_refused_by_its_type(value: object, message: str) -> None:
     with pytest.raises(NotPlainError, match=message):
         pack({"value": value})
+
+
+def test_a_list_that_contains_itself_is_refused() -> None:
+    value: list[object] = []
+    value.append(value)
+    with pytest.raises(NotPlainError, match="cannot serialise a self-referencing object"):
+        pack({"value": value})
+
+
+def json_array(text: str) -> Any:
+    return np.frombuffer(text.encode(), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000 + "]" * 100_000,
+        '{"dict": ' * 5_000 + "1" + "}" * 5_000,
+        "no JSON",
+        "[1, 2]",
+        "{}",
+        '{"dict": [[1]]}',
+        '{"dict": [["a", {"dict": [[[], 1]]}]]}',
+        '{"dict": [["a", {"set": [[]]}]]}',
+        '{"dict": [["a", {"ndarray": 7}]]}',
+        '{"dict": [["a", {"bytes": [0]}]]}',
+        '{"dict": [["a", {"Array": ["float32", [1], "numpy.ndarray"]}]]}',
+        '{"dict": [["a", {"Array": [1, ["x"], 2, 0]}]]}',
+        '{"dict": [["a", {"MetricRecord": [["loss", "text"]]}]]}',
+        '{"dict": [["a", {"RecordDict": [["m", 1]]}]]}',
+        '{"dict": [["a", {"Reply": [1]}]]}',
+        '{"dict": [["a", {"Failure": [1, 2, 3]}]]}',
+        '{"dict": [["a", {"Round": [1, "train", {"tuple": [1]}, {"tuple": []}, 0.5]}]]}',
+        '{"dict": [["a", 1e999999999]], "tuple": []}',
+        '{"dict": [["a", ' + "9" * 5_000 + "]]}",
+    ],
+    ids=lambda text: text[:60],
+)
+def test_values_that_were_not_packed_are_a_value_error(text: str) -> None:
+    with pytest.raises(ValueError, match=r"its values cannot be restored: |its values have no names"):
+        unpack({"json": json_array(text), "0": np.zeros(1, np.uint8)})
+
+
+def test_arrays_without_values_are_a_value_error() -> None:
+    with pytest.raises(ValueError, match="its values cannot be restored: KeyError: 'json'"):
+        unpack({"0": np.zeros(1, np.uint8)})
+
+
+def test_an_array_that_is_named_a_thousand_times_takes_the_memory_of_one() -> None:
+    many = ", ".join(['{"Array": ["uint8", [1000000], "numpy.ndarray", 0]}, {"bytes": 0}, {"ndarray": 0}'] * 1_000)
+    arrays = {"json": json_array(f'{{"dict": [["a", [{many}]]]}}'), "0": np.zeros(1_000_000, np.uint8)}
+    tracemalloc.start()
+    try:
+        assert len(unpack(arrays)["a"]) == 3_000
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "entry", ["[]", '{"set": []}', '{"Array": ["", [], "", 0]}', '{"RecordDict": []}', "0.5", '"ab"']
+)
+def test_a_megabyte_of_small_values_takes_tens_of_megabytes_at_most(entry: str) -> None:
+    many = ",".join([entry] * (1_000_000 // (len(entry) + 1)))
+    arrays = {"json": json_array(f'{{"dict": [["a", [{many}]]]}}'), "0": np.zeros(1, np.uint8)}
+    tracemalloc.start()
+    try:
+        unpack(arrays)
+        assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    finally:
+        tracemalloc.stop()

@@ -1,1 +1,1 @@
-"""The published experiment on stragglers: FedAvg that drops them, and FedProx that uses what they have done."""
+"""The published experiment on stragglers: FedAvg drops them, and FedProx uses their partial work."""

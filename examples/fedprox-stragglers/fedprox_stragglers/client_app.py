@@ -1,4 +1,4 @@
-"""The ClientApp: a client that does not always get through its local epochs, and says how far it came."""
+"""The ClientApp: a client that does not always complete its local epochs, and reports how many it completed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class FlowerClient:
         self.images, self.labels = load_data(context)
 
     def fit(self, parameters: Parameters, config: Config) -> tuple[Parameters, int, dict[str, int]]:
-        """Train the server's model for as many epochs as there is time for."""
+        """Train the server's model for as many epochs as time allows."""
         term = ProximalTerm.from_config(config, parameters)
         key = (int(self.config["seed"]), config["server-round"], self.partition_id)
         done = epochs_done(config["local-epochs"], float(self.config["stragglers"]), key)

@@ -1,4 +1,4 @@
-"""The experiment: three ways with stragglers, at three numbers of them, with several seeds; and its figures."""
+"""The experiment: three ways to treat stragglers, three fractions of stragglers, several seeds; and its results."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ PUBLISHED: dict[str, tuple[float, float, float]] = {
     "FedProx, mu = 0": (0.78, 0.77, 0.80),
     "FedProx, mu = 2": (0.85, 0.85, 0.85),
 }
-"""Of Flower's reproduction of the paper, on MNIST; read off its plots."""
+"""Accuracies of Flower's reproduction of the paper on MNIST, read off its plots."""
 
 LAST = 10
-"""So many last rounds make a run's figure: from one round to the next, the accuracy jumps."""
+"""Number of final rounds to average over, because the accuracy varies a lot from round to round."""
 
 Accuracies: TypeAlias = NDArray[np.float64]
 """(num_seeds, 1 + num_rounds) accuracy on the test set, before the first round and after each."""
@@ -41,7 +41,7 @@ Accuracies: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Run:
-    """One run: its accuracy before the first round and after each, and how many replies counted in each round."""
+    """One run: its accuracy before the first round and after each, and the number of accepted replies per round."""
 
     method: str
     stragglers: float
@@ -52,7 +52,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Results:
-    """All runs, and all that is needed to make them again."""
+    """All runs, with everything needed to repeat them."""
 
     data: str
     num_clients: int
@@ -69,7 +69,7 @@ class Results:
         return cast("NDArray[np.float64]", self.accuracies(method, stragglers)[:, -LAST:].mean(axis=1))
 
     def table(self) -> str:
-        """Return the figures, mean and range over the seeds, as a table in Markdown; with the published ones beside."""
+        """Return a Markdown table of the figures, mean and range over the seeds, and for MNIST the published ones."""
         head = ("", *(f"{fraction:.0%} stragglers" for fraction in FRACTIONS))
         rows = [head, tuple("---" for _ in head)]
         for method in METHODS:
@@ -82,7 +82,7 @@ class Results:
         )
 
     def save(self, path: Path) -> None:
-        """Write everything as JSON, a line for each run."""
+        """Write everything as JSON, with one line per run."""
         everything = asdict(self)
         runs = ",\n  ".join(json.dumps(run) for run in everything.pop("runs"))
         head = json.dumps(everything, indent=1).removesuffix("\n}")
@@ -91,7 +91,7 @@ class Results:
 
     @classmethod
     def load(cls, path: Path) -> Results:
-        """Read what `save` has written."""
+        """Read a file written by `save`."""
         everything = json.loads(path.read_text(encoding="utf-8"))
         return cls(**{**everything, "runs": [Run(**run) for run in everything["runs"]]})
 
@@ -104,11 +104,11 @@ def experiment(
 ) -> Results:
     """Run all methods at all fractions with all seeds, in this process.
 
-    With one seed, all runs have the same split, sample the same clients in each round, and show them their images in
-    the same order; and at one fraction, the same of them straggle, after the same number of epochs.
+    All runs with the same seed have the same split, sample the same clients in each round, and show them their images
+    in the same order. If the fraction is the same too, the same clients stop early, after the same number of epochs.
     """
     runs = []
-    for seed in seeds:  # outermost, since a split is made once and kept until the next is
+    for seed in seeds:  # outermost, because the split of a seed is cached until the next one
         for fraction in FRACTIONS:
             for name, method in METHODS.items():
                 settings: RunConfig = {**config, **method, "stragglers": fraction, "seed": seed}

@@ -1,4 +1,4 @@
-"""The picture: accuracy by round, a panel for each fraction of stragglers, a line for each method."""
+"""The picture: accuracy by round, with a panel for each fraction of stragglers and a line for each method."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from matplotlib.ticker import PercentFormatter
 
 from fedprox_stragglers.experiment import FRACTIONS, METHODS, Results
 
-# They read as well in grey: what differs, differs in lightness and in the dashes.
+# Distinguishable in shades of grey too: lines differ in lightness or dashes.
 LOOKS = (("#c8761e", "--"), ("#7fa8cc", "-"), ("#0a3a66", "-"))
 
 
 def picture(results: Results) -> Figure:
-    """Draw the accuracy of every method: a line through the means over the seeds."""
+    """Draw the accuracy of every method, averaged over the seeds."""
     figure = Figure(figsize=(9.6, 3.5), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.06))
     panels = figure.subplots(1, len(FRACTIONS), sharex=True, sharey=True, squeeze=False)[0]
     for axes, fraction in zip(panels, FRACTIONS, strict=True):
         for method, (color, dashes) in zip(METHODS, LOOKS, strict=True):
             mean = results.accuracies(method, fraction).mean(axis=0)
             rounds = range(len(mean))
-            # Without stragglers the first two coincide: the dashed line is on top, and shows the other in its gaps.
+            # Without stragglers, two lines coincide: draw the dashed one on top, so that the other shows in its gaps.
             above = 3 if dashes == "--" else 2
             axes.plot(rounds, mean, color=color, linestyle=dashes, linewidth=1.6, zorder=above, label=method)
         axes.set_title(f"{fraction:.0%} stragglers", loc="left", fontsize=11, fontweight="bold")
@@ -39,7 +39,7 @@ def picture(results: Results) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write the picture as PNG, into a folder that is made if need be."""
+    """Write the picture as PNG, creating the folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Without matplotlib's version in it, the file depends on what is drawn alone.
+    # Without matplotlib's version in the metadata, the file depends only on the picture.
     figure.savefig(path, format="png", dpi=120, facecolor="white", metadata={"Software": None})

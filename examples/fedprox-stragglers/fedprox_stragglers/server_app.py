@@ -1,4 +1,4 @@
-"""The ServerApp: FedAvg or FedProx, which drops what stragglers have done or uses it."""
+"""The ServerApp: FedAvg or FedProx, which drop the work of stragglers or use it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Run the rounds; leave in `context.state` the accuracy after each, how many replies counted, the last model."""
+    """Run the rounds; store accuracy and number of accepted replies per round, and the model, in `context.state`."""
     config = context.run_config
     _, test_images, _, test_labels = load_dataset(str(config["data-dir"]))
 
@@ -33,7 +33,7 @@ def main(grid: Grid, context: Context) -> None:
         min_available_nodes=int(config["min-available-nodes"]),
         seed=int(config["seed"]),
         drop_stragglers=bool(config["drop-stragglers"]),
-        # A round may well have stragglers alone.
+        # All clients of a round may be stragglers.
         min_replies=0,
     )
     result = strategy.start(

@@ -1,4 +1,4 @@
-"""The model, the data, who holds which of them, who straggles, and how a client trains."""
+"""The model, the data and its split, the stragglers, and how a client trains."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from flskew import Assignment, DistributionPartitioner, ProximalTerm
 from flskew.client import partition
 
 Images: TypeAlias = NDArray[np.float32]
-"""(num_images, num_pixels), of mean 0 and deviation 1."""
+"""(num_images, num_pixels), with mean 0 and standard deviation 1."""
 
 Labels: TypeAlias = NDArray[np.int64]
 """(num_images,) digits, 0 to 9."""
 
 Parameters: TypeAlias = list[NDArray[np.float32]]
-"""Of logistic regression: weights (num_pixels, 10) and biases (10,)."""
+"""Weights (num_pixels, 10) and biases (10,) of logistic regression."""
 
 Key: TypeAlias = tuple[int, int, int]
-"""Seed, round and partition id: what a client draws in a round depends on these alone, whatever the strategy."""
+"""Seed, round and partition id, which alone determine what a client draws in a round, whatever the strategy."""
 
 RunConfig: TypeAlias = dict[str, bool | float | int | str]
 
@@ -35,7 +35,7 @@ NUM_DIGITS, DIGITS_PER_CLIENT = 10, 2
 
 @lru_cache(maxsize=1)
 def load_dataset(data_dir: str) -> tuple[Images, Images, Labels, Labels]:
-    """Return training images, test images and the labels of both: MNIST's four files, or scikit-learn's digits."""
+    """Return training images, test images and the labels of both: the four MNIST files, or scikit-learn's digits."""
     if data_dir:
         images, test_images = (_read_idx(data_dir, f"{part}-images-idx3-ubyte") for part in ("train", "t10k"))
         labels, test_labels = (_read_idx(data_dir, f"{part}-labels-idx1-ubyte") for part in ("train", "t10k"))
@@ -51,7 +51,7 @@ def load_dataset(data_dir: str) -> tuple[Images, Images, Labels, Labels]:
 
 @lru_cache(maxsize=1)
 def assign(data_dir: str, num_partitions: int, rows_per_digit: int, seed: int) -> Assignment:
-    """Decide who holds which training image: two digits a client, and log-normal numbers of each."""
+    """Decide who holds which training image: two digits per client, and a log-normal number of each."""
     _, _, labels, _ = load_dataset(data_dir)
     holders = DIGITS_PER_CLIENT * num_partitions // NUM_DIGITS
     sizes = np.random.default_rng(seed).lognormal(0.0, 2.0, (NUM_DIGITS, holders))
@@ -72,12 +72,12 @@ def load_data(context: Context) -> tuple[Images, Labels]:
 
 
 def initial_parameters(num_pixels: int) -> Parameters:
-    """Return a model that knows nothing: its loss is convex, so there is no symmetry to break."""
+    """Return zeros, which is fine because the loss is convex: there is no symmetry to break."""
     return [np.zeros((num_pixels, NUM_DIGITS), np.float32), np.zeros(NUM_DIGITS, np.float32)]
 
 
 def epochs_done(asked: int, stragglers: float, key: Key) -> int:
-    """Return through how many of its epochs a client gets: of a straggler, 1 to all but one, each equally likely."""
+    """Return how many epochs a client completes: a straggler completes 1 to `asked - 1`, each equally likely."""
     straggling, epochs = np.random.default_rng((*key, 0)).random(2)
     return 1 + int(epochs * (asked - 1)) if straggling < stragglers else asked
 
@@ -133,7 +133,7 @@ def _probabilities(parameters: Parameters, images: Images) -> NDArray[np.float32
 
 
 def _read_idx(data_dir: str, name: str) -> NDArray[np.uint8]:
-    """Read one of MNIST's files, gzipped or not; images come flat."""
+    """Read one of the MNIST files, gzipped or not; images are flattened."""
     path = Path(data_dir).expanduser() / name
     content = path.read_bytes() if path.is_file() else gzip.decompress(path.with_name(f"{name}.gz").read_bytes())
     num_dimensions = content[3]

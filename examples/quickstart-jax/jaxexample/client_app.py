@@ -1,4 +1,4 @@
-"""The ClientApp: JAX, in the three methods of a NumPy client."""
+"""The ClientApp: a NumPy client that trains with JAX."""
 
 from __future__ import annotations
 

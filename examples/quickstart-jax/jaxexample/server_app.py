@@ -1,4 +1,4 @@
-"""The ServerApp: FedProx, or FedAvg where mu is 0."""
+"""The ServerApp: FedProx, or FedAvg if mu is 0."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Run the rounds; leave the accuracy after each, and the last model, in `context.state`."""
+    """Run the rounds; store the accuracy after each round and the final model in `context.state`."""
     config = context.run_config
 
     strategy = FedProx(

@@ -20,7 +20,7 @@ from flskew.client.jax import ProximalTerm
 Images: TypeAlias = NDArray[np.float32]
 Labels: TypeAlias = NDArray[np.int64]
 Params: TypeAlias = Any
-"""A pytree of arrays, as flax makes it."""
+"""A pytree of arrays, as returned by flax."""
 
 
 class Net(nn.Module):
@@ -75,7 +75,7 @@ def train(
     batch_size = min(int(config["batch-size"]), len(labels))
     losses = []
     for _ in range(int(config["local-epochs"])):
-        # Without the rows that are left over: another shape would have to be compiled as well.
+        # Drop the last, smaller batch: another shape would need another compilation.
         batches = rng.permutation(len(labels))[: len(labels) // batch_size * batch_size].reshape(-1, batch_size)
         for batch in batches:
             params, loss = train_step(params, term, images[batch], labels[batch], float(config["learning-rate"]))

@@ -1,4 +1,4 @@
-"""The ClientApp: PyTorch, in the three methods of a NumPy client."""
+"""The ClientApp: a NumPy client that trains with PyTorch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FlowerClient:
         return get_parameters(self.net), len(self.trainloader.dataset), {"train-loss": loss}
 
     def evaluate(self, parameters: Parameters, config: Config) -> tuple[float, int, dict[str, float]]:
-        """Test the server's model on the digits that this hospital knows."""
+        """Test the server's model on the digits that this hospital holds."""
         set_parameters(self.net, parameters)
         loss, accuracy = test(self.net, self.valloader)
         return loss, len(self.valloader.dataset), {"accuracy": accuracy}

@@ -14,7 +14,7 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Run the rounds; leave the accuracy after each, and the last model, in `context.state`."""
+    """Run the rounds; store the accuracy after each round and the final model in `context.state`."""
     config = context.run_config
     data_dir = str(config["data-dir"])
     net = Net(data_dir, seed=int(config["seed"]))
@@ -28,7 +28,7 @@ def main(grid: Grid, context: Context) -> None:
     strategy = FedProx(
         fraction_evaluate=float(config["fraction-evaluate"]),
         min_available_nodes=int(config["min-available-nodes"]),
-        proximal_mu=float(config["proximal-mu"]),  # with 0 it is FedAvg
+        proximal_mu=float(config["proximal-mu"]),  # 0 makes it FedAvg
     )
     result = strategy.start(
         grid=grid,

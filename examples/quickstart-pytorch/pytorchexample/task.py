@@ -1,4 +1,4 @@
-"""The model, the data, who holds which of them, and how a hospital trains and tests."""
+"""The model, the data and its split, and how a hospital trains and tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from flskew import Assignment, DirichletPartitioner, LabelExclusionPartitioner
+from flskew import Assignment, ClientError, DirichletPartitioner, LabelExclusionPartitioner
 from flskew.client import partition
 from flskew.client.torch import ProximalTerm
 
@@ -25,7 +25,7 @@ Labels: TypeAlias = NDArray[np.int64]
 RunConfig: TypeAlias = dict[str, bool | float | int | str]
 
 EXCLUDED = ((1, 3, 7), (2, 5, 8), (4, 6, 9))
-"""For each of the three hospitals the digits that it has never seen."""
+"""The digits that each of the three hospitals has never seen."""
 
 
 class Net(nn.Module):
@@ -33,7 +33,7 @@ class Net(nn.Module):
 
     def __init__(self, data_dir: str, seed: int = 0) -> None:
         super().__init__()
-        # Layers draw their weights from torch's global generator, which is left as it was.
+        # Layers draw their weights from torch's global generator, whose state is restored afterwards.
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.fc1 = nn.Linear(28 * 28 if data_dir else 8 * 8, 128)
@@ -46,7 +46,7 @@ class Net(nn.Module):
 
 @lru_cache(maxsize=1)
 def load_dataset(data_dir: str) -> tuple[NDArray[np.float32], NDArray[np.float32], Labels, Labels]:
-    """Return training images, test images and the labels of both: MNIST's four files, or scikit-learn's digits."""
+    """Return training images, test images and the labels of both: the four MNIST files, or scikit-learn's digits."""
     if data_dir:
         images, test_images = (_read_idx(data_dir, f"{part}-images-idx3-ubyte") / 255 for part in ("train", "t10k"))
         labels, test_labels = (_read_idx(data_dir, f"{part}-labels-idx1-ubyte") for part in ("train", "t10k"))
@@ -59,7 +59,7 @@ def load_dataset(data_dir: str) -> tuple[NDArray[np.float32], NDArray[np.float32
 
 
 def load_data(context: Context) -> tuple[DataLoader[Any], DataLoader[Any], Assignment]:
-    """Return this client's training images, its share of the test images, and who holds which training image."""
+    """Return this client's training images, its share of the test images, and the split of the training images."""
     config = context.run_config
     partition_id, num_partitions = partition(context)
     images, test_images, labels, test_labels = load_dataset(str(config["data-dir"]))
@@ -78,19 +78,19 @@ def load_centralized_dataset(data_dir: str) -> DataLoader[Any]:
 
 
 def assign(labels: Labels, num_partitions: int, config: RunConfig) -> Assignment:
-    """Decide who holds which training image, by the scheme that the run config names."""
+    """Split the training images with the partitioner named in the run config."""
     seed = int(config["seed"])
     if config["partitioner"] == "dirichlet":
         return DirichletPartitioner(num_partitions, "label", float(config["alpha"]), seed=seed).assign(labels)
     if config["partitioner"] != "three-hospitals":
-        raise ValueError(f"partitioner must be 'three-hospitals' or 'dirichlet', got {config['partitioner']!r}")
+        raise ClientError(f"partitioner must be 'three-hospitals' or 'dirichlet', got {config['partitioner']!r}")
     if num_partitions != len(EXCLUDED):
-        raise ValueError(f"num-supernodes must be {len(EXCLUDED)}, one for each hospital, got {num_partitions}")
+        raise ClientError(f"num-supernodes must be {len(EXCLUDED)}, one for each hospital, got {num_partitions}")
     return LabelExclusionPartitioner(EXCLUDED, on_excluded="drop", seed=seed).assign(labels)
 
 
 def train(net: Net, trainloader: DataLoader[Any], term: ProximalTerm, config: RunConfig, server_round: int) -> float:
-    """Train by SGD with momentum, in another order each round, and return the mean loss."""
+    """Train by SGD with momentum, with a new order in each round, and return the mean loss."""
     trainloader.generator.manual_seed(int(config["seed"]) + server_round)
     optimizer = torch.optim.SGD(net.parameters(), float(config["learning-rate"]), float(config["momentum"]))
     term.attach(optimizer)
@@ -122,7 +122,7 @@ def _loader(
     images: NDArray[np.float32], labels: Labels, batch_size: int = 1000, *, shuffle: bool = False
 ) -> DataLoader[Any]:
     dataset = TensorDataset(torch.from_numpy(images), torch.from_numpy(labels))
-    # With its own generator: without, it draws from torch's global one, even when it does not shuffle.
+    # Without a generator, it would draw from torch's global one, even if it does not shuffle.
     return DataLoader(dataset, batch_size, shuffle=shuffle, generator=torch.Generator())
 
 
@@ -131,7 +131,7 @@ def _scaled(images: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def _read_idx(data_dir: str, name: str) -> NDArray[np.uint8]:
-    """Read one of MNIST's files, gzipped or not; images come flat."""
+    """Read one of the MNIST files, gzipped or not; images are flattened."""
     path = Path(data_dir, name)
     content = path.read_bytes() if path.is_file() else gzip.decompress(path.with_name(f"{name}.gz").read_bytes())
     num_dimensions = content[3]

@@ -1,1 +1,1 @@
-"""Logistic regression by scikit-learn, on clients that know a few digits each."""
+"""Logistic regression with scikit-learn, on clients that hold a few digits each."""

@@ -1,4 +1,4 @@
-"""The ClientApp: scikit-learn, in the three methods of a NumPy client."""
+"""The ClientApp: a NumPy client that trains with scikit-learn."""
 
 from __future__ import annotations
 

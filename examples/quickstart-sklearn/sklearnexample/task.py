@@ -23,7 +23,7 @@ DIGITS = range(10)
 
 
 def create_model(config: RunConfig) -> SGDClassifier:
-    """Return a logistic regression that knows all ten digits, and starts at zero."""
+    """Return a logistic regression for all ten digits, with zero weights."""
     model = SGDClassifier(
         loss="log_loss",
         learning_rate="constant",
@@ -59,5 +59,5 @@ def train(
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
             model.partial_fit(images[batch], labels[batch])
-            # scikit-learn has made one update for each row, so the term catches up with as many.
+            # scikit-learn has made one update per row, so scale the proximal step by their number.
             term.step(float(config["learning-rate"]) * len(batch))

@@ -1,4 +1,4 @@
-"""The ClientApp: Keras, in the three methods of a NumPy client."""
+"""The ClientApp: a NumPy client that trains with Keras."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ Labels: TypeAlias = NDArray[np.int64]
 
 def load_model(learning_rate: float, seed: int = 0) -> keras.Model:
     """Return a compiled convolutional network for images of 8 x 8 pixels."""
-    # With its own seed: without, an initializer draws one from Python's global generator.
+    # Without a seed, an initializer would draw one from Python's global generator.
     glorot = keras.initializers.GlorotUniform(seed)
     model = keras.Sequential(
         [
@@ -39,7 +39,7 @@ def load_model(learning_rate: float, seed: int = 0) -> keras.Model:
 
 @lru_cache(maxsize=1)
 def client_model(learning_rate: float) -> keras.Model:
-    """Return the one model of this process, so that the clients that run in it compile its steps only once."""
+    """Return the model that all clients in this process share, so that its steps are compiled only once."""
     return load_model(learning_rate)
 
 
@@ -60,7 +60,7 @@ def train(
     model: keras.Model, images: Images, labels: Labels, config: dict[str, bool | float | int | str], server_round: int
 ) -> float:
     """Train on the images in an order drawn for this round, and return the loss in the last epoch."""
-    # Keras would shuffle by a global generator.
+    # Shuffle here, because Keras would use a global generator.
     order = np.random.default_rng((int(config["seed"]), server_round)).permutation(len(labels))
     history = model.fit(
         images[order],

@@ -1,4 +1,4 @@
-"""The ClientApp: a hospital that trains on its own images and never shows them."""
+"""The ClientApp: a hospital that trains on its own images and never shares them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from flwr.app import Context
 
-from flskew import ProximalTerm, client_app
+from flskew import ClientError, ProximalTerm, client_app
 from flskew.client import partition
 from three_hospitals.settings import Settings
 from three_hospitals.task import EXCLUDED, Parameters, evaluate, load_hospital, train
 
 
 class Hospital:
-    """A NumPy client: Flower's `fit` and `evaluate`, and no base class."""
+    """A NumPy client with Flower's `fit` and `evaluate`; it needs no base class."""
 
     def __init__(self, partition_id: int, settings: Settings) -> None:
         self.partition_id = partition_id
@@ -30,16 +30,16 @@ class Hospital:
         return parameters, len(self.training), {"train-loss": loss}
 
     def evaluate(self, parameters: Parameters, config: Mapping[str, object]) -> tuple[float, int, dict[str, float]]:
-        """Score the server's parameters on the digits that this hospital knows."""
+        """Evaluate the server's parameters on the digits that this hospital holds."""
         score = evaluate(parameters, self.testing)
         return score.loss, len(self.testing), {"accuracy": score.accuracy}
 
 
 def client_fn(context: Context) -> Hospital:
-    """Make the hospital of this node."""
+    """Return the hospital of this node."""
     partition_id, num_partitions = partition(context)
     if num_partitions != len(EXCLUDED):
-        raise ValueError(f"num-supernodes must be {len(EXCLUDED)}, one for each hospital, got {num_partitions}")
+        raise ClientError(f"num-supernodes must be {len(EXCLUDED)}, one for each hospital, got {num_partitions}")
     return Hospital(partition_id, Settings.from_run_config(context.run_config))
 
 

@@ -1,4 +1,4 @@
-"""What the hospitals reach alone and together, and the table that says so."""
+"""The scores of the hospitals alone and together, and their table."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ Counts: TypeAlias = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The scores on one test set that has all ten digits, before the first round and after each."""
+    """The scores on a test set with all ten digits, before the first round and after each round."""
 
     counts: Counts
     alone: tuple[tuple[Score, ...], ...]
     together: tuple[Score, ...]
 
     def recall(self) -> NDArray[np.float64]:
-        """(4, 10) final recall of each digit: a row for each hospital alone, then the one for all together."""
+        """(4, 10) final recall of each digit: one row for each hospital alone, then one for all together."""
         return np.stack([scores[-1].recall for scores in (*self.alone, self.together)])
 
     def table(self) -> str:
-        """The final accuracies, and the recalls of the digits that a hospital never had."""
+        """The final accuracies, and the recalls of the digits that each hospital has never seen."""
         lines = [
             _line("", "never had", "images", "alone", "", "together", ""),
             _line("", "", "", "accuracy", "recall on these", "accuracy", "recall on these"),

@@ -1,7 +1,7 @@
 """The pictures of a comparison: who holds which digit, recall by digit, accuracy by round.
 
-Each is drawn on new matplotlib objects, without pyplot, so nothing is shared with a caller's figures. They read
-as well in grey: what differs, differs in lightness, in shape or in words.
+Each is drawn on new matplotlib objects, without pyplot, so nothing is shared with a caller's figures. They also work in
+shades of grey: lines and marks differ in lightness or shape, or are labelled.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DOTS_PER_INCH = 160
 
 
 def pictures(comparison: Comparison) -> dict[str, Figure]:
-    """Draw the three pictures, each under the name of its file."""
+    """Draw the three pictures; return them by file name."""
     return {
         "who-holds-what.png": _picture(draw_holdings, comparison, height=2.3),
         "recall.png": _picture(draw_recall, comparison, height=2.7),
@@ -41,9 +41,9 @@ def overview(comparison: Comparison) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a picture as PNG, into a folder that is made if need be."""
+    """Write a picture as PNG, creating the folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Without matplotlib's version in it, the file depends on what is drawn alone.
+    # Without matplotlib's version in the metadata, the file depends only on the picture.
     figure.savefig(path, format="png", dpi=DOTS_PER_INCH, facecolor="white", metadata={"Software": None})
 
 
@@ -56,7 +56,7 @@ def draw_holdings(axes: Axes, comparison: Comparison) -> None:
 
 
 def draw_recall(axes: Axes, comparison: Comparison) -> None:
-    """Draw the final recall of each digit: the darker, the better."""
+    """Draw the final recall of each digit; darker is better."""
     models = [*(f"{hospital} alone" for hospital in _hospitals(comparison)), "together"]
     plots.recall(dict(zip(models, comparison.recall(), strict=True)), ax=axes)
     axes.axhline(len(models) - 1.5, color="white", linewidth=7)  # sets the federation apart
@@ -70,7 +70,7 @@ def draw_accuracy(axes: Axes, comparison: Comparison) -> None:
     rounds = range(len(comparison.together))
     together = [score.accuracy for score in comparison.together]
     alone = [[score.accuracy for score in scores] for scores in comparison.alone]
-    # The hospitals' lines nearly coincide: what they have in common matters, and their names go into the words.
+    # The hospitals' lines nearly coincide, so they share a colour and a label.
     for accuracies in alone:
         axes.plot(rounds, accuracies, color=BLUE, linewidth=1.2)
     axes.plot(rounds, together, color=INK, linewidth=2, marker="o", markersize=5, clip_on=False)
@@ -89,7 +89,7 @@ def draw_accuracy(axes: Axes, comparison: Comparison) -> None:
 
 
 def _label_line(axes: Axes, x: float, y: float, text: str, color: str) -> None:
-    """Write below the end of a line, on white, so that the grid does not run through the words."""
+    """Label a line below its end, on white, so that the grid does not run through the text."""
     axes.annotate(
         text,
         (x, y),

@@ -1,4 +1,4 @@
-"""The ServerApp: averages what the hospitals learned, and scores it on test images of all ten digits."""
+"""The ServerApp: averages the hospitals' models, and tests the result on images of all ten digits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Run the rounds; leave the scores after each and the last parameters in `context.state`."""
+    """Run the rounds; store the score after each round and the final parameters in `context.state`."""
     settings = Settings.from_run_config(context.run_config)
     train, test = load_data(settings.data_dir)
 
@@ -48,13 +48,13 @@ def main(grid: Grid, context: Context) -> None:
 
 
 def strategy(settings: Settings) -> FedAvg:
-    """FedAvg, or FedProx where there is a proximal term; every round needs every hospital."""
+    """Return FedAvg, or FedProx if mu is not 0; every round needs every hospital."""
     make: Callable[..., FedAvg] = FedAvg
     if settings.proximal_mu != 0:
         make = partial(FedProx, proximal_mu=settings.proximal_mu)
     return make(
         fraction_evaluate=settings.fraction_evaluate,
-        # By default, a round starts as soon as two nodes are there, and goes on with one reply.
+        # By default, a round starts once two nodes are connected, and needs only one reply.
         min_train_nodes=len(EXCLUDED),
         min_evaluate_nodes=len(EXCLUDED),
         min_available_nodes=len(EXCLUDED),

@@ -1,4 +1,4 @@
-"""The app's settings: `[tool.flwr.app.config]` of pyproject.toml, as one checked value."""
+"""The app's settings: `[tool.flwr.app.config]` of pyproject.toml, as a checked dataclass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is told; each field is a setting of the same name, with `-` for `_`.
+    """The settings of a run. Each field is the setting of the same name, with `_` instead of `-`.
 
     Raises:
         ValueError: A setting is out of range; the message names it.
@@ -31,7 +31,7 @@ class Settings:
     checkpoint_dir: str
 
     def __post_init__(self) -> None:
-        """Refuse what would only fail in the middle of a run."""
+        """Check the values that would otherwise only fail in the middle of a run."""
         for name in ("num_server_rounds", "local_epochs", "batch_size", "hidden_units"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{_key(name)} must be at least 1, got {getattr(self, name)}")
@@ -41,15 +41,15 @@ class Settings:
             raise ValueError(f"momentum must be at least 0 and below 1, got {self.momentum}")
         if self.seed < 0:
             raise ValueError(f"seed must be at least 0, got {self.seed}")
-        # The other settings are checked by flskew and Flower before the first round.
+        # flskew and Flower check the other settings before the first round.
 
     @classmethod
     def from_run_config(cls, run_config: Mapping[str, bool | float | int | str]) -> Settings:
-        """Read the settings from a context's `run_config`; other keys in it are left alone.
+        """Read the settings from a context's `run_config`, ignoring other keys.
 
         Raises:
             LookupError: A setting is missing.
-            TypeError: A setting is of the wrong type.
+            TypeError: A setting has the wrong type.
         """
         values: dict[str, Any] = {}
         for name, wanted in _TYPES.items():
@@ -64,7 +64,7 @@ class Settings:
         return cls(**values)
 
 
-# The annotations are text here; only on_excluded's is not a plain type's name.
+# Annotations are strings here; all except that of on_excluded are the name of a type.
 _TYPES = {f.name: {"int": int, "float": float}.get(str(f.type), str) for f in fields(Settings)}
 
 

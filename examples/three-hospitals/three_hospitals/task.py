@@ -27,26 +27,26 @@ Labels: TypeAlias = NDArray[np.int64]
 """(num_images,) digits, 0 to 9."""
 
 Recall: TypeAlias = NDArray[np.float64]
-"""(10,) for each digit the fraction of its images that was recognised; NaN where there are none."""
+"""(10,) the fraction of each digit's images that was recognised; NaN for digits without images."""
 
 Parameters: TypeAlias = list[NDArray[np.float32]]
-"""Weights of the hidden and of the output layer, then biases of the hidden and of the output layer."""
+"""The weights of the hidden and the output layer, then their biases."""
 
 DIGITS = np.arange(10)
 
 EXCLUDED = ((1, 3, 7), (2, 5, 8), (4, 6, 9))
-"""For each hospital the digits it has never seen."""
+"""The digits that each hospital has never seen."""
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images and their labels, sealed: they are loaded once and shared."""
+    """Images and their labels; read-only, because they are loaded once and shared."""
 
     images: Images
     labels: Labels
 
     def __post_init__(self) -> None:
-        """Seal the arrays."""
+        """Make the arrays read-only."""
         self.images.setflags(write=False)
         self.labels.setflags(write=False)
 
@@ -61,7 +61,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """How well a model reads a split."""
+    """How well a model recognises the images of a split."""
 
     loss: float
     accuracy: float
@@ -73,8 +73,8 @@ def load_data(data_dir: str) -> tuple[Split, Split]:
     """Load the training and the test images, the same in every run.
 
     Args:
-        data_dir: The folder with MNIST's four files; or empty for the 1,797 digits of 8 x 8 pixels that come with
-            scikit-learn, of which a third, drawn once and for all, is the test set.
+        data_dir: The folder with the four MNIST files; or empty for scikit-learn's 1,797 digits of 8 x 8 pixels, a
+            fixed third of which is the test set.
     """
     if data_dir:
         pixels, labels, test_pixels, test_labels = mnist.load(data_dir)
@@ -92,14 +92,14 @@ def _scaled(pixels: NDArray[np.uint8] | NDArray[np.float64], white: float) -> Im
 
 
 def assign(labels: Labels, settings: Settings) -> Assignment:
-    """Decide which hospital holds which training images: none holds a digit it is said never to have seen."""
+    """Decide which hospital holds which training images; none holds a digit in its entry of `EXCLUDED`."""
     partitioner = LabelExclusionPartitioner(EXCLUDED, on_excluded=settings.on_excluded, seed=settings.seed)
     return partitioner.assign(labels)
 
 
 @lru_cache(maxsize=len(EXCLUDED))
 def load_hospital(partition_id: int, settings: Settings) -> tuple[Split, Split]:
-    """Load a hospital's own training images, and as test images its share of the test set: the digits it holds."""
+    """Load a hospital's training images, and its share of the test images of the digits it holds."""
     train, test = load_data(settings.data_dir)
     assignment = assign(train.labels, settings)
     matched = assignment.match(test.labels, seed=settings.seed)
@@ -107,14 +107,14 @@ def load_hospital(partition_id: int, settings: Settings) -> tuple[Split, Split]:
 
 
 def initial_parameters(num_pixels: int, settings: Settings) -> Parameters:
-    """Draw the weights that everybody starts from."""
-    # The first call draws the weights and takes a step, here one too short to change them.
+    """Draw the initial weights, which are the same for all."""
+    # The first call of partial_fit draws the weights and takes a step, which is too small to change them here.
     model = _new_model(num_pixels, settings.hidden_units, seed=settings.seed, learning_rate=1e-30)
     return weights(model)
 
 
 def weights(model: MLPClassifier) -> Parameters:
-    """The model's own arrays, in the order in which they travel."""
+    """The model's own arrays, in the order in which they are sent."""
     return [*model.coefs_, *model.intercepts_]
 
 
@@ -125,14 +125,14 @@ def train(
     key: tuple[int, int],
     term: ProximalTerm | None = None,
 ) -> tuple[Parameters, float]:
-    """Train on a hospital's images for `local-epochs` epochs, with momentum that starts at rest.
+    """Train on a hospital's images for `local-epochs` epochs, starting with zero momentum.
 
     Args:
-        parameters: Where to start; left as they are.
+        parameters: The initial parameters; not changed.
         data: The hospital's own images.
         settings: Learning rate, momentum, batch size, epochs and seed.
-        key: The round and the partition id: with the seed, they draw the order of the images.
-        term: FedProx's, which acts after each mini-batch.
+        key: The round and the partition id, which determine the order of the images, together with the seed.
+        term: FedProx's proximal term, which is applied after each mini-batch.
 
     Returns:
         The trained parameters, and the mean loss in the last epoch.
@@ -140,12 +140,12 @@ def train(
     rng = np.random.default_rng((settings.seed, *key))
     model = _model(parameters, learning_rate=settings.learning_rate, momentum=settings.momentum)
     with_term = term is not None and term.mu > 0
-    # One call trains on as many mini-batches as its rows make, and leaves no room for the term in between.
+    # One call of partial_fit trains on all mini-batches of its rows, so with the term, pass one mini-batch at a time.
     rows_per_call = settings.batch_size if with_term else len(data)
-    # So far momentum carries a gradient in the end; the term, which stays outside of it, goes as far.
+    # In total, momentum amplifies a gradient by this factor. The term is outside of it, so it is scaled here.
     term_rate = settings.learning_rate / (1 - settings.momentum)
     loss = 0.0
-    # Mini-batches are too small to share: on busy cores, two threads take many times as long as one.
+    # Mini-batches are too small for threads: on busy cores, two threads take many times as long as one.
     with threadpool_limits(1, user_api="blas"):
         for _ in range(settings.local_epochs):
             order = rng.permutation(len(data))
@@ -161,7 +161,7 @@ def train(
 
 
 def evaluate(parameters: Parameters, data: Split) -> Score:
-    """Score the parameters on a split."""
+    """Evaluate the parameters on a split."""
     probabilities = _model(parameters).predict_proba(data.images)
     right = probabilities.argmax(axis=1) == data.labels
     likelihoods = probabilities[np.arange(len(data)), data.labels]
@@ -176,7 +176,7 @@ def evaluate(parameters: Parameters, data: Split) -> Score:
 def _new_model(
     num_pixels: int, hidden_units: int, *, learning_rate: float = 0.01, momentum: float = 0.0, seed: int = 0
 ) -> MLPClassifier:
-    """Make an MLP of random weights that knows all ten digits, even if it will be trained on seven."""
+    """Make an MLP with random weights and outputs for all ten digits, even if it will be trained on seven."""
     model = MLPClassifier(
         (hidden_units,),
         solver="sgd",
@@ -192,12 +192,12 @@ def _new_model(
 
 
 def _model(parameters: Parameters, *, learning_rate: float = 0.01, momentum: float = 0.0) -> MLPClassifier:
-    """Make an MLP of the given weights."""
+    """Make an MLP with the given weights."""
     num_pixels, hidden_units = parameters[0].shape
     model = _new_model(num_pixels, hidden_units, learning_rate=learning_rate, momentum=momentum)
-    # In place: scikit-learn's optimizer may hold on to these arrays.
+    # In place, because scikit-learn's optimizer may have references to these arrays.
     for array, value in zip(weights(model), parameters, strict=True):
         array[...] = value
-    # The step that made the arrays left momentum behind; without an optimizer, the next step makes one at rest.
+    # The step that created the arrays also created momentum. Without an optimizer, the next step starts with none.
     del model._optimizer
     return model

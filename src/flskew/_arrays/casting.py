@@ -73,7 +73,7 @@ def _narrowed(name: str, array: Array, like: Array) -> Array:
     if view.shape not in (wanted.shape, wanted.shape or (1,)):
         raise ParametersError(f"array {name!r} has shape {view.shape} instead of {wanted.shape}")
     if (view.dtype, view.shape) != (wanted.dtype, wanted.shape):
-        with np.errstate(over="ignore"):  # infinite results are refused below
+        with np.errstate(over="ignore", under="ignore"):  # infinite results are refused below
             array = array_from_numpy(_cast(view, wanted.dtype, name).reshape(wanted.shape))
     if not all_finite(numpy_from_array(array)):
         raise ParametersError(f"array {name!r} holds NaN or infinity")

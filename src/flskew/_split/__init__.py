@@ -1,1 +1,1 @@
-"""From labels to who holds which row."""
+"""Labels in, rows of each partition out: what all partitioners build on."""

@@ -1,7 +1,7 @@
 """Shares to whole counts: the only rounding in the library.
 
 Every label scheme takes the same steps: `apportion` rounds the shares of a class to numbers of rows, `meet_minimum`
-moves the fewest rows that give every partition its minimum, and `deal`, in the module dealing, draws the rows.
+moves the fewest rows that give every partition its minimum, and `deal`, in `_split/dealing.py`, draws the rows.
 """
 
 from __future__ import annotations
@@ -45,16 +45,17 @@ def apportion(shares: Shares, totals: Sizes, offsets: NDArray[np.float64]) -> Co
         >>> apportion(np.array([[0.5, 0.25, 0.25]]), np.array([10]), np.array([0.3]))
         array([[5, 2, 3]])
     """
-    edges = np.cumsum(shares, axis=1)
+    with np.errstate(over="ignore"):  # infinite sums are refused
+        edges = np.cumsum(shares, axis=1)
     sums = edges[:, -1:]
     if not (np.isfinite(sums).all() and (shares >= 0).all() and np.allclose(sums, 1)):
         raise ValueError("shares must be finite, non-negative and sum to 1 over the partitions of each class")
-    edges /= sums
-    edges *= totals[:, None]
+    with np.errstate(under="ignore"):
+        edges /= sums
+        edges *= totals[:, None]
     edges += offsets[:, None]
-    # A total plus an offset just below 1 can round up to the next integer, so the last edge is set, not computed.
+    # A total plus an offset just below 1 can round up to the next integer.
     np.minimum(np.floor(edges, out=edges), totals[:, None], out=edges)
-    edges[:, -1] = totals
     whole = edges.astype(np.int64)
     whole[:, 1:] -= whole[:, :-1].copy()
     return whole
@@ -63,8 +64,8 @@ def apportion(shares: Shares, totals: Sizes, offsets: NDArray[np.float64]) -> Co
 def even_sizes(total: int, num_parts: int, rng: np.random.Generator) -> Sizes:
     """Split rows into parts whose sizes differ by at most one; which parts are larger is random.
 
-    The same systematic rounding as `apportion`, in integers, because a million equal shares do not sum to 1 in floating
-    point.
+    Uses the same systematic rounding as `apportion`, but in integers: in floating point, a million equal shares do not
+    sum to 1.
 
     Args:
         total: Number of rows, >= 0.
@@ -102,8 +103,10 @@ def normalise(weights: Weights, among: Holders | None = None) -> Shares:
     """
     if among is not None:
         weights = np.where(among, weights, -np.inf)
-    shares = np.exp(weights - weights.max(axis=1, keepdims=True))
-    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+    # Weights that differ by more than floats can say are a share of 0.
+    with np.errstate(over="ignore", under="ignore"):
+        shares = np.exp(weights - weights.max(axis=1, keepdims=True))
+        return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
 def apportion_classes(
@@ -159,8 +162,8 @@ def apportion_classes(
 def meet_minimum(counts: Counts, minimum: int, rng: np.random.Generator) -> Counts:
     """Move the fewest rows that give every partition at least `minimum` rows.
 
-    Missing rows are taken from the largest partitions, which are lowered to a common level. Which of their rows move,
-    where they go and how ties are broken is random, so no position is favoured.
+    Missing rows come from the largest partitions, which are lowered to a common level. Which rows move, where they go
+    and how ties are broken is random, so no position is favoured.
 
     Args:
         counts: (num_classes, num_partitions) rows of each class in each partition; not changed.

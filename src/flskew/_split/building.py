@@ -1,25 +1,27 @@
-"""Counts, sizes or rows to the parts of an assignment.
+"""Build the arrays of an assignment from counts, sizes or rows.
 
-Returns plain arrays, because `Assignment` is above this room: it seals what is built here.
+Returns plain arrays, which `Assignment` seals: this package must not import it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flskew._split.dealing import deal
 from flskew._split.labels import LabelColumn
 from flskew._split.streams import Streams
 from flskew.typing import Classes, Counts, Edges, Holders, LabelCounts, Offsets, Rows, Sizes
 
-__all__ = ["Parts", "deal_counts", "deal_sizes", "keep_held", "with_labels"]
+__all__ = ["Parts", "deal_counts", "deal_sizes", "keep_held", "stored_parts", "with_labels"]
 
 
 class Parts(NamedTuple):
-    """The arrays of an assignment, not shared with any other object; those about classes are None without labels."""
+    """The arrays of an assignment, shared with no other object; without labels, those about classes are None."""
 
     rows: Rows
     offsets: Offsets
@@ -53,7 +55,7 @@ def with_labels(parts: Parts, column: LabelColumn | None) -> Parts:
 
 
 def keep_held(parts: Parts, may_hold: Holders, column: LabelColumn) -> Parts:
-    """Move the rows that a partition must not hold to the unassigned ones."""
+    """Unassign the rows that their partition must not hold."""
     num_partitions = len(parts.offsets) - 1
     holder = np.repeat(np.arange(num_partitions), np.diff(parts.offsets))
     kept = may_hold[column.codes[parts.rows], holder]
@@ -61,8 +63,56 @@ def keep_held(parts: Parts, may_hold: Holders, column: LabelColumn) -> Parts:
     return with_labels(Parts(parts.rows[kept], offsets, np.sort(parts.rows[~kept])), column)
 
 
+def stored_parts(arrays: Mapping[str, NDArray[Any]]) -> Parts:
+    """Check arrays that come from a file, which anyone may have written.
+
+    Raises:
+        ValueError: They are not those of an assignment; the error says which rule they break.
+    """
+    about_rows, about_classes = ("rows", "offsets", "unassigned"), ("classes", "label_counts", "class_totals")
+    has_classes = "classes" in arrays
+    wanted = {*about_rows, *(about_classes if has_classes else ())}
+    _rule(wanted <= set(arrays) <= wanted | ({"edges"} if has_classes else set()), "it has other arrays")
+    for name in sorted(wanted - {"classes"}):
+        _rule(arrays[name].dtype == np.int64, f"{name} must be int64, not {arrays[name].dtype}")
+        _rule(arrays[name].ndim == 1 + (name == "label_counts"), f"{name} must have another number of dimensions")
+    parts = Parts(**arrays)
+    rows, offsets, unassigned = parts.rows, parts.offsets, parts.unassigned
+    num_rows = len(rows) + len(unassigned)
+    _rule(len(offsets) > 1 and offsets[0] == 0 and offsets[-1] == len(rows), "offsets must lead from 0 to the last row")
+    _rule((offsets[1:] >= offsets[:-1]).all(), "offsets must not decrease")
+    is_there = np.zeros(num_rows, dtype=np.bool_)
+    for held in (rows, unassigned):
+        _rule(((held >= 0) & (held < num_rows)).all(), f"rows must be in 0 ... {num_rows - 1}")
+        is_there[held] = True
+    _rule(is_there.all(), "each row must be there once")
+    _rule((unassigned[1:] > unassigned[:-1]).all(), "unassigned rows must increase")
+    if parts.classes is not None and parts.label_counts is not None and parts.class_totals is not None:
+        _check_classes(parts.classes, parts.edges)
+        counts, totals, num_classes = parts.label_counts, parts.class_totals, len(parts.classes)
+        _rule(counts.shape == (len(offsets) - 1, num_classes) and totals.shape == (num_classes,), "one count per class")
+        _rule(((counts >= 0) & (counts <= num_rows)).all(), f"class counts must be in 0 ... {num_rows}")
+        _rule(((totals >= 0) & (totals <= num_rows)).all(), f"class counts must be in 0 ... {num_rows}")
+        _rule((counts.sum(axis=1) == np.diff(offsets)).all(), "class counts must sum to the sizes of the partitions")
+        _rule(totals.sum() == num_rows and (counts.sum(axis=0) <= totals).all(), "class counts must sum to the rows")
+    return parts
+
+
+def _check_classes(classes: NDArray[Any], edges: Edges | None) -> None:
+    _rule(classes.ndim == 1 and classes.dtype.kind in "iuUb", "classes must be integers, strings or booleans")
+    _rule((classes[1:] > classes[:-1]).all(), "classes must increase")
+    if edges is not None:
+        _rule(edges.dtype == np.float64 and edges.shape == (len(classes) - 1,), "edges must lie between the classes")
+        _rule((edges[1:] > edges[:-1]).all(), "edges must increase")
+
+
+def _rule(holds: bool | np.bool_, otherwise: str) -> None:
+    if not holds:
+        raise ValueError(otherwise)
+
+
 def _described(parts: Parts, column: LabelColumn, label_counts: LabelCounts) -> Parts:
-    """Add what is known about the classes; copied, since the column is not ours to seal."""
+    """Add what is known about the classes. Arrays are copied, because sealing would freeze those of the column."""
     edges = None if column.edges is None else column.edges.copy()
     return parts._replace(
         classes=column.classes.copy(), label_counts=label_counts, class_totals=column.sizes.copy(), edges=edges

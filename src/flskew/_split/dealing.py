@@ -1,4 +1,4 @@
-"""Whole counts to rows: which rows each partition gets, and in which order. The only shuffling in the library."""
+"""Counts to rows: which rows each partition gets, and in which order. The only shuffling in the library."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["Deal", "deal", "stable_order"]
 
 # Rows gathered at a time: enough to make the interpreter's overhead negligible, few enough to stay in the cache.
 _BLOCK = 1 << 16
-# Changing either of the following changes every split. Partitions that begin in the same group of this many rows share
-# a random stream; pieces with a length in the second range are sampled instead of shuffled.
+# Changing either constant changes every split: partitions that begin in the same group of _ROWS_PER_GROUP rows share a
+# random stream, and pieces with a length in _DRAWN are sampled instead of shuffled.
 _ROWS_PER_GROUP = 1 << 16
 _DRAWN = range(10_001, 1 << 18)
 
 
 class Deal(NamedTuple):
-    """Who holds which row: the rows of all partitions end to end, where each begins, and the unassigned rows."""
+    """Who holds which row: the rows of all partitions in one array, where each begins, and the unassigned rows."""
 
     rows: Rows
     offsets: Offsets
@@ -94,9 +94,9 @@ def _shuffled_by_class(column: LabelColumn, blocks: Counts, streams: Streams) ->
 
 
 def _by_partition(source: Rows, blocks: Counts, offsets: Offsets, streams: Streams, *, shuffle: bool) -> Rows:
-    """Rearrange rows that lie class after class so that they lie partition after partition, each in its final order.
+    """Rearrange rows sorted by class into rows sorted by partition, each partition in its final order.
 
-    Partitions of one group share a stream: making one for each would cost more than shuffling small partitions.
+    Partitions of one group share a stream: making one for each would take longer than shuffling a small partition.
     """
     gather, rows = _gatherer(source, blocks)
     ends = offsets.tolist()
@@ -123,7 +123,7 @@ def _gatherer(source: Rows, blocks: Counts) -> tuple[Callable[[int, int], None],
     starts = np.cumsum(blocks).reshape(blocks.shape) - blocks
     sizes = blocks.T.ravel()
     ends = np.cumsum(sizes)
-    # Distance between where the rows of a class in a partition lie and where they come from.
+    # How far the rows of a class in a partition move.
     moves = starts.T.ravel() - (ends - sizes)
 
     def gather(first_partition: int, last_partition: int) -> None:
@@ -151,7 +151,7 @@ def _shuffle(rows: Rows, rng: np.random.Generator) -> None:
 
 
 def _in_groups(work: Callable[[int, int, int], None], starts: NDArray[np.int64], num_rows: int) -> None:
-    """Call `work(group, first, last)` for each group of successive pieces that begin near each other, in threads.
+    """Call `work(group, first, last)` in threads, for each group of successive pieces that start close together.
 
     Each group draws from streams that its name determines, so neither the order nor the number of threads matters.
     NumPy shuffles without holding the interpreter's lock. A group is large enough to be worth a task, and small enough
@@ -160,7 +160,7 @@ def _in_groups(work: Callable[[int, int, int], None], starts: NDArray[np.int64],
     near = starts // _ROWS_PER_GROUP
     firsts = [0, *(np.flatnonzero(np.diff(near)) + 1).tolist(), len(near)]
     groups = [(int(near[first]), first, last) for first, last in pairwise(firsts)]
-    # Starting a thread takes as long as shuffling some thousand rows.
+    # Starting a thread takes as long as shuffling several thousand rows.
     threads = min(usable_processors(), num_rows // 100_000)
     for _ in in_threads(lambda group: work(*group), groups, threads):
         pass  # Results are ready in any order; errors are raised here.

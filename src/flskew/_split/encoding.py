@@ -1,4 +1,4 @@
-"""Values to codes: the label of each row as a position among the sorted classes."""
+"""Encode labels: the label of each row becomes its position among the sorted classes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LabelColumn:
     """One label per row, as positions among the sorted classes.
 
     Attributes:
-        codes: (num_rows,) unsigned integers of the smallest width that is enough.
+        codes: (num_rows,) unsigned integers of the smallest sufficient width.
         classes: (num_classes,) the distinct labels in increasing order: int64 (uint64 if needed), bool or str.
         edges: (num_classes - 1,) boundaries if the classes are bins of a continuous target, otherwise None.
 
@@ -69,8 +69,8 @@ def encode(
     Args:
         values: One label per row: integers or booleans in NumPy, anything else in Arrow.
         name: What error messages call them.
-        rows: Positions among the values, at least one, in the order of the result; None for all.
-        can_bin: Whether the user has an argument `num_bins` that bins a continuous target.
+        rows: Which values to encode, at least one, in the order of the result; None for all.
+        can_bin: Whether an error may recommend the argument `num_bins`.
 
     Raises:
         TypeError: The values cannot be labels.
@@ -100,7 +100,7 @@ def encode(
 def encode_bins(
     column: NDArray[Any] | pa.ChunkedArray, name: str, num_bins: int | None, edges: Edges | None
 ) -> LabelColumn:
-    """Encode numbers by their bin: one of `num_bins` quantiles, or between two `edges`."""
+    """Encode numbers by their bin: `num_bins` quantile bins, or bins with the given `edges`."""
     values = _numbers(column, name)
     if edges is None:
         count = min(num_bins or 1, len(values))
@@ -124,13 +124,13 @@ def present(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
             column = column.cast(column.type.value_type)
         except pa.ArrowNotImplementedError:
             raise TypeError(f"{name} {ALLOWED}, got {column.type.value_type}; convert it first") from None
-    # Only floating-point numbers can be NaN, which is a value in Arrow and a missing label here.
+    # NaN, which only floating-point numbers can be, is a value in Arrow but a missing label here.
     if column.null_count or pa.types.is_floating(column.type):
         missing = pc.is_null(column, nan_is_null=True)
         if pc.any(missing).as_py():
             raise ValueError(
-                f"{name} has a missing value (None or NaN) at row {pc.index(missing, True).as_py()}, "
-                f"{pc.sum(missing).as_py()} in all; drop these rows or fill them in first"
+                f"{name} has a missing value (None or NaN) at row {pc.index(missing, True).as_py()} "
+                f"({pc.sum(missing).as_py()} in total); drop these rows or fill them in first"
             )
     return column
 
@@ -157,7 +157,7 @@ def _as_numpy(values: NDArray[Any] | pa.ChunkedArray) -> NDArray[Any]:
 
 
 def _encode_integers(values: NDArray[Any] | pa.ChunkedArray, rows: pa.ChunkedArray | None) -> LabelColumn:
-    """Encode integers or booleans of any width: by their distance from the lowest if that is small, else by hashing.
+    """Encode integers or booleans of any width: by their distance from the lowest if the range is small, or by hashing.
 
     Rows are selected after encoding, because codes take one or two bytes and values take eight.
     """
@@ -194,12 +194,12 @@ def _sorted(
         longest = max(map(len, found))
         if 4 * longest * len(found) > _MOST_BYTES:
             raise ValueError(
-                f"{name} holds {len(found):,} different strings of up to {longest:,} characters, which look like "
+                f"{name} contains {len(found):,} different strings of up to {longest:,} characters, which look like "
                 f"texts rather than classes; choose the column with the labels, or number the classes"
             )
     classes = np.array(found)
     if isinstance(found, list) and classes.tolist() != found:
-        raise ValueError(f"{name} holds a string that ends with a NUL character, which NumPy drops; strip it first")
+        raise ValueError(f"{name} contains a string that ends with a NUL character, which NumPy drops; strip it first")
     order = np.argsort(classes, kind="stable")
     rank = np.empty(len(order), dtype=np.min_scalar_type(len(order) - 1))
     rank[order] = np.arange(len(order))

@@ -1,4 +1,4 @@
-"""Which partitions hold rows of which class, when each holds a fixed number of classes."""
+"""Choose the classes of each partition, if every partition holds the same number of classes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def check_num_classes(num_held: int, column: LabelColumn) -> None:
 
 def check_enough_rows(column: LabelColumn, holders: Holders, rows_each: int = 1) -> None:
     """Refuse classes with too few rows for all their holders."""
-    # Capped at a number that no class can meet, so that the product cannot overflow.
+    # Capped at a number that exceeds every class, so that the product cannot overflow.
     short = np.flatnonzero(holders.sum(axis=1) * min(rows_each, len(column) + 1) > column.sizes)
     if len(short):
         code = int(short[0])

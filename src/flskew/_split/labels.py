@@ -1,4 +1,4 @@
-"""Labels in any form that users have, converted to codes once, without a Python object per row."""
+"""Read labels from the types that users have, without a Python object per row."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def read_labels(
     """Read one label per row from a list, a NumPy array, a pandas or Arrow column, or any other array.
 
     Args:
-        labels: Integers, strings or booleans in any order and with gaps, in one dimension; numbers if they are binned.
-            A `LabelColumn` is returned unchanged.
+        labels: One-dimensional integers, strings or booleans, in any order and with gaps; any numbers if they are
+            binned. A `LabelColumn` is returned unchanged.
         name: What error messages call them.
-        num_bins: Number of quantile bins that become the classes. Bins have equal numbers of rows, except that equal
-            values share a bin, so many equal values make fewer bins.
-        edges: Boundaries of the bins that become the classes.
+        num_bins: Number of quantile bins to use as classes. Bins have equal numbers of rows, except that equal values
+            share a bin, so many equal values make fewer bins.
+        edges: Boundaries of the bins to use as classes.
         can_bin: Whether an error may recommend `num_bins`.
 
     Raises:
-        TypeError: Labels of another type, nested, mixed, or not a sequence.
+        TypeError: The labels have another type, are nested or mixed, or are not a sequence.
         ValueError: A label is missing (None, NaN), or there are no rows.
 
     Examples:
@@ -53,7 +53,7 @@ def read_labels(
         return _read_selected(labels.source, labels.column_name, name, num_bins, edges, can_bin)  # type: ignore[union-attr]
     column = _integers_or_arrow(labels, name)
     if len(column) == 0:
-        raise ValueError(f"{name} must hold at least one row, got none")
+        raise ValueError(f"{name} must contain at least one row, got none")
     if num_bins is not None or edges is not None:
         return encode_bins(column, name, num_bins, edges)
     return encode(column, name, can_bin=can_bin)
@@ -72,7 +72,7 @@ def read_column(
     Labels are read as stored; `set_transform` and `with_transform` do not apply.
 
     Raises:
-        ValueError: There is no such column, or `read_labels` rejects its values.
+        ValueError: The column does not exist, or `read_labels` rejects its values.
         TypeError: `read_labels` rejects the type of its values.
     """
     if column not in dataset.column_names:
@@ -87,11 +87,11 @@ def shown(labels: Collection[Label], most: int = 10) -> str:
 
     Examples:
         >>> shown(range(12), most=3)
-        '0, 1, 2, … (12 in all)'
+        '0, 1, 2, … (12 in total)'
     """
     # Sets are unordered, but an error should read the same each time.
     words = sorted(map(repr, labels)) if isinstance(labels, Set) else list(map(repr, labels))
-    return ", ".join(words[:most]) + (f", … ({len(words)} in all)" if len(words) > most else "")
+    return ", ".join(words[:most]) + (f", … ({len(words)} in total)" if len(words) > most else "")
 
 
 def _read_selected(
@@ -111,8 +111,8 @@ def _read_selected(
         return _without_unlabelled(labels, dataset, column)
     selection: pa.Table = dataset._indices
     rows = selection.column(0)
-    # Codes take one or two bytes where values take eight, so codes are gathered; unless few rows are selected, or the
-    # other rows could affect the result through missing labels or the edges of bins.
+    # Codes take one or two bytes and values eight, so encode all rows, then select codes. But if few rows are selected,
+    # or the other rows could affect the result (missing labels, edges of bins), select values first.
     binned = num_bins is not None or edges is not None
     if binned or values.null_count or pa.types.is_floating(values.type) or 8 * len(rows) < len(values):
         taken = values.combine_chunks().take(rows)
@@ -129,7 +129,7 @@ def _without_unlabelled(labels: LabelColumn, dataset: Dataset, column: str) -> L
     if isinstance(dataset.features[column], ClassLabel) and labels.edges is None and labels.labels[0] == -1:
         raise ValueError(
             f"column {column!r} has a missing label (-1 in a ClassLabel column) at row "
-            f"{int(np.argmin(labels.codes))}, {labels.sizes[0]} in all; drop these rows or fill them in first"
+            f"{int(np.argmin(labels.codes))} ({labels.sizes[0]} in total); drop these rows or fill them in first"
         )
     return labels
 

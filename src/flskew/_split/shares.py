@@ -1,4 +1,4 @@
-"""Random shares, drawn so that no concentration is too small or too large."""
+"""Dirichlet shares for any concentration, however small or large."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from flskew.typing import Alpha, Weights
 __all__ = ["Concentration", "as_concentration", "as_numbers", "dirichlet_weights"]
 
 Concentration: TypeAlias = float | tuple[float, ...]
-"""A checked alpha as a field: one number for all, or one each."""
+"""A checked alpha, as stored in a field: one number for all, or one for each."""
 
 
 def dirichlet_weights(alpha: Alpha, num_partitions: int, rng: np.random.Generator) -> Weights:
     """Draw the logarithms of independent Gamma(alpha) variables; normalised, they are Dirichlet shares.
 
     A Gamma(a) variable is a Gamma(a + 1) variable times U^(1/a) (Marsaglia and Tsang, "A simple method for generating
-    gamma variables", ACM TOMS 26(3), 2000). Logarithms never underflow, whereas the variables do below alpha = 0.01, so
-    that shares become 0 / 0. Any subset, normalised, is again a Dirichlet draw, as schemes need that exclude
-    partitions.
+    gamma variables", ACM TOMS 26(3), 2000). Below alpha = 0.01, the variables underflow and shares become 0 / 0, but
+    their logarithms never do. Any normalised subset is again a Dirichlet draw, which schemes that exclude partitions
+    need.
 
     Args:
-        alpha: Concentration, > 0: one number, which is three times as fast, or (num_partitions,) numbers.
+        alpha: Concentration, > 0: one number, or (num_partitions,) numbers, which take three times as long.
         num_partitions: Number of partitions.
         rng: Draws two numbers per partition.
 
@@ -40,19 +40,20 @@ def dirichlet_weights(alpha: Alpha, num_partitions: int, rng: np.random.Generato
         array([1.])
     """
     exponential = rng.standard_exponential(num_partitions)
-    # Below 1e-300 the quotient would overflow; from 1e-5 down, one partition has everything anyway.
-    if isinstance(alpha, float):
-        return np.log(rng.standard_gamma(alpha + 1, num_partitions)) - exponential / max(alpha, 1e-300)
-    alphas = np.asarray(alpha, dtype=np.float64)
-    return np.log(rng.standard_gamma(alphas + 1, num_partitions)) - exponential / np.maximum(alphas, 1e-300)
+    with np.errstate(under="ignore"):
+        # Below 1e-300 the quotient would overflow; from 1e-5 down, one partition has everything anyway.
+        if isinstance(alpha, float):
+            return np.log(rng.standard_gamma(alpha + 1, num_partitions)) - exponential / max(alpha, 1e-300)
+        alphas = np.asarray(alpha, dtype=np.float64)
+        return np.log(rng.standard_gamma(alphas + 1, num_partitions)) - exponential / np.maximum(alphas, 1e-300)
 
 
 def as_concentration(alpha: Alpha, count: int | None, *, per: str = "partition") -> Concentration:
-    """Return a checked concentration: a float for all, or `count` floats, or any number of floats if that is None."""
+    """Return a checked concentration: one float for all, or `count` floats; any number of floats if `count` is None."""
     checked = checks.concentration(alpha, count, per=per)
     return float(checked[0]) if np.ndim(alpha) == 0 else tuple(checked.tolist())
 
 
 def as_numbers(alpha: Concentration) -> float | NDArray[np.float64]:
-    """Return a concentration in the form that needs no further conversion when it is used for many classes."""
+    """Return a concentration in the form that `dirichlet_weights` uses without converting it for every class."""
     return alpha if isinstance(alpha, float) else np.array(alpha)

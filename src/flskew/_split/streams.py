@@ -1,4 +1,4 @@
-"""Named random streams: what one of them draws never depends on what another drew."""
+"""Named random streams that do not affect each other."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _INVERSE = pow(0x2360ED051FC65DA44385DF649FCCF645, -1, 1 << 128)
 class Streams:
     """Independent random generators for one seed, each identified by a purpose and optionally by a class.
 
-    A class's shares must not depend on which other classes there are, nor on their order, so classes cannot share one
-    generator. Each has a stream that depends only on the seed, the purpose and the label. Every call returns a new
-    generator at the start of its stream.
+    A class's shares must not depend on the other classes or their order, so classes cannot share a generator. Each has
+    a stream that depends only on the seed, the purpose and the label. Every call returns a new generator, at the start
+    of its stream.
 
     Args:
         seed: Any integer.
@@ -44,14 +44,14 @@ class Streams:
 
         Args:
             purpose: What the numbers are for, such as `"shares"`; streams for different purposes are independent.
-            label: The class that the numbers are for; labels of different types are different labels.
+            label: The class that the numbers are for; 1 and "1" are different labels.
         """
         name = f"{self._prefix}{purpose}:{type(label).__name__}:{label}"
         return np.random.Generator(np.random.PCG64(_Digest(name)))  # type: ignore[arg-type]
 
 
 class _Digest(ISeedSequence):
-    """Makes the digest of a name the state and the increment of a PCG64, with no further mixing.
+    """Uses the digest of a name as the state and increment of a PCG64, without further mixing.
 
     Making a PCG64 from NumPy's `SeedSequence` takes three times as long, and there may be a million classes.
     """

@@ -15,8 +15,8 @@ from flskew.typing import Counts, Sizes
 __all__ = ["Demand", "check_sizes", "draw_until_full", "water_fill"]
 
 Demand: TypeAlias = Callable[[NDArray[np.intp], Sizes, Sizes], NDArray[np.float64]]
-"""Takes some partitions, the rows left of each class and the rows these partitions lack; returns
-(len(partitions), num_classes) rows of each class that each partition would take."""
+"""Takes some partitions, the rows left of each class and the rows that each of these partitions needs; returns the
+(len(partitions), num_classes) rows that each would take."""
 
 
 def check_sizes(partition_sizes: Sequence[int] | NDArray[np.integer[Any]]) -> Sizes:
@@ -34,14 +34,14 @@ def check_sizes(partition_sizes: Sequence[int] | NDArray[np.integer[Any]]) -> Si
 def draw_until_full(sizes: Sizes, totals: Sizes, demand: Demand, rng: np.random.Generator) -> Counts:
     """Give each partition exactly its size without exceeding the rows of any class.
 
-    All partitions ask at once for the rows they lack. An oversubscribed class is allocated at random among the rows
-    asked for, and the partitions that are still short ask again among the remaining classes. Every iteration uses up
-    the oversubscribed classes, so there are at most as many iterations as classes, and usually a few.
+    All partitions request the rows they need at once. An oversubscribed class is allocated at random among the rows
+    requested, and partitions that are still short request rows from the remaining classes. Every iteration uses up the
+    oversubscribed classes, so there are at most as many iterations as classes, and usually few.
 
     Args:
         sizes: (num_partitions,) rows of each partition; their sum must not exceed that of `totals`.
         totals: (num_classes,) rows of each class.
-        demand: The rows that each partition would take if it were alone.
+        demand: Returns the rows that each partition would take if it were alone.
         rng: Draws the rounding and the allocation of oversubscribed classes.
 
     Returns:
@@ -52,7 +52,8 @@ def draw_until_full(sizes: Sizes, totals: Sizes, demand: Demand, rng: np.random.
     while lacking.any():
         asking = np.flatnonzero(lacking)
         amounts = demand(asking, left, lacking[asking])
-        shares = amounts / amounts.sum(axis=1, keepdims=True)
+        with np.errstate(under="ignore"):
+            shares = amounts / amounts.sum(axis=1, keepdims=True)
         asked = apportion(shares, lacking[asking], rng.random(len(asking)))
         # An amount equal to the rows left may exceed them by a rounding error.
         np.minimum(asked, left, out=asked)
@@ -69,9 +70,9 @@ def water_fill(
 ) -> NDArray[np.float64]:
     """Split each amount among classes in proportion to weights, none beyond its capacity.
 
-    The excess of a full class goes to the others, again in proportion: the limit of drawing rows one by one and
-    skipping classes that are used up. Works in logarithms, so that classes whose weights underflow as floats are still
-    filled in the order of their weights.
+    The excess of a full class goes to the others, again in proportion to their weights, as if rows were drawn one by
+    one and classes skipped once used up. Works in logarithms, so that classes whose weights would underflow as floats
+    are still filled in the right order.
 
     Args:
         weights: (num_amounts, num_classes) logarithms, finite.
@@ -81,7 +82,7 @@ def water_fill(
     Returns:
         (num_amounts, num_classes) parts of the amounts.
     """
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", under="ignore"):
         levels = np.log(capacity) - weights  # Logarithm of the factor at which a class is full.
         order = np.argsort(levels, axis=1)
         rising = np.take_along_axis(levels, order, axis=1)
@@ -94,11 +95,12 @@ def water_fill(
     fits = factors <= rising
     first = np.where(fits.any(axis=1), fits.argmax(axis=1), len(capacity) - 1)
     factor = np.take_along_axis(factors, first[:, None], axis=1)
-    amounts_each = np.exp(np.minimum(factor + weights, np.log(np.maximum(capacity, 1))))
+    with np.errstate(under="ignore"):
+        amounts_each = np.exp(np.minimum(factor + weights, np.log(np.maximum(capacity, 1))))
     return np.asarray(np.minimum(amounts_each, capacity))
 
 
 def _allocate(asked: NDArray[np.int64], number: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Grant `number` of the rows asked for, each with equal probability."""
+    """Grant `number` of the requested rows, each with equal probability."""
     granted = rng.choice(int(asked.sum()), number, replace=False, shuffle=False)
     return np.bincount(np.searchsorted(np.cumsum(asked), granted, side="right"), minlength=len(asked))

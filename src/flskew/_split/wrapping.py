@@ -1,4 +1,4 @@
-"""Rows and counts that users give, checked and copied."""
+"""Check and copy the rows and counts that users pass."""
 
 from __future__ import annotations
 
@@ -92,14 +92,14 @@ def loaded_rows(partitioner: flwr_datasets.partitioner.Partitioner, dataset: Dat
 
 
 def joined(arrays: list[Rows], num_rows: int | None) -> Parts:
-    """Lay partitions end to end.
+    """Join partitions into one array.
 
     Args:
         arrays: The rows of each partition.
         num_rows: Number of rows in the data set; None for one more than the largest row.
 
     Raises:
-        ValueError: There is no partition, or a row is held twice, negative, or beyond the data set.
+        ValueError: There is no partition, or a row occurs twice, is negative, or is beyond the data set.
     """
     if not arrays:
         raise ValueError("partitions must contain at least one partition, got none")

@@ -1,4 +1,4 @@
-"""Checks on arguments that several rooms share; each error names argument, rule, value and remedy."""
+"""Checks on arguments, shared by several packages; each error names argument, rule, value and remedy."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MOST_ROWS = np.iinfo(np.int64).max // 8
-"""As many 64-bit numbers as an array can have; so there are no more rows, and no more partitions that hold any."""
+"""The most 64-bit numbers that fit into one array, and so an upper bound for rows and partitions."""
 
 
 def integer(name: str, value: object, *, minimum: int | None = None, maximum: int | None = None) -> int:
-    """Return `value` as an int: any integer type but bool, at least `minimum` and at most `maximum`."""
+    """Return `value` as an int; it may have any integer type except bool."""
     try:
         if isinstance(value, bool | np.bool_):
             raise TypeError
@@ -35,7 +35,7 @@ def integer(name: str, value: object, *, minimum: int | None = None, maximum: in
 
 
 def optional_integer(name: str, value: object, *, minimum: int, maximum: int | None = None) -> int | None:
-    """Return None as it is, and anything else as `integer` does."""
+    """Return None unchanged, and anything else as `integer` does."""
     return None if value is None else integer(name, value, minimum=minimum, maximum=maximum)
 
 
@@ -55,7 +55,7 @@ def positive(name: str, value: object, remedy: str) -> float:
 def seed(
     value: object, *, otherwise: str = "each client process would draw a different split, and they would overlap"
 ) -> int:
-    """Return a seed as an int; None is refused, and the error says what it would lead to."""
+    """Return a seed as an int; the error for None says what would go wrong."""
     if value is None:
         raise TypeError(f"seed must be an integer, got None: {otherwise}; pass any integer, the default is 42")
     return integer("seed", value)
@@ -75,32 +75,32 @@ def sizes_fit(partition_sizes: NDArray[np.int64], num_rows: int) -> None:
     """Refuse sizes that the rows cannot meet."""
     needed = sum(partition_sizes.tolist())
     if needed > num_rows:
-        raise ValueError(f"partition_sizes sum to {needed}, and there are {num_rows} rows; lower the sizes")
+        raise ValueError(f"partition_sizes sum to {needed}, but there are only {num_rows} rows; lower the sizes")
 
 
 def truth(name: str, value: object) -> bool:
-    """Return `value` as a bool: True or False and nothing that merely looks true."""
+    """Return `value` as a bool; refuse 1, "yes" and other values that Python treats as true."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, got {value!r}")
     return bool(value)
 
 
 def choice(name: str, value: T, allowed: tuple[T, ...]) -> T:
-    """Return `value` when it is one of `allowed`."""
+    """Return `value` if it is one of `allowed`."""
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
     return value
 
 
 def column_name(name: str, value: object) -> str:
-    """Return the name of a column of a data set."""
+    """Return `value` if it can be the name of a column."""
     if not isinstance(value, str) or not value:
         raise TypeError(f"{name} must be the name of a column, got {value!r}")
     return value
 
 
 def dataset(value: object) -> Dataset:
-    """Return one split of a Hugging Face data set, whose rows have positions."""
+    """Return `value` if it is a `datasets.Dataset`, so that its rows have positions."""
     from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 
     if isinstance(value, DatasetDict | IterableDatasetDict):
@@ -117,7 +117,7 @@ def dataset(value: object) -> Dataset:
     if not isinstance(value, Dataset):
         raise TypeError(
             f"dataset must be a datasets.Dataset, got {type(value).__name__}; "
-            f"Dataset.from_dict and Dataset.from_pandas make one, and assign(labels) needs none"
+            f"make one with Dataset.from_dict or Dataset.from_pandas, or call assign(labels), which needs none"
         )
     return value
 
@@ -125,10 +125,13 @@ def dataset(value: object) -> Dataset:
 def concentration(
     value: object, count: int | None, *, name: str = "alpha", per: str = "partition"
 ) -> NDArray[np.float64]:
-    """Return a Dirichlet concentration as (count,) numbers, each finite and > 0; as (1,) or any number, for None."""
+    """Return a Dirichlet concentration as (count,) finite numbers > 0.
+
+    If `count` is None, any length is accepted, and one number becomes (1,).
+    """
     rule = f"{name} must be a finite number > 0, or one such number per {per}"
     try:
-        # Fractions and the like are real numbers to Python, and mere objects to NumPy.
+        # NumPy would store a Fraction as an object.
         array = np.asarray(float(value) if isinstance(value, numbers.Rational) else value)
     except ValueError:
         raise TypeError(f"{rule}, got {value!r}") from None
@@ -145,7 +148,7 @@ def concentration(
     if len(wrong):
         place = "" if array.ndim == 0 else f" for {per} {wrong[0]}"
         raise ValueError(f"{rule}, got {float(values.flat[wrong[0]])!r}{place}; smaller is more skewed, e.g. 0.1")
-    # A view: how many partitions the rows are enough for is not known yet.
+    # A view, because `count` may be huge: whether there are enough rows for it is checked later.
     return np.broadcast_to(values, count or array.size)
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import sys
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import TypeVar
 
 __all__ = ["in_strips", "in_threads", "usable_processors"]
@@ -48,15 +54,65 @@ def in_strips(work: Callable[[range], Result], blocks: range) -> list[Result]:
 def in_threads(work: Callable[[Task], Result], tasks: Sequence[Task], max_workers: int) -> Iterator[Result]:
     """Do the tasks and yield each result when it is ready; with one worker in this thread, in the order of the tasks.
 
-    If a task raises, or the consumer stops, no further task starts.
+    If a task raises, or the consumer stops or is interrupted, no further task starts, and those that run are
+    interrupted. A thread that is in a long call outside Python does not see that until the call returns; neither this
+    function nor the end of the program waits for it.
     """
     workers = min(max_workers, len(tasks))
     if workers <= 1:
         yield from map(work, tasks)
         return
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="flskew-client")
+    waiting = deque(tasks)
+    finished: SimpleQueue[Future[Result]] = SimpleQueue()
+
+    def work_until_done() -> None:
+        with contextlib.suppress(KeyboardInterrupt, IndexError):  # interrupted, or another thread took the last task
+            while waiting:
+                finished.put(_attempted(work, waiting.popleft()))
+
+    # Python joins the threads of a ThreadPoolExecutor when it exits, so a client that takes a minute would delay Ctrl-C
+    # by a minute. Daemon threads end with the program.
+    threads = [Thread(target=work_until_done, name=f"flskew-{number}", daemon=True) for number in range(workers)]
     try:
-        for future in as_completed([pool.submit(work, task) for task in tasks]):
-            yield future.result()
+        for thread in threads:
+            thread.start()
+        for _ in tasks:
+            yield _next(finished).result()
+        for thread in threads:
+            thread.join()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        waiting.clear()
+        _interrupt([thread for thread in threads if thread.is_alive()])
+
+
+def _attempted(work: Callable[[Task], Result], task: Task) -> Future[Result]:
+    """Return what a task returned or raised; a function of its own, so that the thread keeps neither."""
+    future: Future[Result] = Future()
+    try:
+        future.set_result(work(task))
+    except BaseException as error:  # the consumer raises it
+        future.set_exception(error)
+    return future
+
+
+def _next(finished: SimpleQueue[Future[Result]]) -> Future[Result]:
+    while True:
+        try:
+            return finished.get(timeout=0.5)
+        except Empty:  # On Windows, Ctrl-C cannot interrupt a wait, only what follows it.
+            continue
+
+
+def _interrupt(threads: Sequence[Thread]) -> None:
+    """Raise KeyboardInterrupt in each thread, as Ctrl-C does in the main one, and give them a moment to end.
+
+    A thread that still computes when Python exits may abort the process: PyTorch's do.
+    """
+    # Under a debugger or coverage, Python 3.11 would not continue until a thread that is blocked has raised.
+    if sys.gettrace() is None:
+        for thread in threads:
+            number, error = ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(number, error)
+    latest = time.monotonic() + 0.5
+    for thread in threads:
+        thread.join(max(0.0, latest - time.monotonic()))

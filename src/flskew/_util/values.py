@@ -1,4 +1,4 @@
-"""Objects that print as the call that makes them, and equal another made by the same call."""
+"""Objects that print as the call that makes them, and equal any other made by the same call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 __all__ = ["Value", "call_repr", "fields"]
 
-# Shown even if it is the default: readers of a log should see that a result depends on it.
+# Shown even if they have their default: a log should say what a result depends on.
 _ALWAYS_SHOWN = ("seed",)
 
 
@@ -21,7 +21,7 @@ def fields(value: object) -> Iterator[tuple[inspect.Parameter, object]]:
 
 
 def call_repr(value: object) -> str:
-    """Return the call that makes an object, without the arguments that are the default.
+    """Return the call that makes an object, without arguments that have their default.
 
     Every argument of its `__init__` must be an attribute of the same name.
 
@@ -41,7 +41,7 @@ def call_repr(value: object) -> str:
 
 
 class Value:
-    """An object that its arguments define: it prints as its call, and equal calls make equal objects.
+    """An object defined by its arguments: it prints as the call that makes it, and equal calls make equal objects.
 
     Every argument of `__init__` becomes a read-only attribute of the same name.
     """
@@ -61,7 +61,7 @@ class Value:
         return hash((type(self), self._fields_key()))
 
     def __setattr__(self, name: str, field: object) -> None:
-        """Set an attribute; one that an argument defines only once."""
+        """Set an attribute; one named like an argument can only be set once."""
         if name in vars(self) and name in inspect.signature(type(self)).parameters:
             raise AttributeError(f"{name} of {type(self).__name__} is read-only; make a new one with {name}={field!r}")
         super().__setattr__(name, field)
@@ -71,12 +71,12 @@ class Value:
 
 
 def _plain(field: Any) -> Any:
-    """Return what prints as the expression that a user would write."""
+    """Return a value whose repr is what a user would write."""
     return field.tolist() if isinstance(field, np.ndarray | np.generic) else field
 
 
 def _key(field: Any) -> Hashable:
-    """Return something hashable that is equal for equal arguments."""
+    """Return a hashable value that is equal for equal arguments."""
     field = _plain(field)
     if isinstance(field, Mapping):
         return frozenset((_key(name), _key(entry)) for name, entry in field.items())

@@ -4,97 +4,128 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from flwr.app import Context, Message, RecordDict
 from flwr.client import Client, NumPyClient
 from flwr.clientapp import ClientApp
 
+from flskew._flower import isolated_records
 from flskew._wire import FLSKEW_KEY, LOSS_KEY, METRICS_KEY, NUM_EXAMPLES_KEY
-from flskew.client._metrics import check_local_epochs, loss_value, metric_record, num_examples
-from flskew.client._model import private_parameters, read_request, record_like
+from flskew.client._failures import Failures
+from flskew.client._metrics import MetricsReader, check_local_epochs, loss_value, num_examples
+from flskew.client._model import private_parameters, read_request, record_like, refuse_legacy
+from flskew.client._mods import Mod, check_mods, with_mods
 from flskew.client._protocols import ClientError, SupportsEvaluate, SupportsFit, WrapsNumPyClient
-from flskew.client._replies import DoesNotEvaluateError, add_fingerprint
+from flskew.client._replies import DoesNotEvaluateError, flskew_record
 
 __all__ = ["ClientFn", "client_app"]
 
 ClientFn: TypeAlias = Callable[[Context], SupportsFit | Client]
-"""Returns the client of a node for one message. What must last longer goes into `context.state`."""
-
-Answer: TypeAlias = Callable[[Message, Context], Message]
-Mod: TypeAlias = Callable[[Message, Context, Answer], Message]
-"""One of Flower's modifiers, given the message, the context and the function to call next."""
+"""Returns the client of a node for one message. Anything that must last longer goes into `context.state`."""
 
 
-def client_app(client_fn: ClientFn, *, mods: Sequence[Mod] | None = None) -> ClientApp:
+def client_app(
+    client_fn: ClientFn,
+    *,
+    errors: Literal["private", "full"] = "private",
+    mods: Sequence[Mod] = (),
+    train_mods: Sequence[Mod] = (),
+    evaluate_mods: Sequence[Mod] = (),
+    same_shapes: bool = True,
+) -> ClientApp:
     """Return a Flower `ClientApp` that answers train and evaluate messages with a NumPy client.
 
     `client_fn(context)` is called for each message and returns any object with
-    `fit(parameters, config) -> (parameters, num_examples, metrics)` and, if it can,
+    `fit(parameters, config) -> (parameters, num_examples, metrics)` and, optionally,
     `evaluate(parameters, config) -> (loss, num_examples, metrics)`. A `flwr.client.NumPyClient` is such an object, and
-    so is the result of its `to_client()`. A client without `evaluate` says so once: the strategies of this package
-    do not ask it again, and Flower's pass over its answer.
+    so is the result of its `to_client()`. A client without `evaluate` replies that it does not evaluate: the strategies
+    of this package do not ask it again, and Flower's ignore the reply.
 
-    The client owns the parameters it is given: writable arrays, private to it. Those it returns go back under the names
-    and the key of the server's record, after a check that their count, shapes and dtypes are as they came; bfloat16
-    comes as float32 and is rounded on its way back. The metrics go into the record "metrics" beside "num-examples", and
-    the loss of `evaluate` under "loss".
+    The client owns the parameters it receives: writable arrays that nothing else uses. The arrays that `fit` returns
+    are sent under the names and the key of the server's record, if their number, shapes and dtypes match those
+    received. An array of another dtype is converted if that is exact, such as float32 to float64. bfloat16 is received
+    as float32, and rounded when it is returned. Metrics go into the record "metrics", beside "num-examples" and the
+    "loss" of `evaluate`. Metrics that cannot be sent, such as text, are left out; the node's log names them.
 
-    If the client has an attribute `assignment`, an `Assignment`, each reply carries its fingerprint, by which the
-    strategies find out that two clients were split differently and train on each other's rows.
+    If the client has an attribute `assignment`, an `Assignment`, each reply includes its fingerprint. Strategies use it
+    to detect clients that split the data differently and so train on each other's rows.
+
+    If `client_fn`, the client or a mod raises an exception, the reply is an error, and `context.state` is as it was
+    before the message. Raise `ClientError` to tell the server something: its message is sent.
 
     Args:
-        client_fn: Makes the client; `flskew.partition(context)` tells it which data are its own.
-        mods: Flower's modifiers, the first one outermost.
+        client_fn: Makes the client; `flskew.partition(context)` says which partition is its own.
+        errors: What an error reply says. "private": the type of the exception, the file name, line and function where
+            it was raised, and the id under which the node's log has its message and traceback, which may quote data.
+            The messages of `ClientError`, `ParametersError` and `PartitionIdError` are sent too: flskew's own quote no
+            data. "full": message and traceback of any exception, for development and simulation.
+        mods: Flower's modifiers, for training and evaluation; the first one is outermost.
+        train_mods: Modifiers for training only, inside `mods`, such as `fixedclipping_mod`.
+        evaluate_mods: Modifiers for evaluation only, inside `mods`.
+        same_shapes: Set it to False for models that change shape, such as trees that grow: arrays of any shape and
+            number are then sent. They keep the names received if their number is the same; otherwise they are "0",
+            "1", and so on, with the dtypes returned.
 
     Raises:
-        TypeError: `client_fn` cannot be called with the context alone, or is of Flower's old form, client_fn(cid).
+        TypeError: `client_fn` cannot be called with the context alone, or has Flower's old form, client_fn(cid); or a
+            mod is not callable.
+        ValueError: `errors` is something else, or a mod is one of Flower's SecAgg protocols.
 
     Examples:
         >>> import numpy as np
+        >>> from flwr.clientapp import ClientApp
         >>> class Mean:
         ...     def fit(self, parameters, config):
         ...         return [np.array([4.0])], 10, {"loss": np.float32(0.5)}
         >>> app = client_app(lambda context: Mean())
-        >>> type(app).__name__
-        'ClientApp'
+        >>> isinstance(app, ClientApp)
+        True
     """
     _check_client_fn(client_fn)
-    app = ClientApp()
+    check_mods([*mods, *train_mods, *evaluate_mods])
+    metrics = MetricsReader()
 
     def train(message: Message, context: Context) -> Message:
-        return _train(_make_client(client_fn, context), message)
+        return _train(_make_client(client_fn, context), message, metrics, same_shapes=same_shapes)
 
     def evaluate(message: Message, context: Context) -> Message:
-        return _evaluate(_make_client(client_fn, context), message)
+        return _evaluate(_make_client(client_fn, context), message, metrics)
 
-    evaluate_with_mods = _with_mods(evaluate, mods)
-
-    def evaluate_or_say_that_it_does_not(message: Message, context: Context) -> Message:
-        # Outside the mods, since some of Flower's own cannot handle a reply without content.
-        try:
-            return evaluate_with_mods(message, context)
-        except DoesNotEvaluateError as refusal:
-            return refusal.reply(message)
-
-    app.train()(_with_mods(train, mods))
-    app.evaluate()(evaluate_or_say_that_it_does_not)
+    app = _App(Failures(errors))
+    app.train()(with_mods(train, [*mods, *train_mods]))
+    app.evaluate()(with_mods(evaluate, [*mods, *evaluate_mods]))
     return app
 
 
-def _with_mods(answer: Answer, mods: Sequence[Mod] | None) -> Answer:
-    for mod in reversed(mods or ()):
-        answer = partial(_call, mod, answer)
-    return answer
+class _App(ClientApp):
+    """A `ClientApp` that turns exceptions into error replies; Flower's engines would send the text of an exception.
+
+    It does so outside the mods, since some of Flower's cannot handle replies without content.
+    """
+
+    def __init__(self, failures: Failures) -> None:
+        super().__init__()
+        self._failures = failures
+
+    def __call__(self, message: Message, context: Context) -> Message:
+        before = isolated_records(context.state)
+        try:
+            refuse_legacy(message)
+            reply = super().__call__(message, context)
+            if not isinstance(reply, Message):
+                raise ClientError(f"a mod returned {type(reply).__name__}; end it with `return reply`, a Message")
+        except DoesNotEvaluateError as refusal:
+            return refusal.reply(message)
+        except Exception as error:
+            # Engines differ in whether the state of a failed client survives.
+            context.state = before
+            return self._failures.reply(error, message)
+        return reply
 
 
-def _call(mod: Mod, call_next: Answer, message: Message, context: Context) -> Message:
-    return mod(message, context, call_next)
-
-
-def _train(client: object, message: Message) -> Message:
+def _train(client: object, message: Message, metrics_reader: MetricsReader, *, same_shapes: bool) -> Message:
     if not isinstance(client, SupportsFit) or _is_inherited(client.fit, NumPyClient.fit):
         raise ClientError(f"{type(client).__name__} has no method fit(parameters, config)")
     key, arrays, config = read_request(message)
@@ -102,23 +133,28 @@ def _train(client: object, message: Message) -> Message:
         raise ClientError(f"the ArrayRecord is called {key!r}, like another record of the reply; call it 'arrays'")
     returned = client.fit(private_parameters(arrays), config)
     parameters, count, metrics = _three(returned, client, "fit", "(parameters, num_examples, metrics)")
-    record = metric_record(metrics, {NUM_EXAMPLES_KEY: num_examples(count, "fit")})
+    record, unsent = metrics_reader.read(metrics, {NUM_EXAMPLES_KEY: num_examples(count, "fit")})
     check_local_epochs(record)
-    reply = RecordDict({key: record_like(arrays, parameters), METRICS_KEY: record})
-    add_fingerprint(reply, client)
-    return Message(reply, reply_to=message)
+    content = RecordDict({key: record_like(arrays, parameters, same_shapes=same_shapes), METRICS_KEY: record})
+    return _reply(content, client, unsent, message)
 
 
-def _evaluate(client: object, message: Message) -> Message:
+def _evaluate(client: object, message: Message, metrics_reader: MetricsReader) -> Message:
     if not isinstance(client, SupportsEvaluate) or _is_inherited(client.evaluate, NumPyClient.evaluate):
         raise DoesNotEvaluateError(client)
     _, arrays, config = read_request(message)
     returned = client.evaluate(private_parameters(arrays), config)
     loss, count, metrics = _three(returned, client, "evaluate", "(loss, num_examples, metrics)")
     reserved = {LOSS_KEY: loss_value(loss), NUM_EXAMPLES_KEY: num_examples(count, "evaluate")}
-    reply = RecordDict({METRICS_KEY: metric_record(metrics, reserved)})
-    add_fingerprint(reply, client)
-    return Message(reply, reply_to=message)
+    record, unsent = metrics_reader.read(metrics, reserved)
+    return _reply(RecordDict({METRICS_KEY: record}), client, unsent, message)
+
+
+def _reply(content: RecordDict, client: object, unsent: list[str], message: Message) -> Message:
+    record = flskew_record(client, unsent)
+    if record:
+        content[FLSKEW_KEY] = record
+    return Message(content, reply_to=message)
 
 
 def _make_client(client_fn: ClientFn, context: Context) -> object:
@@ -126,7 +162,7 @@ def _make_client(client_fn: ClientFn, context: Context) -> object:
     if client is None:
         raise ClientError("client_fn returned None; end it with `return client`")
     if isinstance(client, type):
-        raise ClientError(f"client_fn returned the class {client.__name__}; return an object of it")
+        raise ClientError(f"client_fn returned the class {client.__name__}; return an instance of it")
     if isinstance(client, WrapsNumPyClient):
         return client.numpy_client
     if isinstance(client, Client):

@@ -1,4 +1,7 @@
-"""What the modules of the frameworks share: arrays that fit a model, or an error that names the one that does not."""
+"""Shared by the modules of the frameworks: fit arrays into a model, or raise an error that names the mismatch.
+
+Errors quote no numbers of an array: they are sent to the server.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ __all__ = ["Slot", "fit_into", "private_copy"]
 
 
 class Slot(NamedTuple):
-    """A place for one array in a model."""
+    """Name, shape and dtype of one array of a model."""
 
     name: str
     shape: tuple[int, ...]
@@ -25,19 +28,20 @@ class Slot(NamedTuple):
 def private_copy(array: NDArray[Any]) -> NDArray[Any]:
     """Return a copy in one of NumPy's own dtypes, so that further training of the model does not change it.
 
-    What NumPy has no arithmetic for, bfloat16 and the float8 of `ml_dtypes`, becomes float32, which holds it exactly.
+    bfloat16 and the float8 dtypes of `ml_dtypes`, for which NumPy has no arithmetic, become float32, exactly.
     """
     return np.array(array, dtype=np.float32 if array.dtype.kind == "V" else None)
 
 
 def fit_into(slots: Sequence[Slot], parameters: Sequence[NDArray[Any]]) -> Parameters:
-    """Return the arrays in the dtypes of a model, contiguous and writable; nothing is changed before all are checked.
+    """Return the arrays in the dtypes of a model, contiguous and writable, after checking all of them.
 
-    Where the model has an integer and the array is a float, as averaging makes of counters, it is rounded.
+    Floats of another precision are rounded to the nearest, as float64 from a server's optimizer is for a float32 model.
+    So are floats for an integer array, such as averaged counters.
 
     Raises:
-        ParametersError: The arrays are too many or too few; or one has another shape, a dtype that would lose more than
-            precision, or a number that the model's dtype cannot hold.
+        ParametersError: The number of arrays differs; or an array has another shape, a dtype whose conversion would
+            lose more than precision, or a finite number outside the range of the model's dtype.
     """
     if len(parameters) != len(slots):
         raise ParametersError(
@@ -58,25 +62,24 @@ def _fit(slot: Slot, array: NDArray[Any]) -> NDArray[Any]:
     if slot.dtype.kind in "iub" and not np.can_cast(array.dtype, slot.dtype):
         _check_range(slot, array)
     try:
-        with np.errstate(over="raise"):
+        with np.errstate(over="raise", under="ignore"):
             return np.require(array, slot.dtype, ["C", "W"])
     except FloatingPointError:
-        largest = np.abs(array[np.isfinite(array)]).max()
-        raise ParametersError(
-            f"array {slot.name!r}: the model has dtype {slot.dtype}, too small for {largest}"
-        ) from None
+        raise ParametersError(_out_of_range(slot)) from None
 
 
 def _check_range(slot: Slot, array: NDArray[Any]) -> None:
-    """Reject values that a cast to integers would wrap around, or turn into numbers although they are not."""
+    """Reject values that a cast to integers would wrap around, and NaN and infinity, which it would make numbers."""
     low, high = (0, 1) if slot.dtype.kind == "b" else (np.iinfo(slot.dtype).min, np.iinfo(slot.dtype).max)
-    # As a float the highest may be rounded up; the number after it is a power of two, which is exact.
+    # As a float, `high` may be rounded up; high + 1 is a power of two, which is exact.
     fits = (
         (array >= float(low)) & (array < float(high) + 1)
         if array.dtype.kind == "f"
         else (array >= low) & (array <= high)
     )
     if not fits.all():
-        raise ParametersError(
-            f"array {slot.name!r}: the model has dtype {slot.dtype}, which cannot hold {array[~fits][0]}"
-        )
+        raise ParametersError(_out_of_range(slot))
+
+
+def _out_of_range(slot: Slot) -> str:
+    return f"array {slot.name!r} has numbers outside the range of the model's dtype, {slot.dtype}"

@@ -1,25 +1,82 @@
-"""Metrics as Flower's `MetricRecord` takes them: NumPy scalars and booleans become Python's int and float."""
+"""Metrics as Flower's `MetricRecord` takes them: NumPy scalars and booleans become Python's int and float.
+
+Errors name keys and types, never values: they are sent to the server.
+"""
 
 from __future__ import annotations
 
+import logging
 import math
 import numbers
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from flwr.app import MetricRecord
 
 from flskew._wire import INT64, LOCAL_EPOCHS_KEY
 from flskew.client._protocols import ClientError
+from flskew.client._shown import shown
 from flskew.typing import MetricValue
 
 __all__ = [
+    "MetricsReader",
     "check_local_epochs",
     "loss_value",
-    "metric_record",
     "metric_value",
     "num_examples",
 ]
+
+_MOST_NAMES, _LONGEST_NAME = 100, 100
+
+_logger = logging.getLogger("flwr")
+
+
+class MetricsReader:
+    """Reads the metrics of one app's clients, and logs once the name of each that cannot be sent."""
+
+    def __init__(self) -> None:
+        self._logged: set[str] = set()
+
+    def read(self, metrics: object, reserved: Mapping[str, int | float]) -> tuple[MetricRecord, list[str]]:
+        """Return the record of a reply and the names of the metrics that it lacks.
+
+        Args:
+            metrics: What the client returned: a mapping of text to numbers. Anything else in it is left out, except
+                "local-epochs".
+            reserved: Entries of the reply itself, such as num-examples; they come first.
+
+        Raises:
+            ClientError: `metrics` is not a mapping, a reserved key is there with another value, or "local-epochs"
+                cannot be sent.
+        """
+        if not isinstance(metrics, Mapping):
+            raise ClientError(
+                f"metrics must be a dictionary, got {type(metrics).__name__}; return {{}} when there are none"
+            )
+        record, unsent = MetricRecord({**reserved}), []
+        for key, value in metrics.items():
+            number = _sendable(key, value)
+            if number is None:
+                if key == LOCAL_EPOCHS_KEY:
+                    raise _wrong_local_epochs(value)
+                unsent.append(_name(key))
+                continue
+            if key in reserved and number != reserved[key] and not _both_nan(number, reserved[key]):
+                raise ClientError(f"metrics[{key!r}] contradicts the {key} returned beside it; rename it")
+            record[key] = number
+        self._log(unsent)
+        return record, unsent[:_MOST_NAMES]
+
+    def _log(self, unsent: list[str]) -> None:
+        new = [name for name in dict.fromkeys(unsent) if name not in self._logged]
+        if new:
+            self._logged.update(new)
+            more = f" and {len(new) - _MOST_NAMES} more" if len(new) > _MOST_NAMES else ""
+            _logger.warning(
+                "Metrics left out of the reply, since only numbers and lists of numbers can be sent: %s%s",
+                ", ".join(new[:_MOST_NAMES]),
+                more,
+            )
 
 
 def metric_value(name: str, value: object) -> MetricValue:
@@ -28,7 +85,7 @@ def metric_value(name: str, value: object) -> MetricValue:
     Booleans become 0 and 1. NaN and infinity are allowed: it is useful to see that a loss has diverged.
 
     Args:
-        name: What errors call it.
+        name: Name of the metric in errors.
         value: Any real scalar of Python, NumPy or a framework, or a list, tuple or one-dimensional array of them.
 
     Raises:
@@ -54,39 +111,10 @@ def loss_value(loss: object) -> int | float:
     number = _plain(loss)
     if not isinstance(number, numbers.Real):
         raise ClientError(
-            f"the loss, the first value that evaluate returns, must be one number, got {_shown(loss)}; "
+            f"the loss, the first value that evaluate returns, must be one number, got {shown(loss)}; "
             "return its mean over the rows, then num_examples, then the metrics"
         )
     return _number("the loss", number)
-
-
-def metric_record(metrics: object, reserved: Mapping[str, int | float]) -> MetricRecord:
-    """Return the record of a reply: the reserved entries first, then the metrics.
-
-    Args:
-        metrics: What the client returned: a mapping of text to numbers.
-        reserved: Entries of the reply itself, such as num-examples.
-
-    Raises:
-        ClientError: `metrics` is not a mapping, a key is not text, a value cannot be sent, or a reserved key is there
-            with another value.
-    """
-    if not isinstance(metrics, Mapping):
-        raise ClientError(
-            f"metrics must be a dictionary, got {type(metrics).__name__}; return {{}} when there are none"
-        )
-    record = MetricRecord({**reserved})
-    for key, value in metrics.items():
-        if not isinstance(key, str):
-            raise ClientError(f"metrics: the keys must be text, got {_shown(key)}")
-        number = metric_value(f"metrics[{key!r}]", value)
-        if key in reserved and number != reserved[key] and not _both_nan(number, reserved[key]):
-            raise ClientError(
-                f"metrics[{key!r}], {_shown(number)}, contradicts the {key} returned beside it, {reserved[key]!r}; "
-                "rename it"
-            )
-        record[key] = number
-    return record
 
 
 def num_examples(value: object, method: str) -> int:
@@ -103,7 +131,7 @@ def num_examples(value: object, method: str) -> int:
     is_real = isinstance(number, numbers.Real) and not isinstance(number, bool)
     if not is_real or not (isinstance(number, numbers.Integral) or float(number).is_integer()):  # type: ignore[arg-type]
         raise ClientError(
-            f"num_examples, the second value that {method} returns, must be a whole number, got {_shown(value)}; "
+            f"num_examples, the second value that {method} returns, must be a whole number, got {shown(value)}; "
             "return how many rows it used, e.g. len(dataset)"
         )
     return int(_number("num_examples", int(number)))  # type: ignore[call-overload]
@@ -117,10 +145,29 @@ def check_local_epochs(record: MetricRecord) -> None:
     """
     done = record.get(LOCAL_EPOCHS_KEY, 0)
     if isinstance(done, list) or not math.isfinite(done) or done < 0:
-        raise ClientError(
-            f"metrics[{LOCAL_EPOCHS_KEY!r}] must be one finite number >= 0, got {_shown(done)}; "
-            "report how many passes over its rows the client has made, e.g. 2 or 1.5"
-        )
+        raise _wrong_local_epochs(done)
+
+
+def _wrong_local_epochs(value: object) -> ClientError:
+    return ClientError(
+        f"metrics[{LOCAL_EPOCHS_KEY!r}] must be one finite number >= 0, got {shown(value)}; "
+        "report how many passes over its rows the client has made, e.g. 2 or 1.5"
+    )
+
+
+def _sendable(key: object, value: object) -> MetricValue | None:
+    """Return a metric as Flower sends it; None if it cannot be sent."""
+    try:
+        return metric_value(key.encode().decode(), value)  # type: ignore[attr-defined]
+    except Exception:  # ClientError, and whatever the user's object raises
+        return None
+
+
+def _name(key: object) -> str:
+    """Return the name of a metric on one line; of a key that is not text, only its type, since it may be data."""
+    name = key if isinstance(key, str) else f"({type(key).__name__})"
+    plain = "".join(character if character.isprintable() else "?" for character in name)
+    return plain if len(plain) <= _LONGEST_NAME else f"{plain[: _LONGEST_NAME - 1]}…"
 
 
 def _number(name: str, value: object) -> int | float:
@@ -128,14 +175,11 @@ def _number(name: str, value: object) -> int | float:
         return int(value)
     if isinstance(value, numbers.Integral):
         if int(value) not in INT64:
-            raise ClientError(f"{name} = {value!r} does not fit 64 bits; send it as a float")
+            raise ClientError(f"{name} does not fit 64 bits; send it as a float")
         return int(value)
     if isinstance(value, numbers.Real):
         return float(value)
-    raise ClientError(
-        f"{name} must be a number or a list of numbers, got {_shown(value)}; "
-        "send numbers only, e.g. one key per entry of a dictionary, and leave out what is None or text"
-    )
+    raise ClientError(f"{name} must be a number or a list of numbers, got {shown(value)}")
 
 
 def _numbers(name: str, values: Iterable[object]) -> list[int] | list[float]:
@@ -143,16 +187,6 @@ def _numbers(name: str, values: Iterable[object]) -> list[int] | list[float]:
     if any(isinstance(number, float) for number in converted):
         return [float(number) for number in converted]
     return [int(number) for number in converted]
-
-
-def _shown(value: object) -> str:
-    """Describe a value without quoting more than a number: the text goes to the server, and the value may be data."""
-    name, number = type(value).__name__, _plain(value)
-    if number is None or isinstance(number, numbers.Number):
-        return f"{number!r} of type {name}"
-    if hasattr(value, "shape"):
-        return f"{name} of shape {value.shape}"
-    return f"{name} of length {len(value)}" if isinstance(value, Collection) else name
 
 
 def _plain(value: object) -> object:

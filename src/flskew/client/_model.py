@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -10,13 +11,32 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message
 from numpy.typing import NDArray
 
 from flskew._arrays.bfloat16 import BFLOAT16, bfloat16_from_float32, float32_from_bfloat16
-from flskew._arrays.records import array_from_numpy, numpy_from_array
-from flskew.client._protocols import ClientError, ReturnedParameters
+from flskew._arrays.records import array_from_numpy, numpy_from_array, record_from_parameters
+from flskew.client._protocols import MISSING_CLASSES, ClientError, ReturnedParameters
+from flskew.client._shown import shape_of
 from flskew.typing import Config, Parameters
 
-__all__ = ["private_parameters", "read_request", "record_like"]
+__all__ = ["private_parameters", "read_request", "record_like", "refuse_legacy"]
 
 Record = TypeVar("Record", ArrayRecord, ConfigRecord)
+
+# Prefixes of the records of Flower's legacy API, of its workflow for secure aggregation too.
+_LEGACY = ("fitins.", "evaluateins.", "getparametersins.", "getpropertiesins.", "secaggplus_")
+
+
+def refuse_legacy(message: Message) -> None:
+    """Refuse a message of Flower's legacy API.
+
+    Raises:
+        ClientError: It is one.
+    """
+    key = next((key for key in message.content if key.startswith(_LEGACY)), None)
+    if key is not None:
+        raise ClientError(
+            f"the ServerApp uses Flower's legacy API, as its record {key!r} shows, and this client the Message API; "
+            "replace server_fn, or the strategy of flwr.server, by a function decorated with @app.main() that calls "
+            "flskew.FedAvg().start(grid, arrays)"
+        )
 
 
 def read_request(message: Message) -> tuple[str, ArrayRecord, Config]:
@@ -27,7 +47,7 @@ def read_request(message: Message) -> tuple[str, ArrayRecord, Config]:
     """
     key, arrays = _only(message, ArrayRecord)
     if arrays is None:
-        raise ClientError("the message carries no ArrayRecord; the strategy sends one under 'arrays'")
+        raise ClientError("the message has no ArrayRecord; strategies send one under 'arrays'")
     _, config = _only(message, ConfigRecord)
     settings = {} if config is None else config
     return key, arrays, {name: list(value) if isinstance(value, list) else value for name, value in settings.items()}
@@ -43,17 +63,33 @@ def private_parameters(arrays: ArrayRecord) -> Parameters:
     return [float32_from_bfloat16(view) if view.dtype == BFLOAT16 else view.copy(order="K") for view in views]
 
 
-def record_like(sent: ArrayRecord, returned: object) -> ArrayRecord:
-    """Return what `fit` returned under the names that were sent, in their shapes and dtypes.
+def record_like(received: ArrayRecord, returned: object, *, same_shapes: bool = True) -> ArrayRecord:
+    """Return the arrays that `fit` returned under the names received, and in their dtypes.
+
+    Args:
+        received: The server's record.
+        returned: What `fit` returned.
+        same_shapes: Whether number and shapes must match. If not, and the number differs, names are "0", "1", and so
+            on, and dtypes those returned.
 
     Raises:
-        ClientError: It is not a list, or count, shapes or dtypes differ.
+        ClientError: It is not a list of arrays, or number, shapes or dtypes do not match.
         ParametersError: An array cannot be sent.
     """
-    arrays = _checked_list(returned, sent)
+    arrays = _checked_list(returned, received)
+    if len(arrays) != len(received):
+        if not same_shapes:
+            return record_from_parameters(arrays)
+        raise ClientError(
+            f"fit received {len(received)} arrays and returned {len(arrays)}; return all of them, in the same order: "
+            f"{_first_difference(arrays, received)}. For a model that grows, client_app(..., same_shapes=False)"
+        )
     record = ArrayRecord()
-    for array, (name, origin) in zip(arrays, sent.items(), strict=True):
-        record[name] = _array_like(origin, array, name)
+    for array, (name, origin) in zip(arrays, received.items(), strict=True):
+        made = array_from_numpy(array, f"array {name!r}")
+        if same_shapes and made.shape != tuple(origin.shape):
+            raise ClientError(_shape_differs(name, tuple(origin.shape), made.shape, len(received)))
+        record[name] = _in_dtype_of(origin, made, name)
     return record
 
 
@@ -61,55 +97,70 @@ def _only(message: Message, kind: type[Record]) -> tuple[str, Record | None]:
     found = [(key, record) for key, record in message.content.items() if isinstance(record, kind)]
     if len(found) > 1:
         raise ClientError(
-            f"the message carries {len(found)} records of type {kind.__name__}, {[key for key, _ in found]}; "
+            f"the message has {len(found)} records of type {kind.__name__}, {[key for key, _ in found]}; "
             "a NumPy client takes one"
         )
     return found[0] if found else ("", None)
 
 
-def _checked_list(returned: object, sent: ArrayRecord) -> ReturnedParameters:
+def _checked_list(returned: object, received: ArrayRecord) -> ReturnedParameters:
     if isinstance(returned, np.ndarray | np.generic):
-        remedy = "return [array]" if len(sent) == 1 else f"return a list of {len(sent)}, in the order they came"
+        count = len(received)
+        remedy = "return [array]" if count == 1 else f"return a list of {count}, in the order received"
         raise ClientError(f"fit must return a list of arrays, got one array of shape {returned.shape}; {remedy}")
     if not isinstance(returned, Sequence) or isinstance(returned, str | bytes):
         raise ClientError(
-            f"fit must return a list of arrays, got {type(returned).__name__}; return them in the order they came"
-        )
-    if len(returned) != len(sent):
-        raise ClientError(
-            f"fit was given {len(sent)} arrays and returned {len(returned)}; return each that came, in the same "
-            f"order: {_first_difference(returned, sent)}"
+            f"fit must return a list of arrays, got {type(returned).__name__}; return them in the order received"
         )
     return returned
 
 
-def _first_difference(returned: ReturnedParameters, sent: ArrayRecord) -> str:
-    shapes = [getattr(array, "shape", None) for array in returned]
-    for index, (name, origin) in enumerate(sent.items()):
+def _first_difference(returned: ReturnedParameters, received: ArrayRecord) -> str:
+    shapes = [shape_of(array) for array in returned]
+    for index, (name, origin) in enumerate(received.items()):
         if index == len(shapes):
             return f"array {name!r} is missing"
         if shapes[index] != tuple(origin.shape):
             return f"number {index} should be {name!r} of shape {tuple(origin.shape)}, but has shape {shapes[index]}"
-    return f"number {len(sent)}, of shape {shapes[len(sent)]}, did not come"
+    return f"number {len(received)}, of shape {shapes[len(received)]}, was not received"
 
 
-def _array_like(origin: Array, array: NDArray[Any], name: str) -> Array:
-    label = f"array {name!r}"
-    want = numpy_from_array(origin, label).dtype
-    made = array_from_numpy(array, label)
-    if made.shape != tuple(origin.shape):
-        raise ClientError(
-            f"{label}: came with shape {tuple(origin.shape)}, returned with {made.shape}; "
-            "return the arrays in the order they came, none reshaped"
-        )
-    have = numpy_from_array(made).dtype
-    if want == BFLOAT16 and have == np.float32:
-        return array_from_numpy(bfloat16_from_float32(numpy_from_array(made)))
-    if have != want:
-        held = "float32" if want == BFLOAT16 else origin.dtype
-        reason = ", which NumPy makes where no dtype is given" if have == np.float64 else ""
-        raise ClientError(
-            f"{label}: came as {origin.dtype}, returned as {made.dtype}{reason}; "
-            f"use .astype({held!r}), or update it in place"
-        )
-    return made
+def _shape_differs(name: str, want: tuple[int, ...], have: tuple[int, ...], count: int) -> str:
+    difference = f"array {name!r} was received with shape {want} and returned with {have}"
+    # The first dimension of coef_ and intercept_ is the number of classes, but 1 for two of them.
+    has_fewer_classes = count <= 2 and len(have) == len(want) > 0 and have[0] < want[0] and have[1:] == want[1:]
+    if has_fewer_classes and "sklearn" in sys.modules:
+        return f"{difference}; {MISSING_CLASSES}"
+    return (
+        f"{difference}; return the arrays in the order received, without reshaping them. For a model that grows, "
+        "client_app(..., same_shapes=False)"
+    )
+
+
+def _in_dtype_of(origin: Array, made: Array, name: str) -> Array:
+    """Return an array in the dtype received: as it is, rounded to bfloat16, or converted where that is exact."""
+    want = numpy_from_array(origin, f"array {name!r}").dtype
+    array = numpy_from_array(made)
+    if array.dtype == want:
+        return made
+    if want == BFLOAT16 and array.dtype == np.float32:
+        return array_from_numpy(bfloat16_from_float32(array))
+    if array.dtype == BFLOAT16:
+        array = float32_from_bfloat16(array)
+    if _converts_exactly(array, want):
+        return array_from_numpy(array.astype(want))
+    held = "float32" if want == BFLOAT16 else origin.dtype
+    reason = ", NumPy's default" if array.dtype == np.float64 else ""
+    raise ClientError(
+        f"array {name!r} was received as {origin.dtype} and returned as {made.dtype}{reason}; "
+        f"use .astype({held!r}), or update it in place"
+    )
+
+
+def _converts_exactly(array: NDArray[Any], want: np.dtype[Any]) -> bool:
+    if want.kind not in "biufc" or array.dtype.kind not in "biufc" or not np.can_cast(array.dtype, want):
+        return False
+    if array.dtype.kind in "iu" and want.kind in "fc":
+        # NumPy calls int64 to float64 safe, which is exact up to 2**53 only. A count of batches is far below that.
+        return bool(np.all(np.abs(array.astype(want)) < 2**53))
+    return True

@@ -1,23 +1,27 @@
-"""Which partition a client holds, read from the node config of Flower's engines."""
+"""Which partition a client holds, from the node config of Flower's engines."""
 
 from __future__ import annotations
 
 from flwr.app import Context
 
+from flskew.client._protocols import ClientError
+
 __all__ = ["partition", "partition_id"]
+
+_REMEDY = 'start the SuperNode with --node-config "partition-id=0 num-partitions=3"'
 
 
 def partition(context: Context) -> tuple[int, int]:
-    """Return this client's partition id and how many partitions there are.
+    """Return this client's partition id and the number of partitions.
 
     Flower's simulation, `LocalGrid` and `simulate` set both; on a SuperNode they come from its command line.
 
     Args:
-        context: What Flower hands to `client_fn`.
+        context: What Flower passes to `client_fn`.
 
     Raises:
-        LookupError: One of the two is not set; the message shows the option of `flower-supernode` that sets them.
-        ValueError: The id is not one of 0 ... num_partitions - 1.
+        ClientError: One of the two is missing or is not an integer, or the id is not one of 0 ... num_partitions - 1.
+            The message quotes nothing from the node config, which may contain secrets.
 
     Examples:
         >>> from flwr.app import Context, RecordDict
@@ -27,7 +31,7 @@ def partition(context: Context) -> tuple[int, int]:
     """
     number, count = (_setting(context, key) for key in ("partition-id", "num-partitions"))
     if not 0 <= number < count:
-        raise ValueError(f"partition-id must be one of 0 ... {count - 1}, got {number} of num-partitions={count}")
+        raise ClientError(f"partition-id must be one of 0 ... num-partitions - 1; {_REMEDY}, each with its own id")
     return number, count
 
 
@@ -35,11 +39,11 @@ def partition_id(context: Context) -> int:
     """Return this client's partition id.
 
     Args:
-        context: What Flower hands to `client_fn`.
+        context: What Flower passes to `client_fn`.
 
     Raises:
-        LookupError: It is not set; the message shows the option of `flower-supernode` that sets it.
-        ValueError: The id is negative or >= num-partitions.
+        ClientError: It is missing, not an integer, negative, or >= num-partitions where that is set. The message quotes
+            nothing from the node config, which may contain secrets.
 
     Examples:
         >>> from flwr.app import Context, RecordDict
@@ -51,17 +55,15 @@ def partition_id(context: Context) -> int:
         return partition(context)[0]
     number = _setting(context, "partition-id")
     if number < 0:
-        raise ValueError(f"partition-id must be at least 0, got {number}")
+        raise ClientError(f"partition-id must be at least 0; {_REMEDY}, each with its own id")
     return number
 
 
 def _setting(context: Context, key: str) -> int:
     value = context.node_config.get(key)
     if value is None:
-        raise LookupError(
-            f"{key} is not in this node's config, {dict(context.node_config)}; start the SuperNode with "
-            '--node-config "partition-id=0 num-partitions=3"'
-        )
+        raise ClientError(f"{key} is not in this node's config; {_REMEDY}")
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{key} must be an integer, got {value!r}; write it without quotes in --node-config")
+        kind = type(value).__name__
+        raise ClientError(f"{key} must be an integer, got {kind}; write it without quotes in --node-config")
     return value

@@ -1,4 +1,4 @@
-"""What a user brings: an object with `fit` and, optionally, `evaluate`. There is nothing to inherit from."""
+"""The protocol of a client: an object with `fit` and, optionally, `evaluate`, that inherits from nothing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from flskew.typing import Config, Parameters
 
 __all__ = [
+    "MISSING_CLASSES",
     "ClientError",
     "NumExamples",
     "ReturnedParameters",
@@ -20,16 +21,24 @@ __all__ = [
 ]
 
 ReturnedParameters: TypeAlias = Sequence[NDArray[Any]]
-"""As many arrays as the client received, in the same order, with the same shapes and dtypes."""
+"""The arrays of `fit`: as many as it received, in the same order, with the same shapes and dtypes."""
 
 NumExamples: TypeAlias = int | np.integer[Any]
 """Number of rows used; the weight of a reply."""
 
 
-class ClientError(ValueError):
-    """A client, or what it returned, does not follow the protocol; the message says what to return instead.
+MISSING_CLASSES = (
+    "scikit-learn's fit drops classes that the client's rows lack; use "
+    "model.fit(*flskew.client.sklearn.complete_classes(model, rows, labels)), or partial_fit with every class"
+)
+"""The cause and the remedy, for errors."""
 
-    Flower's engines turn it into an error reply, so strategies report it.
+
+class ClientError(ValueError):
+    """A client, or a value that it returned, does not follow the protocol; the message says what to do instead.
+
+    Raise it yourself to tell the server something: `client_app` sends its message, while the messages of other
+    exceptions remain in the node's log.
 
     Examples:
         >>> import numpy as np
@@ -43,7 +52,7 @@ class ClientError(ValueError):
         ...     FedAvg(fraction_evaluate=0.0).start(grid, ArrayRecord([np.zeros(2)]))
         ... except RoundError as error:
         ...     print(str(error.failures[0]).partition(";")[0])
-        node 1000: ClientError: fit was given 1 arrays and returned 0
+        node 1000: ClientError: fit received 1 arrays and returned 0
     """
 
 
@@ -69,6 +78,6 @@ class SupportsEvaluate(Protocol):
 
 @runtime_checkable
 class WrapsNumPyClient(Protocol):
-    """What `flwr.client.NumPyClient.to_client()` returns; the wrapped client is used."""
+    """The result of `flwr.client.NumPyClient.to_client()`, which wraps the client to use."""
 
     numpy_client: SupportsFit

@@ -1,8 +1,8 @@
-"""FedProx's proximal term: what those of all frameworks share, and the one for NumPy parameters.
+"""FedProx's proximal term: the base for all frameworks, and the term for NumPy parameters.
 
 Tian Li, Anit Kumar Sahu, Manzil Zaheer, Maziar Sanjabi, Ameet Talwalkar and Virginia Smith. Federated Optimization in
 Heterogeneous Networks. Proceedings of Machine Learning and Systems 2 (MLSys 2020), pages 429 to 450. arXiv 1812.06127.
-Each client minimises its own loss plus (mu/2)·||w - w_t||², w_t being the parameters the server sent.
+Each client minimises its own loss plus (mu/2)·||w - w_t||², where w_t are the parameters that the server sent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class BaseProximalTerm(Generic[Anchor]):
 
     Args:
         mu: The strength, finite and >= 0.
-        anchor: w_t, as the framework holds parameters.
+        anchor: w_t, in the framework's own form.
 
     Raises:
         TypeError: mu is not a real number.
@@ -42,15 +42,15 @@ class BaseProximalTerm(Generic[Anchor]):
 
     @classmethod
     def from_config(cls, config: Mapping[str, object], anchor: Anchor) -> Self:
-        """Return the term the server asked for: its config's "proximal-mu" or "proximal_mu", else mu = 0.
+        """Return the term that the server asks for in its config, as "proximal-mu" or "proximal_mu"; else mu = 0.
 
         Args:
-            config: What `fit` was given.
-            anchor: What `fit` was given, or the model that was set to it.
+            config: The config that `fit` received.
+            anchor: The parameters that `fit` received, or the model after setting them.
 
         Raises:
             TypeError: mu is not a real number.
-            ValueError: Both spellings are there and differ, or mu is negative or not finite.
+            ValueError: Both spellings are present and differ, or mu is negative or not finite.
 
         Examples:
             >>> from flskew import ProximalTerm
@@ -59,7 +59,7 @@ class BaseProximalTerm(Generic[Anchor]):
         """
         found = {key: checks.proximal_mu(f"config[{key!r}]", config[key]) for key in _KEYS if key in config}
         if len(set(found.values())) > 1:
-            raise ValueError(f"config gives mu twice and differently, {found}; keep {_KEYS[0]!r}")
+            raise ValueError(f"config has two different values for mu, {found}; keep {_KEYS[0]!r}")
         return cls(next(iter(found.values()), 0.0), anchor)
 
     @property
@@ -71,17 +71,17 @@ class BaseProximalTerm(Generic[Anchor]):
 class ProximalTerm(BaseProximalTerm[Sequence[NDArray[Any]]]):
     """FedProx's (mu/2)·||w - w_t||², which keeps a client near the parameters it received.
 
-    Make one at the start of `fit`, before the parameters change. Then, in each step, either add its gradient to the
-    loss's own (`add_gradient`), or, with a learner that updates its weights itself, take a proximal step after it
-    (`step`). Gradient steps diverge where learning rate times mu is above 2: keep it well below 1, or use `step`.
-    mu = 0 is FedAvg and costs nothing: the anchor is not even copied.
+    Make one at the start of `fit`, before the parameters change. Then, in each step, add its gradient to that of the
+    loss (`add_gradient`); or, with a learner that updates its weights itself, take a proximal step after it (`step`).
+    Gradient steps diverge if learning rate times mu exceeds 2: keep it well below 1, or use `step`. mu = 0 is FedAvg
+    and costs nothing: the anchor is not copied.
 
-    Unlike the code in Flower's documentation, which sums the norms of the arrays, this is the square of the norm of all
-    parameters together, as in the paper. Integer arrays, such as a count of batches, are no weights: they take no part.
+    Unlike the code in Flower's documentation, which sums the norms of the arrays, this is the squared norm of all
+    parameters together, as in the paper. Integer arrays, such as counters of batches, are not weights and are ignored.
 
     Args:
         mu: The strength, finite and >= 0.
-        anchor: w_t, the parameters as they came; copied, so the same arrays can be trained in place.
+        anchor: w_t, the parameters received; copied, so the same arrays can be trained in place.
 
     Raises:
         TypeError: mu is not a real number.
@@ -109,7 +109,7 @@ class ProximalTerm(BaseProximalTerm[Sequence[NDArray[Any]]]):
         """Return (mu/2)·||w - w_t||², summed in float64.
 
         Raises:
-            ValueError: The parameters are not shaped like the anchor.
+            ValueError: The parameters do not have the shapes of the anchor.
         """
         if not self._mu:
             return 0.0
@@ -120,8 +120,8 @@ class ProximalTerm(BaseProximalTerm[Sequence[NDArray[Any]]]):
         """Add mu·(w - w_t) to the gradients, in place.
 
         Raises:
-            TypeError: A gradient is a scalar, or holds whole numbers.
-            ValueError: Parameters or gradients are not shaped like the anchor.
+            TypeError: A gradient is a scalar, or has an integer dtype.
+            ValueError: Parameters or gradients do not have the shapes of the anchor.
         """
         if not self._mu:
             return
@@ -129,25 +129,27 @@ class ProximalTerm(BaseProximalTerm[Sequence[NDArray[Any]]]):
         self._check("gradients", gradients)
         self._check_changeable("gradients", gradients)
         for i in self._weights:
-            pull = self._mu * (parameters[i] - self._anchor[i])
-            gradients[i][...] += pull.astype(gradients[i].dtype, copy=False)
+            with np.errstate(under="ignore"):
+                pull = self._mu * (parameters[i] - self._anchor[i])
+                gradients[i][...] += pull.astype(gradients[i].dtype, copy=False)
 
     def step(self, parameters: Sequence[NDArray[Any]], learning_rate: float) -> None:
         """Take one exact proximal step in place: w becomes (w + lr·mu·w_t) / (1 + lr·mu).
 
-        That is the w' which minimises (mu/2)·||w' - w_t||² + ||w' - w||² / (2·lr). Use it after each update of a
-        learner whose gradients are out of reach, with the learning rate of that update.
+        This is the w' that minimises (mu/2)·||w' - w_t||² + ||w' - w||² / (2·lr). Use it after each update of a learner
+        that does not expose its gradients, with the learning rate of that update.
 
-        A step lies outside the learner's momentum m, which in the end moves the weights by lr / (1 - m) for each
-        gradient. Pass that instead of lr to make mu as strong as in the gradient; lr alone is as strong as mu·(1 - m).
+        The step is not part of the learner's momentum m, by which each gradient finally moves the weights by lr /
+        (1 - m). Pass lr / (1 - m) to make mu as strong as in the gradient; with lr it is as strong as mu·(1 - m).
 
         Args:
             parameters: w, changed in place.
             learning_rate: lr, or lr / (1 - m); finite and >= 0.
 
         Raises:
-            TypeError: A parameter is a scalar, or holds whole numbers where the anchor does not.
-            ValueError: The parameters are not shaped like the anchor, or the learning rate is negative or not finite.
+            TypeError: A parameter is a scalar, or has an integer dtype where the anchor is floating-point.
+            ValueError: The parameters do not have the shapes of the anchor, or the learning rate is negative or not
+                finite.
         """
         strength = checked_learning_rate(learning_rate) * self._mu
         if not self._mu:
@@ -157,22 +159,23 @@ class ProximalTerm(BaseProximalTerm[Sequence[NDArray[Any]]]):
         for i in self._weights:
             w, w_t = parameters[i], self._anchor[i]
             # Computed from the anchor, so that w = w_t is left exactly unchanged.
-            w[...] = w_t + (w - w_t) / (1 + strength)
+            with np.errstate(under="ignore"):
+                w[...] = w_t + (w - w_t) / (1 + strength)
 
     def _check(self, name: str, arrays: Sequence[NDArray[Any]]) -> None:
         have = [np.shape(array) for array in arrays]
         want = [array.shape for array in self._anchor]
         if have != want:
-            raise ValueError(f"{name} must be shaped like the anchor, {want}, got {have}")
+            raise ValueError(f"{name} must have the shapes of the anchor, {want}, got {have}")
 
     def _check_changeable(self, name: str, arrays: Sequence[object]) -> None:
         for index, array in enumerate(arrays):
             # Arithmetic on a 0-d array returns a scalar, which cannot be changed in place.
             if not isinstance(array, np.ndarray):
                 raise TypeError(f"{name}[{index}] must be an array, got {type(array).__name__}; use numpy.asarray")
-            # NumPy would silently truncate what is written into it.
+            # NumPy would silently truncate the floats written into it.
             if array.dtype.kind in "iub" and index in self._weights:
-                raise TypeError(f"{name}[{index}] must hold fractions, got {array.dtype}; use .astype(float)")
+                raise TypeError(f"{name}[{index}] must be floating-point, got {array.dtype}; use .astype(float)")
 
 
 def checked_learning_rate(value: object) -> float:
@@ -189,4 +192,5 @@ def checked_learning_rate(value: object) -> float:
 
 def _squared_distance(w: NDArray[Any], w_t: NDArray[Any]) -> float:
     difference = np.subtract(w, w_t, dtype=np.result_type(w_t, np.float64)).ravel()
-    return float(np.vdot(difference, difference).real)
+    with np.errstate(under="ignore"):
+        return float(np.vdot(difference, difference).real)

@@ -1,14 +1,14 @@
-"""What a client's reply says beyond Flower's own records."""
+"""The parts of a client's reply that are not Flower's own records."""
 
 from __future__ import annotations
 
-from flwr.app import ConfigRecord, Error, Message, RecordDict
+from flwr.app import ConfigRecord, Error, Message
 
-from flskew._wire import ASSIGNMENT_KEY, DOES_NOT_EVALUATE, FLSKEW_KEY
+from flskew._wire import ASSIGNMENT_KEY, DOES_NOT_EVALUATE, UNSENT_METRICS_KEY
 from flskew.assignment import Assignment
 from flskew.client._protocols import ClientError
 
-__all__ = ["DoesNotEvaluateError", "add_fingerprint"]
+__all__ = ["DoesNotEvaluateError", "flskew_record"]
 
 
 class DoesNotEvaluateError(ClientError):
@@ -25,18 +25,25 @@ class DoesNotEvaluateError(ClientError):
         return Message(Error(DOES_NOT_EVALUATE, str(self)), reply_to=message)
 
 
-def add_fingerprint(reply: RecordDict, client: object) -> None:
-    """Add the fingerprint of the client's assignment, if it has an attribute of that name.
+def flskew_record(client: object, unsent_metrics: list[str]) -> ConfigRecord:
+    """Return the record for flskew's strategies, which may be empty.
+
+    Args:
+        client: Its attribute `assignment`, if it has one, gives the fingerprint.
+        unsent_metrics: Names of metrics that the reply lacks.
 
     Raises:
-        ClientError: The attribute is something else.
+        ClientError: `assignment` is not an `Assignment`.
     """
+    record = ConfigRecord()
     assignment = getattr(client, "assignment", None)
-    if assignment is None:
-        return
-    if not isinstance(assignment, Assignment):
-        raise ClientError(
-            f"{type(client).__name__}.assignment must be a flskew.Assignment, got {type(assignment).__name__}; "
-            "set it to partitioner.assignment, or give what you keep there another name"
-        )
-    reply[FLSKEW_KEY] = ConfigRecord({ASSIGNMENT_KEY: assignment.fingerprint})
+    if assignment is not None:
+        if not isinstance(assignment, Assignment):
+            raise ClientError(
+                f"{type(client).__name__}.assignment must be a flskew.Assignment, got {type(assignment).__name__}; "
+                "set it to partitioner.assignment, or rename your own attribute"
+            )
+        record[ASSIGNMENT_KEY] = assignment.fingerprint
+    if unsent_metrics:
+        record[UNSENT_METRICS_KEY] = unsent_metrics
+    return record

@@ -1,7 +1,7 @@
 """JAX: the leaves of any pytree as arrays, and FedProx's proximal term as pure functions.
 
-Parameters of flax (linen's dictionaries, the state of an nnx module), Haiku, Equinox or your own are all pytrees, so
-nothing but JAX is needed.
+The parameters of Flax (Linen's dictionaries, the state of an NNX module), Haiku and Equinox are pytrees, so only JAX is
+needed.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from flskew.typing import Parameters
 __all__ = ["ProximalTerm", "get_parameters", "set_parameters"]
 
 PyTree: TypeAlias = Any
-"""Arrays in any nesting that JAX knows."""
+"""Arrays in any nesting that JAX supports."""
 
 
 def get_parameters(tree: PyTree) -> Parameters:
     """Return copies of the leaves of a pytree, in JAX's order.
 
-    bfloat16 and float8 go as float32, which holds them exactly; `set_parameters` turns them back.
+    bfloat16 and float8 become float32, exactly; `set_parameters` converts them back.
 
     Raises:
         ParametersError: A leaf is not a numeric array, such as a random key or a function; the message names it.
@@ -46,12 +46,13 @@ def set_parameters(tree: PyTree, parameters: Sequence[NDArray[Any]]) -> PyTree:
     """Return a pytree like `tree` with other arrays, in the same order; it keeps dtypes and devices.
 
     Args:
-        tree: Gives the structure; it is not changed.
-        parameters: As many as the tree has leaves, with the same shapes.
+        tree: Defines the structure; it is not changed.
+        parameters: One array per leaf of the tree, with the same shapes. Floats of another precision are rounded to
+            the tree's.
 
     Raises:
-        ParametersError: Too many or too few, or one has another shape or a dtype that does not fit; or a leaf of the
-            tree is not a numeric array. The message names the leaf.
+        ParametersError: The number of arrays differs, or one has another shape, or a dtype or numbers that do not fit;
+            or a leaf of the tree is not a numeric array. The message names the leaf.
 
     Examples:
         >>> import jax.numpy as jnp, numpy as np
@@ -66,14 +67,14 @@ def set_parameters(tree: PyTree, parameters: Sequence[NDArray[Any]]) -> PyTree:
 
 
 class Transformation(Protocol):
-    """What `ProximalTerm.attach` wraps: any gradient transformation of Optax, or one made like it."""
+    """An optimizer that `ProximalTerm.attach` wraps: any gradient transformation of Optax, or one with its methods."""
 
     init: Callable[..., PyTree]
     update: Callable[..., tuple[PyTree, PyTree]]
 
 
 class GradientTransformation(NamedTuple):
-    """A pair of functions as Optax defines them; use it wherever an Optax optimizer fits."""
+    """A pair of functions as Optax defines them, usable as an Optax optimizer."""
 
     init: Callable[[PyTree], PyTree]
     update: Callable[..., tuple[PyTree, PyTree]]
@@ -83,14 +84,14 @@ class GradientTransformation(NamedTuple):
 class ProximalTerm(BaseProximalTerm[PyTree]):
     """FedProx's (mu/2)·||w - w_t||² on a pytree of parameters, as pure functions.
 
-    Either attach it to an Optax optimizer, or add `loss` to the loss, or pass the gradient through `add_gradient`. All
-    of it can be compiled. The term is itself a pytree of its anchor, with mu as part of the structure: handed to a
-    compiled step as an argument, the next round's anchor needs no new compilation, and mu = 0, which is FedAvg, leaves
-    nothing to compile. Leaves that are no floats, such as counters or keys, take no part.
+    Attach it to an Optax optimizer, add `loss` to the loss, or pass the gradient through `add_gradient`. All three can
+    be compiled. The term is itself a pytree of its anchor, with mu as part of the structure: pass it to a compiled step
+    as an argument, and the next round needs no new compilation. With mu = 0, which is FedAvg, nothing is compiled.
+    Leaves that are not floats, such as counters or keys, are ignored.
 
     Args:
         mu: The strength, finite and >= 0.
-        anchor: w_t, the parameters as they came; copied, so their memory may be donated.
+        anchor: w_t, the parameters received; copied, so their memory may be donated.
 
     Raises:
         TypeError: mu is not a real number.
@@ -115,7 +116,7 @@ class ProximalTerm(BaseProximalTerm[PyTree]):
         """Return (mu/2)·||w - w_t||², a scalar that JAX can differentiate.
 
         Raises:
-            ValueError: The parameters are not shaped like the anchor.
+            ValueError: The parameters do not have the shapes of the anchor.
         """
         if not self._mu:
             return jnp.zeros(())
@@ -126,7 +127,7 @@ class ProximalTerm(BaseProximalTerm[PyTree]):
         """Return the gradients plus mu·(w - w_t).
 
         Raises:
-            ValueError: Parameters or gradients are not shaped like the anchor.
+            ValueError: Parameters or gradients do not have the shapes of the anchor.
         """
         if not self._mu:
             return gradients
@@ -139,10 +140,11 @@ class ProximalTerm(BaseProximalTerm[PyTree]):
 
         Args:
             parameters: w.
-            learning_rate: That of the update before, finite and >= 0.
+            learning_rate: Of the preceding update, finite and >= 0.
 
         Raises:
-            ValueError: The learning rate is negative or not finite, or the parameters are not shaped like the anchor.
+            ValueError: The learning rate is negative or not finite, or the parameters do not have the shapes of the
+                anchor.
         """
         strength = checked_learning_rate(learning_rate) * self._mu
         if not self._mu:
@@ -152,10 +154,10 @@ class ProximalTerm(BaseProximalTerm[PyTree]):
         )
 
     def attach(self, optimizer: Transformation) -> GradientTransformation:
-        """Return an optimizer that adds the term to the gradients before `optimizer` sees them.
+        """Return an optimizer that adds the term to the gradients before it passes them to `optimizer`.
 
-        The anchor travels in the optimizer's state, from `init` on, so a compiled step takes it from there. `update`
-        needs the parameters as its third argument.
+        The anchor is part of the optimizer's state, so a compiled step needs no other argument. `update` needs the
+        parameters as its third argument.
 
         Examples:
             >>> import jax.numpy as jnp, optax
@@ -187,7 +189,7 @@ class ProximalTerm(BaseProximalTerm[PyTree]):
 
     @classmethod
     def tree_unflatten(cls, mu: float, children: tuple[PyTree]) -> ProximalTerm:
-        """Return the term of an anchor, which may hold anything that JAX substitutes for arrays."""
+        """Return the term of an anchor, which may contain anything that JAX substitutes for arrays."""
         term = object.__new__(cls)
         term._mu = mu
         (term._anchor,) = children
@@ -197,14 +199,16 @@ class ProximalTerm(BaseProximalTerm[PyTree]):
         want = _layout(self._anchor)
         for name, tree in zip(("parameters", "anchor", "gradients"), (parameters, *others), strict=False):
             if _layout(tree) != want:
-                raise ValueError(f"{name} must be shaped like the anchor, {_shown(want)}, got {_shown(_layout(tree))}")
+                raise ValueError(
+                    f"{name} must have the shapes of the anchor, {_shown(want)}, got {_shown(_layout(tree))}"
+                )
         return jax.tree_util.tree_map(function, parameters, *others)
 
 
 def _named_leaves(tree: PyTree) -> list[tuple[str, jax.Array]]:
     named = [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]]
     for name, leaf in named:
-        # Without NumPy if there is a dtype already: the array may be on a device.
+        # np.asarray would copy an array from its device.
         dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
         is_key = jnp.issubdtype(dtype, jax.dtypes.prng_key)
         if is_key or dtype.kind in "OUS":

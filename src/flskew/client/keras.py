@@ -1,7 +1,7 @@
 """Keras 3 models on TensorFlow: their parameters as arrays, and FedProx's proximal term inside `model.fit`.
 
-Keras has no hook before an update, and a term in the loss would show up in what `fit` and `evaluate` report. So the
-term goes where gradient clipping and weight decay are: into the optimizer, ahead of its `apply`.
+Keras has no hook before an update, and a term in the loss would change the losses that `fit` and `evaluate` report. So
+the term is added in the optimizer, like gradient clipping and weight decay, before its `apply`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ __all__ = ["ProximalTerm", "get_parameters", "set_parameters"]
 def get_parameters(model: keras.Model) -> Parameters:
     """Return copies of `model.weights` in their order, including non-trainable ones.
 
-    bfloat16 goes as float32, which holds it exactly; `set_parameters` turns it back. The state of the optimizer stays
-    with the model.
+    bfloat16 becomes float32, exactly; `set_parameters` converts it back. The state of the optimizer is not included.
 
     Raises:
         ValueError: The model has no weights yet.
@@ -44,10 +43,12 @@ def set_parameters(model: keras.Model, parameters: Sequence[NDArray[Any]]) -> No
 
     Args:
         model: Built; changed only if every array fits.
-        parameters: As many as the model has weights, with the same shapes.
+        parameters: One array per weight of the model, with the same shapes. Floats of another precision are rounded to
+            the model's.
 
     Raises:
-        ParametersError: Too many or too few, or one has another shape or a dtype that does not fit, named.
+        ParametersError: The number of arrays differs, or one has another shape, or a dtype or numbers that do not fit;
+            the message names the weight.
         ValueError: The model has no weights yet.
 
     Examples:
@@ -67,16 +68,16 @@ def set_parameters(model: keras.Model, parameters: Sequence[NDArray[Any]]) -> No
 class ProximalTerm(BaseProximalTerm[keras.Model]):
     """FedProx's (mu/2)·||w - w_t||² on the trainable weights of a Keras model.
 
-    Make one in `fit`, when the server's parameters are set and the model is compiled, and attach it: each step of
-    `model.fit`, `train_on_batch` or a `train_step` of your own then adds mu·(w - w_t) to the gradients before the
-    optimizer sees them, ahead of clipping and under loss scaling and gradient accumulation too. The losses that Keras
-    reports stay those of the data alone. mu = 0 is FedAvg and costs nothing.
+    Make one in `fit`, after setting the server's parameters and compiling the model, and attach it. Each step of
+    `model.fit`, `train_on_batch` or your own `train_step` then adds mu·(w - w_t) to the gradients before the optimizer
+    clips and applies them. It works with loss scaling and gradient accumulation. The losses that Keras reports do not
+    include the term. mu = 0 is FedAvg and costs nothing.
 
-    In the next round make and attach another: it takes the place of the last, without compiling the step anew.
+    In the next round, make and attach another term: it replaces the last one without recompiling the step.
 
     Args:
         mu: The strength, finite and >= 0.
-        anchor: The model, built and holding w_t, the parameters as they came; they are copied.
+        anchor: The model, built and with w_t, the parameters received; they are copied.
 
     Raises:
         TypeError: mu is not a real number.
@@ -119,7 +120,8 @@ class ProximalTerm(BaseProximalTerm[keras.Model]):
         if keras.config.backend() != "tensorflow":
             raise ValueError(
                 f"attach needs Keras on TensorFlow, and this is {keras.config.backend()}, where a compiled step would "
-                "keep the first round's anchor; call add_gradient in a training loop, or set KERAS_BACKEND=tensorflow"
+                "keep the anchor of the first round; call add_gradient in a training loop, or set "
+                "KERAS_BACKEND=tensorflow"
             )
         optimizer = getattr(self._model, "optimizer", None)
         if optimizer is None:
@@ -138,7 +140,7 @@ class ProximalTerm(BaseProximalTerm[keras.Model]):
         if self._anchor:
             self._optimizer = optimizer
             optimizer.apply = self._apply
-        # A step compiled earlier holds the optimizer as it was then.
+        # A step compiled earlier uses the optimizer's former `apply`.
         self._model.make_train_function(force=True)
 
     def loss(self) -> keras.KerasTensor:
@@ -152,7 +154,8 @@ class ProximalTerm(BaseProximalTerm[keras.Model]):
         """Return the gradients plus mu·(w - w_t), for training loops that bypass the model's optimizer.
 
         Args:
-            gradients: Of the loss by `model.trainable_weights`, in that order; None where there is none.
+            gradients: Gradients of the loss with respect to `model.trainable_weights`, in that order; None for a weight
+                without one.
         """
         return self._added(gradients, self._model.trainable_weights, 1.0)
 
@@ -160,7 +163,7 @@ class ProximalTerm(BaseProximalTerm[keras.Model]):
         """Take one exact proximal step in place: w becomes (w + lr·mu·w_t) / (1 + lr·mu).
 
         Args:
-            learning_rate: That of the update before, finite and >= 0.
+            learning_rate: Of the preceding update, finite and >= 0.
 
         Raises:
             ValueError: It is negative or not finite.
@@ -210,6 +213,6 @@ def _weights(model: keras.Model) -> list[keras.Variable]:
 def _numpy_dtype(weight: keras.Variable) -> np.dtype[Any]:
     try:
         dtype: np.dtype[Any] = np.dtype(weight.dtype)
-    except TypeError:  # bfloat16 and float8 are no names to NumPy
+    except TypeError:  # NumPy does not know bfloat16 and float8
         dtype = np.dtype(np.float32)
     return dtype if dtype.kind != "V" else np.dtype(np.float32)

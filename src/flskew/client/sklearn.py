@@ -1,7 +1,7 @@
 """scikit-learn's linear models and perceptrons as arrays, even before their first fit, and FedProx's proximal step.
 
-Tested with SGDClassifier, SGDRegressor, LogisticRegression, LinearRegression, MLPClassifier and MLPRegressor; what has
-`coef_` and `intercept_`, or `coefs_` and `intercepts_`, works alike.
+Tested with SGDClassifier, SGDRegressor, LogisticRegression, LinearRegression, MLPClassifier and MLPRegressor. Other
+models with `coef_` and `intercept_`, or `coefs_` and `intercepts_`, work the same way.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from sklearn.base import BaseEstimator, clone, is_classifier
 
+from flskew._arrays.records import ParametersError
 from flskew._split.labels import shown
 from flskew._util import checks
 from flskew.client import _proximal
@@ -23,9 +24,13 @@ __all__ = ["ProximalTerm", "complete_classes", "get_parameters", "prepare", "set
 
 Class: TypeAlias = int | str | np.generic
 
-# Fits a perceptron without changing its random weights: a step of this size changes no weight.
-# scikit-learn would warn about a batch larger than the few rows.
+# Fits a perceptron without changing its random weights, by tiny steps. A fixed batch size larger than the few rows
+# would raise a warning.
 _STANDSTILL = {"solver": "sgd", "learning_rate_init": 1e-300, "early_stopping": False, "batch_size": "auto"}
+
+
+# Attribute with the classes of a prepared model, which `fit` does not change.
+_PREPARED = "_flskew_classes"
 
 
 def prepare(
@@ -39,15 +44,16 @@ def prepare(
     """Give an untrained model its shapes, its classes and initial weights.
 
     Linear models start at zero. Perceptrons start at scikit-learn's random weights, drawn with the model's
-    `random_state`, or with 0 if that is None: the global RNG is untouched. A prepared model can be set, read, asked to
-    predict, and trained with `partial_fit` on rows of only some of the classes.
+    `random_state`, or with 0 if that is None: the global RNG is untouched. A prepared model can be set, read, used to
+    predict, and trained with `partial_fit` on rows of only some of the classes. For `fit`, which drops classes that the
+    rows lack, use `complete_classes`; otherwise `get_parameters` raises an error.
 
     Args:
         model: Changed in place; its hyper-parameters stay.
-        num_features: Number of columns of the rows to come, >= 1.
+        num_features: Number of columns of the rows, >= 1.
         classes: For a classifier, every class on any client, at least two.
         num_outputs: For a regressor, number of target columns.
-        dtype: Dtype of the rows to come; some models reject rows of another.
+        dtype: Dtype of the rows; some models reject rows of another dtype.
 
     Raises:
         TypeError: The model has no `coef_` or `coefs_`, a number is not an integer, or `classes` is not a list.
@@ -82,6 +88,8 @@ def prepare(
         # scikit-learn makes a new optimizer at the first training step.
         if name not in own and name != "_optimizer":
             setattr(model, name, value)
+    if labels.size:
+        setattr(model, _PREPARED, labels)
 
 
 def get_parameters(model: BaseEstimator) -> Parameters:
@@ -90,6 +98,7 @@ def get_parameters(model: BaseEstimator) -> Parameters:
     `coef_` and `intercept_`, or, layer by layer, `coefs_[i]` and `intercepts_[i]`.
 
     Raises:
+        ParametersError: `fit` has dropped classes for which the model was prepared.
         TypeError: The model has no such weights, or only after `prepare` or a fit.
         ValueError: A model with averaged weights.
 
@@ -112,7 +121,8 @@ def set_parameters(model: BaseEstimator, parameters: Sequence[NDArray[Any]]) -> 
         parameters: As many as `get_parameters` returns, with the same shapes.
 
     Raises:
-        ParametersError: Too many or too few, or one has another shape or a dtype that does not fit; it names the array.
+        ParametersError: The number of arrays differs, or one has another shape, or a dtype or numbers that do not fit;
+            the message names it. Or `fit` has dropped classes for which the model was prepared.
         TypeError: The model has no such weights, or only after `prepare` or a fit.
         ValueError: A model with averaged weights.
 
@@ -128,7 +138,7 @@ def set_parameters(model: BaseEstimator, parameters: Sequence[NDArray[Any]]) -> 
     """
     named = _arrays(model)
     fitting = fit_into([Slot(name, array.shape, array.dtype) for name, array in named], parameters)
-    # scikit-learn trains in place, which must not change the caller's arrays.
+    # Copies, since scikit-learn trains in place.
     arrays = [private_copy(array) for array in fitting]
     if hasattr(model, "coefs_"):
         model.coefs_[:], model.intercepts_[:] = arrays[::2], arrays[1::2]
@@ -141,18 +151,18 @@ def complete_classes(
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]:
     """Return rows, labels and sample weights for `fit`, with a row of weight 0 for each class that is missing.
 
-    `LogisticRegression.fit` takes its classes from the labels, so a client that lacks one would end with fewer weights
-    than the others. A row without weight keeps the class and changes no loss. `partial_fit` needs nothing of the kind.
+    `LogisticRegression.fit` takes its classes from the labels, so a client that lacks one would return fewer weights
+    than the others. A row of weight 0 keeps the class and does not change the loss. `partial_fit` does not need this.
 
     Args:
-        model: Prepared or fitted with every class.
+        model: Prepared, or fitted with every class.
         rows: (n, num_features).
-        labels: (n,), of the model's classes.
+        labels: (n,), each one of the model's classes.
 
     Raises:
-        TypeError: The rows are a sparse matrix, or the model knows no classes.
-        ValueError: A label is none of the model's classes; or a class is missing and `class_weight` is "balanced",
-            which divides by how often each class is there.
+        TypeError: The rows are a sparse matrix, or the model has no classes.
+        ValueError: A label is not one of the model's classes; or a class is missing and `class_weight` is "balanced",
+            which divides by the count of each class.
 
     Examples:
         >>> import numpy as np
@@ -164,23 +174,24 @@ def complete_classes(
         (3, 2)
     """
     rows, labels = np.asarray(rows), np.asarray(labels)
-    if rows.ndim == 0:  # What NumPy makes of a sparse matrix.
+    if rows.ndim == 0:  # NumPy wraps a sparse matrix in an array of one object.
         raise TypeError(
             f"rows must be an array, got {type(rows.item()).__name__}; use .toarray(), or a model with partial_fit, "
-            "which takes sparse rows and needs no classes completed"
+            "which accepts sparse rows and rows of some classes only"
         )
     if not hasattr(model, "classes_"):
         raise TypeError(f"{type(model).__name__} has no classes yet; call prepare first, if it is a classifier")
-    unknown = np.setdiff1d(labels, model.classes_).tolist()
+    classes = getattr(model, _PREPARED, model.classes_)
+    unknown = np.setdiff1d(labels, classes).tolist()
     if unknown:
         raise ValueError(
-            f"labels hold {unknown[0]!r}, none of the model's classes, {shown(model.classes_.tolist())}; "
-            "give prepare every class on any client, as the labels have them"
+            f"label {unknown[0]!r} is not one of the model's classes, {shown(classes.tolist())}; "
+            "pass prepare every class on any client, of the same type as the labels"
         )
-    missing = np.setdiff1d(model.classes_, labels)
+    missing = np.setdiff1d(classes, labels)
     if len(missing) and getattr(model, "class_weight", None) == "balanced":
         raise ValueError(
-            f"class_weight='balanced' knows no weight for a class without rows, here {missing.tolist()[0]!r}; "
+            f"class_weight='balanced' gives no weight to a class without rows, here {missing.tolist()[0]!r}; "
             "pass a dictionary with the weight of each class, the same on every client, or None"
         )
     weights = np.concatenate([np.ones(len(labels)), np.zeros(len(missing))])
@@ -194,12 +205,12 @@ def complete_classes(
 class ProximalTerm(_proximal.BaseProximalTerm[BaseEstimator]):
     """FedProx's (mu/2)·||w - w_t||² for models that do not expose gradients: an exact proximal step after each update.
 
-    Make one in `fit`, when the server's parameters are set; call `step` after every `partial_fit`. mu = 0 is FedAvg and
-    costs nothing.
+    Make one in `fit`, after setting the server's parameters, and call `step` after every `partial_fit`. mu = 0 is
+    FedAvg and costs nothing.
 
     Args:
         mu: The strength, finite and >= 0.
-        anchor: The model, holding w_t, the parameters as they came; they are copied.
+        anchor: The model with w_t, the parameters received; they are copied.
 
     Raises:
         TypeError: mu is not a real number.
@@ -232,9 +243,9 @@ class ProximalTerm(_proximal.BaseProximalTerm[BaseEstimator]):
         """Take one exact proximal step: w becomes (w + lr·mu·w_t) / (1 + lr·mu).
 
         Args:
-            learning_rate: The sum of those of the updates since the last step: for a perceptron one for each batch,
-                divided by 1 - momentum for the strength that mu has in the gradient; for `SGDClassifier` and
-                `SGDRegressor` one for each row; finite and >= 0.
+            learning_rate: Sum of the learning rates of the updates since the last step; finite and >= 0. A perceptron
+                makes one update per batch, and with momentum the sum is divided by 1 - momentum to make mu as strong as
+                in the gradient. `SGDClassifier` and `SGDRegressor` make one update per row.
 
         Raises:
             ValueError: It is negative or not finite.
@@ -248,7 +259,7 @@ class ProximalTerm(_proximal.BaseProximalTerm[BaseEstimator]):
 def _fitted_copy(
     model: BaseEstimator, rows: NDArray[Any], targets: NDArray[Any], labels: NDArray[Any]
 ) -> BaseEstimator:
-    """Fit a copy to blank rows, so that this version of scikit-learn sets it up, and undo the fit."""
+    """Fit a copy to blank rows, so that scikit-learn itself sets it up, and undo the fit."""
     scratch = clone(model)
     settings = scratch.get_params(deep=False)
     is_perceptron = "hidden_layer_sizes" in settings
@@ -256,10 +267,11 @@ def _fitted_copy(
     if settings.get("random_state", 0) is None:
         changes["random_state"] = 0
     scratch.set_params(**changes)
-    if hasattr(scratch, "partial_fit"):
-        scratch.partial_fit(rows, targets, **({"classes": labels} if labels.size else {}))
-    else:
-        scratch.fit(rows, targets)
+    with np.errstate(under="ignore"):  # its steps are as small as can be
+        if hasattr(scratch, "partial_fit"):
+            scratch.partial_fit(rows, targets, **({"classes": labels} if labels.size else {}))
+        else:
+            scratch.fit(rows, targets)
     if is_perceptron:
         scratch.t_, scratch.n_iter_, scratch.loss_curve_, scratch.best_loss_ = 0, 0, [], np.inf
         return scratch
@@ -272,6 +284,14 @@ def _fitted_copy(
 
 def _arrays(model: BaseEstimator) -> list[tuple[str, NDArray[Any]]]:
     _refuse_hidden_weights(model)
+    num_prepared, num_classes = (len(getattr(model, name, ())) for name in (_PREPARED, "classes_"))
+    if num_prepared > num_classes:
+        can_continue = hasattr(model, "partial_fit")
+        remedy = "use partial_fit" if can_continue else "call model.fit(*complete_classes(model, rows, labels))"
+        raise ParametersError(
+            f"{type(model).__name__} was prepared for {num_prepared} classes, and fit kept the {num_classes} that the "
+            f"client's rows have; {remedy}"
+        )
     if hasattr(model, "coefs_"):
         layers = enumerate(zip(model.coefs_, model.intercepts_, strict=True))
         return [pair for i, (w, b) in layers for pair in ((f"coefs_[{i}]", w), (f"intercepts_[{i}]", b))]
@@ -281,7 +301,7 @@ def _arrays(model: BaseEstimator) -> list[tuple[str, NDArray[Any]]]:
 
 
 def _remedy(model: BaseEstimator) -> str:
-    if any(name.endswith("_") for name in vars(model)):  # fitted, and still without
+    if any(name.endswith("_") for name in vars(model)):  # fitted, and still has neither
         return "only models whose weights are arrays can be averaged, such as LogisticRegression and MLPClassifier"
     return "call prepare first"
 
@@ -289,7 +309,7 @@ def _remedy(model: BaseEstimator) -> str:
 def _refuse_hidden_weights(model: BaseEstimator) -> None:
     if hasattr(model, "steps"):
         raise TypeError(
-            f"{type(model).__name__} has steps; pass the last one, model[-1], and apply the others to the rows"
+            f"{type(model).__name__} has steps; pass its last one, model[-1], and apply the others to the rows"
         )
     if getattr(model, "average", False):
         raise ValueError(f"average={model.average!r}: scikit-learn hides the weights that it trains; use average=False")

@@ -1,7 +1,7 @@
 """PyTorch models: their parameters as arrays, and FedProx's proximal term on their gradients.
 
-The term is two passes over lists of tensors. `torch._foreach_*` is what `torch.optim` itself is made of; PyTorch keeps
-these names, undocumented, beside the public `torch.foreach` that later releases have.
+The term is two passes over lists of tensors, by `torch._foreach_*`, on which `torch.optim` is built. PyTorch keeps
+these undocumented names beside the public `torch.foreach` of later releases.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from flskew.typing import Parameters
 __all__ = ["ProximalTerm", "get_parameters", "set_parameters"]
 
 _NUMPY_FLOATS = {torch.float16, torch.float32, torch.float64}
-# One term per optimizer: this round's replaces the last one's.
+# One term per optimizer: that of this round replaces that of the last.
 _ATTACHED: WeakKeyDictionary[torch.optim.Optimizer, RemovableHandle] = WeakKeyDictionary()
 
 
 def get_parameters(model: nn.Module) -> Parameters:
     """Return copies of the entries of `model.state_dict()` in its order, including buffers.
 
-    bfloat16 and float8 go as float32, which holds them exactly, since NumPy has neither; `set_parameters` turns them
-    back. Their names are `list(model.state_dict())`.
+    bfloat16 and float8, which NumPy lacks, become float32, exactly; `set_parameters` converts them back. The names of
+    the arrays are `list(model.state_dict())`.
 
     Raises:
         ParametersError: An entry of the state is not a tensor.
@@ -49,14 +49,16 @@ def get_parameters(model: nn.Module) -> Parameters:
 def set_parameters(model: nn.Module, parameters: Sequence[NDArray[Any]]) -> None:
     """Load arrays into a model in the order of its state_dict; the model keeps its devices and dtypes.
 
-    An optimizer made before goes on working: the tensors are changed in place.
+    The tensors are changed in place, so an existing optimizer remains valid.
 
     Args:
         model: Changed only if every array fits.
-        parameters: As many as the state_dict has entries, with the same shapes.
+        parameters: One array per entry of the state_dict, with the same shapes. Floats of another precision are
+            rounded to the model's.
 
     Raises:
-        ParametersError: Too many or too few, or one has another shape or a dtype that does not fit; it names the entry.
+        ParametersError: The number of arrays differs, or one has another shape, or a dtype or numbers that do not fit;
+            the message names the entry.
 
     Examples:
         >>> import numpy as np, torch
@@ -75,19 +77,19 @@ def set_parameters(model: nn.Module, parameters: Sequence[NDArray[Any]]) -> None
 class ProximalTerm(BaseProximalTerm[nn.Module]):
     """FedProx's (mu/2)·||w - w_t||² on a module's parameters.
 
-    Make one in `fit`, when the server's parameters are set, and attach it to the optimizer: each `optimizer.step()`
-    then adds mu·(w - w_t) to the gradients first, whatever the optimizer and without a line in the training loop. The
-    gradients become what `(loss + term.loss()).backward()` would have made them, at a fraction of the cost. Buffers and
-    frozen parameters take no part. mu = 0 is FedAvg and costs nothing: no copy, no hook.
+    Make one in `fit`, after setting the server's parameters, and attach it to the optimizer. Each `optimizer.step()`
+    then first adds mu·(w - w_t) to the gradients, with any optimizer and no change to the training loop. The gradients
+    equal those of `(loss + term.loss()).backward()`, at a fraction of the cost. Buffers and frozen parameters are
+    ignored. mu = 0 is FedAvg and costs nothing: no copy, no hook.
 
-    A parameter whose gradient is None has the term's gradient alone, as autograd would give it. Gradients are clipped
-    before the term is added; to clip their sum, leave the term unattached and call `add_gradient` before clipping.
-    Under autocast parameters and gradients stay as they are, so nothing changes; with a GradScaler the term is added to
-    the unscaled gradients, or scaled like them for optimizers that unscale by themselves.
+    A parameter whose gradient is None gets the gradient of the term alone, as from autograd. Gradients are clipped
+    before the term is added; to clip the sum, do not attach the term, and call `add_gradient` before clipping. Autocast
+    does not affect the term. With a GradScaler, the term is added to the unscaled gradients, or scaled like them for
+    optimizers that unscale them.
 
     Args:
         mu: The strength, finite and >= 0.
-        anchor: The model, holding w_t, the parameters as they came; they are copied, where they are.
+        anchor: The model with w_t, the parameters received; they are copied on their devices.
 
     Raises:
         TypeError: mu is not a real number.
@@ -117,18 +119,18 @@ class ProximalTerm(BaseProximalTerm[nn.Module]):
     def attach(self, optimizer: torch.optim.Optimizer) -> None:
         """Add the term in every step of an optimizer, replacing a term attached before.
 
-        It acts on the parameters that the optimizer holds at that step, so a model may have several optimizers. A
-        closure, as LBFGS takes one, gets the term added to its gradients and to the loss it returns.
+        It applies to the parameters that the optimizer has at that step, so a model may have several optimizers. For
+        an optimizer with a closure, such as LBFGS, the term is added to the gradients and to the loss of the closure.
 
         Raises:
-            TypeError: It is no `torch.optim.Optimizer`.
-            ValueError: It holds none of the model's parameters.
+            TypeError: The optimizer is not a `torch.optim.Optimizer`.
+            ValueError: The optimizer has none of the model's parameters.
         """
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise TypeError(f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}")
         if self._anchor and not any(w in self._anchor for w in _parameters_of(optimizer)):
             raise ValueError(
-                "the optimizer holds none of the parameters of the model that the term was made of; make both of one"
+                "the optimizer has none of the parameters of the term's model; make both from the same model"
             )
         previous = _ATTACHED.pop(optimizer, None)
         if previous is not None:
@@ -149,7 +151,7 @@ class ProximalTerm(BaseProximalTerm[nn.Module]):
         """Take one exact proximal step in place: w becomes (w + lr·mu·w_t) / (1 + lr·mu).
 
         Args:
-            learning_rate: That of the update before, finite and >= 0.
+            learning_rate: Of the preceding update, finite and >= 0.
 
         Raises:
             ValueError: It is negative or not finite.
@@ -191,7 +193,7 @@ class ProximalTerm(BaseProximalTerm[nn.Module]):
                 elif w.grad.layout is torch.strided:
                     gradients.append(w.grad)
                     theirs.append(pull)
-                else:  # A sparse gradient can be added to a dense one, but not the other way round.
+                else:  # PyTorch adds a sparse gradient to a dense one, but not a dense one to a sparse one.
                     w.grad = pull.mul_(self._mu).add_(w.grad)
             if gradients:
                 torch._foreach_add_(gradients, theirs, alpha=self._mu)

@@ -1,4 +1,4 @@
-"""Partitioners: rules that split a data set among clients, one scheme per module, and what your own needs."""
+"""Partitioners, which split a data set among clients, and building blocks for your own."""
 
 from __future__ import annotations
 

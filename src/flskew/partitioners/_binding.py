@@ -1,4 +1,4 @@
-"""The common root of all partitioners: binding a data set of Flower Datasets."""
+"""The base of all partitioners: binding to a data set, as in Flower Datasets."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class BindingPartitioner(Value, flwr_datasets.partitioner.Partitioner):
         """Return one partition of the bound data set.
 
         Raises:
-            PartitionIdError: There is no such partition; both a KeyError and an IndexError.
+            PartitionIdError: No partition has this id. It is both a KeyError and an IndexError.
         """
-        # `select` makes a list of its argument, which takes half as long for Python's integers as for NumPy's.
+        # `select` converts its argument to a list, which is twice as fast for Python integers as for NumPy's.
         rows = array("q", self.assignment[partition_id].tobytes())
         return cast("Dataset", self.dataset.select(rows))
 

@@ -1,4 +1,4 @@
-"""Schemes that do not look at labels: they decide only the sizes of the partitions."""
+"""Schemes that ignore labels and only decide the sizes of the partitions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["BlindPartitioner"]
 
 
 class BlindPartitioner(Partitioner):
-    """Draw partitions from all rows, whatever their labels, which the data set need not have."""
+    """Draw the rows of each partition from all rows; labels are optional and do not affect the split."""
 
     def __init__(self, num_partitions: int, partition_by: str | None, seed: int, *, shuffle: bool = True) -> None:
         super().__init__(num_partitions, partition_by, seed)

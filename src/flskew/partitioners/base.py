@@ -1,4 +1,4 @@
-"""The base classes of partitioners, for our own schemes and for yours."""
+"""The base classes of partitioners, ours and yours."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Partitioner(BindingPartitioner):
     own scheme, subclass this and implement `split`; or subclass `LabelPartitioner` if the scheme only decides how many
     rows of each class each partition gets.
 
-    A partitioner is a value: it prints as the call that makes it, and equals another made by the same call. So a
-    subclass stores every argument of its `__init__` in an attribute of the same name.
+    A partitioner is a value: it prints as the call that makes it, and equals any other made by the same call. A
+    subclass therefore stores every argument of its `__init__` in an attribute of the same name.
 
     Args:
         num_partitions: At least 1.
-        partition_by: The column with the labels in a data set; not used by `assign`. None if the scheme does without.
+        partition_by: The column with the labels in a data set; not used by `assign`. None if it needs no labels.
         seed: Any integer. The same seed, arguments and labels give the same assignment in every process.
 
     Examples:
@@ -67,10 +67,10 @@ class Partitioner(BindingPartitioner):
                 column, or a column of a Hugging Face data set. They are not changed.
 
         Returns:
-            The assignment, which is the same every time for the same labels.
+            The assignment; the same labels always give the same one.
 
         Raises:
-            TypeError: Labels of another type, nested or mixed.
+            TypeError: The labels have another type, or are nested or mixed.
             ValueError: A label is missing (None, NaN), or the scheme cannot split these labels.
         """
         column = read_labels(labels, **self._binning())
@@ -79,7 +79,7 @@ class Partitioner(BindingPartitioner):
 
     @abstractmethod
     def split(self, column: LabelColumn, streams: Streams) -> Assignment:
-        """Split the rows: the one method of your own scheme.
+        """Split the rows; the only method that your own scheme must implement.
 
         Called by `assign`, and when a partition of a bound data set is loaded.
 
@@ -92,7 +92,7 @@ class Partitioner(BindingPartitioner):
         """
 
     def check_num_rows(self, num_rows: int) -> None:
-        """Refuse too few rows before any work is done; extend it if your scheme needs more.
+        """Refuse too few rows before any work is done; override it if your scheme needs more rows.
 
         Args:
             num_rows: Number of rows to split.
@@ -126,7 +126,7 @@ class LabelPartitioner(Partitioner):
         partition_by: The column with the labels in a data set; not used by `assign`.
         seed: Any integer.
         shuffle: Whether the rows of a partition are in random order or in the order of the data set.
-        num_bins: For a continuous target, the number of quantile bins that become its classes; None for labels.
+        num_bins: For a continuous target, the number of quantile bins to use as classes; None for labels.
 
     Examples:
         >>> import numpy as np
@@ -160,7 +160,7 @@ class LabelPartitioner(Partitioner):
 
     @abstractmethod
     def class_counts(self, column: LabelColumn, streams: Streams) -> Counts:
-        """Decide how many rows of each class each partition gets: the one method of your own scheme.
+        """Decide how many rows of each class each partition gets; the only method that your own scheme must implement.
 
         Args:
             column: The labels.

@@ -28,12 +28,14 @@ class DirichletPartitioner(LabelPartitioner):
     The most common way to simulate label skew. For each class, independently, the shares of the partitions are one draw
     from a symmetric Dirichlet distribution, or from one with a different alpha for each partition.
 
-    Takes the arguments of Flower Datasets' partitioner of this name. Unlike that one, and the code of the papers,
+    Takes the arguments of Flower Datasets' partitioner of the same name. Unlike it and the papers' code,
 
-    - it does not redraw until every partition is large enough, which never ends for small alpha and breaks the match
-      between train and test splits; it moves the fewest rows that meet `min_partition_size`;
+    - it draws once and moves the fewest rows that meet `min_partition_size`. Redrawing until every partition is large
+      enough may never end for small alpha, and train and test splits would no longer match;
     - it rounds shares without bias and draws the rows of a class at random, so no partition is favoured;
-    - the shares of a class depend only on the seed and the label, so two splits of one data set match.
+    - the shares of a class depend only on the seed and the label, so the splits of a training set and a test set match.
+
+    NIID-Bench, the code of Li et al., corresponds to `self_balancing=True`.
 
     Args:
         num_partitions: At least 1, at most the number of rows.
@@ -43,11 +45,11 @@ class DirichletPartitioner(LabelPartitioner):
             to IID. The default is that of Li et al.
         min_partition_size: Minimum number of rows per partition, >= 0.
         self_balancing: Whether partitions with more than an even share of the rows get no further rows, as in the code
-            of Yurochkin et al. Classes are then processed in an order drawn from the seed and their labels, and the
-            shares of a class depend on the classes before it.
+            of Yurochkin et al. and in NIID-Bench. Classes are then processed in an order drawn from the seed and their
+            labels, and the shares of a class depend on the classes before it.
         shuffle: Whether the rows of a partition are in random order or in the order of the data set.
         seed: Any integer.
-        num_bins: For a continuous target, the number of quantile bins that become its classes; None for labels.
+        num_bins: For a continuous target, the number of quantile bins to use as classes; None for labels.
 
     Raises:
         TypeError: An argument of the wrong type, or `seed=None`.

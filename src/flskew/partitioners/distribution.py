@@ -1,6 +1,6 @@
 """A given matrix of class shares.
 
-The compact form of the matrix is that of Flower Datasets' partitioner of this name, designed for the power-law splits
+The matrix may have the compact form of Flower Datasets' partitioner of the same name, designed for the power-law splits
 of T. Li, A. K. Sahu, M. Zaheer, M. Sanjabi, A. Talwalkar, V. Smith: "Federated Optimization in Heterogeneous
 Networks", MLSys 2020, arXiv 1812.06127.
 """
@@ -26,8 +26,8 @@ __all__ = ["DistributionPartitioner"]
 class DistributionPartitioner(LabelPartitioner):
     """Split every class in the proportions that you give.
 
-    Takes the arguments of Flower Datasets' partitioner of this name, and the same matrices. Unlike that one, it takes
-    a matrix for any number of partitions, and rounds without bias.
+    Takes the arguments of Flower Datasets' partitioner of the same name, and the same matrices. This one
+    takes a matrix for any number of partitions, and rounds without bias.
 
     Args:
         distribution_array: (num_classes, num_partitions) proportions of each class, the classes in sorted order; or, in
@@ -37,18 +37,18 @@ class DistributionPartitioner(LabelPartitioner):
         num_unique_labels_per_partition: For the compact form, the number of classes per partition: partition i has the
             classes i, i + 1, … in sorted order, wrapping around after the last. None for the full form.
         partition_by: The column with the labels in a data set; not used by `assign`.
-        preassigned_num_samples_per_label: Rows of each of its classes that a partition gets before the rest is split by
-            the matrix, >= 0. Ignored unless `rescale`.
-        rescale: Whether the matrix contains proportions, by which every row of a class is handed out. Otherwise it
-            contains numbers of rows, which must be integers, and the remaining rows are `unassigned`.
+        preassigned_num_samples_per_label: Number of rows of each of its classes that a partition gets before the matrix
+            splits the rest, >= 0. Ignored unless `rescale`.
+        rescale: If true, the matrix contains proportions, and all rows of a class are split. Otherwise it contains
+            numbers of rows, which must be integers, and the remaining rows are `unassigned`.
         shuffle: Whether the rows of a partition are in random order or in the order of the data set.
         seed: Any integer.
-        num_bins: For a continuous target, the number of quantile bins that become its classes; None for labels.
+        num_bins: For a continuous target, the number of quantile bins to use as classes; None for labels.
 
     Raises:
         TypeError: An argument of the wrong type, or `seed=None`.
-        ValueError: A number out of range; on assigning, a matrix whose shape does not fit the classes, a class without
-            any share, or more rows requested than exist.
+        ValueError: A number out of range; on assigning, a matrix whose shape does not fit the classes, a class with no
+            share at all, or more rows requested than exist.
 
     Examples:
         >>> shares = [[0.5, 0.5, 0.0], [0.0, 0.1, 0.9]]
@@ -92,7 +92,7 @@ class DistributionPartitioner(LabelPartitioner):
                 f"distribution_array gives no partition a share of label {column.labels[orphans[0]]!r}; "
                 f"add one, or pass rescale=False with numbers of rows"
             )
-        # Capped at a number that no class can meet, so that the product cannot overflow.
+        # Capped at a number that exceeds every class, so that the product cannot overflow.
         preassigned = self.preassigned_num_samples_per_label
         first = min(preassigned, len(column) + 1) * holders
         rest = column.sizes - first.sum(axis=1)
@@ -103,7 +103,8 @@ class DistributionPartitioner(LabelPartitioner):
                 f"{preassigned * int(holders[code].sum())} rows of label {column.labels[code]!r}, which has "
                 f"{column.sizes[code]}; lower it"
             )
-        shares = array / array.sum(axis=1, keepdims=True)
+        with np.errstate(under="ignore"):
+            shares = array / array.sum(axis=1, keepdims=True)
         offsets = np.array([streams("shares", label).random() for label in column.labels])
         return first + apportion(shares, rest, offsets)
 

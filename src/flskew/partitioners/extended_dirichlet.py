@@ -28,9 +28,8 @@ class ExtendedDirichletPartitioner(LabelPartitioner):
     First, every partition draws k classes so that all classes have equally many holders, as in
     `PathologicalPartitioner`. Then the shares of each class are one Dirichlet draw among its holders.
 
-    Unlike the paper's code, which redraws the classes until all are covered and the shares until all are large enough,
-    this scheme draws everything once: within a class, it moves the fewest rows that give each holder
-    `min_rows_per_class`.
+    The paper's code redraws the classes until all are covered, and the shares until all are large enough. This scheme
+    draws both once, and then moves the fewest rows within each class that give every holder `min_rows_per_class`.
 
     Args:
         num_partitions: At least 1, at most the number of rows.
@@ -43,7 +42,7 @@ class ExtendedDirichletPartitioner(LabelPartitioner):
             hold fewer classes than requested.
         shuffle: Whether the rows of a partition are in random order or in the order of the data set.
         seed: Any integer.
-        num_bins: For a continuous target, the number of quantile bins that become its classes; None for labels.
+        num_bins: For a continuous target, the number of quantile bins to use as classes; None for labels.
 
     Raises:
         TypeError: An argument of the wrong type, or `seed=None`.

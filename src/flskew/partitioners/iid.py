@@ -1,4 +1,4 @@
-"""Independent and identically distributed: the baseline that skewed schemes are compared with."""
+"""Independent and identically distributed partitions: the baseline for all skewed schemes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["IidPartitioner"]
 
 
 class IidPartitioner(BlindPartitioner):
-    """Split the rows evenly and at random, whatever their labels.
+    """Split the rows evenly and at random, regardless of their labels.
 
     Sizes differ by at most one row. Class counts vary as in any random sample.
 
-    Unlike Flower Datasets' partitioner of this name, which cuts the data set into contiguous pieces, it draws the rows
-    at random; contiguous pieces of a data set sorted by class or time are far from IID.
+    Flower Datasets' partitioner of the same name cuts the data set into contiguous pieces, which are far from IID if
+    the data set is sorted by class or time. This one draws the rows at random.
 
     Args:
         num_partitions: At least 1, at most the number of rows.
-        partition_by: The column with the labels in a data set. The split does not depend on it, but with labels the
-            assignment has `label_counts` and can be matched. None by default, because the data set needs no labels.
+        partition_by: The column with the labels in a data set, or None. The split does not depend on labels, but with
+            them, the assignment has `label_counts` and can be matched.
         seed: Any integer.
 
     Raises:

@@ -28,11 +28,11 @@ class InnerDirichletPartitioner(LabelPartitioner):
     """Give each partition a given number of rows, in Dirichlet-distributed shares of the classes.
 
     For each partition, independently, the shares of the classes are one Dirichlet draw. Sizes are met exactly. An
-    oversubscribed class is allocated at random, and the partitions that are still short take rows from the remaining
-    classes, in proportion to their shares of those (water-filling).
+    oversubscribed class is allocated at random, and partitions that are still short take rows from the remaining
+    classes, in proportion to their shares (water-filling).
 
-    Takes the arguments of Flower Datasets' partitioner of this name. Unlike that one, and the code of Acar et al., it
-    does not draw row by row: it takes labels of any type and ends at any alpha.
+    Takes the arguments of Flower Datasets' partitioner of the same name. Unlike it and
+    the code of Acar et al., it does not draw row by row, so it works with labels of any type and any alpha.
 
     Args:
         partition_sizes: Number of rows per partition, each >= 0. The remaining rows are `unassigned`.
@@ -42,12 +42,12 @@ class InnerDirichletPartitioner(LabelPartitioner):
             more skewed. The default is that of Li et al. (ICDE 2022).
         shuffle: Whether the rows of a partition are in random order or in the order of the data set.
         seed: Any integer.
-        num_bins: For a continuous target, the number of quantile bins that become its classes; None for labels.
+        num_bins: For a continuous target, the number of quantile bins to use as classes; None for labels.
 
     Raises:
         TypeError: An argument of the wrong type, or `seed=None`.
-        ValueError: A number out of range; on assigning, sizes that exceed the rows, or a number of alphas other than
-            the number of classes.
+        ValueError: A number out of range; on assigning, sizes that exceed the rows, or `alpha` with a wrong number of
+            entries.
 
     Examples:
         >>> InnerDirichletPartitioner([50, 30, 20], alpha=0.5).assign([0, 1] * 60).sizes

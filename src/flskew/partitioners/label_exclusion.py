@@ -1,7 +1,7 @@
 """Label exclusion: each partition lacks certain classes.
 
-The opening example of DeepLearning.AI's course "Intro to Federated Learning" (with Flower, 2024): three hospitals, each
-without three of the ten digits.
+The first example of DeepLearning.AI's course "Intro to Federated Learning" (with Flower, 2024): three hospitals, each
+of which lacks three of the ten digits.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class LabelExclusionPartitioner(LabelPartitioner):
     may hold it.
 
     Args:
-        excluded: For each partition, a collection of the labels it must not hold; or a mapping from partition ids to
-            such collections, together with `num_partitions`, in which absent partitions exclude nothing.
+        excluded: For each partition, a collection of the labels it must not hold; or, together with `num_partitions`, a
+            mapping from partition ids to such collections. Partitions missing from the mapping exclude nothing.
         partition_by: The column with the labels in a data set; not used by `assign`.
         num_partitions: At least 1; required only with a mapping.
         on_excluded: What happens to the rows that a partition must not hold. `"redistribute"`: they go to partitions
@@ -45,8 +45,8 @@ class LabelExclusionPartitioner(LabelPartitioner):
         alpha: Dirichlet concentration of the shares of each class, > 0, one number or one per partition; None splits
             evenly.
         seed: Any integer.
-        num_bins: For a continuous target, the number of quantile bins that become its classes, labelled 0, 1, … in
-            increasing order; None for labels.
+        num_bins: For a continuous target, the number of quantile bins to use as classes, labelled 0, 1, … in increasing
+            order; None for labels.
 
     Raises:
         TypeError: An argument of the wrong type, or `seed=None`.
@@ -96,12 +96,12 @@ class LabelExclusionPartitioner(LabelPartitioner):
         Args:
             num_partitions: At least 1.
             labels: All distinct labels, in any order.
-            num_excluded: Number of labels that each partition must not hold, >= 0; the partitions together must still
+            num_excluded: Number of labels that each partition must not hold, >= 0. The partitions together must still
                 be able to hold every class: `num_partitions * (len(labels) - num_excluded) >= len(labels)`.
-            partition_by: As for the class, like the following arguments.
-            on_excluded: As above.
-            alpha: As above.
-            seed: As above; also draws the sets.
+            partition_by: Same as for `LabelExclusionPartitioner`.
+            on_excluded: Same as for `LabelExclusionPartitioner`.
+            alpha: Same as for `LabelExclusionPartitioner`.
+            seed: Any integer; also draws the sets.
 
         Raises:
             ValueError: Labels that are not distinct, or too many excluded.
@@ -135,7 +135,7 @@ class LabelExclusionPartitioner(LabelPartitioner):
         return tuple(self._excluded.get(partition_id, ()) for partition_id in range(self.num_partitions))
 
     def split(self, column: LabelColumn, streams: Streams) -> Assignment:
-        """Split each class among the partitions that may hold it, or drop what they must not hold."""
+        """Split each class among the partitions that may hold it, or drop the rows that they must not hold."""
         if self.on_excluded == "drop" and self.alpha is None:
             sizes = even_sizes(len(column), self.num_partitions, streams("sizes"))
             whole = deal_sizes(len(column), sizes, None, streams, shuffle=True)
@@ -151,7 +151,7 @@ class LabelExclusionPartitioner(LabelPartitioner):
         return assignment
 
     def class_counts(self, column: LabelColumn, streams: Streams) -> Counts:
-        """Split each class among its holders; or among all partitions, and drop what they must not hold."""
+        """Split each class among its holders; or among all partitions, and drop the rows that they must not hold."""
         may_hold = self._may_hold(column)
         holders = may_hold if self.on_excluded == "redistribute" else None
         counts = apportion_classes(column, self.num_partitions, self._draw_weights(), streams, among=holders)
@@ -184,12 +184,12 @@ class LabelExclusionPartitioner(LabelPartitioner):
 
 
 def _draw_held(num_partitions: int, num_classes: int, num_excluded: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """(num_partitions, num_classes) which classes each may hold: all but `num_excluded`, and each class somewhere."""
+    """(num_partitions, num_classes) which classes each partition may hold; each class has at least one holder."""
     held = np.ones((num_partitions, num_classes), dtype=np.bool_)
     for row in held:
         row[rng.choice(num_classes, num_excluded, replace=False)] = False
     for orphan in rng.permutation(np.flatnonzero(~held.any(axis=0))):
-        # Fewer than num_classes classes are held in at least num_classes places, so some class is held twice.
+        # At least num_classes places are shared by fewer than num_classes classes, so some class is held twice.
         spare = np.argwhere(held & (held.sum(axis=0) > 1))
         partition_id, given_up = spare[rng.integers(len(spare))]
         held[partition_id, given_up], held[partition_id, orphan] = False, True
@@ -230,7 +230,7 @@ def _label_sets(
 
 
 def _label_set(name: str, labels: Collection[Label]) -> tuple[Label, ...]:
-    """Return the distinct labels, sorted, so that equal sets print alike."""
+    """Return the distinct labels, sorted, so that equal sets have the same repr."""
     if isinstance(labels, str | bytes) or not isinstance(labels, Collection):
         raise TypeError(f"{name} must be a collection of labels, got {labels!r}; put a single label in braces")
     plain = [label.item() if isinstance(label, np.generic) else label for label in labels]

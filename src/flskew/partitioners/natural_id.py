@@ -38,13 +38,13 @@ class _NaturalPartitioner(BindingPartitioner):
 
         Args:
             natural_ids: One natural id per row: integers, strings or booleans.
-            labels: One label per row, on which the split does not depend; without them, the assignment has no classes.
+            labels: One label per row. The split does not depend on them; without them, the assignment has no classes.
 
         Returns:
             The assignment; the rows of a partition are in the order of the data set.
 
         Raises:
-            TypeError: Natural ids or labels of another type, nested or mixed.
+            TypeError: Natural ids or labels have another type, or are nested or mixed.
             ValueError: A natural id or a label is missing, or the natural ids do not fill the groups.
         """
         column = None if labels is None else read_labels(labels)
@@ -57,11 +57,11 @@ class _NaturalPartitioner(BindingPartitioner):
 
     @abstractmethod
     def _order(self, ids: LabelColumn) -> NDArray[np.intp]:
-        """(num_ids,) positions of the sorted natural ids, in the order in which they fill the partitions."""
+        """(num_ids,) positions among the sorted natural ids, in the order in which the ids fill the partitions."""
 
     @abstractmethod
     def _group_of_each(self, num_ids: int) -> tuple[int, NDArray[np.int64]]:
-        """Return the number of groups, and the group of each natural id in order; num_groups for a dropped one."""
+        """Return the number of groups, and the group of each natural id in that order; num_groups if it is dropped."""
 
     def _assign_dataset(self, dataset: Dataset) -> Assignment:
         labels = None if self.label_by is None else read_column(dataset, self.label_by, argument="label_by")
@@ -91,15 +91,15 @@ class _NaturalPartitioner(BindingPartitioner):
 class GroupedNaturalIdPartitioner(_NaturalPartitioner):
     """Give each partition all rows of several natural ids.
 
-    Takes the arguments of Flower Datasets' partitioner of this name. With `label_by`, the assignment has
+    Takes the arguments of Flower Datasets' partitioner of the same name. With `label_by`, the assignment has
     `label_counts`, so that natural splits can be measured, plotted and matched like any other.
 
     Args:
         partition_by: The column with the natural ids in a data set.
         group_size: Number of natural ids per partition, at least 1.
         mode: What happens to the natural ids that do not fill a group. `"allow-smaller"`: they form the last partition.
-            `"allow-bigger"`: the first partitions have one natural id more. `"drop-reminder"`: their rows are
-            `unassigned`. `"strict"`: they are an error.
+            `"allow-bigger"`: each joins one of the first partitions. `"drop-reminder"`: their rows are `unassigned`.
+            `"strict"`: they raise an error.
         sort_unique_ids: Whether natural ids are taken in sorted order or in the order in which they first appear.
         label_by: The column with the labels in a data set; None if there is none.
 
@@ -147,7 +147,7 @@ class GroupedNaturalIdPartitioner(_NaturalPartitioner):
         if self.sort_unique_ids:
             return np.arange(len(ids.classes))
         first = np.empty(len(ids.classes), dtype=np.int64)
-        # Of several writes to one place the last one stays: from the last row to the first, that is the first row.
+        # With repeated indices, the last write wins. Writing from the last row to the first keeps the first row.
         first[ids.codes[::-1]] = np.arange(len(ids))[::-1]
         return np.argsort(first)
 
@@ -158,7 +158,7 @@ class GroupedNaturalIdPartitioner(_NaturalPartitioner):
         groups = places // min(self.group_size, num_ids)
         if self.mode == "strict" and left_over:
             raise ValueError(
-                f"group_size={self.group_size} leaves over {left_over} of {num_ids} natural ids, which mode='strict' "
+                f"group_size={self.group_size} leaves {left_over} of {num_ids} natural ids over, which mode='strict' "
                 f"forbids; choose a divisor of {num_ids}, or another mode"
             )
         if self.mode != "allow-smaller" and full == 0:
@@ -178,7 +178,7 @@ class GroupedNaturalIdPartitioner(_NaturalPartitioner):
 class NaturalIdPartitioner(_NaturalPartitioner):
     """Give each natural id its own partition.
 
-    Takes the arguments of Flower Datasets' partitioner of this name. With `label_by`, the assignment has
+    Takes the arguments of Flower Datasets' partitioner of the same name. With `label_by`, the assignment has
     `label_counts`. Partitions are in the sorted order of the natural ids, as in flwr-datasets since 0.6.
 
     Args:

@@ -2,7 +2,7 @@
 
 S. J. Reddi, Z. Charles, M. Zaheer, Z. Garrett, K. Rush, J. Konečný, S. Kumar, H. B. McMahan: "Adaptive Federated
 Optimization", ICLR 2021, arXiv 2003.00295, appendix F: CIFAR-100 with its 20 coarse and 100 fine labels, over 500
-clients of 100 images, alpha 0.1 and beta 10. The model is that of W. Li, A. McCallum: "Pachinko allocation:
+clients of 100 images, alpha 0.1 and beta 10. The model is from W. Li, A. McCallum: "Pachinko allocation:
 DAG-structured mixture models of topic correlations", ICML 2006.
 """
 
@@ -35,7 +35,7 @@ class PachinkoPartitioner(LabelPartitioner):
     For each partition, independently, the shares of the coarse classes are one draw from Dirichlet(alpha), and the
     shares of the fine classes within a coarse class are one draw from Dirichlet(beta). Clients thus differ in topics
     rather than in single labels. Sizes are met exactly: when a fine class is used up, the others of its coarse class
-    replace it, and when those are used up, the other coarse classes do (water-filling).
+    replace it, and when the coarse class is used up, the other coarse classes do (water-filling).
 
     Args:
         num_partitions: At least 1, at most the number of rows.
@@ -50,8 +50,8 @@ class PachinkoPartitioner(LabelPartitioner):
 
     Raises:
         TypeError: An argument of the wrong type, or `seed=None`.
-        ValueError: A number out of range; on assigning, sizes that exceed the rows, or a fine label with no coarse
-            label or several.
+        ValueError: A number out of range; on assigning, sizes that exceed the rows, or a fine label that has no coarse
+            label or more than one.
 
     Examples:
         >>> kinds = {"cat": "animal", "dog": "animal", "car": "vehicle", "bus": "vehicle"}

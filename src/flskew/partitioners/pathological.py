@@ -1,4 +1,4 @@
-"""k classes per client, in even parts.
+"""k classes per client, each class split evenly.
 
 H. B. McMahan, E. Moore, D. Ramage, S. Hampson, B. Agüera y Arcas: "Communication-Efficient Learning of Deep Networks
 from Decentralized Data", AISTATS 2017, arXiv 1602.05629, defines it; "quantity-based label imbalance" in
@@ -28,9 +28,11 @@ ClassAssignmentMode: TypeAlias = Literal["random", "deterministic", "first-deter
 class PathologicalPartitioner(LabelPartitioner):
     """Give each partition rows of exactly k classes, and split each class evenly among its holders.
 
-    Takes the arguments of Flower Datasets' partitioner of this name. Unlike that one, `"random"` leaves out no class if
-    `num_partitions * num_classes_per_partition` is at least the number of classes: the numbers of holders differ by at
-    most one. Otherwise the classes without a holder are `unassigned`.
+    Takes the arguments of Flower Datasets' partitioner of the same name. There, `"random"` may leave a class without a
+    holder, and its rows are lost. Here, the numbers of holders differ by at most one. A class has no holder only if
+    `num_partitions * num_classes_per_partition` is below the number of classes; its rows are then `unassigned`.
+
+    "#C=k" in NIID-Bench, the code of Li et al., corresponds to `class_assignment_mode="first-deterministic"`.
 
     Args:
         num_partitions: At least 1, at most the number of rows.
@@ -39,10 +41,10 @@ class PathologicalPartitioner(LabelPartitioner):
             of McMahan et al.
         class_assignment_mode: `"random"`: classes are drawn, with equally many holders each. `"deterministic"`:
             partition i has the classes i, i + 1, … in sorted order, wrapping around after the last.
-            `"first-deterministic"`: partition i has class i and others drawn uniformly, as in the code of Li et al.
+            `"first-deterministic"`: partition i has class i, likewise wrapping around, and others drawn uniformly.
         shuffle: Whether the rows of a partition are in random order or in the order of the data set.
         seed: Any integer.
-        num_bins: For a continuous target, the number of quantile bins that become its classes; None for labels.
+        num_bins: For a continuous target, the number of quantile bins to use as classes; None for labels.
 
     Raises:
         TypeError: An argument of the wrong type, or `seed=None`.

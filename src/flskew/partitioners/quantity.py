@@ -21,15 +21,15 @@ __all__ = ["QuantityPartitioner"]
 
 
 class QuantityPartitioner(BlindPartitioner):
-    """Give partitions skewed numbers of rows, drawn at random from all rows, whatever their labels.
+    """Give partitions unequal numbers of rows, drawn at random from all rows regardless of their labels.
 
-    Pass exactly one of `alpha`, `sigma` and `exponent`, which selects the distribution of the sizes. Sizes sum to the
-    number of rows, and the fewest rows are moved that meet the minimum.
+    Pass exactly one of `alpha`, `sigma` and `exponent` to select the distribution of the sizes. Sizes sum to the number
+    of rows. If a partition is below the minimum, the fewest rows that meet it are moved.
 
     Args:
         num_partitions: At least 1, at most the number of rows.
-        partition_by: The column with the labels in a data set. The split does not depend on it, but with labels the
-            assignment has `label_counts` and can be matched. None by default, because the data set needs no labels.
+        partition_by: The column with the labels in a data set, or None. The split does not depend on labels, but with
+            them, the assignment has `label_counts` and can be matched.
         alpha: Dirichlet sizes with this concentration, > 0, one number or one per partition; smaller is more skewed.
         sigma: Log-normal sizes whose logarithm has this standard deviation, > 0; larger is more skewed. Li et al.
             2020 use 2.
@@ -90,8 +90,9 @@ class QuantityPartitioner(BlindPartitioner):
         """(num_partitions,) logarithms of the sizes, up to a constant."""
         if self.alpha is not None:
             return dirichlet_weights(as_numbers(self.alpha), self.num_partitions, rng)
-        if self.sigma is not None:
-            # Above 1e300 the product would overflow; one partition has everything long before.
-            return min(self.sigma, 1e300) * rng.standard_normal(self.num_partitions)
-        # The logarithm of a Pareto variable is exponential. Below 1e-300 the quotient would overflow.
-        return rng.standard_exponential(self.num_partitions) / max(self.exponent or 1, 1e-300)
+        with np.errstate(under="ignore"):
+            if self.sigma is not None:
+                # Above 1e300 the product would overflow; far below, one partition already has everything.
+                return min(self.sigma, 1e300) * rng.standard_normal(self.num_partitions)
+            # The logarithm of a Pareto variable is exponential. Below 1e-300 the quotient would overflow.
+            return rng.standard_exponential(self.num_partitions) / max(self.exponent or 1, 1e-300)

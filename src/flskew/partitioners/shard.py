@@ -1,4 +1,4 @@
-"""Shards: the data sorted by label, cut into pieces, a few pieces for each client.
+"""Shards: the data is sorted by label and cut into pieces, and each client gets a few.
 
 H. B. McMahan, E. Moore, D. Ramage, S. Hampson, B. Agüera y Arcas: "Communication-Efficient Learning of Deep Networks
 from Decentralized Data", AISTATS 2017, arXiv 1602.05629 (200 shards of 300 images, two for each of 100 clients).
@@ -22,15 +22,16 @@ __all__ = ["ShardPartitioner"]
 class ShardPartitioner(LabelPartitioner):
     """Sort the rows by label, cut them into shards, and give each partition some shards at random.
 
-    A shard contains one class, or several if it lies across a boundary. Which rows of a class go to which shard is
-    random.
+    A shard contains one class, or several if it spans a boundary between classes. Which rows of a class go to which
+    shard is random.
 
-    Takes the arguments of Flower Datasets' partitioner of this name, in three ways:
+    Takes the arguments of Flower Datasets' partitioner of the same name, in three ways:
 
-    - only `num_shards_per_partition`: all rows are cut into that many shards, whose sizes differ by at most one row;
+    - only `num_shards_per_partition`: all rows are cut into this many shards per partition, whose sizes differ by at
+      most one row;
     - only `shard_size`: all rows are cut into shards of this size, and the numbers of shards per partition differ by at
-      most one. The rows left over are a smaller shard; `keep_incomplete_shard=False` drops it;
-    - both: exactly this number of shards of this size; the remaining rows are `unassigned`.
+      most one. The rows left over form a smaller shard, which `keep_incomplete_shard=False` drops;
+    - both: each partition gets this number of shards of this size; the remaining rows are `unassigned`.
 
     Unlike Flower Datasets' partitioner, it drops no rows by default (there, `keep_incomplete_shard` is False).
 
@@ -42,12 +43,12 @@ class ShardPartitioner(LabelPartitioner):
         keep_incomplete_shard: Whether to keep the rows that do not fill a shard, if only `shard_size` is given.
         shuffle: Whether the rows of a partition are in random order or in the order of the data set.
         seed: Any integer.
-        num_bins: For a continuous target, the number of quantile bins that become its classes; None for labels.
+        num_bins: For a continuous target, the number of quantile bins to use as classes; None for labels.
 
     Raises:
         TypeError: An argument of the wrong type, or `seed=None`.
-        ValueError: A number out of range, or neither number nor size of shards given; on assigning, too few rows for
-            the shards.
+        ValueError: A number out of range, or neither `num_shards_per_partition` nor `shard_size`; on assigning, too few
+            rows for the shards.
 
     Examples:
         >>> assignment = ShardPartitioner(5, num_shards_per_partition=2).assign([0, 1] * 50)
@@ -69,7 +70,9 @@ class ShardPartitioner(LabelPartitioner):
     ) -> None:
         super().__init__(num_partitions, partition_by, seed, shuffle=shuffle, num_bins=num_bins)
         if num_shards_per_partition is None and shard_size is None:
-            raise ValueError("num_shards_per_partition or shard_size must be given, got neither; 2 shards are common")
+            raise ValueError(
+                "num_shards_per_partition or shard_size must be given, got neither; two shards per partition are common"
+            )
         self.num_shards_per_partition = checks.optional_integer(
             "num_shards_per_partition", num_shards_per_partition, minimum=1
         )
@@ -77,7 +80,7 @@ class ShardPartitioner(LabelPartitioner):
         self.keep_incomplete_shard = checks.truth("keep_incomplete_shard", keep_incomplete_shard)
 
     def class_counts(self, column: LabelColumn, streams: Streams) -> Counts:
-        """Cut the sorted rows into shards, hand these out at random, and count the classes in them."""
+        """Cut the sorted rows into shards, distribute them at random, and count the classes in them."""
         rng = streams("shards")
         edges, num_usable, num_used = self._cut(len(column), rng)
         holders = np.full(len(edges) - 1, self.num_partitions)
@@ -112,7 +115,7 @@ class ShardPartitioner(LabelPartitioner):
             num_used = num_usable = num_full + int(left_over > 0 and self.keep_incomplete_shard)
         if num_used > num_usable or num_used < self.num_partitions:
             raise ValueError(
-                f"shard_size={self.shard_size} makes {num_usable} shards of {num_rows} rows, but "
+                f"shard_size={self.shard_size} cuts {num_rows} rows into {num_usable} shards, but "
                 f"{self.num_partitions} partitions need {max(num_used, self.num_partitions)}; "
                 f"lower shard_size, num_shards_per_partition or num_partitions"
             )

@@ -1,8 +1,8 @@
-"""Pictures of a split, and of the training on it, for a notebook or a paper.
+"""Plot a split, and the training on it, for a notebook or a paper.
 
-They need matplotlib, the extra `plot`, which is imported when the first picture is drawn. Each picture is drawn on a
-new figure or on the axes you pass, without pyplot, and works in shades of grey. If there is no room for every partition
-and class, a picture shows fewer of them and says so below.
+Pictures need matplotlib (the extra `plot`), which is imported when the first picture is drawn. Each is drawn on a new
+figure or on the axes you pass, without pyplot, and works in shades of grey. If there is no room for every partition and
+class, a picture shows fewer of them and says so below.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Accuracy by round, and how the clients spread around it."""
+"""Accuracy by round, and the spread of the clients."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["accuracy"]
 
-# Up to this many clients are shown individually; of more, the spread.
+# Up to this many clients are shown individually; more are shown as bands.
 _MOST_SINGLE = 10
-# Points: markers of rounds that are closer to each other would overlap.
+# Points: if rounds are closer together, their markers would overlap.
 _NARROWEST_MARKED = 9
 
 
@@ -38,16 +38,16 @@ def accuracy(
     pale band reaches from the worst to the best client, and a darker one covers the middle half of them.
 
     Args:
-        clients: For each round, by its number, one number between 0 and 1 for each accepted reply; or
-            (num_rounds, num_clients) numbers that begin with round 1. Rounds may have different numbers of clients; NaN
+        clients: A mapping from each round to one number between 0 and 1 per accepted reply; or
+            (num_rounds, num_clients) numbers, starting with round 1. Rounds may have different numbers of clients; NaN
             stands for a client that failed.
-        central: For each round, by its number, the accuracy on the server's test set; or one number per round that
-            begin with round 1.
+        central: A mapping from each round to the accuracy on the server's test set; or one number per round, starting
+            with round 1.
         ax: The axes to draw on; a new figure by default.
 
     Raises:
         ImportError: matplotlib is not installed.
-        TypeError: `ax` is not an Axes, or an argument contains something else than numbers.
+        TypeError: `ax` is not an Axes, or an argument contains anything but numbers.
         ValueError: A number is not between 0 and 1, there are no numbers, or `central` has several for one round.
 
     Examples:

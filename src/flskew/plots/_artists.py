@@ -1,4 +1,4 @@
-"""What matplotlib lacks; the only module of the room that imports it at the top."""
+"""Subclasses of matplotlib's classes, in the only module of this package that imports matplotlib at the top."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _SMALLEST_DOT = 1
 
 
 class NotebookFigure(Figure):
-    """A figure that a notebook shows as the last value of a cell.
+    """A figure that a notebook displays if a cell ends with it.
 
-    IPython learns to show figures when pyplot is imported. Our figures are made without pyplot, which shares state
-    between figures, so they provide the representation themselves.
+    IPython only learns to display figures when pyplot is imported. Our figures are made without pyplot, which shares
+    state between figures, so they provide the representation themselves.
     """
 
     def _repr_png_(self) -> bytes:

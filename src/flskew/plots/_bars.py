@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["bars", "draw_bars"]
 
-# More shades than these cannot be told apart.
+# More shades than this are hard to distinguish.
 _MOST_LAYERS = 20
 _MOST_WORDS = 400
 # Points: a white frame would hide a lower piece.
@@ -80,7 +80,7 @@ def draw_bars(axes: Sequence[Axes], tallies: Sequence[Tally]) -> None:
             handles.append(draw_stairs(ax, below, counted.sizes, "#d0d0d0", hatched=True, framed=True))
         name_side(ax, "x", "partition", counted.partitions, key=["×: no rows"] * (0 in counted.sizes))
     rightmost = max(axes, key=lambda ax: ax.get_position().x1)
-    # As high as the axes at most, but readable.
+    # At most as high as the axes, but readable.
     size = max(min(0.9 * font_size(rightmost), room(rightmost)[1] / (1.3 * (len(handles) + 2))), 6)
     # A legend ignores names that begin with an underscore.
     labels = [f" {name}" if name.startswith("_") else name for name in map(printable, names)]
@@ -98,7 +98,7 @@ def draw_bars(axes: Sequence[Axes], tallies: Sequence[Tally]) -> None:
 
 
 def _largest_classes(tallies: Sequence[Tally]) -> list[int]:
-    """Return the classes that are shown individually, in their order."""
+    """Return the classes that are shown individually, in increasing order."""
     totals = np.sum([counted._summary.totals for counted in tallies], axis=0)
     if len(totals) <= _MOST_LAYERS:
         return list(range(len(totals)))

@@ -1,4 +1,4 @@
-"""What all pictures share: their figure, the names along their sides, and how much text fits.
+"""Shared by all pictures: figures and axes, the names along the sides, and whether text fits.
 
 matplotlib is imported when the first picture is drawn; pyplot never is.
 """
@@ -47,7 +47,7 @@ def draw_on(ax: Axes | None, size: Size, draw: Callable[[list[Axes]], None]) -> 
 
 @contextmanager
 def new_axes(size: Size, count: int = 1, columns: int = 1) -> Iterator[list[Axes]]:
-    """Yield axes of this size in a new figure, and finally enlarge the figure by the room that its text needs."""
+    """Yield axes of this size in a new figure, then enlarge the figure to fit the text around them."""
     _need_matplotlib()
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -62,7 +62,7 @@ def new_axes(size: Size, count: int = 1, columns: int = 1) -> Iterator[list[Axes
         one.remove()
     yield axes[:count]
     figure.set_size_inches(columns * size[0] + 5, rows * size[1] + 5)
-    # Twice, because text that is longer than its axes takes less room beside larger ones.
+    # Twice: once the axes have their final size, text that was longer than its axes needs less room.
     for _ in range(2):
         layout.execute(figure)
         (width, height), box = figure.get_size_inches(), axes[0].get_position()
@@ -108,12 +108,12 @@ def text_width(text: str, size: float) -> float:
 
 
 def wrapped(text: str, width: float, size: float) -> str:
-    """Return a text in lines of about this width in points, but of at least twelve characters."""
+    """Wrap a text into lines of about this width in points, but at least twelve characters."""
     return textwrap.fill(text, max(int(len(text) * width / max(text_width(text, size), 1)), 12))
 
 
 def write_inside(ax: Axes, x: float, y: float, text: str, color: str, size: float) -> None:
-    """Write a text around a point inside the axes, where the layout engine does not need to measure it."""
+    """Write a text centred at a point inside the axes, hidden from the layout engine, which need not measure it."""
     ax.text(x, y, printable(text), color=color, fontsize=size, ha="center", va="center_baseline", in_layout=False)
 
 
@@ -124,22 +124,22 @@ def shown(name: Label | float) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text in which matplotlib does not mistake dollars for mathematics."""
+    """Escape dollar signs, which matplotlib would take for mathematics."""
     return text.replace("$", r"\$")
 
 
 def name_side(ax: Axes, side: Literal["x", "y"], what: str, names: Sequence[Label], *, key: Sequence[str] = ()) -> bool:
     """Label an axis and its places 0, 1, ...; return whether there was room for all names.
 
-    Numbers that simply count are written horizontally, and every second, fifth, ... if there are too many. Other names
-    below a picture are turned upright first.
+    Names that are the numbers 0, 1, ... are written horizontally; other names below a picture are rotated if they do
+    not fit. If there are still too many, only every second, fifth, ... is written.
 
     Args:
         ax: The axes.
         side: "x" or "y".
         what: The label of the axis, such as "class".
         names: One for each place.
-        key: What the marks in the picture mean, written below it on the side "x".
+        key: Explanations of the marks in the picture, written below it on the side "x".
     """
     size = font_size(ax)
     along = room(ax)["xy".index(side)]

@@ -1,4 +1,4 @@
-"""A table of numbers as cells with shades: outlined cells if they are large enough, an image otherwise."""
+"""Tables of numbers as shaded cells: outlined cells if they are large enough, otherwise an image."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ __all__ = ["PALEST", "Names", "add_scale", "cell_size", "draw_cells", "frame_cel
 __all__ += ["table_sides", "table_size", "write_in_cells"]
 
 PALEST = 0.14
-"""The palest of matplotlib's Blues that can be told from the white of missing values."""
+"""The palest of matplotlib's Blues that is distinguishable from the white of missing values."""
 
 # Points: smaller cells are drawn as an image, without white lines between them.
 _SMALLEST_FRAMED = 7
 # Points: about one pixel of a screen.
 _SMALLEST_SHADE = 1
 _POOLS: dict[str, np.ufunc] = {"largest": np.fmax, "smallest": np.fmin}
-# Numbers in more cells than these take longer to draw than to read.
+# Numbers in more cells than this would take long to draw and be unreadable.
 _MOST_NUMBERS = 600
 
 
@@ -134,10 +134,10 @@ def write_in_cells(
     Args:
         ax: The axes.
         values: (rows, columns).
-        spell: Returns the text of a value, "" for none.
+        spell: Returns the text of a value, or "" for none.
         color: Returns the colour of a value.
-        width: How wide each text may be, in points.
-        height: How high each text may be, in points.
+        width: Maximum width of each text, in points.
+        height: Maximum height of each text, in points.
     """
     if values.size > _MOST_NUMBERS:
         return False

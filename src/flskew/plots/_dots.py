@@ -1,4 +1,4 @@
-"""Dots: who has what, at a glance."""
+"""Dots: how many rows of each class each partition has."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["dots", "dots_size", "draw_dots"]
 
 # Points: in smaller cells dots are too small to compare.
 _SMALLEST_CELL = 5
-# Rows: beyond, shades are logarithmic, so that a few rows can be told from none.
+# Rows: above, shades are logarithmic, so that a few rows are distinguishable from none.
 _MOST_LINEAR = 100
 # The diameter of the largest dot, as a fraction of its cell.
 _LARGEST_DOT = 0.94
@@ -42,8 +42,8 @@ _LARGEST_DOT = 0.94
 def dots(split: Split, *, partition_id_axis: Literal["x", "y"] = "x", ax: Axes | None = None) -> tuple[Figure, Axes]:
     """Draw a dot for each partition and class; its area is proportional to the number of rows.
 
-    A cross marks a partition without rows of a class. Numbers are written into the dots that are large enough, and if
-    not all are, the number of rows of the largest dot is given below. With too many partitions for dots, shades of
+    A cross marks a partition without rows of a class. Numbers are written into the dots that are large enough. If some
+    are too small, the number of rows of the largest dot is given below. With too many partitions for dots, shades of
     blue show the number of rows, with a scale beside the picture.
 
     Args:

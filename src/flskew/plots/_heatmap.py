@@ -35,9 +35,10 @@ def heatmap(split: Split, *, partition_id_axis: Literal["x", "y"] = "x", ax: Axe
 
     The cells show percentages of the partition's rows if they fit; otherwise there is a scale beside the picture. Every
     heat map has the same scale, from 0 to 100 %, and shades follow the square root of the share, so that even a class
-    with one row in a thousand differs from white, which means none. A partition without rows is crossed out or grey.
+    with one row in a thousand is distinguishable from white, which means none. A partition without rows is crossed out
+    or grey.
 
-    Shares show label skew better than counts, which would all be pale for a small partition beside a large one.
+    Shares show label skew better than counts: with counts, a small partition would be pale beside a large one.
 
     Args:
         split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 __all__ = ["Fractions", "read_fractions"]
 
 Fractions: TypeAlias = Sequence[float] | NDArray[np.floating[Any]]
-"""Numbers between 0 and 1; NaN stands for one that is missing."""
+"""Numbers between 0 and 1; NaN stands for a missing one."""
 
 
 def read_fractions(name: str, given: object, item: str, *, first: int = 0) -> dict[Any, NDArray[np.float64]]:
-    """Return the numbers of each item by its name, or by its position counted from `first`.
+    """Return the numbers of each item by name, or by position counted from `first`.
 
     Args:
         name: The argument that error messages name.
@@ -24,7 +24,7 @@ def read_fractions(name: str, given: object, item: str, *, first: int = 0) -> di
         first: The position of the first item of a sequence.
 
     Raises:
-        TypeError: It is neither, or contains something else than numbers.
+        TypeError: `given` is neither, or contains anything but numbers.
         ValueError: A number is not between 0 and 1, or an item has more than one dimension.
     """
     if isinstance(given, Mapping):

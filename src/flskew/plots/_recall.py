@@ -1,4 +1,4 @@
-"""Recall by class and model: the classes that each model fails to recognise."""
+"""Recall by class and model, which shows the classes that each model fails to recognise."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def recall(
     crossed out.
 
     Args:
-        recall: For each model, by name, one number between 0 and 1 per class; or (num_models, num_classes) numbers.
-            NaN for a class without test data.
+        recall: A mapping from each model's name to one number between 0 and 1 per class; or (num_models, num_classes)
+            numbers. NaN for a class without test data.
         class_names: The names of the classes; 0, 1, ... by default.
         ax: The axes to draw on; a new figure by default.
 
     Raises:
         ImportError: matplotlib is not installed.
-        TypeError: `ax` is not an Axes, `class_names` is not a list, or `recall` contains something else than numbers.
+        TypeError: `ax` is not an Axes, `class_names` is not a list, or `recall` contains anything but numbers.
         ValueError: A number is not between 0 and 1, models have different numbers of classes, or there are no numbers.
 
     Examples:

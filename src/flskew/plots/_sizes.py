@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_sizes", "sizes"]
 
-# A bar that is this many times lower than another is hardly visible.
+# A bar this many times lower than another is hardly visible.
 _MOST_TIMES = 100
 
 
 def sizes(split: Split, *, ax: Axes | None = None) -> tuple[Figure, Axes]:
-    """Draw the number of rows of each partition as a bar, the largest first.
+    """Draw the number of rows of each partition as a bar, largest first.
 
     A dashed line marks the mean, and a cross a partition without rows. If the largest partition has more than 100 times
     the rows of the smallest, the scale is logarithmic, and dots replace the bars.

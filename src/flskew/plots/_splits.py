@@ -47,7 +47,8 @@ def splits(
     Equal numbers of rows have dots of the same area, the same shade, or bars of the same height in all splits.
 
     Args:
-        splits: The splits by name, such as their alphas; or in a list, named split 0, 1, ... All have the same classes.
+        splits: The splits by name, or a list of splits, which are named split 0, split 1, ... All must have the same
+            classes.
         kind: "dots", "heatmap", "bars" or "sizes", drawn like the function of the same name.
         ax: The axes to draw on, one for each split; a new figure by default, with four splits in a row.
 
@@ -56,7 +57,7 @@ def splits(
 
     Raises:
         ImportError: matplotlib is not installed.
-        TypeError: `splits` is a single split, or `ax` contains something else than Axes.
+        TypeError: `splits` is a single split, or `ax` contains anything but Axes.
         ValueError: There are no splits, their classes differ, or the number of axes is not the number of splits.
 
     Examples:
@@ -91,7 +92,7 @@ def splits(
 
 
 def _common_size(sizes: Sequence[Size], columns: int) -> Size:
-    """Return one size for all pictures, of the same proportions as the largest if it has to shrink."""
+    """Return one size for all pictures: that of the largest, shrunk in proportion if they would not fit."""
     width, height = (max(sides) for sides in zip(*sizes, strict=True))
     scale = min(_WIDEST / columns / width, 1)
     return scale * width, max(scale * height, min(height, _HIGHEST))

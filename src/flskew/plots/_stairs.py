@@ -1,4 +1,4 @@
-"""Bars of partitions: one artist for all of them, with gaps in between if there is room."""
+"""Bars for partitions: a single artist for all bars, with gaps between them if there is room."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NARROWEST_LINED = 10
 
 
 def partitions_size(counted: Tally) -> Size:
-    """Return the size that a picture with the partitions side by side has in a new figure."""
+    """Return the size, in a new figure, of a picture with the partitions side by side."""
     return min(max(0.4 * len(counted.counts), 2.2), 6.5), 3.0
 
 
@@ -60,13 +60,13 @@ def draw_stairs(
         linewidth=0.6 if framed and place >= _NARROWEST_LINED else 0,
         hatch="////" if hatched and place >= _NARROWEST_LINED else None,
     )
-    # `ax.stairs` would visit every corner to find the limits, which are known here.
+    # Not `ax.stairs`, which would visit every corner to find the limits, which are known here.
     ax.add_artist(bars)
     return bars
 
 
 def fit_rows(ax: Axes, highest: int) -> None:
-    """Fit the axes to bars of at most this many rows."""
+    """Scale the axes for bars of at most this many rows."""
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     ax.set_ylim(0, 1.04 * highest)
@@ -76,7 +76,7 @@ def fit_rows(ax: Axes, highest: int) -> None:
 
 
 def fit_partitions(ax: Axes, sizes: Sizes) -> None:
-    """Fit the axes to the number of partitions, and mark those without rows with a cross."""
+    """Scale the axes for this number of partitions, and mark those without rows with a cross."""
     ax.set_xlim(-0.6, len(sizes) - 0.4)
     ax.spines[["top", "right"]].set_visible(False)
     empty = np.flatnonzero(sizes == 0)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import sys
 import time
-import traceback
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +30,8 @@ from flskew._util import checks
 from flskew._util.threads import in_threads
 from flskew._util.values import call_repr
 from flskew.simulation._config import RunConfig, flat_config
+from flskew.simulation._failures import Failure, log_failures, log_unknown
+from flskew.simulation._messages import check_reply, expired, has_expired, id_of, unavailable
 
 if TYPE_CHECKING:
     from flskew._flower import Run
@@ -42,14 +42,19 @@ _FIRST_NODE_ID = 1000
 """The node that holds partition i is number 1000 + i; 1 is the server."""
 
 _run_ids = itertools.count(1)
-_logger = logging.getLogger("flwr")
 
 
 @dataclass
 class _Outcome:
     request: Message
     reply: Message
-    seconds: float
+    seconds: float = 0.0
+    context: Context | None = None
+    """The client's context afterwards, until the grid has taken it."""
+    failure: Failure | None = None
+
+    def pulled(self) -> Message:
+        return expired(self.request) if has_expired(self.request) else self.reply
 
 
 class LocalGrid(Grid):
@@ -60,8 +65,10 @@ class LocalGrid(Grid):
     messages, so the result does not depend on the number of threads. The rest is as in Flower's simulation: each node
     has "partition-id" and "num-partitions" in its node config and keeps its context from round to round; clients are
     isolated from each other; a client that raises sends Flower's error reply, and its changes to its context are
-    dropped. A client that works longer than the timeout of the round is late, as on a network: its reply is lost, but
-    it cannot be interrupted.
+    dropped. A client that works longer than the timeout of the round runs to its end, but its reply is lost.
+
+    Ctrl-C ends the round within a second and interrupts the clients. A thread in a long call outside Python is left
+    behind until that call returns; its reply and its changes to its context are dropped.
 
     The grid holds the identity that Flower needs to make messages until `close`, the end of a `with` block, or garbage
     collection.
@@ -156,33 +163,48 @@ class LocalGrid(Grid):
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         """Run the client of each message, and store the replies until they are pulled.
 
+        As on a SuperLink, a `Message` object that is sent again before its reply was pulled is the same message, with
+        the same id; afterwards it is a new one.
+
         Returns:
             One id per message. Messages to unknown nodes are logged and skipped, as in Flower's simulation.
         """
         pending = list(messages)
-        known = [message for message in pending if self._is_known(message)]
+        known = [message for message in pending if message.metadata.dst_node_id in self._contexts]
+        log_unknown([node for message in pending if (node := message.metadata.dst_node_id) not in self._contexts])
+        new = self._unsent(known)
         # A message that expires while others run was still sent in time.
-        expired = [message for message in known if _has_expired(message)]
-        message_ids = [self._stamp(message) for message in known]
-        done = {_id(message): _Outcome(message, _expired(message), 0.0) for message in expired}
-        tasks = self._tasks([message for message in known if _id(message) not in done])
-        with self._progress_bar(pending, len(tasks)) as progress:
-            for outcomes in in_threads(self._deliver, tasks, self.max_workers):
-                done.update((_id(outcome.request), outcome) for outcome in outcomes)
-                progress.update()
+        late = [message for message in new if has_expired(message)]
+        for message in new:
+            self._stamp(message)
+        done = {id_of(message): _Outcome(message, expired(message)) for message in late}
+        tasks = self._tasks([message for message in new if id_of(message) not in done])
+        try:
+            with self._progress_bar(pending, len(tasks)) as progress:
+                for outcomes in in_threads(self._deliver, tasks, self.max_workers):
+                    self._take_contexts(outcomes)
+                    done.update((id_of(outcome.request), outcome) for outcome in outcomes)
+                    progress.update()
+        finally:
+            log_failures(outcome.failure for outcome in done.values() if outcome.failure)
         # Only now: if an interrupt ends this call, the caller has no ids, and the replies would never be pulled.
         self._outcomes.update(done)
-        return message_ids
+        return [id_of(message) for message in known]
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
-        """Return the replies to these messages, each once; unknown ids are ignored."""
-        outcomes = [self._outcomes.pop(message_id, None) for message_id in message_ids]
-        return [_unless_expired(outcome) for outcome in outcomes if outcome is not None]
+        """Return one reply to each of these messages.
+
+        A reply can be pulled once. After that, and for an unknown id, the server replies that it is unavailable, as on
+        Flower's grids.
+        """
+        outcomes = {message_id: self._outcomes.pop(message_id, None) for message_id in dict.fromkeys(message_ids)}
+        return [outcome.pulled() if outcome else unavailable(message_id) for message_id, outcome in outcomes.items()]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
         """Run the clients and return the replies of those that took no longer than `timeout` seconds each."""
-        outcomes = [self._outcomes.pop(message_id) for message_id in self.push_messages(messages)]
-        return [_unless_expired(outcome) for outcome in outcomes if timeout is None or outcome.seconds <= timeout]
+        message_ids = dict.fromkeys(self.push_messages(messages))
+        outcomes = [self._outcomes.pop(message_id) for message_id in message_ids]
+        return [outcome.pulled() for outcome in outcomes if timeout is None or outcome.seconds <= timeout]
 
     def node_states(self) -> dict[int, RecordDict]:
         """Return the non-empty states of the clients' contexts, by node."""
@@ -217,17 +239,17 @@ class LocalGrid(Grid):
             run_config=dict(config),
         )
 
-    def _is_known(self, message: Message) -> bool:
-        known = message.metadata.dst_node_id in self._contexts
-        if not known:
-            _logger.error("Node %d does not exist; its message is lost", message.metadata.dst_node_id)
-        return known
+    def _unsent(self, messages: Sequence[Message]) -> list[Message]:
+        """Return each object once, without those whose reply waits to be pulled."""
+        by_object = {id(message): message for message in messages}
+        for outcome in self._outcomes.values():
+            by_object.pop(id(outcome.request), None)
+        return list(by_object.values())
 
-    def _stamp(self, message: Message) -> str:
+    def _stamp(self, message: Message) -> None:
         """Give a message its id and its sender, as Flower's grids do, so that replies can be matched with it."""
         message_id = f"{self._run.run_id}-{next(self._num_messages)}"
         stamp(message, run_id=self._run.run_id, src_node_id=SERVER_NODE_ID, message_id=message_id)
-        return message_id
 
     def _tasks(self, messages: Sequence[Message]) -> list[list[Message]]:
         """Group the messages that must run in order, those of one node; the groups are independent."""
@@ -240,32 +262,40 @@ class LocalGrid(Grid):
 
     def _deliver(self, messages: Sequence[Message]) -> list[_Outcome]:
         """Run the client of one node on its messages."""
-        return [self._run_client(message) for message in messages]
+        context = self._contexts[messages[0].metadata.dst_node_id]
+        outcomes = []
+        for message in messages:
+            outcomes.append(self._run_client(message, context))
+            context = outcomes[-1].context or context
+        return outcomes
 
-    def _run_client(self, message: Message) -> _Outcome:
+    def _take_contexts(self, outcomes: Sequence[_Outcome]) -> None:
+        """Keep the contexts of clients, in this thread only: a client that an interrupt left behind changes nothing."""
+        for outcome in outcomes:
+            if outcome.context is not None:
+                self._contexts[outcome.request.metadata.dst_node_id] = outcome.context
+                outcome.context = None
+
+    def _run_client(self, message: Message, context: Context) -> _Outcome:
         # On a network, nodes work in parallel: waiting for the previous client must not count.
         message.metadata.created_at = time.time()
         started = time.monotonic()
-        reply = self._answer(isolated_message(message))
-        seconds = time.monotonic() - started
-        stamp(reply, message_id=f"{_id(message)}-reply")
-        return _Outcome(message, reply, seconds)
+        outcome = self._answer(message, isolated_context(context))
+        outcome.seconds = time.monotonic() - started
+        stamp(outcome.reply, message_id=f"{id_of(message)}-reply")
+        return outcome
 
-    def _answer(self, message: Message) -> Message:
-        node_id = message.metadata.dst_node_id
-        context = isolated_context(self._contexts[node_id])
+    def _answer(self, message: Message, context: Context) -> _Outcome:
         try:
-            reply = self.client_app(message, context)
-            _check_reply(reply, message)
-            reply = isolated_message(reply)
-            self._contexts[node_id] = isolated_context(context)
+            reply = self.client_app(isolated_message(message), context)
+            check_reply(reply, message)
+            return _Outcome(message, isolated_message(reply), context=isolated_context(context))
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # on a network, a client that exits does not end the others
-            reason = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
-            _logger.error("The client of node %d raised %s", node_id, reason)
-            return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message)
-        return reply
+            failure = Failure.of(message.metadata.dst_node_id, error)
+            reply = Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, failure.reason), reply_to=message)
+            return _Outcome(message, reply, failure=failure)
 
 
 def checked_client_app(client_app: object) -> ClientApp:
@@ -280,34 +310,3 @@ def checked_client_app(client_app: object) -> ClientApp:
             "flskew.client_app(client_fn) makes one from a function that returns a client"
         )
     return client_app
-
-
-def _check_reply(reply: object, message: Message) -> None:
-    if not isinstance(reply, Message):
-        raise TypeError(
-            f"the ClientApp must return a Message, got {type(reply).__name__}; use Message(content, reply_to=message)"
-        )
-    if reply.metadata.reply_to_message_id != message.metadata.message_id:
-        raise ValueError("the ClientApp returned a Message that is not a reply; use Message(content, reply_to=message)")
-
-
-def _id(message: Message) -> str:
-    message_id: str = message.metadata.message_id
-    return message_id
-
-
-def _has_expired(message: Message) -> bool:
-    return message.metadata.created_at + message.metadata.ttl < time.time()
-
-
-def _expired(message: Message) -> Message:
-    metadata = message.metadata
-    reason = f"The message or its reply exceeded its time to live of {metadata.ttl} s"
-    reply = Message(Error(ErrorCode.MESSAGE_UNAVAILABLE, reason), reply_to=message)
-    # The server, not the node, reports an expired message.
-    stamp(reply, src_node_id=SERVER_NODE_ID)
-    return reply
-
-
-def _unless_expired(outcome: _Outcome) -> Message:
-    return _expired(outcome.request) if _has_expired(outcome.request) else outcome.reply

@@ -1,4 +1,4 @@
-"""How skewed a split is: measures, a report, and the alpha for a target skew."""
+"""Measure how skewed a split is, report it, and find the alpha for a target skew."""
 
 from __future__ import annotations
 

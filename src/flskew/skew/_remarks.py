@@ -1,4 +1,4 @@
-"""What is unusual about a split, in sentences."""
+"""Sentences about what is unusual in a split."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["remarks"]
 
 # Up to this many partitions or classes are named; larger sets are only counted.
 _MOST_NAMED = 3
-# Sizes are unusual if this fraction of the partitions has half of the rows.
+# Sizes are unusual if at most this fraction of the partitions has half of the rows.
 _FEW = 0.35
-# A class dominates a partition from this fraction of its rows, unless it has more than half of all rows.
+# A class dominates a partition if it has this fraction of its rows, unless a class has more than half of all rows.
 _NEARLY_ALL, _HALF = 0.9, 0.5
 
 
 def remarks(split: Tally) -> tuple[str, ...]:
-    """Return one sentence for each unusual property, and a last one that compares the skew with chance."""
+    """Return one sentence for each unusual property, and finally one that compares the skew with chance."""
     return (
         *_empty(split),
         *_missing(split),
@@ -43,7 +43,7 @@ def _empty(split: Tally) -> Iterator[str]:
 
 
 def _missing(split: Tally) -> Iterator[str]:
-    """Partitions that lack classes which others have, and, if there are many, the classes that few partitions have."""
+    """Partitions that lack classes; if there are many of them, also the classes that only one partition has."""
     lacking = np.count_nonzero(split._summary.totals) - split._summary.held
     lacking[split.sizes == 0] = 0
     partition_ids = np.flatnonzero(lacking).tolist()
@@ -79,7 +79,7 @@ def _absent(split: Tally) -> Iterator[str]:
 
 
 def _dominated(split: Tally) -> Iterator[str]:
-    """Partitions that consist almost entirely of one class, unless most of all rows are of one class."""
+    """Partitions that consist almost entirely of one class, unless more than half of all rows are of one class."""
     largest = split.counts.max(axis=1)
     nearly_all = (split.sizes > 0) & (largest >= _NEARLY_ALL * split.sizes)
     if split._summary.totals.max() > _HALF * split.sizes.sum():

@@ -14,8 +14,8 @@ def named_splits(splits: Mapping[str, Split] | Iterable[Split], *, prefix: str, 
     """Return splits by name; those in a list are named by `prefix` and their position.
 
     Raises:
-        TypeError: They are a single split, for which the error recommends the function `instead`, or not splits at all.
-        ValueError: There are none, or two have the same name.
+        TypeError: `splits` is a single split, in which case the error recommends the function `instead`, or no split.
+        ValueError: There are no splits, or two have the same name.
     """
     single = hasattr(splits, "__array__") or isinstance(splits, Assignment | Tally)
     if single or isinstance(splits, str) or not isinstance(splits, Iterable):

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 __all__ = ["Formats", "as_html", "as_markdown", "as_text"]
 
 Formats: TypeAlias = Mapping[str, Callable[..., str]]
-"""How the cells of each column are written."""
+"""The function that formats the cells of each column."""
 
-# Of a longer table, the first and last ten rows are shown; its data frame and JSON contain all of them.
+# Longer tables are cut in the middle; data frames and JSON contain all rows.
 _MOST_ROWS = 20
 
 
 def as_text(frame: pd.DataFrame, formats: Formats) -> str:
-    """Return aligned columns; wide characters such as Chinese ones take two places."""
+    """Return aligned columns, in which wide characters, such as Chinese ones, take two places."""
     import pandas as pd
 
     with pd.option_context("display.unicode.east_asian_width", True):

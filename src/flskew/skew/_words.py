@@ -1,4 +1,4 @@
-"""Words for people: lists in a sentence, plurals, and what users call their classes."""
+"""Text for people: lists in a sentence, plurals, and class names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["listed", "names_of_classes", "one_line", "plural"]
 
 
 def one_line(name: object) -> str:
-    """Return a name in one line, because a class name may be a text of several."""
+    """Return a name in one line; a class name may be a text of several lines."""
     return " ".join(str(name).split())
 
 
@@ -26,7 +26,7 @@ def plural(count: int, word: str) -> str:
 
 
 def listed(names: Sequence[object], most: int = 6, last: str = "and") -> str:
-    """Return names as in a sentence: "1, 3 and 7"; of many, only the first few.
+    """Return names as in a sentence, "1, 3 and 7"; if there are many, only the first few.
 
     Examples:
         >>> listed([1, 3, 7])

@@ -17,19 +17,19 @@ from flskew.typing import Labels
 
 __all__ = ["AlphaEstimate", "alpha_for"]
 
-# Below, each class goes to one partition; above, splits are as even as an IID split.
+# Below the range, each class goes to one partition; above it, splits are as even as IID splits.
 _SMALLEST, _LARGEST = 1e-3, 1e4
 # Bisections of log(alpha): the last step is about 0.1 %, and alpha is rounded to three digits.
 _HALVINGS = 14
 
 
 class AlphaEstimate(NamedTuple):
-    """The alpha for a target skew, and the skew that it gives.
+    """The alpha for a target skew, and the skew it actually gives.
 
     Attributes:
         alpha: Rounded to three significant digits.
         mean: Mean of the measure over the draws.
-        spread: Standard deviation of the measure over the draws: the variation of individual splits.
+        spread: Standard deviation of the measure over the draws, i.e. how much individual splits vary.
 
     Examples:
         >>> from flskew import skew
@@ -56,16 +56,16 @@ def alpha_for(
 
     The effect of alpha depends on the classes, their sizes and the number of partitions: the same alpha may be strong
     skew on one data set and mild on another. This function draws splits with many seeds and bisects alpha until their
-    mean is the target. An individual split differs from that mean by about `spread`; `report` measures it.
+    mean skew is the target. An individual split differs from that mean by about `spread`; `report` measures it.
 
     Args:
         target: The desired mean of the measure.
         labels: One label per row, as `DirichletPartitioner.assign` takes them.
-        num_partitions: As for the partitioner.
+        num_partitions: Same as for `DirichletPartitioner`.
         measure: One of the measures of `flskew.skew`, or any function from a split to a number that is monotonic in
             alpha.
-        min_partition_size: As for the partitioner.
-        num_draws: Splits per alpha, >= 2; more of them make the mean more precise.
+        min_partition_size: Same as for `DirichletPartitioner`.
+        num_draws: Number of splits per alpha, >= 2; more make the mean more precise.
         seed: Any integer; the same seed gives the same alpha.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The total variation that chance alone causes: that of an IID split."""
+"""The total variation of an IID split, which is due to chance alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def iid_total_variation(split: Split) -> float:
     """Return the mean total variation of IID splits with the same partition sizes and classes.
 
     Small partitions differ by chance: with 1,000 clients of ten rows each and ten classes, the total variation of an
-    IID split averages 0.35. Only what a split has above this value is skew.
+    IID split averages 0.35. Only the excess over this value is skew.
 
     Uses the closed form for the mean absolute deviation of a hypergeometric variable, which is derived like De Moivre's
     for the binomial distribution (Persi Diaconis and Sandy Zabell, Closed form summation for classical distributions:

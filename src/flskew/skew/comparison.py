@@ -1,4 +1,4 @@
-"""Several splits side by side, to choose between them."""
+"""Compare several splits side by side."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Comparison", "compare"]
 class Comparison:
     """The reports of several splits, and a table of their measures.
 
-    `flskew.skew.compare` makes one; like a `Report`, it prints as text and a notebook shows a table.
+    `flskew.skew.compare` returns one. It prints as text and displays as a table in notebooks, like a `Report`.
 
     Attributes:
         reports: One report per split, by name.
@@ -37,7 +37,7 @@ class Comparison:
     reports: Mapping[str, Report]
 
     def __str__(self) -> str:
-        """As text for a terminal."""
+        """The table as plain text."""
         return as_text(*self._table())
 
     def __repr__(self) -> str:
@@ -71,11 +71,12 @@ def compare(splits: Mapping[str, Split] | Iterable[Split]) -> Comparison:
     """Measure several splits side by side.
 
     Args:
-        splits: The splits by name, or in a list, whose positions become the names. Each is an `Assignment`, counts, or
-            anything else that `flskew.skew.tally` accepts. A DataFrame or an array is a single split instead of a list.
+        splits: The splits by name, or a list of splits, which are named 0, 1, and so on. Each is an `Assignment`,
+            counts, or anything else that `flskew.skew.tally` accepts. A DataFrame or an array is a single split, so it
+            is refused.
 
     Raises:
-        TypeError: One of them is not a split, or `splits` is a single split.
+        TypeError: An entry is not a split, or `splits` is a single split.
         ValueError: There are no splits, two have the same name, or one has no rows.
 
     Examples:

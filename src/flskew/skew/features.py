@@ -1,4 +1,4 @@
-"""How much the features of clients differ (covariate shift), by any measure of two samples."""
+"""Measure how much the features of clients differ (covariate shift), with any distance between two samples."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ def feature_distances(
 ) -> NDArray[np.float64]:
     """Return the distance between each partition's features and those of all other partitions.
 
-    Features are compared one at a time, so differences that only show in several features together go unnoticed.
+    Measures covariate shift. Features are compared one at a time, so differences that only show in several features
+    together go unnoticed.
 
     Args:
         assignment: The split.
         features: (num_rows,) or (num_rows, num_features) finite numbers, in the order of the data set.
         measure: Compares two samples; by default the Kolmogorov-Smirnov statistic, the largest difference between the
-            distribution functions, 0 to 1 for any unit. Other measures, such as SciPy's `wasserstein_distance`, are
-            called with all rows for each partition, which takes longer.
+            distribution functions, which is from 0 to 1 whatever the unit. Other measures, such as SciPy's
+            `wasserstein_distance`, are called with all rows for each partition, which takes longer.
 
     Returns:
         (num_partitions, num_features) distances; 0 for a partition with no rows or with all of them. The mean of each

@@ -2,8 +2,8 @@
 
 p_k is the label distribution of partition k, p that of all partitions together, n_k the number of rows of partition k,
 w_k = n_k / N its share of all N rows, and H the entropy in bits. A partition without rows has no p_k: its weight is 0
-in measures that are weighted by rows, and the others ignore it, so measures are never NaN. They do not depend on the
-order of the partitions and classes, nor on the names of the classes.
+in measures that are weighted by rows, and the others ignore it, so measures are never NaN. The order of the partitions
+and classes and the names of the classes do not matter.
 
 `flskew.skew.tally` lists the types of split that are accepted.
 """
@@ -37,9 +37,9 @@ Measure: TypeAlias = Callable[[Split], float]
 
 
 def total_variation(split: Split) -> float:
-    """Return the mean distance of the clients' labels from the overall distribution: sum_k w_k · 1/2 · ||p_k - p||_1.
+    """Return the mean total variation distance of the clients' labels from all labels: sum_k w_k · 1/2 · ||p_k - p||_1.
 
-    It is the fraction of labels that would have to change for all clients to have the same label distribution. The
+    It is the fraction of labels that would have to change to give all clients the same label distribution. The
     "earth mover's distance" of Yue Zhao, Meng Li, Liangzhen Lai, Naveen Suda, Damon Civin and Vikas Chandra, Federated
     Learning with Non-IID Data, arXiv 1806.00582 (2018), is twice the total variation.
 
@@ -47,7 +47,7 @@ def total_variation(split: Split) -> float:
         split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
 
     Returns:
-        0 (all clients alike) to 1 - sum_k w_k² (no two clients share a class), which is below 1.
+        0 (all clients identical) to 1 - sum_k w_k² (no two clients share a class), which is below 1.
 
     Examples:
         >>> import numpy as np
@@ -107,7 +107,7 @@ def missing_classes(split: Split) -> float:
 
 
 def effective_classes(split: Split) -> float:
-    """Return the mean number of classes of a client, in which rare classes count less: mean_k 2^H(p_k).
+    """Return the mean effective number of classes of a client, which counts rare classes less: mean_k 2^H(p_k).
 
     A client with equally many rows of four classes has four effective classes; a client with nearly all rows in one
     class has slightly more than one. This is a number of classes, whereas `effective_clients` is a fraction.
@@ -175,14 +175,14 @@ def gini(split: Split) -> float:
 def jensen_shannon(split: Split) -> float:
     """Return the Jensen-Shannon distance of the clients' label distributions, with equal weights.
 
-    sqrt((H(mean_k p_k) - mean_k H(p_k)) / log2(K)) for K clients with rows, as defined by the library FedArtML;
-    for two clients it is SciPy's `jensenshannon` with base 2. `label_information` weights clients by rows instead.
+    Computes sqrt((H(mean_k p_k) - mean_k H(p_k)) / log2(K)) for K clients with rows, as the library FedArtML does. For
+    two clients, it equals SciPy's `jensenshannon` with base 2. `label_information` weights clients by rows instead.
 
     Args:
         split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
 
     Returns:
-        0 (all clients alike, or only one has rows) to 1 (no two clients share a class).
+        0 (all clients identical, or only one has rows) to 1 (no two clients share a class).
 
     Examples:
         >>> import numpy as np
@@ -200,14 +200,14 @@ def jensen_shannon(split: Split) -> float:
 def hellinger(split: Split) -> float:
     """Return the Hellinger distance of the clients' label distributions, with equal weights.
 
-    The root of the mean of the squared distance 1/2 · ||sqrt(p_k) - sqrt(p_l)||² over all pairs of clients with rows,
-    as defined by the library FedArtML; computed without a loop over pairs.
+    Computes the root of the mean squared distance 1/2 · ||sqrt(p_k) - sqrt(p_l)||² over all pairs of clients with rows,
+    as the library FedArtML does, but without a loop over pairs.
 
     Args:
         split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
 
     Returns:
-        0 (all clients alike, or only one has rows) to 1 (no two clients share a class).
+        0 (all clients identical, or only one has rows) to 1 (no two clients share a class).
 
     Examples:
         >>> import numpy as np

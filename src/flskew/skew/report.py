@@ -1,4 +1,4 @@
-"""Everything about one split: its measures, its partitions and what is unusual."""
+"""A report on one split: its measures, its partitions, and remarks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ENDS: Formats = {"value": "{:.3f}".format, "no skew": "{:.3g}".format, "full sk
 class Report:
     """How skewed a split is: all measures, a table of its partitions, and remarks about what is unusual.
 
-    `flskew.skew.report` makes one. It prints as text, a notebook shows it as tables, and it converts to Markdown, JSON
+    `flskew.skew.report` returns one. It prints as text, displays as tables in notebooks, and converts to Markdown, JSON
     and a DataFrame.
 
     Attributes:
@@ -75,7 +75,7 @@ class Report:
     remarks: tuple[str, ...]
 
     def __str__(self) -> str:
-        """As text for a terminal."""
+        """The report as plain text."""
         tables = as_text(self._measures(), _ENDS), as_text(self._partitions(), _CELLS)
         return "\n\n".join([self._title(), *tables, "\n".join(self.remarks)])
 
@@ -109,7 +109,7 @@ class Report:
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per partition: its size, its classes, and its distance from the whole."""
+        """Return one row per partition: its size, its classes, and its distance from the overall distribution."""
         import pandas as pd
 
         summary = self.tally._summary
@@ -158,7 +158,7 @@ class Report:
         return frame.rename_axis(columns="measure")
 
     def _partitions(self) -> pd.DataFrame:
-        # pandas writes the name of an index into a line below the header, that of the columns into the header.
+        # pandas prints the name of an index below the header, but the name of the columns in the header.
         return self.to_frame().rename_axis(index=None, columns="partition")
 
 

@@ -1,4 +1,4 @@
-"""The rows of each class in each partition: what every measure is computed from."""
+"""Count the rows of each class in each partition, from which every measure is computed."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ Split: TypeAlias = (
     "Assignment | Tally | NDArray[np.integer[Any]] | pd.DataFrame | Sequence[Labels] "
     "| flwr_datasets.partitioner.Partitioner"
 )
-"""Anything that says which partition has rows of which class; `flskew.skew.tally` lists the accepted types."""
+"""Anything from which label counts can be computed; `flskew.skew.tally` lists the accepted types."""
 
 
 def tally(split: Split, *, label_by: str | None = None, class_names: Iterable[str] | None = None) -> Tally:
@@ -81,21 +81,21 @@ def tally(split: Split, *, label_by: str | None = None, class_names: Iterable[st
         split: One of
 
             - an `Assignment`;
-            - counts, partitions by classes: a NumPy array, or a DataFrame such as `Assignment.to_frame` and Flower
-              Datasets' `compute_counts` return, whose index may name the partitions;
+            - counts, partitions by classes: a NumPy array, or a DataFrame as returned by `Assignment.to_frame` and
+              Flower Datasets' `compute_counts`. Its index may name the partitions;
             - a list with the labels of each partition, one label per row; a list of lists always contains labels,
               never counts or row numbers;
             - a partitioner, of flskew or of Flower Datasets, bound to a data set;
             - a `Tally`.
-        label_by: The label column, if the split is a partitioner; its own `partition_by` by default.
+        label_by: The label column, if the split is a partitioner; by default, the partitioner's `partition_by`.
         class_names: One name per class, in the order of the classes, such as the `names` of a data set's `ClassLabel`;
             the labels themselves by default.
 
     Raises:
         TypeError: `split` is not one of these, its counts are not integers, or `class_names` is not a list.
         ValueError: There are no partitions, no rows, a negative count, or 2**62 rows or more; a partitioner has no data
-            set or no labels; the number of names is not the number of classes; or lists look like row numbers: they
-            contain more integers than there are partitions, and none occurs twice.
+            set or no labels; the number of names is not the number of classes; or lists look like row numbers, because
+            no integer occurs twice and there are more integers than partitions.
 
     Examples:
         >>> from flskew import skew
@@ -183,7 +183,7 @@ def _of_labels(partitions: Sequence[Labels]) -> Tally:
 
 
 def _refuse_row_numbers(columns: Sequence[LabelColumn | None]) -> None:
-    """Refuse lists in which no integer occurs twice: they are the rows of each partition, not the labels."""
+    """Refuse lists in which no integer occurs twice: they are row numbers, not labels."""
     held = [column for column in columns if column is not None]
     num_rows = sum(map(len, held))
     if num_rows <= len(columns) or any(len(column.classes) < len(column) for column in held):
@@ -191,8 +191,8 @@ def _refuse_row_numbers(columns: Sequence[LabelColumn | None]) -> None:
     integers = all(column.classes.dtype.kind in "iu" for column in held)
     if integers and len({label for column in held for label in column.labels}) == num_rows:
         raise ValueError(
-            f"split must contain labels, got {num_rows} integers of which none occurs twice, which look like row "
-            f"numbers; use Assignment.from_partitions(rows, labels), or an array of counts if each class does have "
+            f"split must contain labels, but no integer occurs twice among the {num_rows} given, so they look like row "
+            f"numbers; use Assignment.from_partitions(rows, labels), or an array of counts if each class really has "
             f"a single row"
         )
 
@@ -216,11 +216,11 @@ def _of_partitioner(partitioner: flwr_datasets.partitioner.Partitioner, label_by
 
 
 def _joined(columns: Sequence[LabelColumn | None]) -> Tally:
-    """Count the labels of partitions, each of which knows only its own classes; None stands for an empty one."""
+    """Count the labels of partitions with different classes; None stands for an empty partition."""
     held: list[NDArray[Any]] = [column.classes for column in columns if column is not None]
     kinds = {classes.dtype.kind for classes in held}
     if kinds == {"i", "u"}:
-        # NumPy would convert both to float64, which cannot represent integers this large.
+        # NumPy would convert both to float64, which cannot represent such large integers.
         held = [classes.astype(object) for classes in held]
     elif len(kinds) > 1:
         raise TypeError("labels must have one type in all partitions, integers, strings or booleans; got several")

@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 from flwr.serverapp import strategy as flower
 from flwr.serverapp.strategy import Strategy
 
-__all__ = ["call_of", "get_state", "nested", "set_state"]
+__all__ = ["call_of", "get_state", "nested", "noisy", "set_state"]
 
 _ADAPTIVE = ("m_t", "v_t")
 _STATE: dict[type[Strategy], tuple[str, ...]] = {
@@ -34,6 +34,14 @@ _STATE: dict[type[Strategy], tuple[str, ...]] = {
     flower.DifferentialPrivacyServerSideAdaptiveClipping: ("clipping_norm",),
     flower.DifferentialPrivacyClientSideAdaptiveClipping: ("clipping_norm",),
 }
+# They draw from NumPy's global generator, unless these attributes are 0.
+_NOISE = ("noise_multiplier", "clipped_count_stddev")
+_NOISY = (
+    flower.DifferentialPrivacyServerSideFixedClipping,
+    flower.DifferentialPrivacyClientSideFixedClipping,
+    flower.DifferentialPrivacyServerSideAdaptiveClipping,
+    flower.DifferentialPrivacyClientSideAdaptiveClipping,
+)
 
 
 @runtime_checkable
@@ -72,7 +80,21 @@ def set_state(strategy: Strategy, states: list[dict[str, Any]]) -> None:
         if isinstance(inner, SavesState):
             inner.load_state_dict(state)
         else:
+            # Only these: whatever else the state holds, settings such as noise and norms are those of this strategy.
             vars(inner).update({name: state[name] for name in _STATE[type(inner)]})
+
+
+def noisy(strategy: Strategy) -> str | None:
+    """Return the class name of the outermost strategy that adds random noise; None if none does.
+
+    Examples:
+        >>> noisy(flower.DifferentialPrivacyServerSideFixedClipping(flower.FedAvg(), 1.0, 0.5, 2))
+        'DifferentialPrivacyServerSideFixedClipping'
+    """
+    for inner in nested(strategy):
+        if isinstance(inner, _NOISY) and any(getattr(inner, name, 0) != 0 for name in _NOISE):
+            return type(inner).__name__
+    return None
 
 
 def call_of(strategy: Strategy) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from numpy.typing import NDArray
 
+from flskew.strategies._forms import VALUES, has_form
 from flskew.strategies.history import Failure, Reply, Round
 
 __all__ = ["NotPlainError", "pack", "unpack"]
@@ -56,8 +57,17 @@ def pack(values: dict[str, object]) -> Arrays:
 
 
 def unpack(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """Return what `pack` was given."""
-    values: dict[str, Any] = _unpacked(json.loads(arrays[_JSON].tobytes()), arrays)
+    """Return what `pack` was given.
+
+    Raises:
+        ValueError: `pack` does not make such arrays.
+    """
+    try:
+        values = _Unpacking(arrays).unpacked(json.loads(arrays[_JSON].tobytes()))
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f"its values cannot be restored: {type(error).__name__}: {error!s:.200}") from error
+    if not isinstance(values, dict):
+        raise ValueError("its values have no names")
     return values
 
 
@@ -108,23 +118,38 @@ class _Packing:
         return self._numbers[id(value)]
 
 
-def _unpacked(packed: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
-    if isinstance(packed, list):
-        return [_unpacked(entry, arrays) for entry in packed]
-    if not isinstance(packed, dict):
-        return packed
-    ((name, parts),) = packed.items()
-    if name == "dict" or name in _RECORDS:
-        entries = {_unpacked(key, arrays): _unpacked(entry, arrays) for key, entry in parts}
-        return _RECORDS.get(name, dict)(entries)
-    if name in _SEQUENCES:
-        return _SEQUENCES[name](_unpacked(parts, arrays))
-    if name in _VALUES:
-        return _VALUES[name](*_unpacked(parts, arrays))
-    if name == "Array":
-        dtype, shape, stype, number = parts
-        return Array(dtype, tuple(shape), stype, arrays[str(number)].tobytes())
-    array = arrays[str(parts)]
-    if name == "bytes":
-        return array.tobytes()
-    return array if name == "ndarray" else array[()]
+class _Unpacking:
+    """The arrays that the JSON refers to; those that are bytes are copied once, however often it does."""
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        self._arrays = arrays
+        self._bytes: dict[str, bytes] = {}
+
+    def unpacked(self, packed: Any) -> Any:
+        if isinstance(packed, list):
+            return [self.unpacked(entry) for entry in packed]
+        if not isinstance(packed, dict):
+            return packed
+        ((name, parts),) = packed.items()
+        if name == "dict" or name in _RECORDS:
+            entries = {self.unpacked(key): self.unpacked(entry) for key, entry in parts}
+            return _RECORDS.get(name, dict)(entries)
+        if name in _SEQUENCES:
+            return _SEQUENCES[name](self.unpacked(parts))
+        if name in _VALUES:
+            value = _VALUES[name](*self.unpacked(parts))
+            if not has_form(vars(value), VALUES[type(value)]):
+                raise ValueError(f"a {name} has other attributes than a run writes")
+            return value
+        if name == "Array":
+            dtype, shape, stype, number = parts
+            return Array(dtype, tuple(shape), stype, self._data(str(number)))
+        if name == "bytes":
+            return self._data(str(parts))
+        array = self._arrays[str(parts)]
+        return array if name == "ndarray" else array[()]
+
+    def _data(self, number: str) -> bytes:
+        if number not in self._bytes:
+            self._bytes[number] = self._arrays[number].tobytes()
+        return self._bytes[number]

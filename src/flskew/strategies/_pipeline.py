@@ -23,6 +23,7 @@ from flskew.strategies._errors import RoundError
 from flskew.strategies._judgement import Judgement, judge
 from flskew.strategies._packing import pack, unpack
 from flskew.strategies._record import RunRecord
+from flskew.strategies.checkpoints import Checkpoint
 from flskew.strategies.history import History
 from flskew.typing import Phase, ServerEvaluation, StopRule
 
@@ -106,6 +107,7 @@ class Pipeline(Strategy):
         *,
         checkpoint_dir: str | os.PathLike[str] | None = None,
         resume: bool = False,
+        checkpoint_key: bytes | None = None,
     ) -> Result:
         """Run all rounds and return Flower's `Result`; if nothing trains, its arrays are the initial ones.
 
@@ -123,46 +125,50 @@ class Pipeline(Strategy):
             should_stop: Called after each round with its number and the result so far; a true value ends the run.
                 When a run resumes, it is called once more for the last saved round.
             checkpoint_dir: Folder for the state after every round, used by `resume` and `Checkpoint.load`; None
-                writes nothing.
+                writes nothing. It is locked until the run ends.
             resume: Continue after the last complete round in `checkpoint_dir`, if there is one.
+            checkpoint_key: At least 16 secret bytes; then checkpoints that were changed or written without them are
+                refused. Without a key, checkpoints are checked for damage only.
 
         Raises:
             TypeError: `initial_arrays` is not an ArrayRecord, `evaluate_fn` returns something other than a MetricRecord
                 or None, or a number has the wrong type.
             ValueError: `initial_arrays` is empty or cannot be averaged, a number is out of range, or `checkpoint_dir`
-                is damaged or holds a run of another model or strategy.
+                is damaged or holds a run with another model, strategy or key; or the strategy adds random noise, which
+                a run that resumes could add again.
             FileExistsError: `checkpoint_dir` holds a run and `resume` is false.
+            OSError: A checkpoint cannot be written, for example because the disk is full.
             TimeoutError: Too few nodes connected.
             RoundError: Too few replies were accepted, or clients use different splits.
+            RuntimeError: Another run is using `checkpoint_dir`.
         """
         arrays = _arguments.initial(initial_arrays)
         rounds = checks.integer("num_rounds", num_rounds, minimum=0)
         seconds = _arguments.seconds("timeout", timeout)
         if checks.truth("resume", resume) and checkpoint_dir is None:
             raise ValueError("resume=True needs the folder of the earlier run; pass it as checkpoint_dir")
+        if checkpoint_key is not None and checkpoint_dir is None:
+            raise ValueError("checkpoint_key seals the files in checkpoint_dir; pass a folder")
         disk = checkpoint = None
         if checkpoint_dir is not None:
             before = pack(self.state_dict())  # a copy, which also shows that the state can be saved
-            disk = RunOnDisk(checkpoint_dir, grid)
-            checkpoint = disk.latest(self._kinds(), arrays, rounds, resume)
-            if not resume or self._before is None:
-                self._before = before
-            if resume:
-                # This object may have run before, beyond the last checkpoint.
-                self.load_state_dict(checkpoint.state["strategy"] if checkpoint else unpack(self._before))
+            disk = RunOnDisk(checkpoint_dir, grid, checkpoint_key)
+            checkpoint = self._continued(disk, before, arrays, rounds, resume)
         record = self._record = RunRecord()
         result = record.result
         result.arrays = _copy(arrays)
-        if disk and checkpoint:
-            disk.restore(checkpoint, record)
         done = checkpoint.server_round if checkpoint else 0
-        # Copies: Flower's strategies write into the config.
-        for_training, for_evaluation = (ConfigRecord({**(given or {})}) for given in (train_config, evaluate_config))
         begun = time.monotonic()
-        _logger.info("Starting %s strategy: rounds %d to %d", type(self).__name__, done + 1, rounds)
-        self.summary()
-        self._is_running = True
         try:
+            if disk and checkpoint:
+                disk.restore(checkpoint, record)
+            # Copies: Flower's strategies write into the config.
+            for_training, for_evaluation = (
+                ConfigRecord({**(given or {})}) for given in (train_config, evaluate_config)
+            )
+            _logger.info("Starting %s strategy: rounds %d to %d", type(self).__name__, done + 1, rounds)
+            self.summary()
+            self._is_running = True
             if not done:
                 self._evaluate_on_server(evaluate_fn, 0)
             is_over = bool(done and should_stop is not None and should_stop(done, result))
@@ -184,6 +190,8 @@ class Pipeline(Strategy):
             raise
         finally:
             self._is_running = False
+            if disk:
+                disk.close()
             for line in record.history.dropped():
                 _logger.warning("In total, %s", line)
         _logger.info("Strategy execution finished in %.2f s", time.monotonic() - begun)
@@ -241,6 +249,32 @@ class Pipeline(Strategy):
                 return self._combine_metrics(judgement)
         return self._nothing_evaluated(server_round)
 
+    def _continued(
+        self, disk: RunOnDisk, before: Mapping[str, NDArray[Any]], arrays: ArrayRecord, rounds: int, resume: bool
+    ) -> Checkpoint | None:
+        """Return the checkpoint to resume from, with its state loaded; None if there is none.
+
+        Raises as `start` does, and releases the folder then.
+        """
+        try:
+            checkpoint = disk.latest(self._kinds(), arrays, rounds, resume, self._noise())
+            if not resume or self._before is None:
+                self._before = before
+            if resume:
+                # This object may have run before, beyond the last checkpoint.
+                state = checkpoint.state["strategy"] if checkpoint else unpack(self._before)
+                try:
+                    self.load_state_dict(state)
+                except Exception as error:
+                    raise ValueError(
+                        f"{disk.name} holds a state that {type(self).__name__} cannot load, {type(error).__name__}: "
+                        f"{error}; choose another folder"
+                    ) from error
+        except BaseException:
+            disk.close()
+            raise
+        return checkpoint
+
     @abstractmethod
     def _messages(
         self, phase: Phase, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -272,6 +306,10 @@ class Pipeline(Strategy):
     def _kinds(self) -> list[str]:
         """Return the class of the strategy and of those inside it, outermost first."""
         return [type(self).__name__]
+
+    def _noise(self) -> str | None:
+        """Return the name of a strategy, this one or one inside it, that draws noise from a global generator."""
+        return None
 
     def _train(self, server_round: int, config: ConfigRecord, grid: Grid, timeout: float) -> None:
         result = self._record.result

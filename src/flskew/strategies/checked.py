@@ -17,7 +17,7 @@ from flskew._flower import FreedRecords
 from flskew._util import checks
 from flskew.strategies import _arguments
 from flskew.strategies._checks import CheckedReply
-from flskew.strategies._flower_state import call_of, get_state, nested, set_state
+from flskew.strategies._flower_state import call_of, get_state, nested, noisy, set_state
 from flskew.strategies._judgement import Judgement
 from flskew.strategies._metrics import aggregate_metrics, shared_keys
 from flskew.strategies._pipeline import Pipeline
@@ -170,6 +170,9 @@ class Checked(Pipeline):
 
     def _kinds(self) -> list[str]:
         return [type(self).__name__, *(type(inner).__name__ for inner in nested(self.strategy) if inner is not self)]
+
+    def _noise(self) -> str | None:
+        return noisy(self.strategy)
 
     def _shown(self, judgement: Judgement) -> tuple[list[Message], list[RecordDict]]:
         """Return the replies as the strategy sees them, and the metrics that it does not see."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +12,20 @@ from typing import Any, Self
 
 from flwr.serverapp.strategy import Result
 
-from flskew._util import archive
+from flskew._util import archive, files
+from flskew.strategies._forms import CHECKPOINT, HISTORY, Form, has_form
 from flskew.strategies._packing import unpack
 from flskew.strategies.history import History
 
 __all__ = ["Checkpoint"]
 
+_logger = logging.getLogger("flwr")
+
 KIND = "checkpoint"
 VERSION = 1
-FILE = "checkpoint.npz"
+LAST_ROUND = 999_999
+"""The largest number of rounds in a folder."""
+_SHORTEST_KEY = 16
 
 
 @dataclass(frozen=True)
@@ -28,8 +35,10 @@ class Checkpoint:
     Attributes:
         server_round: The round, 1, 2, ...
         result: Flower's `Result` after that round: the model and the metrics.
-        history: The rounds so far.
+        history: The rounds so far, except for `lost_rounds`.
         state: What the run needs to resume.
+        lost_rounds: The rounds whose file of the history is damaged or missing; empty unless something went wrong. The
+            model, the metrics and the state are complete even so.
 
     Examples:
         >>> import tempfile
@@ -52,29 +61,116 @@ class Checkpoint:
     result: Result
     history: History
     state: Mapping[str, Any]
+    lost_rounds: tuple[int, ...] = ()
 
     @classmethod
-    def load(cls, checkpoint_dir: str | os.PathLike[str]) -> Self:
+    def load(cls, checkpoint_dir: str | os.PathLike[str], *, key: bytes | None = None) -> Self:
         """Return the latest checkpoint in a folder.
+
+        Where the file of the latest one is damaged, the one before is returned, and where a file of the history is
+        damaged or missing, its round is left out. The log says what is lost.
+
+        Args:
+            checkpoint_dir: The folder.
+            key: The `checkpoint_key` of the run, if it had one: then files that were changed or written without the
+                key are refused. Without a key, files are checked for damage only.
 
         Raises:
             FileNotFoundError: The folder has no checkpoint.
-            ValueError: A file is damaged, missing, from another run, or from a later version of flskew.
+            ValueError: Every checkpoint is damaged, or a file has another key, none, or a later version.
         """
         folder = Path(checkpoint_dir)
-        saved = unpack(archive.read(folder / FILE, KIND, VERSION))
-        history = History()
-        for server_round in range(1, saved["server_round"] + 1):
-            path = round_file(folder, server_round)
-            if not path.exists():
-                raise ValueError(f"{folder / FILE} is of round {saved['server_round']}, but {path.name} is missing")
-            of_round = unpack(archive.read(path, KIND, VERSION))
-            if (of_round["run"], of_round["server_round"]) != (saved["state"]["run"], server_round):
-                raise ValueError(f"{path} is not of round {server_round} of the run in {folder / FILE}")
-            history._add(of_round["rounds"])
-        return cls(saved["server_round"], Result(**saved["result"]), history, saved["state"])
+        check_key("key", key)
+        server_round, saved = _latest(folder, key)
+        history, lost = _history(folder, server_round, saved["state"]["run"], key)
+        return cls(server_round, Result(**saved["result"]), history, saved["state"], lost)
 
 
-def round_file(folder: Path, server_round: int) -> Path:
+def checkpoint_file(folder: Path, server_round: int) -> Path:
+    """Return the path of the file with everything but the history."""
+    return folder / f"checkpoint-{server_round:05d}.npz"
+
+
+def history_file(folder: Path, server_round: int) -> Path:
     """Return the path of the file with the history of a round."""
     return folder / f"history-{server_round:05d}.npz"
+
+
+def saved_rounds(folder: Path) -> list[int]:
+    """Return the rounds after which a checkpoint was written and not yet removed, in order.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+    """
+    found = [re.fullmatch(r"checkpoint-(\d{5}|[1-9]\d{5})\.npz", name) for name in files.names(folder)]
+    rounds = sorted(int(match[1]) for match in found if match)
+    return [server_round for server_round in rounds if server_round > 0]
+
+
+def check_key(name: str, key: object) -> None:
+    """Refuse a key that is not bytes, or easily guessed."""
+    if key is None:
+        return
+    if not isinstance(key, bytes):
+        raise TypeError(f"{name} must be bytes, got a {type(key).__name__}; secrets.token_bytes(32) makes a key")
+    if len(key) < _SHORTEST_KEY:
+        raise ValueError(
+            f"{name} must have at least {_SHORTEST_KEY} bytes, got {len(key)}; secrets.token_bytes(32) makes a key"
+        )
+
+
+def _latest(folder: Path, key: bytes | None) -> tuple[int, dict[str, Any]]:
+    """Return the latest whole checkpoint, and its round."""
+    rounds = saved_rounds(folder)
+    if not rounds:
+        raise FileNotFoundError(f"{folder} has no checkpoint; pass the checkpoint_dir of a run that ended a round")
+    damage: list[archive.DamagedError] = []
+    for server_round in reversed(rounds):
+        try:
+            saved = _read(checkpoint_file(folder, server_round), CHECKPOINT, server_round, key)
+        except archive.DamagedError as error:
+            damage.append(error)
+        except FileNotFoundError:  # a run that still lives has just removed it, for it has later ones
+            return _latest(folder, key)
+        else:
+            for damaged in damage:
+                _logger.warning("%s. What came after round %d is lost", damaged, server_round)
+            return server_round, saved
+    raise archive.DamagedError("; ".join(map(str, damage)))
+
+
+def _history(folder: Path, last_round: int, run: str, key: bytes | None) -> tuple[History, tuple[int, ...]]:
+    """Return the history of a run up to a round, and the rounds that it lacks."""
+    history, lost, reasons = History(), [], []
+    present = set(files.names(folder))
+    for server_round in range(1, last_round + 1):
+        path = history_file(folder, server_round)
+        try:
+            if path.name not in present:
+                raise archive.DamagedError(f"{path} is missing")
+            of_round = _read(path, HISTORY, server_round, key)
+            if of_round["run"] != run or any(entry.server_round != server_round for entry in of_round["rounds"]):
+                raise archive.DamagedError(f"{path} is not of the run in this folder")
+        except archive.DamagedError as error:
+            lost.append(server_round)
+            reasons.append(error)
+        else:
+            history._add(of_round["rounds"])
+    if lost:
+        shown = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
+        _logger.warning("The history of round %s is lost, the model is not: %s", shown, reasons[0])
+    return history, tuple(lost)
+
+
+def _read(path: Path, form: Form, server_round: int, key: bytes | None) -> dict[str, Any]:
+    """Return the values in a file of a run, in the form that a run gives them."""
+    arrays = archive.read(path, KIND, VERSION, key)
+    try:
+        values = unpack(arrays)
+    except ValueError as error:
+        raise archive.DamagedError(f"{path} is not a whole file of a saved {KIND}: {error}") from error
+    if not has_form(values, form):
+        raise archive.DamagedError(f"{path} is not a whole file of a saved {KIND}: it has other values than a run")
+    if values["server_round"] != server_round:
+        raise archive.DamagedError(f"{path} is of round {values['server_round']}; another file has its name")
+    return values

@@ -1,4 +1,4 @@
-"""A client that says when it starts, and goes on when the test lets it."""
+"""A client that reports when it starts, and continues when the test allows it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Held:
 
     def fit(self, parameters: Parameters, config: Mapping[str, object]) -> tuple[Parameters, int, dict[str, float]]:
         name = f"{config['server-round']}-{self.partition}"
-        # Written elsewhere and renamed, so that whoever sees it can read it.
+        # Written under another name and renamed, so that the file is complete once it is visible.
         written = self.folder / f"starting-{name}"
         written.write_text(str(os.getpid()))
         written.rename(self.folder / f"started-{name}")

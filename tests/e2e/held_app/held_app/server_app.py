@@ -1,4 +1,4 @@
-"""Averages over three nodes, of which one is enough for a round, and writes down what happened."""
+"""Averages over three nodes, of which one is enough for a round, and writes the history to a file."""
 
 from __future__ import annotations
 

@@ -1,0 +1,136 @@
+"""Error replies of clients, and the node's log of what they leave out.
+
+The text of an exception may quote rows, labels, paths or passwords, and so may its traceback. In private mode the
+reason of an error reply therefore says what failed and where, and under which id the node's own log has the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import sysconfig
+import traceback
+from pathlib import Path
+from types import CodeType, TracebackType
+from typing import Literal
+
+import flwr
+from flwr.app import Error, Message
+from flwr.common.constant import ErrorCode
+
+from flskew._arrays.records import ParametersError
+from flskew.assignment import PartitionIdError
+from flskew.client._protocols import MISSING_CLASSES, ClientError
+
+__all__ = ["Failures"]
+
+# Their messages contain names, positions, shapes and dtypes, never values.
+_SENT_AS_THEY_ARE = (ClientError, ParametersError, PartitionIdError)
+# Beginnings of scikit-learn's messages about missing classes, which may quote a label; a fixed text is sent instead.
+_ABOUT_MISSING_CLASSES = (
+    "Initialization coef is of shape",
+    "This solver needs samples of at least 2 classes",
+    "The number of classes has to be greater than one",
+)
+_LONGEST_NAME, _LONGEST_MESSAGE, _LONGEST_FULL = 100, 1000, 16 * 1024
+_FLSKEW, _FLWR = Path(__file__).parent.parent, Path(flwr.__file__).parent
+_LIBRARIES = (_FLSKEW, _FLWR, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib")))
+# Code from no file is generated, as the methods of a dataclass are, unless it was typed at a prompt.
+_INSTALLED = re.compile(r"[\\/](site|dist)-packages[\\/]|^<(?!stdin|ipython-input|python-input)")
+
+_logger = logging.getLogger("flwr")
+
+
+class Failures:
+    """Turns the exceptions of one app's clients into error replies, and logs them.
+
+    Args:
+        errors: "private", or "full" to send message and traceback.
+
+    Raises:
+        ValueError: `errors` is something else.
+    """
+
+    def __init__(self, errors: Literal["private", "full"]) -> None:
+        if errors not in ("private", "full"):
+            raise ValueError(f"errors must be 'private' or 'full', got {errors!r}")
+        self._is_private = errors == "private"
+        self._logged: set[str] = set()
+
+    def reply(self, error: Exception, message: Message) -> Message:
+        """Return the error reply to a message; the log has the traceback, once for each id."""
+        frames = _frames(error.__traceback__)
+        log_id = _log_id(error, frames)
+        text = _traceback(error)
+        level = logging.DEBUG if log_id in self._logged else logging.ERROR
+        self._logged.add(log_id)
+        _logger.log(level, "The client of node %d failed, id %s:\n%s", message.metadata.dst_node_id, log_id, text)
+        if self._is_private:
+            reason = _private_reason(error, frames, log_id)
+        else:
+            lines = (_plain(line, _LONGEST_FULL) for line in text.splitlines())
+            reason = _shortened("\n".join([f"{_kind(error)}: {_message(error)}", *lines]), _LONGEST_FULL)
+        return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message)
+
+
+def _private_reason(error: Exception, frames: list[tuple[CodeType, int]], log_id: str) -> str:
+    own = [frame for frame in frames if _is_own(frame[0].co_filename)]
+    if isinstance(error, _SENT_AS_THEY_ARE):
+        place = f"{_place(own[-1])}, " if own else ""
+        return f"{_kind(error)}: {_message(error)} ({place}id {log_id} in the node's log)"
+    hint = f"; {MISSING_CLASSES}" if _message(error).startswith(_ABOUT_MISSING_CLASSES) else ""
+    return f"{_kind(error)} at {_place((own or frames)[-1])}{hint}; the node's log has its message under id {log_id}"
+
+
+def _place(frame: tuple[CodeType, int]) -> str:
+    code, line = frame
+    return f"{_plain(_file_name(code), _LONGEST_NAME)}:{line} in {_plain(code.co_qualname, _LONGEST_NAME)}"
+
+
+def _log_id(error: Exception, frames: list[tuple[CodeType, int]]) -> str:
+    """Return a digest of the type and the stack, which is the same on every node and in every round."""
+    # Each frame once: how deep a recursion gets depends on the engine.
+    stack = dict.fromkeys((_file_name(code), line, code.co_qualname) for code, line in frames)
+    return hashlib.sha256(repr((_kind(error), list(stack))).encode("utf-8", "replace")).hexdigest()[:8]
+
+
+def _frames(tb: TracebackType | None) -> list[tuple[CodeType, int]]:
+    return [(frame.f_code, line) for frame, line in traceback.walk_tb(tb)]
+
+
+def _file_name(code: CodeType) -> str:
+    return re.split(r"[\\/]", code.co_filename)[-1]
+
+
+def _is_own(file: str) -> bool:
+    """Return whether a file is the user's: no part of flskew, Flower, Python or another library."""
+    path = Path(file)
+    return not _INSTALLED.search(file) and not any(path.is_relative_to(library) for library in _LIBRARIES)
+
+
+def _kind(error: Exception) -> str:
+    return _plain(type(error).__name__, _LONGEST_NAME)
+
+
+def _message(error: Exception) -> str:
+    try:
+        return _plain(str(error), _LONGEST_MESSAGE)
+    except Exception:  # whatever the user's __str__ raises
+        return "its message cannot be shown"
+
+
+def _traceback(error: Exception) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:  # as above
+        return f"{_kind(error)}, whose traceback cannot be shown"
+
+
+def _plain(text: str, longest: int) -> str:
+    """Return text on one line, without control characters, and shortened in the middle."""
+    return _shortened("".join(character if character.isprintable() else " " for character in text), longest)
+
+
+def _shortened(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest // 2]} … {text[-longest // 2 :]}"

@@ -1,0 +1,77 @@
+"""What the values in a file of a run look like, so that a file which someone made up is refused before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import UnionType
+from typing import Any, TypeAlias
+
+from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+
+from flskew.strategies.history import Failure, Reply, Round
+
+__all__ = ["CHECKPOINT", "HISTORY", "VALUES", "has_form"]
+
+Form: TypeAlias = Any
+"""A type; a list or a tuple of one form, for any number of such entries; a dict of one type to one form, for any number
+of such items; or a dict of names to forms, for exactly these."""
+
+VALUES: dict[type, Form] = {
+    Failure: {"node_id": int, "reason": str, "traceback": str},
+    Reply: {
+        "node_id": int,
+        "num_examples": int | float,
+        "metrics": {str: int | float | list},
+        "seconds": int | float,
+        "assignment": str | None,
+        "records": {str: ArrayRecord | MetricRecord | ConfigRecord},
+        "update_norm": int | float,
+    },
+    Round: {
+        "server_round": int,
+        "phase": str,
+        "replies": (Reply,),
+        "failures": (Failure,),
+        "seconds": int | float,
+    },
+}
+"""The attributes of the values of a history."""
+
+HISTORY: Form = {"run": str, "server_round": int, "rounds": [Round]}
+CHECKPOINT: Form = {
+    "server_round": int,
+    "result": {
+        "arrays": ArrayRecord,
+        "train_metrics_clientapp": {int: MetricRecord},
+        "evaluate_metrics_clientapp": {int: MetricRecord},
+        "evaluate_metrics_serverapp": {int: MetricRecord},
+    },
+    "state": {
+        "run": str,
+        "kinds": [str],
+        "strategy": dict,
+        "record": {"splits": {str: [int]}, "only_train": set},
+        "nodes": {int: RecordDict},
+    },
+}
+
+
+def has_form(value: object, form: Form) -> bool:
+    """Return whether a value has a form.
+
+    Examples:
+        >>> has_form({"loss": [0.5, 0.25]}, {"loss": [float]}), has_form({"loss": [0.5, "x"]}, {"loss": [float]})
+        (True, False)
+        >>> has_form({1: (), 2: ("a", "b")}, {int: (str,)})
+        True
+    """
+    if isinstance(form, type | UnionType):
+        return isinstance(value, form)
+    if isinstance(form, list | tuple):
+        return isinstance(value, type(form)) and all(has_form(entry, form[0]) for entry in value)
+    if not isinstance(value, Mapping):
+        return False
+    ((key, of_entries), *_) = form.items()
+    if isinstance(key, type):
+        return all(isinstance(name, key) and has_form(entry, of_entries) for name, entry in value.items())
+    return value.keys() == form.keys() and all(has_form(value[name], form[name]) for name in form)

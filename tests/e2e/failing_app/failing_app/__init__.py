@@ -1,0 +1,1 @@
+"""Clients that fail in three ways, each with a secret in the message of its exception."""

@@ -1,0 +1,149 @@
+"""What must hold in every simulated run.
+
+1. The model is the weighted mean of the accepted clients' models, round by round.
+2. A run that is killed, finds the disk full or loses a byte, and is then resumed, ends like one that is not.
+3. The folder always loads, or is refused by name; a full disk leaves nothing behind.
+4. Two processes never write to one folder: the second is refused by name.
+5. What a client keeps to itself appears in no reply, and what it sends cannot control a terminal.
+6. No reply outlives its round, even if nothing collects cycles.
+7. Nothing hangs.
+"""
+
+from __future__ import annotations
+
+import errno
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+
+from flskew import Checkpoint
+
+from .federation import SECRET, SECRET_NUMBER, expected_model
+from .plan import AVERAGING, Life, Plan, plan
+from .world import Outcome, Story, World
+
+# Also parts of it, since texts are cut.
+SECRETS = (*SECRET.split(), str(SECRET_NUMBER))
+
+
+class BrokenLawError(AssertionError):
+    """A law does not hold; the message has the seed that replays it."""
+
+
+def check_run(seed: int, folder: Path) -> None:
+    """Run what a seed says, and check every law.
+
+    Raises:
+        BrokenLawError: One does not hold.
+    """
+    planned = plan(seed)
+    try:
+        whole = World(planned, Life()).run(None)
+        _check_model(planned, whole)
+        _check_texts(whole)
+        _check_memory(whole)
+        _live(planned, folder, whole)
+    except Exception as error:
+        broken = error if isinstance(error, BrokenLawError) else f"a raw error: {error!r}"
+        raise BrokenLawError(
+            f"{broken}\n\nplanned: {planned}\nreplay: python -m tests.simulated_runs {seed}"
+        ) from error
+
+
+def _live(planned: Plan, folder: Path, whole: Outcome) -> None:
+    """Let one process after the other work on a folder until one gets to the end."""
+    rotten: set[str] = set()
+    for number, life in enumerate(planned.lives):
+        world = World(planned, life, resumes=number > 0, number=number)
+        outcome = world.run(folder)
+        _check_texts(outcome)
+        _check_rival(world, folder)
+        if outcome.story is not None:
+            _check_story(outcome.story, whole.story, rotten)
+            _check_last_checkpoint(folder, whole)
+            return
+        if isinstance(outcome.error, ValueError) and rotten:
+            _require(any(name in str(outcome.error) for name in rotten), f"not refused by name: {outcome.error!r}")
+            return
+        _check_end(world, outcome, folder)
+        _load(folder)
+        rotten |= {world.rotten} - {None}
+    raise BrokenLawError(f"the last process ended with {outcome.error!r}")
+
+
+def _check_story(found: Story, whole: Story | None, rotten: set[str]) -> None:
+    """Check that a run has reached what one without faults has, but for the history in damaged files."""
+    assert whole is not None
+    _require(found.error == whole.error, f"ends with {found.error} instead of {whole.error}")
+    _require(found.result == whole.result, f"reaches\n{found.result}\ninstead of\n{whole.result}")
+    for server_round in {*found.history, *whole.history}:
+        have, want = found.history.get(server_round), whole.history.get(server_round)
+        is_lost = have is None and f"history-{server_round:05d}.npz" in rotten
+        _require(have == want or is_lost, f"round {server_round} is\n{have}\ninstead of\n{want}")
+
+
+def _check_model(planned: Plan, whole: Outcome) -> None:
+    if planned.strategy not in AVERAGING:
+        return
+    expected, failed_round = expected_model(planned, whole.asked)
+    assert whole.story is not None
+    _require((whole.story.error is None) == (failed_round is None), f"expected an error in round {failed_round}")
+    for found, wanted in zip(whole.model, expected, strict=True):
+        _require(found.dtype == wanted.dtype, f"{found.dtype} instead of {wanted.dtype}")
+        _require(np.allclose(found, wanted, rtol=1e-5, atol=1e-6), f"the model is {found}, the mean {wanted}")
+
+
+def _check_texts(outcome: Outcome) -> None:
+    for text in outcome.told:
+        for secret in SECRETS:
+            _require(secret not in text, f"{secret!r} leaves the client in {text!r}")
+    for text in outcome.kept:
+        steering = [letter for letter in text if unicodedata.category(letter) in ("Cc", "Cf") and letter != "\n"]
+        _require(not steering, f"{steering} in {text!r}")
+
+
+def _check_memory(outcome: Outcome) -> None:
+    _require(not outcome.outlived, f"still alive after its round: {outcome.outlived[:3]}")
+
+
+def _check_rival(world: World, folder: Path) -> None:
+    _require(not world.disk.was_shared, "two processes have the folder at the same time")
+    if isinstance(world.rival, BaseException):
+        _require(folder.name in str(world.rival), f"the second process is not refused by name: {world.rival!r}")
+
+
+def _check_end(world: World, outcome: Outcome, folder: Path) -> None:
+    """Check that a process that did not finish was killed, found the disk full, or came after a rival."""
+    error = outcome.error
+    if world.is_dead:
+        return
+    left_behind = [path.name for path in folder.iterdir() if path.suffix == ".tmp"] if folder.exists() else []
+    _require(not left_behind, f"left behind after {error!r}: {left_behind}")
+    is_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    _require(is_full or world.rival == "won", f"a process ended with {error!r}")
+    _require(folder.name in str(error), f"an error does not name the folder: {error!r}")
+
+
+def _load(folder: Path) -> Checkpoint | None:
+    """Load a folder, or see it refused by name."""
+    try:
+        return Checkpoint.load(folder)
+    except (FileNotFoundError, ValueError) as error:
+        _require(folder.name in str(error), f"the folder is not refused by name: {error!r}")
+        return None
+
+
+def _check_last_checkpoint(folder: Path, whole: Outcome) -> None:
+    checkpoint = _load(folder)
+    assert whole.story is not None
+    if whole.story.error is None:
+        _require(checkpoint is not None, "a finished run left no checkpoint")
+        assert checkpoint is not None
+        arrays = checkpoint.result.arrays.to_numpy_ndarrays()
+        _require(all(map(np.array_equal, arrays, whole.model)), "the checkpoint has another model")
+
+
+def _require(holds: bool, broken: str) -> None:
+    if not holds:
+        raise BrokenLawError(broken)
