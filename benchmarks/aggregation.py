@@ -36,7 +36,7 @@ SHARES = (0.4, 0.2, 0.1, 0.1, 0.05, 0.05, 0.04, 0.03, 0.02, 0.009, 0.001)
 
 
 def replies(clients: int, dtype: str, like_one: bool = False) -> list[Message]:
-    """Make replies of 10 million numbers each; with `like_one`, all share the bytes of the first, to measure memory."""
+    """Make replies of 10 million numbers each; `like_one` shares the first reply's bytes, to measure memory."""
     messages = []
     for index in range(clients):
         if not (index and like_one):
