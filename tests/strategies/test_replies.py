@@ -725,6 +725,19 @@ def test_a_name_that_cannot_be_printed_takes_its_client_out(name: str, federatio
     }
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_client_leaves_out_a_metric_whose_name_cannot_be_printed(name: str) -> None:
+    class Client:
+        def fit(self, parameters: Any, config: Any) -> Any:
+            return parameters, 1, {name: 1.0, "accuracy": 0.5}
+
+    strategy = FedAvg(fraction_evaluate=0.0)
+    with LocalGrid(client_app(lambda context: Client()), 2) as grid:
+        result = strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
+    assert strategy.history[0].failures == ()
+    assert result.train_metrics_clientapp[1] == {"accuracy": 0.5}
+
+
 def test_texts_of_clients_reach_neither_log_nor_errors_with_escapes_or_at_length(
     federation: MakesFederation, log: pytest.LogCaptureFixture
 ) -> None:
