@@ -11,6 +11,7 @@ JSON file to --output.
 from __future__ import annotations
 
 import argparse
+import functools
 import logging
 import statistics
 import subprocess
@@ -35,15 +36,11 @@ SHARES = (0.4, 0.2, 0.1, 0.1, 0.05, 0.05, 0.04, 0.03, 0.02, 0.009, 0.001)
 
 
 def replies(clients: int, dtype: str, like_one: bool = False) -> list[Message]:
-    """Make replies of 10 million numbers each; with `like_one`, all share the bytes of the first, to measure memory."""
-    rng = np.random.default_rng(0)
+    """Make replies of 10 million numbers each; `like_one` shares the first reply's bytes, to measure memory."""
     messages = []
     for index in range(clients):
         if not (index and like_one):
-            arrays = {
-                str(place): Array((rng.standard_normal(round(NUMBERS * share), np.float32) * 100).astype(dtype))
-                for place, share in enumerate(SHARES)
-            }
+            arrays = random_arrays(dtype, index)
         content = RecordDict(
             {"arrays": ArrayRecord(dict(arrays)), "metrics": MetricRecord({"num-examples": 100 + index, "loss": 0.5})}
         )
@@ -53,14 +50,29 @@ def replies(clients: int, dtype: str, like_one: bool = False) -> list[Message]:
     return messages
 
 
+def random_arrays(dtype: str, seed: int) -> dict[str, Array]:
+    """Make arrays of 10 million numbers in total."""
+    rng = np.random.default_rng(seed)
+    return {
+        str(place): Array((rng.standard_normal(round(NUMBERS * share), np.float32) * 100).astype(dtype))
+        for place, share in enumerate(SHARES)
+    }
+
+
+@functools.lru_cache(maxsize=1)
+def model(dtype: str) -> ArrayRecord:
+    """Make the model that the replies are updates of."""
+    return ArrayRecord(random_arrays(dtype, 1000))
+
+
 def ours(messages: list[Message]) -> ArrayRecord:
-    """Do everything our strategy does with replies, taken as updates of the last one's arrays."""
+    """Do everything our strategy does with replies."""
     strategy = FedAvg()
     with LocalGrid(ClientApp(), len(messages)) as grid:
-        strategy.configure_train(1, messages[-1].content["arrays"], ConfigRecord(), grid)
+        strategy.configure_train(1, model(messages[0].content["arrays"]["0"].dtype), ConfigRecord(), grid)
     arrays, _ = strategy.aggregate_train(1, messages)
     assert arrays is not None
-    assert all(reply.update_norm >= 0 for reply in strategy.history[0].replies)
+    assert all(reply.update_norm > 0 for reply in strategy.history[0].replies)
     return arrays
 
 
@@ -122,6 +134,7 @@ def models_above_replies(function: Callable[[list[Message]], ArrayRecord], clien
     logging.getLogger("flwr").setLevel(logging.ERROR)
     with LocalGrid(ClientApp(), 1):
         messages = replies(clients, "f4", like_one=True)
+        model("float32")
         tracemalloc.start()
         function(messages)
         _, peak = tracemalloc.get_traced_memory()

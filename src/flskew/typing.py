@@ -9,26 +9,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from flwr.app import ArrayRecord, MetricRecord, RecordDict
+    from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
     from flwr.serverapp.strategy import Result
 
 __all__ = [
     "Alpha",
+    "ClassAssignmentMode",
     "Classes",
     "Codes",
     "Config",
     "Counts",
     "Edges",
+    "GroupMode",
     "Holders",
     "Label",
     "LabelCounts",
     "Labels",
     "MetricValue",
     "MetricsAggregator",
+    "Mod",
+    "NumExamples",
     "Offsets",
+    "OnExcluded",
     "Parameters",
     "Phase",
+    "Record",
+    "ReturnedParameters",
     "Rows",
+    "RunConfig",
     "ServerEvaluation",
     "Shares",
     "Sizes",
@@ -76,6 +84,16 @@ Alpha: TypeAlias = float | Sequence[float] | NDArray[np.floating[Any]] | NDArray
 """A Dirichlet concentration, > 0: one number for all partitions, or one per partition."""
 
 
+OnExcluded: TypeAlias = Literal["redistribute", "drop"]
+"""What becomes of the rows that a partition must not hold: other partitions get them, or no partition does."""
+
+ClassAssignmentMode: TypeAlias = Literal["random", "deterministic", "first-deterministic"]
+"""How the classes of a partition are chosen, as in Flower Datasets' `PathologicalPartitioner`."""
+
+GroupMode: TypeAlias = Literal["allow-smaller", "allow-bigger", "drop-reminder", "strict"]
+"""What to do with natural ids that do not fill a group, as in Flower Datasets' `GroupedNaturalIdPartitioner`."""
+
+
 class _ArrowColumn(Protocol):
     """The common part of a pyarrow Array and ChunkedArray."""
 
@@ -118,3 +136,18 @@ ServerEvaluation: TypeAlias = "Callable[[int, ArrayRecord], MetricRecord | None]
 
 StopRule: TypeAlias = "Callable[[int, Result], bool]"
 """Whether to end the run after a round, given its number and the result so far."""
+
+Record: TypeAlias = "ArrayRecord | MetricRecord | ConfigRecord"
+"""A record in a message."""
+
+ReturnedParameters: TypeAlias = Sequence[NDArray[Any]]
+"""As many arrays as the client received, in the same order, with the same shapes and dtypes."""
+
+NumExamples: TypeAlias = int | np.integer[Any]
+"""Number of rows used; the weight of a reply."""
+
+Mod: TypeAlias = "Callable[[Message, Context, Callable[[Message, Context], Message]], Message]"
+"""One of Flower's modifiers, given the message, the context and the function to call next."""
+
+RunConfig: TypeAlias = dict[str, bool | float | int | str]
+"""The run config of a Flower app, as in `context.run_config`."""

@@ -685,6 +685,26 @@ def test_each_update_is_measured_from_what_its_own_message_carried(federation: M
     assert norms(strategy) == [5.0, 4.0, 3.0]
 
 
+@pytest.mark.parametrize("strategy", UPDATES)
+def test_a_reply_to_no_known_message_is_measured_too(strategy: Any, federation: MakesFederation) -> None:
+    class Forges(LocalGrid):
+        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> list[Message]:
+            sent = list(messages)
+            replies = super().send_and_receive(sent, timeout=timeout)
+            if not sent or sent[0].metadata.message_type != "train":
+                return replies
+            forged = Message(RecordDict(reply([1e30])), reply_to=sent[0])
+            forged.metadata.__dict__.update(_reply_to_message_id="unknown", _src_node_id=7)
+            return [*replies, forged]
+
+    grid = federation(reply([1.0]), reply([3.0]))
+    grid.__class__ = Forges
+    running = strategy(max_update_norm=10.0)
+    result = running.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
+    np.testing.assert_array_equal(result.arrays["0"].numpy(), [2.0])
+    assert dropped(running) == {7: "its update has the norm 1e+30, beyond max_update_norm=10"}
+
+
 NAMES = ["\x1b[31mloss", "lo\u202ess", "loss\u200b", "loss\n", "\ud800", "", "x" * 201]
 
 

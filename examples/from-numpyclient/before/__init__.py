@@ -1,1 +1,1 @@
-"""The app as it was: client_fn, server_fn, and a strategy of `flwr.server`."""
+"""The app before the change: client_fn, server_fn, and a strategy of `flwr.server`."""

@@ -15,7 +15,7 @@ def weighted_average(metrics: list[tuple[int, Metrics]]) -> Metrics:
 
 
 def server_fn(context: Context) -> ServerAppComponents:
-    """Make what the server needs."""
+    """Make the components of the server."""
     config = context.run_config
     strategy = FedAvg(
         fraction_fit=float(config["fraction-fit"]),

@@ -1,4 +1,4 @@
-"""The ServerApp: a strategy of today, which averages metrics by itself."""
+"""The ServerApp, with a strategy of the Message API, which averages metrics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Run the rounds; leave the accuracy after each, and the last model, in `context.state`."""
+    """Run the rounds; store the accuracy after each, and the last model, in `context.state`."""
     config = context.run_config
     strategy = FedAvg(
         fraction_train=float(config["fraction-fit"]),

@@ -15,7 +15,7 @@ Parameters: TypeAlias = list[NDArray[np.float64]]
 
 
 def initial_parameters() -> Parameters:
-    """Return a model that has learned nothing: weights and biases."""
+    """Return an untrained model: weights and biases."""
     return [np.zeros((64, 10)), np.zeros(10)]
 
 
@@ -37,7 +37,7 @@ def probabilities(parameters: Parameters, images: Images) -> NDArray[np.float64]
 
 
 def train(parameters: Parameters, images: Images, labels: Labels, epochs: int, learning_rate: float) -> Parameters:
-    """Take one step of gradient descent an epoch."""
+    """Take one step of gradient descent per epoch."""
     weights, biases = parameters
     for _ in range(epochs):
         error = (probabilities([weights, biases], images) - np.eye(10)[labels]) / len(labels)
@@ -52,5 +52,5 @@ def log_loss(parameters: Parameters, images: Images, labels: Labels) -> float:
 
 
 def accuracy(parameters: Parameters, images: Images, labels: Labels) -> float:
-    """Return the fraction of the images that are read right."""
+    """Return the fraction of images that are classified correctly."""
     return float((probabilities(parameters, images).argmax(axis=1) == labels).mean())

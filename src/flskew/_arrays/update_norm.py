@@ -43,10 +43,11 @@ def update_norm(parameters: Sequence[NDArray[Any]], sent: Sequence[NDArray[Any]]
     def measure(strip: range) -> list[float]:
         norms = []
         for index, block in (places[number] for number in strip):
-            array, before = (readable(array[block]) for array in pairs[index])
-            distances = Distances(1, array)
-            distances.measure(0, array, before)
-            norms += distances.norms()
+            array, before = (array[block] for array in pairs[index])
+            wide = readable(array)
+            distances = Distances(1, wide)
+            distances.measure(0, wide, readable(before))
+            norms += distances.norms([array], [before])
         return norms
 
     return math.hypot(*(norm for norms in in_strips(measure, range(len(places))) for norm in norms))
@@ -55,8 +56,8 @@ def update_norm(parameters: Sequence[NDArray[Any]], sent: Sequence[NDArray[Any]]
 class Distances:
     """Norms of the differences between a few small arrays and what each is compared with.
 
-    Two NumPy calls measure one, so that it costs little beside the mean; the rare extremes are measured again at the
-    end, scaled.
+    Two NumPy calls measure one, while it is in the processor's cache for the mean; the rare extremes are measured again
+    at the end, scaled.
 
     Attributes:
         scratch: Contiguous memory of the shape of the arrays, free between the calls of `measure`.
@@ -75,28 +76,28 @@ class Distances:
         self._rows = numbers.reshape(-1, 1, length)
         self._columns = self._rows.reshape(-1, length, 1)
         self._squares = np.zeros((count, len(self._rows), 1, 1), numbers.dtype)
-        self._pairs: list[tuple[NDArray[Any], NDArray[Any]]] = []
 
     def measure(self, index: int, array: NDArray[Any], sent: NDArray[Any]) -> None:
-        """Measure the next array, number `index`; both must be `readable`."""
+        """Measure array number `index`; both must be `readable`."""
         with np.errstate(all="ignore"):  # what overflows or vanishes is measured again
             np.subtract(array, sent, out=self.scratch, dtype=self.scratch.dtype)
             np.matmul(self._rows, self._columns, out=self._squares[index])
-        self._pairs.append((array, sent))
 
-    def norms(self) -> list[float]:
-        """Return the norm of each, in order."""
+    def norms(self, arrays: Sequence[NDArray[Any]], sent: Sequence[NDArray[Any]]) -> list[float]:
+        """Return the norm of each, in order; the arrays are those measured, and need not be `readable`."""
         squares = self._squares.sum(axis=(1, 2, 3), dtype=np.float64)
         lowest = np.finfo(self._squares.dtype).tiny * 2.0**46
         return [
-            math.sqrt(square) if lowest < square < math.inf else _scaled_norm(*pair)
-            for square, pair in zip(squares.tolist(), self._pairs, strict=True)
+            math.sqrt(square) if lowest < square < math.inf else _scaled_norm(*map(readable, pair))
+            for square, *pair in zip(squares.tolist(), arrays, sent, strict=True)
         ]
 
 
 def readable(array: NDArray[Any]) -> NDArray[Any]:
-    """Return bfloat16 as float32, and any other array unchanged."""
-    return float32_from_bfloat16(array) if is_bfloat16(array.dtype) else array
+    """Return half precision as float32, and any other array unchanged."""
+    if is_bfloat16(array.dtype):
+        return float32_from_bfloat16(array)
+    return array.astype(np.float32) if array.dtype.kind == "f" and array.dtype.itemsize == 2 else array
 
 
 def flat(arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
@@ -116,9 +117,7 @@ def blocks(array: NDArray[Any]) -> Iterator[slice]:
 
 def _working(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype in which to subtract."""
-    if dtype.kind in "fc" and dtype.itemsize > 2:
-        return dtype.newbyteorder("=")
-    return np.dtype(np.float32 if dtype.kind == "f" else np.float64)
+    return dtype.newbyteorder("=") if dtype.kind in "fc" else np.dtype(np.float64)
 
 
 def _scaled_norm(array: NDArray[Any], sent: NDArray[Any]) -> float:

@@ -62,15 +62,18 @@ def weighted_mean(
         raise ValueError(f"weights must be > 0 and their sum finite, got {list(weights)}")
     means = [np.empty_like(array) for array in models[0]] if out is None else list(out)
     want = [(array.dtype, array.shape) for array in models[0]]
-    starts = list(sent or ())
-    for model in (*models[1:], means, *starts):
+    # Models are mostly updates of one and the same.
+    distinct = list({id(start): start for start in sent or ()}.values())
+    numbers = {id(start): number for number, start in enumerate(distinct)}
+    starts = [numbers[id(start)] for start in sent or ()]
+    for model in (*models[1:], means, *distinct):
         have = [(array.dtype, array.shape) for array in model]
         if have != want:
             raise ParametersError(f"the arrays must be like the first ones, {want}, got {have}")
     for index, (dtype, _) in enumerate(want):
         if dtype.kind not in "fciub" and not is_bfloat16(dtype):
             raise ParametersError(f"array {index}: {dtype} has no mean; send numbers only")
-    flattened = [flat(list(arrays)) for arrays in zip(means, *models, *starts, strict=True)]
+    flattened = [flat(list(arrays)) for arrays in zip(means, *models, *distinct, strict=True)]
     # Over all arrays, because sizes differ widely.
     places = [(index, block) for index, (mean, *_) in enumerate(flattened) for block in blocks(mean)]
     # One row per block: their number of rows is the same on any number of processors.
@@ -80,9 +83,9 @@ def weighted_mean(
         for number in strip:
             index, block = places[number]
             mean, *arrays = (array[block] for array in flattened[index])
-            arrays, before = arrays[: len(models)], arrays[len(models) :]
+            before = arrays[len(models) :]
             combine = _average_integers if mean.dtype.kind in "iub" else _average_floats
-            combine(mean, arrays, weights, before, measured[number])
+            combine(mean, arrays[: len(models)], weights, [before[which] for which in starts], measured[number])
 
     in_strips(average, range(len(places)))
     if norms is not None:
@@ -103,18 +106,22 @@ def _average_floats(
     total = mean if mean.dtype == working else np.empty(mean.shape, working)
     distances = Distances(len(sent), total)
     product = distances.scratch
+    before = start = None
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # a result that is not finite is refused
         for index, (array, weight) in enumerate(zip(arrays, weights, strict=True)):
             numbers = readable(array)
             if sent:
-                distances.measure(index, numbers, readable(sent[index]))
+                if start is not sent[index] or before is None:
+                    start = sent[index]
+                    before = readable(start)
+                distances.measure(index, numbers, before)
             np.multiply(numbers, weight / total_weight, out=product if index else total, dtype=working)
             if index:
                 np.add(total, product, out=total)
         # NaN and infinity outlive every sum: a finite mean shows that all the summands are.
         if not np.isfinite(total).all():
             raise NotFiniteError("the mean is not finite")
-        norms[:] = distances.norms()
+        norms[:] = distances.norms(arrays[: len(sent)], sent)
         if total is not mean:
             mean[...] = bfloat16_from_float32(total) if is_brain_float else total
 
@@ -129,7 +136,7 @@ def _average_integers(
     distances = Distances(len(sent), mean)
     for index, before in enumerate(sent):
         distances.measure(index, arrays[index], before)
-    norms[:] = distances.norms()
+    norms[:] = distances.norms(arrays[: len(sent)], sent)
     total_weight = sum(weights)
     high, low = _halves(arrays[0])
     high_sum, low_sum = np.zeros_like(high), np.zeros_like(low)

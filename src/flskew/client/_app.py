@@ -16,9 +16,10 @@ from flskew._wire import FLSKEW_KEY, LOSS_KEY, METRICS_KEY, NUM_EXAMPLES_KEY
 from flskew.client._failures import Failures
 from flskew.client._metrics import MetricsReader, check_local_epochs, loss_value, num_examples
 from flskew.client._model import private_parameters, read_request, record_like, refuse_legacy
-from flskew.client._mods import Mod, check_mods, with_mods
+from flskew.client._mods import check_mods, with_mods
 from flskew.client._protocols import ClientError, SupportsEvaluate, SupportsFit, WrapsNumPyClient
 from flskew.client._replies import DoesNotEvaluateError, flskew_record
+from flskew.typing import Mod
 
 __all__ = ["ClientFn", "client_app"]
 

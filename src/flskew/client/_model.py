@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from flskew._arrays.bfloat16 import BFLOAT16, bfloat16_from_float32, float32_from_bfloat16
 from flskew._arrays.records import array_from_numpy, numpy_from_array, record_from_parameters
-from flskew.client._protocols import MISSING_CLASSES, ClientError, ReturnedParameters
+from flskew.client._protocols import MISSING_CLASSES, ClientError
 from flskew.client._shown import shape_of
-from flskew.typing import Config, Parameters
+from flskew.typing import Config, Parameters, ReturnedParameters
 
 __all__ = ["private_parameters", "read_request", "record_like", "refuse_legacy"]
 

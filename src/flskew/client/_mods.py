@@ -8,11 +8,11 @@ from typing import TypeAlias
 
 from flwr.app import Context, Message
 
-__all__ = ["Answer", "Mod", "check_mods", "with_mods"]
+from flskew.typing import Mod
+
+__all__ = ["Answer", "check_mods", "with_mods"]
 
 Answer: TypeAlias = Callable[[Message, Context], Message]
-Mod: TypeAlias = Callable[[Message, Context, Answer], Message]
-"""One of Flower's modifiers, called with the message, the context, and the function to call next."""
 
 _SECAGG = "flwr.client.mod.secure_aggregation"
 

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
-from flskew.typing import Config, Parameters
+from flskew.typing import Config, NumExamples, Parameters, ReturnedParameters
 
 __all__ = [
     "MISSING_CLASSES",
     "ClientError",
-    "NumExamples",
-    "ReturnedParameters",
     "SupportsEvaluate",
     "SupportsFit",
     "WrapsNumPyClient",
 ]
-
-ReturnedParameters: TypeAlias = Sequence[NDArray[Any]]
-"""The arrays of `fit`: as many as it received, in the same order, with the same shapes and dtypes."""
-
-NumExamples: TypeAlias = int | np.integer[Any]
-"""Number of rows used; the weight of a reply."""
-
 
 MISSING_CLASSES = (
     "scikit-learn's fit drops classes that the client's rows lack; use "

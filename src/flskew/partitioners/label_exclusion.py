@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Set
 from functools import partial
-from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +20,9 @@ from flskew._split.streams import Streams
 from flskew._util import checks
 from flskew.assignment import Assignment
 from flskew.partitioners.base import LabelPartitioner
-from flskew.typing import Alpha, Counts, Holders, Label, Weights
+from flskew.typing import Alpha, Counts, Holders, Label, OnExcluded, Weights
 
 __all__ = ["LabelExclusionPartitioner"]
-
-OnExcluded: TypeAlias = Literal["redistribute", "drop"]
 
 
 class LabelExclusionPartitioner(LabelPartitioner):

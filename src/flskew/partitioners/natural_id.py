@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Literal, TypeAlias
 
 import numpy as np
 from datasets import Dataset
@@ -16,11 +15,9 @@ from flskew._split.labels import LabelColumn, read_column, read_labels
 from flskew._util import checks
 from flskew.assignment import Assignment
 from flskew.partitioners._binding import BindingPartitioner
-from flskew.typing import Label, Labels
+from flskew.typing import GroupMode, Label, Labels
 
 __all__ = ["GroupedNaturalIdPartitioner", "NaturalIdPartitioner"]
-
-Mode: TypeAlias = Literal["allow-smaller", "allow-bigger", "drop-reminder", "strict"]
 
 
 class _NaturalPartitioner(BindingPartitioner):
@@ -120,7 +117,7 @@ class GroupedNaturalIdPartitioner(_NaturalPartitioner):
         self,
         partition_by: str,
         group_size: int,
-        mode: Mode = "allow-smaller",
+        mode: GroupMode = "allow-smaller",
         sort_unique_ids: bool = False,
         *,
         label_by: str | None = None,

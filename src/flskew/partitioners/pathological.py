@@ -8,8 +8,6 @@ arXiv 2102.02079.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
-
 import numpy as np
 
 from flskew._split.allocation import apportion_classes
@@ -18,11 +16,9 @@ from flskew._split.labels import LabelColumn
 from flskew._split.streams import Streams
 from flskew._util import checks
 from flskew.partitioners.base import LabelPartitioner
-from flskew.typing import Counts, Holders
+from flskew.typing import ClassAssignmentMode, Counts, Holders
 
 __all__ = ["PathologicalPartitioner"]
-
-ClassAssignmentMode: TypeAlias = Literal["random", "deterministic", "first-deterministic"]
 
 
 class PathologicalPartitioner(LabelPartitioner):

@@ -6,12 +6,10 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TypeAlias
 
-__all__ = ["RunConfig", "flat_config", "read_app_config"]
+from flskew.typing import RunConfig
 
-RunConfig: TypeAlias = dict[str, bool | float | int | str]
-"""Type of `context.run_config`."""
+__all__ = ["flat_config", "read_app_config"]
 
 
 def flat_config(config: Mapping[str, object]) -> RunConfig:

@@ -29,9 +29,10 @@ from flskew._flower import (
 from flskew._util import checks
 from flskew._util.threads import in_threads
 from flskew._util.values import call_repr
-from flskew.simulation._config import RunConfig, flat_config
+from flskew.simulation._config import flat_config
 from flskew.simulation._failures import Failure, log_failures, log_unknown
 from flskew.simulation._messages import check_reply, expired, has_expired, id_of, unavailable
+from flskew.typing import RunConfig
 
 if TYPE_CHECKING:
     from flskew._flower import Run

@@ -16,8 +16,7 @@ from flskew._util.texts import LONGEST_NAME, is_name, listed
 from flskew._wire import ASSIGNMENT_KEY, FLSKEW_KEY, INT64, UNSENT_METRICS_KEY
 from flskew.strategies._metrics import weight_holder
 from flskew.strategies._reasons import read_reason
-from flskew.strategies.history import Record
-from flskew.typing import MetricValue, Parameters
+from flskew.typing import MetricValue, Parameters, Record
 
 __all__ = ["BadReplyError", "CheckedReply", "check_arrays", "check_finite", "check_reply"]
 

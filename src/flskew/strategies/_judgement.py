@@ -64,11 +64,10 @@ class Judgement:
 
     def screened(self, max_update_norm: float | None) -> Judgement:
         """Measure every update, and drop those that contain NaN or infinity, or whose norm is beyond the limit."""
-        sent = self.sent_parameters()
-        norms = [
-            update_norm(reply.parameters, before) if before is not None else math.nan
-            for reply, before in zip(self.in_order(), sent, strict=True)
-        ]
+        counted, sent = self.in_order(), self.sent_parameters()
+        if sent is None:
+            return self._without_infinite()
+        norms = [update_norm(reply.parameters, before) for reply, before in zip(counted, sent, strict=True)]
         return self.with_norms(norms)._without_infinite().without_large(max_update_norm)
 
     def with_norms(self, norms: Sequence[float]) -> Judgement:
@@ -107,17 +106,20 @@ class Judgement:
         failed = {place: _failure(self.node_id(place), reason) for place, reason in reasons.items()}
         return replace(self, counted=counted, failures={**self.failures, **failed})
 
-    def sent_parameters(self) -> list[Parameters | None]:
-        """Return what each accepted reply is an update of, in the order of the nodes; None where that is unknown.
+    def sent_parameters(self) -> list[Parameters] | None:
+        """Return what each accepted reply is an update of, in the order of the nodes; None if no message is known.
 
         A strategy may send each node another model; most share one, which is read once.
         """
-        read: dict[int, Parameters | None] = {}
+        if not self.sent.messages:
+            return None
+        shared, want = parameters_from_record(self.like), _kinds(self.like)
+        read = {id(self.like): shared}
         found = []
         for place in sorted(self.counted):
-            model = self.models.get(place, ArrayRecord())
+            model = self.models.get(place, self.like)
             if id(model) not in read:
-                read[id(model)] = parameters_from_record(model) if _kinds(model) == _kinds(self.like) else None
+                read[id(model)] = parameters_from_record(model) if _kinds(model) == want else shared
             found.append(read[id(model)])
         return found
 

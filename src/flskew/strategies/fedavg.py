@@ -187,21 +187,20 @@ class FedAvg(Pipeline):
 
         Args:
             judgement: Has the replies.
-            norms: Receives the norm of each update, if all of them are known.
+            norms: Receives the norm of each update, if what was sent is known.
         """
         counted = judgement.in_order()
         if not counted:
             return None
-        sent = [] if norms is None else judgement.sent_parameters()
-        known = [before for before in sent if before is not None]
+        sent = None if norms is None else judgement.sent_parameters()
         drafts = {name: Draft(array) for name, array in zip(judgement.like, counted[0].parameters, strict=True)}
         try:
             weighted_mean(
                 [reply.parameters for reply in counted],
                 [reply.weight for reply in counted],
                 out=[draft.numbers for draft in drafts.values()],
-                sent=known if len(known) == len(counted) else None,
-                norms=norms if len(known) == len(counted) else None,
+                sent=sent,
+                norms=norms if sent else None,
             )
         except NotFiniteError:
             return None

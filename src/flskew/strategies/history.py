@@ -9,22 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
-
-from flwr.app import ArrayRecord, ConfigRecord, MetricRecord
+from typing import TYPE_CHECKING
 
 from flskew._util.texts import listed
 from flskew.strategies._reasons import grouped
-from flskew.typing import MetricValue, Phase
+from flskew.typing import MetricValue, Phase, Record
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Failure", "History", "Reply", "Round"]
-
-Record: TypeAlias = ArrayRecord | MetricRecord | ConfigRecord
-"""A record in a reply."""
-
 
 _NO_RECORDS: Mapping[str, Record] = {}
 """The records of a reply that has none: one for all, since there may be a million replies."""
