@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from queue import Empty, SimpleQueue
+from typing import Any
 
 import pytest
 
@@ -54,6 +56,20 @@ def test_only_large_work_is_distributed(num_elements: int, threads: int, monkeyp
 def test_every_task_is_done_once_and_the_threads_end() -> None:
     assert sorted(in_threads(lambda number: -number, range(100), 4)) == list(range(-99, 1))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("flskew")]
+
+
+def test_tasks_may_take_longer_than_one_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Impatient(SimpleQueue[Any]):
+        waits = 0
+
+        def get(self, block: bool = True, timeout: float | None = None) -> Any:
+            Impatient.waits += 1
+            if Impatient.waits == 1:
+                raise Empty
+            return super().get(block, timeout)
+
+    monkeypatch.setattr("flskew._util.threads.SimpleQueue", Impatient)
+    assert sorted(in_threads(abs, [-1, 0], 2)) == [0, 1]
 
 
 def test_a_task_that_raises_does_not_wait_for_those_that_run(blocked: Callable[[int], int]) -> None:
