@@ -21,7 +21,7 @@ def good(index: int, message: Message) -> dict[str, Any]:
     return {"arrays": zeros(), "metrics": MetricRecord({"num-examples": 1, "accuracy": 0.5})}
 
 
-def test_the_log_tells_the_rounds_and_their_metrics(federation: MakesFederation, log: pytest.LogCaptureFixture) -> None:
+def test_the_log_has_the_rounds_and_their_metrics(federation: MakesFederation, log: pytest.LogCaptureFixture) -> None:
     FedAvg().start(federation(train=good), zeros(), num_rounds=2)
     lines = [line.strip() for line in log.messages]
     assert "Starting FedAvg strategy: rounds 1 to 2" in lines
@@ -31,12 +31,12 @@ def test_the_log_tells_the_rounds_and_their_metrics(federation: MakesFederation,
     assert not [line for line in lines if "should_stop" in line]
 
 
-def test_the_log_tells_that_a_run_was_stopped(federation: MakesFederation, log: pytest.LogCaptureFixture) -> None:
+def test_the_log_says_that_a_run_was_stopped(federation: MakesFederation, log: pytest.LogCaptureFixture) -> None:
     FedAvg().start(federation(train=good), zeros(), num_rounds=9, should_stop=lambda number, result: number == 3)
     assert "Stopped by should_stop after 3 of 9 rounds" in log.messages
 
 
-def test_a_strategy_that_has_run_can_be_used_in_a_loop_of_ones_own(federation: MakesFederation) -> None:
+def test_a_strategy_that_has_run_can_be_used_in_a_custom_loop(federation: MakesFederation) -> None:
     grid, strategy = federation(train=good), FedAvg()
     strategy.start(grid, zeros(), num_rounds=1)
     replies = grid.send_and_receive(strategy.configure_train(2, zeros(), ConfigRecord(), grid))

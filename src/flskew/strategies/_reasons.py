@@ -17,17 +17,17 @@ _HINTS = {
 }
 _LONGEST_TEXT = 16 * 1024
 _MOST_NODES, _MOST_LINES = 10, 20
-# `client_app` gives each error an id, which the node's log has too; errors that differ in nothing else are alike.
+# `client_app` gives each error an id, which is also in the node's log; errors that differ only in the id are alike.
 _ERROR_ID = re.compile(r"\berror id \w{1,64}")
 
 
 def read_reason(text: str) -> tuple[str, str]:
     r"""Return one line that says what went wrong, and the whole text if it is longer than a line; both are printable.
 
-    Takes time linear in the length of the text, of which only the first and last 8 KiB are kept: a client chooses it.
+    Clients choose the text, so this takes time linear in its length and keeps only the first and last 8 KiB.
 
     Args:
-        text: From an error reply: an exception as Flower's engines, Ray or `LocalGrid` report it, or plain words.
+        text: From an error reply: an exception as Flower's engines, Ray or `LocalGrid` report it, or plain text.
 
     Examples:
         >>> read_reason("<class 'ValueError'>:<'no data'>")
