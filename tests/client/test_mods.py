@@ -66,7 +66,7 @@ CLIPPING = {
 
 @pytest.mark.parametrize("around", [lambda strategy: strategy, Checked], ids=["bare", "checked"])
 @pytest.mark.parametrize("name", CLIPPING)
-def test_clipping_for_training_only_clips_and_lets_evaluation_through(name: str, around: Any) -> None:
+def test_clipping_in_train_mods_clips_training_and_does_not_affect_evaluation(name: str, around: Any) -> None:
     wrap, mod = CLIPPING[name]
     result = run(around(wrap(flower.FedAvg())), train_mods=[mod])
     # Two rounds, each clipped from norm 6 to 2: each of four weights moves by 2 / sqrt(4) = 1.
@@ -134,7 +134,7 @@ def test_a_client_that_only_trains_does_not_disturb_a_mod_that_reads_replies() -
 
 
 @pytest.mark.parametrize("mods", [[None], ["clip"]])
-def test_mods_are_functions(mods: Any) -> None:
+def test_a_mod_that_is_not_callable_is_refused(mods: Any) -> None:
     with pytest.raises(TypeError, match=f"a mod must be callable, got {type(mods[0]).__name__}"):
         client_app(lambda context: Far(), train_mods=mods)
 

@@ -1,7 +1,8 @@
 """Error replies of clients, and the node's log of what they leave out.
 
-The text of an exception may quote rows, labels, paths or passwords, and so may its traceback. In private mode the
-reason of an error reply therefore says what failed and where, and under which id the node's own log has the rest.
+The text of an exception may quote rows, labels, paths or passwords, and so may its traceback. In private mode an error
+reply therefore contains only the type of the exception, where it was raised, and the id under which the node's own log
+has the rest.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _ABOUT_MISSING_CLASSES = (
 _LONGEST_NAME, _LONGEST_MESSAGE, _LONGEST_FULL = 100, 1000, 16 * 1024
 _FLSKEW, _FLWR = Path(__file__).parent.parent, Path(flwr.__file__).parent
 _LIBRARIES = (_FLSKEW, _FLWR, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib")))
-# Code from no file is generated, as the methods of a dataclass are, unless it was typed at a prompt.
+# Code without a file is generated, like the methods of a dataclass, unless it was typed at a prompt.
 _INSTALLED = re.compile(r"[\\/](site|dist)-packages[\\/]|^<(?!stdin|ipython-input|python-input)")
 
 _logger = logging.getLogger("flwr")
@@ -50,7 +51,7 @@ class Failures:
         errors: "private", or "full" to send message and traceback.
 
     Raises:
-        ValueError: `errors` is something else.
+        ValueError: `errors` has another value.
     """
 
     def __init__(self, errors: Literal["private", "full"]) -> None:
@@ -91,7 +92,7 @@ def _place(frame: tuple[CodeType, int]) -> str:
 
 def _log_id(error: Exception, frames: list[tuple[CodeType, int]]) -> str:
     """Return a digest of the type and the stack, which is the same on every node and in every round."""
-    # Each frame once: how deep a recursion gets depends on the engine.
+    # Each frame once, because the depth of a recursion depends on the engine.
     stack = dict.fromkeys((_file_name(code), line, code.co_qualname) for code, line in frames)
     return hashlib.sha256(repr((_kind(error), list(stack))).encode("utf-8", "replace")).hexdigest()[:8]
 
@@ -105,7 +106,7 @@ def _file_name(code: CodeType) -> str:
 
 
 def _is_own(file: str) -> bool:
-    """Return whether a file is the user's: no part of flskew, Flower, Python or another library."""
+    """Return whether a file is the user's own, not part of flskew, Flower, Python or another library."""
     path = Path(file)
     return not _INSTALLED.search(file) and not any(path.is_relative_to(library) for library in _LIBRARIES)
 

@@ -32,7 +32,7 @@ def check_mods(mods: Sequence[object]) -> None:
             raise ValueError(
                 f"{name} answers the messages of SecAggPlusWorkflow, which is part of Flower's legacy ServerApps; no "
                 f"strategy of the Message API sends them. Keep ClientApp(client_fn, mods=[{name}]) and the legacy "
-                "ServerApp with the workflow, or leave the mod out"
+                "ServerApp with the workflow, or remove the mod"
             )
 
 

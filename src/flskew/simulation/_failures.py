@@ -1,4 +1,4 @@
-"""How exceptions of clients are described, and logged once for all clients that fail alike."""
+"""Describe the exceptions of clients, and log those of the same kind once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Failure(NamedTuple):
 
     @classmethod
     def of(cls, node_id: int, error: BaseException) -> Failure:
-        """Describe an exception by its type, text and traceback; its own code may fail to provide the last two."""
+        """Describe an exception by its type, text and traceback; the last two run its own code, which may fail."""
         name = type(error).__name__
         text = _or_else(lambda: f"{name}: {error}", f"{name}: <text unavailable")
         trace = _or_else(lambda: "".join(traceback.format_exception(error)), "<Traceback unavailable")
@@ -41,7 +41,7 @@ def log_failures(failures: Iterable[Failure]) -> None:
         if others:
             nodes = _listed([first.node_id, *(other.node_id for other in others)])
             _logger.error(
-                "%d clients failed alike, on nodes %s. That of node %d raised %s",
+                "%d clients failed in the same way, on nodes %s. The client of node %d raised %s",
                 len(others) + 1,
                 nodes,
                 first.node_id,

@@ -21,10 +21,10 @@ _MOST_NODES, _MOST_LINES = 10, 20
 def read_reason(text: str) -> tuple[str, str]:
     r"""Return one line that says what went wrong, and the whole text if it is longer than a line; both are printable.
 
-    Takes time linear in the length of the text, of which only the first and last 8 KiB are kept: a client chooses it.
+    Clients choose the text, so this takes time linear in its length and keeps only the first and last 8 KiB.
 
     Args:
-        text: From an error reply: an exception as Flower's engines, Ray or `LocalGrid` report it, or plain words.
+        text: From an error reply: an exception as Flower's engines, Ray or `LocalGrid` report it, or plain text.
 
     Examples:
         >>> read_reason("<class 'ValueError'>:<'no data'>")
