@@ -267,7 +267,7 @@ def test_a_client_without_evaluate_replies_that_it_does_not_evaluate_and_what_to
     )
 
 
-def test_no_other_reply_says_that_a_client_does_not_evaluate() -> None:
+def test_other_replies_do_not_mean_that_a_client_does_not_evaluate() -> None:
     assert not does_not_evaluate(answer(Client(echo)))
     request = Message(RecordDict(), 1000, "evaluate")
     for code in range(20):  # Flower's own, with some to come
@@ -326,8 +326,8 @@ WEIGHT, STEPS = (array.numpy() for array in ARRAYS.values())
             r"received as float32 and returned as complex128; use .astype\('float32'\)",
         ),
         (([WEIGHT, STEPS.astype(np.uint64)], 3, {}), r"'steps' was received as int64 and returned as uint64; use .as"),
-        (([WEIGHT, [7]], 3, {}), "array 'steps': a NumPy array is needed, got list; use numpy.asarray"),
-        (([WEIGHT, 7], 3, {}), "array 'steps': a NumPy array is needed, got int"),
+        (([WEIGHT, [7]], 3, {}), "array 'steps': must be a NumPy array, got list; use numpy.asarray"),
+        (([WEIGHT, 7], 3, {}), "array 'steps': must be a NumPy array, got int"),
         (([WEIGHT, Detachable()], 3, {}), r"'steps': .* got Detachable; use tensor.detach\(\).cpu\(\).numpy\(\)"),
         (
             ([WEIGHT, STEPS], 2.5, {}),
@@ -376,7 +376,7 @@ def test_an_invalid_result_of_fit_is_an_error_with_a_remedy(returned: object, me
         ),
         (
             (0.5, 3, {"loss": 0.25}),
-            r"metrics\['loss'\] contradicts the loss returned beside it; rename it",
+            r"metrics\['loss'\] contradicts the loss returned with it; rename it",
         ),
         ((0.5, {}), r"must return \(loss, num_examples, metrics\), got tuple of 2: \(float, dict\)"),
     ],

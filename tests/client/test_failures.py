@@ -125,7 +125,7 @@ def test_the_log_says_how_to_send_a_failure_to_the_server(log: pytest.LogCapture
     assert 'errors="full"' not in log.messages[0].partition("\n")[0]
 
 
-def test_errors_in_full_have_message_and_traceback_without_control_characters() -> None:
+def test_full_errors_have_message_and_traceback_without_control_characters() -> None:
     class Coloured:
         def fit(self, parameters: Any, config: Any) -> Any:
             raise OSError("\x1b[31mthe disk is full" + " " * 100_000)
@@ -161,7 +161,7 @@ class Forgetful(Client):
         return parameters, 1, {"calls": count["calls"]}
 
 
-def test_a_client_that_fails_leaves_its_state_as_it_was_on_any_engine() -> None:
+def test_a_failed_client_leaves_its_state_unchanged_on_any_engine() -> None:
     # Without a grid: Flower's engines keep the context, changed or not.
     app = client_app(Forgetful)
     context = Context(run_id=1, node_id=1000, node_config={}, state=RecordDict(), run_config={})

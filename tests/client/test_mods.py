@@ -66,7 +66,7 @@ CLIPPING = {
 
 @pytest.mark.parametrize("around", [lambda strategy: strategy, Checked], ids=["bare", "checked"])
 @pytest.mark.parametrize("name", CLIPPING)
-def test_clipping_for_training_only_clips_and_lets_evaluation_through(name: str, around: Any) -> None:
+def test_clipping_in_train_mods_clips_training_and_does_not_affect_evaluation(name: str, around: Any) -> None:
     wrap, mod = CLIPPING[name]
     result = run(around(wrap(flower.FedAvg())), train_mods=[mod])
     # Two rounds, each clipped from norm 6 to 2: each of four weights moves by 2 / sqrt(4) = 1.

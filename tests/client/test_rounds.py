@@ -201,7 +201,7 @@ def test_a_client_with_an_assignment_sends_its_fingerprint(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["train", "evaluate"])
 @pytest.mark.parametrize("client", [Adds(), Split(None)], ids=["no attribute", "None"])
-def test_a_client_without_one_sends_none(client: Any, kind: str) -> None:
+def test_a_client_without_an_assignment_sends_no_fingerprint(client: Any, kind: str) -> None:
     with LocalGrid(client_app(lambda context: client), 1) as grid:
         assert "flskew" not in ask(grid, kind)[0]
 

@@ -268,7 +268,7 @@ def test_an_error_in_client_fn_fit_evaluate_or_a_mod_sends_no_secret(way: str) -
 
 
 @pytest.mark.parametrize("way", ["value error", "partition_id", "no text", "chain"])
-def test_the_same_errors_are_sent_in_full_on_request(way: str) -> None:
+def test_full_mode_sends_the_whole_error(way: str) -> None:
     reply = answer(lambda context: WAYS[way](), "train", errors="full")
     assert "Traceback (most recent call last)" in reply.error.reason
     assert (TEXT in reply.error.reason) == (way in ("value error", "chain"))

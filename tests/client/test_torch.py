@@ -77,7 +77,7 @@ def test_training_does_not_change_arrays_that_were_read() -> None:
         np.testing.assert_array_equal(array, old)
 
 
-def test_the_arrays_of_one_model_make_another_equal_to_it() -> None:
+def test_setting_the_arrays_of_another_model_makes_the_models_equal() -> None:
     model, other = network(1), network(5)
     model(X)
     set_parameters(other, get_parameters(model))
@@ -142,7 +142,7 @@ def test_read_only_arrays_of_either_order_can_be_set(order: str) -> None:
     assert model.weight.tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
-def test_too_few_arrays_are_refused_with_the_names_of_all() -> None:
+def test_too_few_arrays_are_refused_with_all_expected_names() -> None:
     with pytest.raises(ParametersError, match=r"the model has 2 arrays, weight, bias; got 1; start the server from"):
         set_parameters(nn.Linear(3, 2), [np.zeros((2, 3))])
 
@@ -343,7 +343,7 @@ def test_the_distance_to_the_anchor_decreases_with_mu() -> None:
     assert distances[-1] < distances[0] / 2
 
 
-def test_the_term_of_the_next_round_replaces_the_last() -> None:
+def test_the_term_of_the_next_round_replaces_the_previous_one() -> None:
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     ProximalTerm(0.3, model).attach(optimizer)

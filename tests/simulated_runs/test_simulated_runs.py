@@ -88,7 +88,7 @@ def send_errors_in_full(patch: pytest.MonkeyPatch) -> None:
         (sync_nothing, "instead of"),
     ],
 )
-def test_a_fault_that_was_there_once_breaks_a_law(
+def test_an_earlier_fault_breaks_a_law(
     reintroduce: Callable[[pytest.MonkeyPatch], None],
     broken_law: str,
     tmp_path: Path,

@@ -1,7 +1,8 @@
 """Error replies of clients, and the node's log of what they leave out.
 
-The text of an exception may quote rows, labels, paths or passwords, and so may its traceback. In private mode the
-reason of an error reply therefore says what failed and where, and under which id the node's own log has the rest.
+The text of an exception may quote rows, labels, paths or passwords, and so may its traceback. In private mode an error
+reply therefore contains only the type of the exception, where it was raised, and the id under which the node's own log
+has the rest.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from flwr.app import ConfigRecord, Error, Message
 from flwr.common.constant import ErrorCode
 
 from flskew._arrays.records import ParametersError
+from flskew._util.texts import printable
 from flskew.assignment import PartitionIdError
 from flskew.client._protocols import MISSING_CLASSES, ClientError
 
@@ -38,7 +40,7 @@ _HINT = '; for development, client_app(..., errors="full") sends this to the ser
 _LONGEST_NAME, _LONGEST_MESSAGE, _LONGEST_FULL = 100, 1000, 16 * 1024
 _FLSKEW, _FLWR = Path(__file__).parent.parent, Path(flwr.__file__).parent
 _LIBRARIES = (_FLSKEW, _FLWR, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib")))
-# Code from no file is generated, as the methods of a dataclass are, unless it was typed at a prompt.
+# Code without a file is generated, like the methods of a dataclass, unless it was typed at a prompt.
 _INSTALLED = re.compile(r"[\\/](site|dist)-packages[\\/]|^<(?!stdin|ipython-input|python-input)")
 
 _logger = logging.getLogger("flwr")
@@ -53,7 +55,7 @@ class Failures:
         errors: "private", or "full" to send message and traceback.
 
     Raises:
-        ValueError: `errors` is something else.
+        ValueError: `errors` has another value.
     """
 
     def __init__(self, errors: Literal["private", "full"]) -> None:
@@ -65,7 +67,7 @@ class Failures:
         """Return the error reply to a message; the log has the traceback, once for each run and id."""
         frames = _frames(error.__traceback__)
         log_id = _log_id(error, frames)
-        text = _traceback(error)
+        text = printable(_traceback(error), keep="\n")
         level = logging.ERROR if _is_first(message, log_id) else logging.DEBUG
         node_id, hint = message.metadata.dst_node_id, _HINT if self._is_private else ""
         _logger.log(level, "The client of node %d failed, id %s%s:\n%s", node_id, log_id, hint, text)
@@ -105,7 +107,7 @@ def _place(frame: tuple[CodeType, int]) -> str:
 
 def _log_id(error: Exception, frames: list[tuple[CodeType, int]]) -> str:
     """Return a digest of the type and the stack, which is the same on every node and in every round."""
-    # Each frame once: how deep a recursion gets depends on the engine.
+    # Each frame once, because the depth of a recursion depends on the engine.
     stack = dict.fromkeys((_file_name(code), line, code.co_qualname) for code, line in frames)
     return hashlib.sha256(repr((_kind(error), list(stack))).encode("utf-8", "replace")).hexdigest()[:8]
 
@@ -119,7 +121,7 @@ def _file_name(code: CodeType) -> str:
 
 
 def _is_own(file: str) -> bool:
-    """Return whether a file is the user's: no part of flskew, Flower, Python or another library."""
+    """Return whether a file is the user's own, not part of flskew, Flower, Python or another library."""
     path = Path(file)
     return not _INSTALLED.search(file) and not any(path.is_relative_to(library) for library in _LIBRARIES)
 

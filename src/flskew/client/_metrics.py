@@ -1,4 +1,4 @@
-"""Metrics as Flower's `MetricRecord` takes them: NumPy scalars and booleans become Python's int and float.
+"""Metrics in the form that Flower's `MetricRecord` accepts: NumPy scalars and booleans become Python's int and float.
 
 Errors name keys and types, never values: they are sent to the server.
 """
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from flwr.app import MetricRecord
 
+from flskew._util.texts import is_name
 from flskew._wire import INT64, LOCAL_EPOCHS_KEY
 from flskew.client._protocols import ClientError
 from flskew.client._shown import shown
@@ -37,13 +38,13 @@ _logged: dict[str, set[str]] = {}
 
 
 class MetricsReader:
-    """Reads the metrics of one app's clients, and logs once the name of each that cannot be sent."""
+    """Reads the metrics of one app's clients, and logs the name of each one that cannot be sent, once."""
 
     def __init__(self) -> None:
         self._id = uuid.uuid4().hex
 
     def read(self, metrics: object, reserved: Mapping[str, int | float]) -> tuple[MetricRecord, list[str]]:
-        """Return the record of a reply and the names of the metrics that it lacks.
+        """Return the record of a reply and the names of the metrics that it leaves out.
 
         Args:
             metrics: What the client returned: a mapping of text to numbers. Anything else in it is left out, except
@@ -51,8 +52,7 @@ class MetricsReader:
             reserved: Entries of the reply itself, such as num-examples; they come first.
 
         Raises:
-            ClientError: `metrics` is not a mapping, a reserved key is there with another value, or "local-epochs"
-                cannot be sent.
+            ClientError: `metrics` is not a mapping, a reserved key has another value, or "local-epochs" cannot be sent.
         """
         if not isinstance(metrics, Mapping):
             raise ClientError(
@@ -67,9 +67,10 @@ class MetricsReader:
                 unsent.append(_name(key))
                 continue
             if key in reserved and number != reserved[key] and not _both_nan(number, reserved[key]):
-                raise ClientError(f"metrics[{key!r}] contradicts the {key} returned beside it; rename it")
+                raise ClientError(f"metrics[{key!r}] contradicts the {key} returned with it; rename it")
             record[key] = number
-        self._log(unsent)
+        if unsent:
+            self._log(unsent)
         return record, unsent[:_MOST_NAMES]
 
     def _log(self, unsent: list[str]) -> None:
@@ -144,7 +145,7 @@ def num_examples(value: object, method: str) -> int:
 
 
 def check_local_epochs(record: MetricRecord) -> None:
-    """Check the local work that a client reports, if any: strategies compare it with what they asked for.
+    """Check the local work that a client reports, if any: strategies compare it with what they requested.
 
     Raises:
         ClientError: It is not one finite number >= 0.
@@ -162,7 +163,9 @@ def _wrong_local_epochs(value: object) -> ClientError:
 
 
 def _sendable(key: object, value: object) -> MetricValue | None:
-    """Return a metric as Flower sends it; None if it cannot be sent."""
+    """Return a metric as Flower sends it; None if it cannot be sent, or if strategies refuse its name."""
+    if not is_name(key):
+        return None
     try:
         return metric_value(key.encode().decode(), value)  # type: ignore[attr-defined]
     except Exception:  # ClientError, and whatever the user's object raises
@@ -170,7 +173,7 @@ def _sendable(key: object, value: object) -> MetricValue | None:
 
 
 def _name(key: object) -> str:
-    """Return the name of a metric on one line; of a key that is not text, only its type, since it may be data."""
+    """Return the name of a metric on one line; for a key that is not text, which may be data, only its type."""
     name = key if isinstance(key, str) else f"({type(key).__name__})"
     plain = "".join(character if character.isprintable() else "?" for character in name)
     return plain if len(plain) <= _LONGEST_NAME else f"{plain[: _LONGEST_NAME - 1]}…"

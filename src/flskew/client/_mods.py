@@ -32,11 +32,11 @@ def check_mods(name: str, mods: object) -> None:
         if isinstance(mod, type):
             raise TypeError(f"{name}: a mod must be callable, got the class {mod.__name__}; use {mod.__name__}(...)")
         if str(getattr(mod, "__module__", "")).startswith(_SECAGG):
-            name = getattr(mod, "__name__", type(mod).__name__)
+            secagg = getattr(mod, "__name__", type(mod).__name__)
             raise ValueError(
-                f"{name} answers the messages of SecAggPlusWorkflow, which is part of Flower's legacy ServerApps; no "
-                f"strategy of the Message API sends them. Keep ClientApp(client_fn, mods=[{name}]) and the legacy "
-                "ServerApp with the workflow, or leave the mod out"
+                f"{secagg} answers the messages of SecAggPlusWorkflow, which is part of Flower's legacy ServerApps; no "
+                f"strategy of the Message API sends them. Keep ClientApp(client_fn, mods=[{secagg}]) and the legacy "
+                "ServerApp with the workflow, or remove the mod"
             )
 
 
