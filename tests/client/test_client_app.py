@@ -260,7 +260,7 @@ def test_a_client_without_evaluate_replies_that_it_does_not_evaluate_and_what_to
 def test_other_replies_do_not_mean_that_a_client_does_not_evaluate() -> None:
     assert not does_not_evaluate(answer(Client(echo)))
     request = Message(RecordDict(), 1000, "evaluate")
-    for code in range(20):  # Flower's own, with some to come
+    for code in range(20):  # Flower's own codes, and possible future ones
         assert not does_not_evaluate(Message(Error(code, "does not evaluate"), reply_to=request))
 
 
@@ -271,7 +271,7 @@ def test_a_client_without_fit_is_an_error(client: object) -> None:
 
 
 class Detachable:
-    """Has the method that only tensors of PyTorch have."""
+    """Has a method that only PyTorch tensors have."""
 
     def detach(self) -> None: ...
 

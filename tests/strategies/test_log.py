@@ -1,4 +1,4 @@
-"""What a run writes to the log, and strategies that are used after one."""
+"""What a run logs, and strategies that are used again after a run."""
 
 from __future__ import annotations
 
