@@ -296,10 +296,13 @@ WEIGHT, STEPS = (array.numpy() for array in ARRAYS.values())
             ([WEIGHT], 3, {}),
             "fit received 2 arrays and returned 1; return all .*: array 'steps' is missing. For a",
         ),
-        (([STEPS], 3, {}), r"returned 1; .*: number 0 should be 'conv.weight' of shape \(2, 3\), but has shape \(\)"),
+        (
+            ([STEPS], 3, {}),
+            r"returned 1; .*: array number 0 should be 'conv.weight' of shape \(2, 3\), but has shape \(\)",
+        ),
         (
             ([WEIGHT, STEPS, WEIGHT], 3, {}),
-            r"2 arrays and returned 3; .*: number 2, of shape \(2, 3\), was not",
+            r"2 arrays and returned 3; .*: array number 2, of shape \(2, 3\), was not",
         ),
         (([None], 3, {}), r"number 0 should be 'conv.weight' of shape \(2, 3\), but has shape None"),
         (

@@ -1,4 +1,4 @@
-"""The clients of a simulated run, the network between them and the server, and what the model must become."""
+"""The clients of a simulated run, the network between them and the server, and the expected model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HOSTILE = "<class 'RuntimeError'>:<'x\n  File x\n" + "        y\n" * 40 + "'>\x1
 
 
 class UnprintableError(Exception):
-    """Raises when it is printed."""
+    """Raises an exception when it is printed."""
 
     def __str__(self) -> str:
         raise RuntimeError(SECRET)
@@ -46,7 +46,7 @@ class Client:
         event = self._world.plan.event("train", server_round, self._partition_id)
         self._world.step(f"client {self._partition_id} trains, {event}")
         trained = self._context.state.setdefault("trained", MetricRecord({"times": 0}))
-        trained["times"] += 1  # which must not survive an error
+        trained["times"] += 1  # which an error must undo
         arrays = update(self._world.plan, self._partition_id, server_round, trained["times"], parameters, event)
         if event == "raises":
             raise ValueError(f"{SECRET} has a cholesterol of {SECRET_NUMBER}")

@@ -114,7 +114,7 @@ def plan(seed: int) -> Plan:
 
 def _life(rng: random.Random, num_rounds: int) -> Life:
     def some_step() -> int:
-        return rng.randint(1, 10 + STEPS_PER_ROUND * num_rounds)  # what is planned for later does not happen
+        return rng.randint(1, 10 + STEPS_PER_ROUND * num_rounds)  # steps after the end do not happen
 
     kind = rng.choice(["dies", "dies", "disk", "rival", "rival and dies"])
     return Life(

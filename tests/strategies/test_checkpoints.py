@@ -619,7 +619,7 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
     run(fed_avg(), tmp_path, rounds=1)
     with (
         LocalGrid(app, NODES) as grid,
-        pytest.raises(ValueError, match=r"another model than initial_arrays: .*'weight'"),
+        pytest.raises(ValueError, match=r"a different model from initial_arrays: .*'weight'"),
     ):
         fed_avg().start(grid, ArrayRecord([np.zeros(2)]), checkpoint_dir=tmp_path, resume=True)
 

@@ -583,7 +583,7 @@ def test_numpy_numbers_in_the_metrics_of_a_numpy_client_reach_the_result() -> No
 
 
 @pytest.mark.parametrize("value", ["warm", None])
-def test_a_reply_without_a_metric_that_cannot_be_sent_is_accepted(value: object) -> None:
+def test_a_metric_that_cannot_be_sent_does_not_invalidate_the_reply(value: object) -> None:
     class Client:
         def fit(self, parameters: Any, config: Any) -> Any:
             return parameters, 2, {"phase": value}
