@@ -276,6 +276,12 @@ def test_each_node_keeps_its_own_state_from_round_to_round() -> None:
     ]
 
 
+def test_the_state_of_an_unknown_node_cannot_be_restored(grid: LocalGrid) -> None:
+    with pytest.raises(ValueError, match="node 7 does not exist; nodes are 1000 to 1002"):
+        grid.restore_node_states({1000: content(), 7: content()})
+    assert grid.node_states() == {}
+
+
 def test_an_exception_becomes_flowers_error_reply_and_its_changes_to_the_state_are_dropped() -> None:
     def handler(message: Message, context: Context) -> RecordDict:
         seen = list(context.state)
@@ -393,6 +399,19 @@ class Untraceable(ValueError):
     @property
     def __cause__(self) -> Any:  # type: ignore[override]
         raise ValueError
+
+
+class Interrupting(ValueError):
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_while_an_exception_is_printed_is_raised() -> None:
+    def handler(message: Message, context: Context) -> RecordDict:
+        raise Interrupting
+
+    with LocalGrid(app_of(handler), 1) as grid, pytest.raises(KeyboardInterrupt):
+        grid.send_and_receive(messages(grid))
 
 
 class OddText(str):
@@ -723,6 +742,7 @@ def test_an_identity_that_other_code_has_set_in_the_meantime_is_kept() -> None:
     theirs = Identity(4)  # stands for Flower's own engine
     Identity._held.remove(theirs)
     within = _read()
+    ours.release()
     ours.release()
     assert _read() == within
     Identity._held.append(theirs)

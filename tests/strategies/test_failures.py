@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.clientapp import ClientApp
 from flwr.server.client_manager import SimpleClientManager
 from flwr.server.server import Server as LegacyServer
 from flwr.serverapp import strategy as flower
@@ -344,8 +345,7 @@ def test_any_client_text_becomes_one_printable_line_and_a_printable_text(text: s
     "text",
     [
         "<class 'KeyError'>:<'fitins.parameters'>",
-        "KeyError: 'fitins.parameters' (recorddict_compat.py:112 in recorddict_to_fitins; error id 1a2b3c4d in the "
-        "node's log)",
+        "KeyError: 'fitins.parameters' (compat.py:112 in fitins, id 1a2b3c4d in the node's log)",
         "<class 'KeyError'>:<'\x1b[1mevaluateins.parameters\x1b[0m'>",
     ],
 )
@@ -364,13 +364,27 @@ def test_the_error_of_a_strategy_in_a_legacy_server_fn_says_where_it_belongs(str
         getattr(strategy(), "other")  # noqa: B009
 
 
-def test_reasons_that_differ_only_in_their_error_ids_share_one_line_with_the_first_id() -> None:
-    text = "ValueError: no data {} (client.py:12 in fit; error id {:08x} in the node's log)"
-    reasons = [(1000 + node, text.format(node // 2, node)) for node in range(4)]
-    assert grouped(reasons) == [
-        "nodes 1000, 1001: ValueError: no data 0 (client.py:12 in fit; error id 00000000 in the node's log)",
-        "nodes 1002, 1003: ValueError: no data 1 (client.py:12 in fit; error id 00000002 in the node's log)",
-    ]
+@pytest.mark.parametrize("make_app", [client_app, lambda client_fn: raising_app()])
+def test_terminal_escapes_in_a_clients_error_do_not_reach_the_log(make_app: Any, log: pytest.LogCaptureFixture) -> None:
+    class Fails:
+        def fit(self, parameters: Any, config: Any) -> Any:
+            raise ValueError("\x1b[2J\x9b2J\x1b]0;title\x07\u202egone\r")
+
+    with LocalGrid(make_app(lambda context: Fails()), 2) as grid, pytest.raises(RoundError, match="ValueError"):
+        FedAvg(fraction_evaluate=0.0).start(grid, ZERO)
+    for text in (record.getMessage() for record in log.records if "ValueError" in record.getMessage()):
+        assert not {"\x1b", "\x9b", "\x07", "\r", "\u202e"} & {*text}
+
+
+def raising_app() -> ClientApp:
+    """Return an app whose exceptions reach the engine."""
+    app = ClientApp()
+
+    @app.train()
+    def _(message: Message, context: Any) -> Message:
+        raise ValueError("\x1b[2J\x9b2J\x1b]0;title\x07\u202egone\r")
+
+    return app
 
 
 def work_of_reading(text: str) -> int:

@@ -147,12 +147,9 @@ def test_the_error_of_an_unknown_metric_lists_only_a_few_of_ten_thousand() -> No
 
 
 def test_ten_thousand_nodes_that_fail_in_the_same_way_share_one_line_with_a_count() -> None:
-    failures = tuple(Failure(node, f"OSError: no disk (a.py:7 in fit; error id {node:08x})") for node in range(10_000))
+    failures = tuple(Failure(node, "OSError: no disk") for node in range(10_000))
     (line,) = History([Round(1, "train", (), failures, 1.0)]).dropped()
-    assert line == (
-        "nodes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 9,990 more: 1 of 1 train replies dropped; "
-        "OSError: no disk (a.py:7 in fit; error id 00000000)"
-    )
+    assert line == ("nodes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 9,990 more: 1 of 1 train replies dropped; OSError: no disk")
 
 
 def test_dropped_replies_are_counted_by_node_and_phase() -> None:

@@ -1,14 +1,16 @@
-"""What a run logs, and strategies that are used again after a run."""
+"""What a run writes to its log and its folder, and strategies that are used again after a run."""
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 
-from flskew.strategies import FedAvg
+from flskew.strategies import Checkpoint, FedAvg
 
 from .conftest import MakesFederation
 
@@ -31,9 +33,26 @@ def test_the_log_has_the_rounds_and_their_metrics(federation: MakesFederation, l
     assert not [line for line in lines if "should_stop" in line]
 
 
+def test_the_log_has_the_servers_evaluation(federation: MakesFederation, log: pytest.LogCaptureFixture) -> None:
+    FedAvg().start(
+        federation(train=good),
+        zeros(),
+        num_rounds=1,
+        evaluate_fn=lambda number, arrays: MetricRecord({"round": number}),
+    )
+    told = [line for line in log.messages if line.startswith("Server evaluation")]
+    assert told == ["Server evaluation of round 0: {'round': 0}", "Server evaluation of round 1: {'round': 1}"]
+
+
 def test_the_log_says_that_a_run_was_stopped(federation: MakesFederation, log: pytest.LogCaptureFixture) -> None:
     FedAvg().start(federation(train=good), zeros(), num_rounds=9, should_stop=lambda number, result: number == 3)
     assert "Stopped by should_stop after 3 of 9 rounds" in log.messages
+
+
+def test_a_loaded_checkpoint_is_immutable(federation: MakesFederation, tmp_path: Path) -> None:
+    FedAvg().start(federation(train=good), zeros(), num_rounds=1, checkpoint_dir=tmp_path)
+    with pytest.raises(FrozenInstanceError):
+        Checkpoint.load(tmp_path).server_round = 7  # type: ignore[misc]
 
 
 def test_a_strategy_that_has_run_can_be_used_in_a_custom_loop(federation: MakesFederation) -> None:

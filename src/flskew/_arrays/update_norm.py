@@ -50,7 +50,8 @@ def update_norm(parameters: Sequence[NDArray[Any]], sent: Sequence[NDArray[Any]]
             norms += distances.norms([array], [before])
         return norms
 
-    return math.hypot(*(norm for norms in in_strips(measure, range(len(places))) for norm in norms))
+    strips = in_strips(measure, range(len(places)), 2 * sum(array.size for array in parameters))
+    return math.hypot(*(norm for norms in strips for norm in norms))
 
 
 class Distances:

@@ -86,7 +86,7 @@ def weighted_mean(
             combine = _average_integers if mean.dtype.kind in "iub" else _average_floats
             combine(mean, arrays[: len(models)], weights, [before[which] for which in starts], measured[number])
 
-    in_strips(average, range(len(places)))
+    in_strips(average, range(len(places)), len(models) * sum(array.size for array in means))
     if norms is not None:
         norms[:] = [math.hypot(*column) for column in measured.T]
     return means

@@ -16,6 +16,9 @@ from typing import TypeVar
 
 __all__ = ["in_strips", "in_threads", "usable_processors"]
 
+# Starting a thread takes as long as averaging a few hundred thousand elements, and more on a busy machine.
+_ELEMENTS_PER_THREAD = 1 << 21
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -33,7 +36,7 @@ def usable_processors() -> int:
     return os.cpu_count() or 1
 
 
-def in_strips(work: Callable[[range], Result], blocks: range) -> list[Result]:
+def in_strips(work: Callable[[range], Result], blocks: range, num_elements: int) -> list[Result]:
     """Cut blocks into one strip per processor, process the strips in parallel and return one result each.
 
     The strips and their results are in the order of the blocks. This helps where NumPy releases the interpreter's lock.
@@ -41,9 +44,11 @@ def in_strips(work: Callable[[range], Result], blocks: range) -> list[Result]:
     Args:
         work: Called with the blocks of a strip.
         blocks: All blocks, by number or by start.
+        num_elements: Total number of array elements that `work` reads. Small work runs in this thread, because it
+            takes less time than starting another.
     """
-    threads = min(usable_processors(), len(blocks))
-    if threads <= 1:  # Starting a thread takes as long as a small block does.
+    threads = min(usable_processors(), len(blocks), num_elements // _ELEMENTS_PER_THREAD)
+    if threads <= 1:
         return [work(blocks)]
     length = -(-len(blocks) // threads)
     with ThreadPoolExecutor(threads) as pool:

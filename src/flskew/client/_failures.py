@@ -21,6 +21,7 @@ from flwr.app import Error, Message
 from flwr.common.constant import ErrorCode
 
 from flskew._arrays.records import ParametersError
+from flskew._util.texts import printable
 from flskew.assignment import PartitionIdError
 from flskew.client._protocols import MISSING_CLASSES, ClientError
 
@@ -63,7 +64,7 @@ class Failures:
         """Return the error reply to a message; the log has the traceback, once for each id."""
         frames = _frames(error.__traceback__)
         log_id = _log_id(error, frames)
-        text = _traceback(error)
+        text = printable(_traceback(error), keep="\n")
         level = logging.DEBUG if log_id in self._logged else logging.ERROR
         self._logged.add(log_id)
         _logger.log(level, "The client of node %d failed, id %s:\n%s", message.metadata.dst_node_id, log_id, text)

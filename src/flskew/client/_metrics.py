@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from flwr.app import MetricRecord
 
+from flskew._util.texts import is_name
 from flskew._wire import INT64, LOCAL_EPOCHS_KEY
 from flskew.client._protocols import ClientError
 from flskew.client._shown import shown
@@ -155,7 +156,9 @@ def _wrong_local_epochs(value: object) -> ClientError:
 
 
 def _sendable(key: object, value: object) -> MetricValue | None:
-    """Return a metric as Flower sends it; None if it cannot be sent."""
+    """Return a metric as Flower sends it; None if it cannot be sent, or if strategies refuse its name."""
+    if not is_name(key):
+        return None
     try:
         return metric_value(key.encode().decode(), value)  # type: ignore[attr-defined]
     except Exception:  # ClientError, and whatever the user's object raises

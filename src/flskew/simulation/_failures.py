@@ -7,6 +7,8 @@ import traceback
 from collections.abc import Callable, Hashable, Iterable
 from typing import NamedTuple
 
+from flskew._util.texts import printable
+
 __all__ = ["Failure", "log_failures", "log_unknown"]
 
 _MOST_NODES = 10
@@ -27,7 +29,7 @@ class Failure(NamedTuple):
         text = _or_else(lambda: f"{name}: {error}", f"{name}: <text unavailable")
         trace = _or_else(lambda: "".join(traceback.format_exception(error)), "<Traceback unavailable")
         places = tuple((frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__))
-        return cls(node_id, f"{text}\n{trace}", (type(error), places))
+        return cls(node_id, printable(f"{text}\n{trace}", keep="\n"), (type(error), places))
 
 
 def log_failures(failures: Iterable[Failure]) -> None:

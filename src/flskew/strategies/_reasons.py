@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from flskew._util.texts import cut, one_line, printable
@@ -17,8 +16,6 @@ _HINTS = {
 }
 _LONGEST_TEXT = 16 * 1024
 _MOST_NODES, _MOST_LINES = 10, 20
-# `client_app` gives each error an id, which is also in the node's log; errors that differ only in the id are alike.
-_ERROR_ID = re.compile(r"\berror id \w{1,64}")
 
 
 def read_reason(text: str) -> tuple[str, str]:
@@ -70,16 +67,14 @@ def _after_traceback(lines: list[str]) -> str | None:
 def grouped(reasons: Iterable[tuple[int, str]]) -> list[str]:
     """Return one line for each reason, with the nodes that share it; long lists are cut and counted.
 
-    Reasons that differ only in their error ids are alike; the line has the id of the first node.
-
     Examples:
         >>> grouped([(1000, "ValueError: no data"), (1001, "ValueError: no data"), (1002, "no reply")])
         ['nodes 1000, 1001: ValueError: no data', 'node 1002: no reply']
     """
-    alike: dict[str, tuple[str, list[int]]] = {}
+    nodes_by_reason: dict[str, list[int]] = {}
     for node_id, reason in reasons:
-        alike.setdefault(_ERROR_ID.sub("error id", reason), (reason, []))[1].append(node_id)
-    lines = [f"{named(nodes)}: {one_line(reason)}" for reason, nodes in alike.values()]
+        nodes_by_reason.setdefault(reason, []).append(node_id)
+    lines = [f"{named(nodes)}: {one_line(reason)}" for reason, nodes in nodes_by_reason.items()]
     if len(lines) > _MOST_LINES:
         lines[_MOST_LINES:] = [f"and {len(lines) - _MOST_LINES:,} other reasons"]
     return lines
