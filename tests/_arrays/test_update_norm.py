@@ -1,4 +1,4 @@
-"""How far a client moved the model, whatever the dtype and however large or small the numbers."""
+"""The norm of an update, for every dtype and for very large and very small numbers."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def exact(parameters: list[NDArray[Any]], sent: list[NDArray[Any]]) -> float:
         for array in (np.concatenate([array.reshape(-1) for array in arrays]) for arrays in (parameters, sent))
     ]
     square = sum((Fraction(new) - Fraction(old)) ** 2 for new, old in zip(*numbers, strict=True))
-    return float((Decimal(square.numerator) / Decimal(square.denominator)).sqrt())  # infinite where a float is
+    return float((Decimal(square.numerator) / Decimal(square.denominator)).sqrt())  # infinite if it overflows
 
 
 def in_the_mean(models: list[list[NDArray[Any]]], sent: list[NDArray[Any]]) -> list[float]:
-    """Return the norms that the mean measures on its way."""
+    """Return the norms that are measured while the mean is computed."""
     norms = np.full(len(models), np.nan)
     with_norms = weighted_mean(models, [1] * len(models), sent=[sent] * len(models), norms=norms)
     for measured, plain in zip(with_norms, weighted_mean(models, [1] * len(models)), strict=True):

@@ -1,4 +1,4 @@
-"""The weighted mean of models that are added one at a time."""
+"""The weighted mean of models, in the memory of one."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_mean_of_large_arrays_is_flowers_bit_for_bit_in_any_memory_order() -
         [rng.standard_normal((300, 700)).astype(np.float32), np.asfortranarray(rng.standard_normal((300, 700)))]
         for _ in range(4)
     ]
-    models[2][1] = np.ascontiguousarray(models[2][1])  # one client's array is laid out otherwise
+    models[2][1] = np.ascontiguousarray(models[2][1])  # one client's array has another memory layout
     weights = [1, 20, 300, 4000]
     replies = [
         RecordDict({"arrays": ArrayRecord(model), "metrics": MetricRecord({"num-examples": weight})})
@@ -95,7 +95,7 @@ def test_the_mean_of_integers_is_the_nearest_integer_halves_up(
 
 
 def test_equal_integers_stay_equal_at_any_size() -> None:
-    # In float64, 7/3 + 7/3 + 7/3 is 7 but 7 * (1/3) * 3 is not, and 2^60 + 1 does not exist.
+    # In float64, 7/3 + 7/3 + 7/3 is 7 but 7 * (1/3) * 3 is not, and 2^60 + 1 cannot be represented.
     for number in (7, 2**60 + 1):
         (ours,) = mean_of([[np.array(number)]] * 3, [1, 1, 1])
         assert ours.shape == ()
@@ -214,7 +214,7 @@ def test_the_mean_of_bfloat16_is_the_exact_mean_rounded(clients: int) -> None:
 def test_a_large_mean_of_bfloat16_is_that_of_float32_rounded() -> None:
     rng = np.random.default_rng(0)
     numbers = [bfloat16_from_float32(rng.standard_normal((300, 700))) for _ in range(3)]
-    numbers[1] = np.asfortranarray(numbers[1])  # one client's array is laid out otherwise
+    numbers[1] = np.asfortranarray(numbers[1])  # one client's array has another memory layout
     (ours,) = mean_of([[array] for array in numbers], [1, 20, 300])
     (wide,) = mean_of([[float32_from_bfloat16(array)] for array in numbers], [1, 20, 300])
     assert ours.tobytes() == bfloat16_from_float32(wide).tobytes()

@@ -1,4 +1,4 @@
-"""A file that was made to do harm costs no more memory than a file of its size, and is refused by name."""
+"""A malicious file takes no more memory than its size allows, and is refused with an error that names it."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_a_change_with_the_right_checksum_gives_arrays_or_a_value_error(changes:
     state.update(memoryview(data)[:-32])
     data[-32:] = state.hexdigest().encode()
     with warnings.catch_warnings(), mock.patch.object(files, "open_existing", return_value=io.BytesIO(data)):
-        warnings.simplefilter("ignore")  # of NumPy, about old formats
+        warnings.simplefilter("ignore")  # NumPy's, about old formats
         with contextlib.suppress(ValueError):  # and nothing else
             archive.read("file", "thing", 1)
 
@@ -205,7 +205,7 @@ def test_any_change_of_a_sealed_file_is_an_error(place: int, tmp_path: Path) -> 
     with pytest.raises(archive.DamagedError):
         archive.read(tmp_path / "file", "thing", 1, key)
     state = archive._checksum()
-    state.update(memoryview(data)[:-32])  # whoever changes a file can make the checksum right, but not the seal
+    state.update(memoryview(data)[:-32])  # anyone who changes a file can correct the checksum, but not the seal
     (tmp_path / "file").write_bytes(data[:-32] + state.hexdigest().encode())
     with pytest.raises(ValueError, match="was sealed with another key, or changed by someone without it"):
         archive.read(tmp_path / "file", "thing", 1, key)

@@ -1,4 +1,4 @@
-"""What others write is safe to print: in a terminal, in one line, and of a bounded length."""
+"""Text from elsewhere is made safe to print: without terminal escapes, on one line, and of bounded length."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_every_task_runs_once_and_the_threads_end() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("flskew")]
 
 
-def test_tasks_may_take_longer_than_one_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tasks_may_take_longer_than_one_wait_for_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
     class Impatient(SimpleQueue[Any]):
         waits = 0
 

@@ -270,7 +270,7 @@ def test_a_client_without_evaluate_replies_that_it_does_not_evaluate_and_what_to
 def test_other_replies_do_not_mean_that_a_client_does_not_evaluate() -> None:
     assert not does_not_evaluate(answer(Client(echo)))
     request = Message(RecordDict(), 1000, "evaluate")
-    for code in range(20):  # Flower's own, with some to come
+    for code in range(20):  # Flower's own codes, and possible future ones
         assert not does_not_evaluate(Message(Error(code, "does not evaluate"), reply_to=request))
 
 
@@ -281,7 +281,7 @@ def test_a_client_without_fit_is_an_error(client: object) -> None:
 
 
 class Detachable:
-    """Has the method that only tensors of PyTorch have."""
+    """Has a method that only PyTorch tensors have."""
 
     def detach(self) -> None: ...
 
@@ -306,10 +306,13 @@ WEIGHT, STEPS = (array.numpy() for array in ARRAYS.values())
             ([WEIGHT], 3, {}),
             "fit received 2 arrays and returned 1; return all .*: array 'steps' is missing. For a",
         ),
-        (([STEPS], 3, {}), r"returned 1; .*: number 0 should be 'conv.weight' of shape \(2, 3\), but has shape \(\)"),
+        (
+            ([STEPS], 3, {}),
+            r"returned 1; .*: array number 0 should be 'conv.weight' of shape \(2, 3\), but has shape \(\)",
+        ),
         (
             ([WEIGHT, STEPS, WEIGHT], 3, {}),
-            r"2 arrays and returned 3; .*: number 2, of shape \(2, 3\), was not",
+            r"2 arrays and returned 3; .*: array number 2, of shape \(2, 3\), was not",
         ),
         (([None], 3, {}), r"number 0 should be 'conv.weight' of shape \(2, 3\), but has shape None"),
         (

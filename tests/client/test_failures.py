@@ -145,7 +145,7 @@ def test_errors_are_private_or_full() -> None:
 
 
 class Forgetful(Client):
-    """Changes its state in every way, and fails when told to."""
+    """Changes its state in every way, and fails on request."""
 
     def fit(self, parameters: Any, config: Any) -> Any:
         state = self.context.state

@@ -121,7 +121,7 @@ def test_boosted_trees_grow_under_fedxgbbagging_as_with_a_client_written_by_hand
     np.testing.assert_allclose(predict(model, ROWS), predict(boost(by_hand(), 0.0)[0], ROWS), atol=1e-9)
     losses = [metrics[number]["loss"] for number in (1, 5, 10)]
     assert losses[0] > losses[1] > losses[2]
-    assert mean_squared_error(model, ROWS, TARGETS) < 0.6  # of a variance of 1
+    assert mean_squared_error(model, ROWS, TARGETS) < 0.6  # the variance is 1
 
 
 def test_by_default_the_error_says_what_to_set() -> None:

@@ -1,4 +1,4 @@
-"""A client of today under a ServerApp of Flower's legacy API: the error says which side to change."""
+"""A current client under a ServerApp of Flower's legacy API: the error says which side to change."""
 
 from __future__ import annotations
 

@@ -25,7 +25,8 @@ LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 def network(seed: int = 1, dtype: str = "float32") -> keras.Model:
     """Dense, BatchNorm, Dense, with weights from its own generator.
 
-    Before the BatchNorm is no bias: its gradient would be rounding alone, which Adam and its like blow up to a step.
+    There is no bias before the BatchNorm: its gradient would be pure rounding error, which Adam and similar optimizers
+        amplify to a full step.
     """
     model = keras.Sequential(
         [

@@ -156,7 +156,7 @@ def test_secure_aggregation_is_refused_with_the_reason(mod: Any, argument: str) 
 
 
 def test_secure_aggregation_works_in_a_legacy_app_only() -> None:
-    """The reason that the refusal gives, and its remedy; if the first part fails, Flower has moved on."""
+    """Check the reason and the remedy in the error; if the first part fails, Flower has changed."""
 
     class Legacy(NumPyClient):
         def fit(self, parameters: Any, config: Any) -> Any:

@@ -283,7 +283,7 @@ SECRETS: list[Any] = [
     type("Shaped", (), {"shape": TEXT, "tolist": lambda self: TEXT, "__len__": lambda self: NUMBER})(),
     type("Breaks", (), {"__array__": raises(ValueError(TEXT)), "shape": (1,)})(),
 ]  # fmt: skip
-# What a client means to send: numbers in the places of numbers, and names of metrics.
+# What a client sends on purpose: numbers where numbers belong, and names of metrics.
 MEANT = (int, float, np.integer, np.floating)
 
 
@@ -376,7 +376,7 @@ def test_no_error_quotes_any_part_of_what_a_client_returned(kind: str, value: ob
         assignment = value
 
     reply = answer(lambda context: Client(), kind)
-    assert reply.has_error()  # the assignment at the latest
+    assert reply.has_error()  # if nothing else, the assignment is invalid
     assert not is_secret_in(reply), reply.error.reason
 
 

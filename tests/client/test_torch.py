@@ -21,9 +21,10 @@ X, Y = torch.randn(12, 5, generator=torch.Generator().manual_seed(0)).double(), 
 
 
 def network(seed: int = 1) -> nn.Sequential:
-    """Linear, BatchNorm, Linear in float64, with weights of its own generator.
+    """Linear, BatchNorm, Linear in float64, with weights from its own generator.
 
-    Before the BatchNorm is no bias: its gradient would be rounding alone, which Adam and its like blow up to a step.
+    There is no bias before the BatchNorm: its gradient would be pure rounding error, which Adam and similar optimizers
+        amplify to a full step.
     """
     model = nn.Sequential(
         OrderedDict(hidden=nn.Linear(5, 4, bias=False), norm=nn.BatchNorm1d(4), act=nn.Tanh(), out=nn.Linear(4, 3))
@@ -323,7 +324,7 @@ def test_mu_zero_makes_no_copy_and_no_hook(monkeypatch: pytest.MonkeyPatch) -> N
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 
     def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("mu 0 is to cost nothing")
+        raise AssertionError("mu = 0 must cost nothing")
 
     monkeypatch.setattr(torch.Tensor, "clone", refuse)
     monkeypatch.setattr(torch.optim.Optimizer, "register_step_pre_hook", refuse)
@@ -352,7 +353,7 @@ def test_the_term_of_the_next_round_replaces_the_previous_one() -> None:
     ProximalTerm(0.5, model).attach(optimizer)
     move(model)
     before = copy.deepcopy(model)
-    optimizer.step()  # no gradients but the term's
+    optimizer.step()  # no gradients except the term's
     for w, old, w_t in zip(model.parameters(), before.parameters(), anchor.parameters(), strict=True):
         np.testing.assert_allclose(w.detach().numpy(), (old - 0.5 * (old - w_t)).detach().numpy(), atol=1e-12)
     ProximalTerm(0.0, model).attach(optimizer)

@@ -2,7 +2,7 @@
 
 The disk, the clocks, the threads, a second process on the same folder and the order of replies are simulated, as in the
 tests of FoundationDB and SQLite. Any step at which a file is touched, a client works or a message is sent may be the
-last one of a process, find the disk full, or let a rival start. laws.py lists what must hold nevertheless.
+last one of a process, find the disk full, or let a rival start. laws.py lists what must still hold.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ Handler = Callable[[Message, Context], Any]
 
 
 def app_of(handler: Handler) -> ClientApp:
-    """Return an app that trains with a function; what it returns is the content of the reply, or the reply."""
+    """Return an app that trains with a function, which returns the reply or its content."""
     app = ClientApp()
 
     @app.train()
@@ -114,7 +114,7 @@ def test_a_reply_has_the_same_metadata_as_in_flower(grid: LocalGrid) -> None:
         assert (reply.metadata.src_node_id, reply.metadata.dst_node_id) == (message.metadata.dst_node_id, 1)
         assert reply.metadata.reply_to_message_id == message.metadata.message_id
         assert (reply.metadata.group_id, reply.metadata.message_type) == ("7", "train")
-        # What is left of the message's own time to live.
+        # The rest of the message's own time to live.
         assert 0 < reply.metadata.ttl <= 60
 
 
@@ -142,7 +142,7 @@ def test_a_second_pull_and_an_unknown_id_are_answered_by_the_server_as_on_flower
 
 
 def numbered() -> tuple[LocalGrid, list[int]]:
-    """A grid whose client replies with how often it has run, and the list of these numbers."""
+    """Return a grid whose client counts its runs in its replies, and the list of these counts."""
     ran: list[int] = []
 
     def handler(message: Message, context: Context) -> RecordDict:
@@ -559,7 +559,7 @@ def test_one_node_gets_its_messages_in_order_whatever_the_number_of_threads() ->
         seen = context.state.metric_records.get("seen") or MetricRecord({"numbers": [0]})
         number = message.content.metric_records["metrics"]["x"]
         assert isinstance(number, int)
-        time.sleep(0.02 / number)  # the first takes longest, so one that overtook it would be done before
+        time.sleep(0.02 / number)  # the first takes longest, so one that overtook it would finish first
         context.state["seen"] = MetricRecord({"numbers": [*seen["numbers"], number]})  # type: ignore[misc,list-item]
         return context.state
 
@@ -721,7 +721,7 @@ def test_the_identity_is_that_of_the_latest_open_grid_and_is_restored_at_the_end
     before = _read()
     first, second = LocalGrid(ClientApp(), 1), LocalGrid(ClientApp(), 1)
     within = _read()
-    first.close()  # not in the order of a stack
+    first.close()  # not in reverse order of opening
     assert _read() == within
     second.close()
     second.close()

@@ -24,7 +24,7 @@ from flskew.strategies import FedAvg, RoundError
 
 
 class Softmax:
-    """Softmax regression on rows of the client's own, as a notebook would have it."""
+    """Softmax regression on the client's own rows, as in a notebook."""
 
     def __init__(self, context: Context) -> None:
         self.rate = float(context.run_config.get("learning-rate", 0.5))

@@ -1,4 +1,4 @@
-"""FedProx's rule for mu: up by 0.1 when the loss rises, down by 0.1 after five falls in a row."""
+"""FedProx's rule for mu: up by 0.1 when the loss rises, down by 0.1 after five consecutive decreases."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ZERO = ArrayRecord([np.zeros(1)])
 
 
 class Scripted:
-    """Report the losses of a script, whatever the model, and note which mu came."""
+    """Reports scripted losses, whatever the model, and records each mu that it receives."""
 
     def __init__(self, train: Sequence[float | None] = (), evaluate: Sequence[float] = ()) -> None:
         self.train, self.evaluations = train, evaluate
@@ -54,10 +54,10 @@ def sent(client: Scripted, strategy: FedProx) -> dict[int, float]:
 
 
 def by_hand(start: Fraction, losses: Sequence[float]) -> list[Fraction]:
-    """The mu of each round, in fractions, which are not rounded: what happened between two rounds is read as a word."""
+    """Return the mu of each round as exact fractions, by writing the changes of the loss as the letters of a word."""
     mus = [start] * min(len(losses), 2)
     word = "".join("u" if loss > before else "d" if loss < before else "-" for before, loss in pairwise(losses))
-    # Blanks in place of every fifth fall in a row, from left to right, mark where mu shrinks.
+    # From left to right, a blank replaces every fifth consecutive fall, where mu shrinks.
     for change in re.sub("d{5}", "dddd ", word)[: len(losses) - 2]:
         mus.append(max(mus[-1] + {"u": 1, " ": -1}.get(change, 0) * Fraction(1, 10), Fraction(0)))
     return mus
@@ -83,7 +83,7 @@ def falling(*losses: float) -> AdaptiveMu:
 
 def test_mu_shrinks_at_every_fifth_fall_in_a_row() -> None:
     mus = [falling(*range(20, 20 - count, -1)).mu for count in range(1, 13)]
-    # The first loss is no fall; the sixth loss is the fifth fall, and the eleventh the tenth.
+    # The first loss is not a fall; the sixth loss is the fifth fall, and the eleventh the tenth.
     assert mus == [0.5] * 5 + [0.4] * 5 + [0.3] * 2
 
 
@@ -155,7 +155,7 @@ def test_mu_follows_the_mean_loss_weighted_by_examples(federation: MakesFederati
 def test_a_second_start_resets_mu() -> None:
     strategy = FedProx(fraction_evaluate=0.0, proximal_mu=0.2, adaptive_mu="train")
     assert sent(Scripted(RISES), strategy) == sent(Scripted(RISES), strategy) == MUS
-    # Had the loss of the run before been remembered, a first loss of 9 would be a rise.
+    # If the last loss of the previous run were remembered, a first loss of 9 would be a rise.
     assert sent(Scripted([9.0, 8.0]), strategy) == {1: 0.2, 2: 0.2}
     assert strategy.mu_by_round == {1: 0.2, 2: 0.2}
     assert strategy.proximal_mu == 0.2

@@ -1,4 +1,4 @@
-"""The checks around every strategy of Flower's that averages arrays."""
+"""The checks around each of Flower's strategies that average arrays."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ EVERY_STRATEGY: dict[str, Callable[[], flower.Strategy]] = {
 }
 NOT_TESTED = {"FedXgbBagging", "FedXgbCyclic", "Result", "Strategy"}
 
-# Flower's QFedAvg and Bulyan take seconds a round.
+# Flower's QFedAvg and Bulyan take seconds per round.
 over_every_strategy = pytest.mark.parametrize(
     "make",
     [
@@ -61,12 +61,12 @@ over_every_strategy = pytest.mark.parametrize(
 
 
 def metrics(index: int, **others: Any) -> MetricRecord:
-    # The client-side clipping wants a "norm_bit".
+    # Client-side clipping requires a "norm_bit".
     return MetricRecord({"num-examples": index + 1, "loss": 0.1 * index, "norm_bit": index % 2, **others})
 
 
 def good(index: int, message: Message) -> dict[str, Any]:
-    """Move each array by a step of its own."""
+    """Move each array by a different step."""
     sent = message.content["arrays"].to_numpy_ndarrays()
     # Squares, since Krum decides by distances, and ties would be broken by the order of the replies.
     step = 0.125 * (index + 1) ** 2
@@ -75,7 +75,7 @@ def good(index: int, message: Message) -> dict[str, Any]:
 
 
 def with_bad_ones(index: int, message: Message) -> dict[str, Any]:
-    """Answer well from the first nodes; the others fail in a way of their own."""
+    """Reply correctly from the first nodes; each of the others fails in a different way."""
     if index < GOOD:
         return good(index, message)
     reply = good(index, message)
@@ -116,7 +116,7 @@ def test_good_replies_give_the_same_model_as_without_checked(
     checked = models(Checked(make()), good, GOOD, federation)
     plain = models(make(), good, GOOD, federation)
     for ours, theirs in zip(checked, plain, strict=True):
-        # The strategy by itself adds the replies up in an order that it draws.
+        # Without Checked, the strategy adds up the replies in a random order.
         np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
 
@@ -136,7 +136,7 @@ def test_bad_replies_do_not_change_the_model_and_are_named(
 def test_clients_and_result_keep_the_dtypes_and_shapes_of_the_initial_model(
     make: Callable[[], flower.Strategy], federation: MakesFederation
 ) -> None:
-    # Flower: integers and booleans come back as float64, QFedAvg and the clipping raise on them.
+    # Flower: integers and booleans come back as float64; QFedAvg and the clipping raise errors.
     initial = [
         np.ones((2, 3), np.float32), np.ones(4, np.float16), np.ones(4), np.array(7), np.ones(2, np.uint8),
         np.array([True, False]),
@@ -282,7 +282,7 @@ def test_additional_records_and_other_record_names_are_accepted(federation: Make
 
 
 def trains_beside_momentum(arrays_key: str, weight_key: str) -> Callable[[int, Message], dict[str, Any]]:
-    """Make clients whose replies have two ArrayRecords: their mean by weight is (1*0 + 3*4) / 4 = 3."""
+    """Make clients whose replies have two ArrayRecords: the weighted mean is (1*0 + 3*4) / 4 = 3."""
 
     def train(index: int, message: Message) -> dict[str, Any]:
         return {
@@ -303,7 +303,7 @@ def test_the_keys_of_weight_and_arrays_are_those_of_the_wrapped_strategy(federat
 
 
 class Bare(flower.Strategy):
-    """Has no settings: another strategy does its work, under a name that says nothing."""
+    """Has no settings, and delegates to another strategy that Checked cannot find."""
 
     def __init__(self) -> None:
         self.worker = flower.FedAvg(fraction_evaluate=0.0)
@@ -368,7 +368,7 @@ def test_fewer_replies_than_required_end_the_run(federation: MakesFederation) ->
 
 
 class Makes(flower.FedAvg):
-    """Makes the same of any replies."""
+    """Returns the same model for any replies."""
 
     def __init__(self, made: ArrayRecord | None) -> None:
         super().__init__()
@@ -393,7 +393,7 @@ class Makes(flower.FedAvg):
 def test_a_strategy_that_makes_no_usable_model_ends_the_run(
     made: ArrayRecord | None, message: str, federation: MakesFederation
 ) -> None:
-    # Flower: goes on with NaN, with another shape, or with the model as it was.
+    # Flower: continues with NaN, with another shape, or with the old model.
     with pytest.raises(RoundError, match=message) as caught:
         Checked(Makes(made)).start(federation(train=good), ArrayRecord([np.zeros(1, np.float32)]))
     np.testing.assert_array_equal(caught.value.result.arrays["0"].numpy(), np.zeros(1, np.float32))
@@ -414,7 +414,7 @@ def test_flowers_wrappers_can_wrap_checked(federation: MakesFederation) -> None:
     assert [(entry.server_round, entry.phase) for entry in strategy.history] == [
         (1, "train"), (1, "evaluate"), (2, "train"), (2, "evaluate"),
     ]  # fmt: skip
-    # Each reply is known to be one to a message of this round.
+    # Each reply is matched to a message of this round.
     assert all(reply.seconds >= 0 for entry in strategy.history for reply in entry.replies)
     assert np.isfinite(result.arrays["0"].numpy()).all()
 

@@ -1,4 +1,4 @@
-"""A run that was stopped goes on and ends as one that never was."""
+"""A run that was stopped resumes, and ends like an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def run(strategy: FedAvg | Checked, folder: Path | None, rounds: int = ROUNDS, *
 
 
 def told(result: Result, history: History) -> dict[str, object]:
-    """All of a run but its times."""
+    """Everything about a run except its times."""
     return {
         "arrays": [(name, array.dtype, array.shape, array.data) for name, array in result.arrays.items()],
         "metrics": repr(vars(result) | {"arrays": None}),
@@ -91,11 +91,11 @@ def without_times(entry: Round) -> Round:
 
 
 class Killed(BaseException):
-    """Not even an `except Exception` survives it."""
+    """Passes through every `except Exception`."""
 
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, count: int) -> None:
-    """Let the call number `count` of a function, from 1 on, be the last thing that a run does."""
+    """Kill the run at call number `count` of a function, counted from 1."""
     calls = iter(range(1, count))
     original = getattr(owner, name)
 
@@ -199,7 +199,8 @@ def run_plain(strategy: Checked, rounds: int = ROUNDS, **options: Any) -> bytes:
     inner: Any = strategy.strategy
     (inner.strategy if hasattr(inner, "strategy") else inner).fraction_evaluate = 0.0
     with LocalGrid(plain, NODES) as grid:
-        # They draw the order of their nodes from Python's global generator; averaged it is in the order of the nodes.
+        # Flower's strategies draw the order of their nodes from Python's global generator, but replies are averaged in
+        # the order of the nodes.
         result = strategy.start(grid, ArrayRecord({"w": Array(np.zeros(3))}), rounds, **options)
     return result.arrays["w"].data
 
@@ -286,7 +287,7 @@ def test_the_strategy_object_that_was_stopped_resumes_like_a_new_one(last: int, 
 
 def test_a_second_run_without_resume_keeps_what_the_strategy_remembers() -> None:
     class CountsRounds(FedAvg):
-        """As in Flower, what a strategy remembers outlives a run."""
+        """As in Flower, what a strategy remembers lasts beyond a run."""
 
         rounds = 0
 
@@ -385,7 +386,7 @@ class Counts(flower.FedAvg):
 
 
 class CountsAndTells(Counts):
-    """Says what it remembers."""
+    """Can save and restore what it remembers."""
 
     def state_dict(self) -> dict[str, Any]:
         return {"rounds": self.rounds}
@@ -620,7 +621,7 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
     run(fed_avg(), tmp_path, rounds=1)
     with (
         LocalGrid(app, NODES) as grid,
-        pytest.raises(ValueError, match=r"another model than initial_arrays: .*'weight'"),
+        pytest.raises(ValueError, match=r"a different model from initial_arrays: .*'weight'"),
     ):
         fed_avg().start(grid, ArrayRecord([np.zeros(2)]), checkpoint_dir=tmp_path, resume=True)
 
@@ -783,13 +784,13 @@ def test_an_invalid_folder_is_refused_before_the_run(tmp_path: Path) -> None:
 
 def test_unusual_evaluate_fn_and_metric_types_are_saved(tmp_path: Path) -> None:
     class Evaluations(list[int]):
-        """False in the eyes of `if` as long as it is empty."""
+        """Falsy while it is empty."""
 
         def __call__(self, server_round: int, arrays: ArrayRecord) -> MetricRecord:
             return Metrics({"round": server_round})
 
     class Metrics(MetricRecord):
-        """A kind of its own."""
+        """A subclass of MetricRecord."""
 
     with LocalGrid(app, NODES) as grid:
         fed_avg().start(grid, INITIAL, 1, evaluate_fn=Evaluations(), checkpoint_dir=tmp_path)
@@ -798,7 +799,7 @@ def test_unusual_evaluate_fn_and_metric_types_are_saved(tmp_path: Path) -> None:
 
 def test_a_grid_without_node_states_can_resume(tmp_path: Path) -> None:
     class Elsewhere(Grid):
-        """Any other grid of Flower's."""
+        """A grid other than LocalGrid."""
 
         def __init__(self, grid: LocalGrid) -> None:
             self.grid = grid

@@ -1,4 +1,4 @@
-"""The folder of a run: locked, whole after a full disk, and readable when a file in it is damaged."""
+"""The folder of a run: locked, intact after a full disk, and readable if one of its files is damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a run that fails: its model is kept, and its reasons can be read."""
+"""A run that fails keeps its model, and its error messages are readable."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_after_an_error_in_user_code_the_strategy_still_has_the_model(
     strategy: Any, federation: MakesFederation
 ) -> None:
     def evaluate(server_round: int, arrays: ArrayRecord) -> None:
-        arrays.clear()  # and a function that empties its record harms nobody
+        arrays.clear()  # which must not affect the run
         if server_round == 2:
             raise KeyboardInterrupt
 
@@ -221,7 +221,7 @@ def test_changes_that_a_strategy_makes_to_its_config_last_from_round_to_round(fe
 def test_a_node_whose_replies_are_always_dropped_is_named_at_the_end_of_the_run(
     strategy: Any, log: pytest.LogCaptureFixture
 ) -> None:
-    # Four nodes and three partitions: without a word at the end, one dropped reply a round is easy to miss.
+    # Four nodes and three partitions: without a summary at the end, one dropped reply per round is easy to miss.
     assignment = Assignment.from_partitions([[0], [1], [2]])
 
     class Client:
@@ -365,7 +365,7 @@ def test_the_error_of_a_strategy_in_a_legacy_server_fn_says_where_it_belongs(str
 
 
 @pytest.mark.parametrize("make_app", [client_app, lambda client_fn: raising_app()])
-def test_no_terminal_escape_of_a_clients_error_reaches_the_log(make_app: Any, log: pytest.LogCaptureFixture) -> None:
+def test_terminal_escapes_in_a_clients_error_do_not_reach_the_log(make_app: Any, log: pytest.LogCaptureFixture) -> None:
     class Fails:
         def fit(self, parameters: Any, config: Any) -> Any:
             raise ValueError("\x1b[2J\x9b2J\x1b]0;title\x07\u202egone\r")

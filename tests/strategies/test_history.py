@@ -1,4 +1,4 @@
-"""What is kept of a run, and how it leaves Python."""
+"""The history of a run, and its export."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_a_checkpoint_and_a_resumed_run_have_the_history_of_the_run(
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_equal_texts_of_a_history_share_one_object(strategy: Any, federation: MakesFederation) -> None:
     def answer(index: int, message: Message) -> dict[str, Any]:
-        number = message.content["config"]["server-round"]  # so that Python does not share them by itself
+        number = message.content["config"]["server-round"]  # so that Python does not share them on its own
         if index:
             raise ValueError("long ago" + "!" * (number - number + 10))
         metrics = MetricRecord({"num-examples": 1, "lo" + "ss" * (number - number + 1): 0.5})
@@ -258,7 +258,7 @@ def test_replies_are_freed_after_their_round_even_without_the_garbage_collector(
 def test_memory_stays_flat_over_a_thousand_rounds_in_which_half_of_the_clients_fail(
     strategy: Any, federation: MakesFederation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("flwr"), "disabled", True)  # pytest keeps all that is logged
+    monkeypatch.setattr(logging.getLogger("flwr"), "disabled", True)  # pytest keeps everything that is logged
     traced = {}
 
     def look(server_round: int, result: object) -> bool:

@@ -1,4 +1,4 @@
-"""What a run writes to the log and to its folder, and strategies that are used after one."""
+"""What a run writes to its log and its folder, and strategies that are used again after a run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_log_has_the_rounds_and_their_metrics(federation: MakesFederation, l
     assert not [line for line in lines if "should_stop" in line]
 
 
-def test_the_log_tells_what_the_server_measured(federation: MakesFederation, log: pytest.LogCaptureFixture) -> None:
+def test_the_log_has_the_servers_evaluation(federation: MakesFederation, log: pytest.LogCaptureFixture) -> None:
     FedAvg().start(
         federation(train=good),
         zeros(),
@@ -49,7 +49,7 @@ def test_the_log_says_that_a_run_was_stopped(federation: MakesFederation, log: p
     assert "Stopped by should_stop after 3 of 9 rounds" in log.messages
 
 
-def test_a_checkpoint_that_was_read_cannot_be_changed(federation: MakesFederation, tmp_path: Path) -> None:
+def test_a_loaded_checkpoint_is_immutable(federation: MakesFederation, tmp_path: Path) -> None:
     FedAvg().start(federation(train=good), zeros(), num_rounds=1, checkpoint_dir=tmp_path)
     with pytest.raises(FrozenInstanceError):
         Checkpoint.load(tmp_path).server_round = 7  # type: ignore[misc]

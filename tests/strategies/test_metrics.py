@@ -11,7 +11,7 @@ from flskew.strategies._metrics import aggregate_metrics
 
 
 class CountedRecord(MetricRecord):
-    """A record that counts how often it is looked into."""
+    """A record that counts how often it is read."""
 
     looks = 0
 

@@ -1,4 +1,4 @@
-"""Values on their way to a file and back."""
+"""Values are written to a file and read back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from flskew.strategies.history import Failure, Reply, Round
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
 KEYS = st.integers() | st.text() | st.binary()
-# Each NaN is another member of a set, until it is read from a file.
+# Each NaN is a separate member of a set until it is read from a file.
 MEMBERS = LEAVES.filter(lambda value: value == value)
 VALUES = st.recursive(
     LEAVES,
@@ -87,7 +87,7 @@ def test_an_array_that_occurs_twice_is_written_once() -> None:
 
 
 def test_the_format_of_version_1_is_fixed() -> None:
-    """Whoever changes this writes another version of the files, and reads this one still."""
+    """A change here needs a new version of the files, and code that still reads this one."""
     metrics, key = MetricRecord({"loss": 0.5}), ConfigRecord({"key": b"k"})
     replies = (Reply(7, 3, metrics, 0.25, assignment="ab", records={"own": key}, update_norm=2.5),)
     values = {

@@ -1,6 +1,6 @@
-"""Which replies count, and what becomes of a round when some do not.
+"""Which replies are accepted, and what happens to a round if some are not.
 
-The comments say what Flower's own FedAvg makes of the same replies.
+The comments say what Flower's own FedAvg does with the same replies.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def test_a_reply_with_nan_or_infinity_is_dropped_and_does_not_affect_the_model(f
 
 
 def test_finite_arrays_that_overflow_the_mean_end_the_run_without_blaming_a_client(federation: MakesFederation) -> None:
-    # Flower: the model is infinite. A tenth, as float32 has it, is a little more than a tenth.
+    # Flower: the model is infinite. 0.1 in float32 is slightly more than a tenth.
     grid = federation(*[reply(np.full(2, np.finfo(np.float32).max))] * 10)
     with pytest.raises(RoundError, match="the mean of finite arrays is not finite; they are too large for") as caught:
         trained(grid, np.ones(2, np.float32))
@@ -149,7 +149,7 @@ def test_a_bfloat16_model_is_averaged_in_single_precision_and_stays_bfloat16(fed
     strategy = FedAvg(fraction_evaluate=0.0)
     result = strategy.start(grid, brain(0.0, 0.0)["arrays"], num_rounds=1)
     assert result.arrays["0"].dtype == "bfloat16"
-    # (256 + 258) / 2 = 257 lies between 256 and 258, and 256 is the even one.
+    # (256 + 258) / 2 = 257 is halfway between the bfloat16 numbers 256 and 258, and 256 is the even one.
     np.testing.assert_array_equal(float32_from_bfloat16(numpy_from_array(result.arrays["0"])), [1.5, 256.0])
     assert reasons(strategy) == {
         1002: "array '0' holds NaN or infinity; the client has diverged, lower its learning rate",
@@ -425,7 +425,7 @@ def test_a_node_that_the_server_has_lost_is_found_through_its_message(federation
             if not sent:
                 return []
             lost = Message(Error(5, "Node Unavailable"), reply_to=sent[1])
-            lost.metadata.__dict__["_src_node_id"] = 1  # as Flower's SuperLink has it
+            lost.metadata.__dict__["_src_node_id"] = 1  # as on Flower's SuperLink
             return [lost, replies[2], replies[0]]
 
     grid = federation(reply([1.0]), reply([5.0]), reply([3.0]))
@@ -433,7 +433,7 @@ def test_a_node_that_the_server_has_lost_is_found_through_its_message(federation
     (model,), strategy = trained(grid, [0.0])
     np.testing.assert_array_equal(model, [2.0])
     assert reasons(strategy) == {1001: "Node Unavailable"}
-    # In the order of the messages, whoever answers first.
+    # In the order of the messages, whichever node answers first.
     assert [entry.node_id for entry in strategy.history[0].replies] == [1000, 1002]
 
 
@@ -499,7 +499,7 @@ def test_a_reply_after_a_failure_or_a_refusal_of_the_same_node_is_ignored(
     result = strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
     (entry,) = [entry for entry in strategy.history if entry.phase == phase]
     assert [reply.node_id for reply in entry.replies] == [1002]
-    # Who is asked to train and says that it does not evaluate has failed.
+    # A client that is asked to train and replies that it does not evaluate has failed.
     assert [failure.node_id for failure in entry.failures] == ([1000, 1001] if phase == "train" else [1000])
     assert entry.failures[0].reason == "Node Unavailable"
     np.testing.assert_array_equal(result.arrays["0"].numpy(), [5.0 if phase == "train" else 3.0])
@@ -518,7 +518,7 @@ def test_if_the_messages_are_unknown_replies_must_resemble_the_first_one_with_a_
     np.testing.assert_array_equal(arrays["0"].numpy(), [2.0])
     assert strategy.history[0].server_round == 1
     assert [reply.node_id for reply in strategy.history[0].replies] == [1001, 1003]
-    # When nobody knows when a node was asked, nobody knows how long it took.
+    # If it is unknown when a node was asked, it is also unknown how long it took.
     assert all(np.isnan(reply.seconds) for reply in strategy.history[0].replies)
     assert [failure.reason for failure in strategy.history[0].failures] == [
         "Node Unavailable",
@@ -527,7 +527,7 @@ def test_if_the_messages_are_unknown_replies_must_resemble_the_first_one_with_a_
 
 
 class SendsRecords(FedAvg):
-    """Sends what a test wants in place of the model."""
+    """Sends the records that a test defines instead of the model."""
 
     sends: dict[str, ArrayRecord]
 
@@ -539,7 +539,7 @@ class SendsRecords(FedAvg):
 def test_a_reply_must_resemble_the_model_that_a_custom_strategy_sends(name: str, federation: MakesFederation) -> None:
     strategy = SendsRecords(fraction_evaluate=0.0)
     strategy.sends = {name: ArrayRecord([np.zeros(1)])}
-    if name == "arrays":  # with a name that says which it is, it may be any of several
+    if name == "arrays":  # under its usual key, it may be one of several records
         strategy.sends = {"control": ArrayRecord([np.zeros((2, 2))]), **strategy.sends}
     grid = federation(reply([[1.0]]), reply([1.0]), reply([2.0, 2.0]), reply([3.0]))
     result = strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
@@ -583,7 +583,7 @@ def test_numpy_numbers_in_the_metrics_of_a_numpy_client_reach_the_result() -> No
 
 
 @pytest.mark.parametrize("value", ["warm", None])
-def test_a_reply_without_a_metric_that_cannot_be_sent_is_accepted(value: object) -> None:
+def test_a_metric_that_cannot_be_sent_does_not_invalidate_the_reply(value: object) -> None:
     class Client:
         def fit(self, parameters: Any, config: Any) -> Any:
             return parameters, 2, {"phase": value}
@@ -792,7 +792,7 @@ def test_a_metric_that_clients_could_not_send_is_logged_once_in_a_run(
     assert all(not entry.failures for entry in strategy.history)
 
 
-def test_ten_thousand_clients_that_fail_alike_are_one_line(log: pytest.LogCaptureFixture) -> None:
+def test_ten_thousand_clients_that_fail_in_the_same_way_share_one_line(log: pytest.LogCaptureFixture) -> None:
     class Fails:
         def fit(self, parameters: Any, config: Any) -> Any:
             raise OSError("no disk")
@@ -845,7 +845,7 @@ def test_flowers_own_fedavg_runs_on_the_same_grid_and_gives_the_same_model(feder
     sent = ArrayRecord([np.zeros((3, 4), np.float32)])
     ours = FedAvg(fraction_evaluate=0.0).start(federation(*replies), sent, num_rounds=1)
     flowers = FlowerFedAvg(fraction_evaluate=0.0)
-    # Flower shuffles the nodes, so its sums may run in another order; hold them to ours.
+    # Flower shuffles the nodes, so its sums may be in another order; fix it to ours.
     grid = federation(*replies)
     messages = flowers._construct_messages(RecordDict({"arrays": sent}), grid.get_node_ids(), "train")
     arrays, metrics = flowers.aggregate_train(1, grid.send_and_receive(messages))

@@ -21,7 +21,7 @@ STRATEGIES = [FedAvg, lambda **arguments: Checked(flower.FedAvg(**arguments))]
 
 
 def answers(splits: Mapping[int, str | None], in_round: int = 1) -> Answer:
-    """Answer with a model, and from a round on with the fingerprint of a split."""
+    """Reply with a model and, from round `in_round` on, the fingerprint of a split."""
 
     def answer(index: int, message: Message) -> dict[str, Any]:
         records: dict[str, Any] = {"arrays": ZERO, "metrics": MetricRecord({"num-examples": 1})}

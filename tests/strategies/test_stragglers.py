@@ -1,4 +1,4 @@
-"""What becomes of clients that do part of their work: used, or dropped, even where that leaves nobody."""
+"""Partial work of clients is used, or dropped, even if no reply is left."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MIXED = [
 
 
 def trained(strategy: FedAvg, grid: LocalGrid, config: ConfigRecord = TEN_EPOCHS, rounds: int = 1) -> float:
-    """Return the model, one number, after so many rounds."""
+    """Return the model, one number, after the last round."""
     return float(strategy.start(grid, ZERO, rounds, train_config=config).arrays["0"].numpy()[0])
 
 
@@ -56,7 +56,7 @@ def test_partial_work_counts_by_its_examples_and_not_by_its_epochs(
 @pytest.mark.parametrize("kind", [FedAvg, FedProx])
 def test_drop_stragglers_drops_and_names_them(kind: type[FedAvg], federation: MakesFederation) -> None:
     strategy = kind(fraction_evaluate=0.0, drop_stragglers=True)
-    # Who says nothing has done what it was told: (1*1 + 5*4 + 1*16) / 7
+    # A client that reports nothing is assumed to have finished: (1*1 + 5*4 + 1*16) / 7
     assert trained(strategy, federation(*MIXED)) == pytest.approx(37 / 7)
     assert reasons(strategy) == {
         1001: "straggler: 3 of 10 local epochs",
@@ -89,7 +89,7 @@ def test_a_client_that_did_no_work_is_a_straggler(federation: MakesFederation) -
 @pytest.mark.parametrize("done", [math.nan, math.inf, -1, [10, 10]])
 def test_a_reply_with_an_invalid_number_of_epochs_is_dropped(done: Any, federation: MakesFederation) -> None:
     grid = federation(reply(1.0, 1, local_epochs=done), reply(5.0, 1))
-    assert trained(FedAvg(fraction_evaluate=0.0), grid) == 3.0  # where nobody asks, it is a metric like any other
+    assert trained(FedAvg(fraction_evaluate=0.0), grid) == 3.0  # without drop_stragglers, it is an ordinary metric
     strategy = FedAvg(fraction_evaluate=0.0, drop_stragglers=True)
     assert trained(strategy, grid) == 5.0
     assert reasons(strategy) == {1000: f"local-epochs = {done!r}; it must be one finite number >= 0"}
@@ -115,7 +115,7 @@ def test_a_config_without_a_number_of_epochs_is_refused_before_training(
 
 
 class PlansByNode(FedAvg):
-    """Asks for other epochs than the config says, or for none."""
+    """Requests a number of epochs that differs from the config's, or none."""
 
     plan: dict[int, int]
 

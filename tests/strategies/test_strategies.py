@@ -30,7 +30,7 @@ ZERO = ArrayRecord([np.zeros(2)])
 
 
 class Tensor:
-    """Stands for a tensor of PyTorch."""
+    """Stand-in for a PyTorch tensor."""
 
 
 class Drift:
@@ -86,7 +86,7 @@ def assert_takes_the_same_first(ours: Callable[..., object], flowers: Callable[.
     assert [(name, have[name].default) for name in list(have)[: len(want)]] == [
         (name, parameter.default) for name, parameter in want.items()
     ]
-    # should_stop is in the same place as in Flower 1.43, which the installed one may precede.
+    # should_stop is in the same position as in Flower 1.43; the installed version may be older.
     others = [parameter for name, parameter in list(have.items())[len(want) :] if name != "should_stop"]
     assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in others)
 
@@ -466,14 +466,14 @@ def test_flowers_wrappers_accept_it_as_their_strategy() -> None:
     private = flower.DifferentialPrivacyServerSideFixedClipping(
         strategy, noise_multiplier=0.0, clipping_norm=1e9, num_sampled_clients=3
     )
-    # From a half, since Flower's clipping divides by the norm of an update, which must not be 0.
+    # Start from 0.5, since Flower's clipping divides by the norm of an update, which must not be 0.
     sent = ArrayRecord([np.full(2, 0.5)])
     with LocalGrid(client_app(Drift), 3) as grid:
         result = private.start(grid, sent, num_rounds=2)
         plain = FedAvg(fraction_evaluate=0.0).start(grid, sent, num_rounds=2)
     np.testing.assert_allclose(result.arrays["0"].numpy(), plain.arrays["0"].numpy())
     assert [entry.server_round for entry in strategy.history] == [1, 2]
-    # Each reply is known to be one to a message of this round.
+    # Each reply is matched to a message of this round.
     assert all(reply.seconds >= 0 for entry in strategy.history for reply in entry.replies)
 
 
@@ -488,7 +488,7 @@ def test_evaluate_fn_is_called_as_in_flower() -> None:
 
 
 def test_aggregating_takes_the_memory_of_one_model_however_many_reply(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flskew._util.threads.usable_processors", lambda: 1)  # each processor has a block of its own
+    monkeypatch.setattr("flskew._util.threads.usable_processors", lambda: 1)  # each processor has its own block
     model = ArrayRecord([np.zeros(2**18, np.float32) for _ in range(8)])  # 8 MiB
     peaks = []
     with LocalGrid(ClientApp(), 1):

@@ -44,7 +44,7 @@ def in_strips(work: Callable[[range], Result], blocks: range, num_elements: int)
     Args:
         work: Called with the blocks of a strip.
         blocks: All blocks, by number or by start.
-        num_elements: Number of array elements that `work` reads in all. Small work is done in this thread, since it
+        num_elements: Total number of array elements that `work` reads. Small work runs in this thread, because it
             takes less time than starting another.
     """
     threads = min(usable_processors(), len(blocks), num_elements // _ELEMENTS_PER_THREAD)

@@ -121,8 +121,10 @@ def _first_difference(returned: ReturnedParameters, received: ArrayRecord) -> st
         if index == len(shapes):
             return f"array {name!r} is missing"
         if shapes[index] != tuple(origin.shape):
-            return f"number {index} should be {name!r} of shape {tuple(origin.shape)}, but has shape {shapes[index]}"
-    return f"number {len(received)}, of shape {shapes[len(received)]}, was not received"
+            return (
+                f"array number {index} should be {name!r} of shape {tuple(origin.shape)}, but has shape {shapes[index]}"
+            )
+    return f"array number {len(received)}, of shape {shapes[len(received)]}, was not received"
 
 
 def _shape_differs(name: str, want: tuple[int, ...], have: tuple[int, ...], count: int) -> str:

@@ -60,7 +60,7 @@ class RunOnDisk:
         key: Seals the files; None for files that are checked for damage only.
 
     Attributes:
-        name: The folder, as errors call it.
+        name: How errors name the folder.
 
     Raises:
         ValueError: The path is empty, or the key too short.
@@ -135,7 +135,7 @@ class RunOnDisk:
             check_arrays(checkpoint.result.arrays, like=initial)
         except BadReplyError as error:
             raise ValueError(
-                f"{self.name} holds another model than initial_arrays: {error}; choose another folder"
+                f"{self.name} holds a different model from initial_arrays: {error}; choose another folder"
             ) from error
         have, want = (" inside ".join(reversed(names)) for names in (checkpoint.state["kinds"], kinds))
         if have != want:

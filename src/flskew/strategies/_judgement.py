@@ -47,7 +47,7 @@ class Judgement:
     """Accepted replies and failures, by the positions of their messages.
 
     Attributes:
-        sent: What was sent.
+        sent: The messages that were sent.
         like: Arrays that a reply must resemble; empty if it needs none.
         models: The arrays that each message carried.
         counted: The accepted replies.
@@ -93,7 +93,7 @@ class Judgement:
         reasons = {}
         for place, reply in self.counted.items():
             if math.isfinite(reply.update_norm):
-                continue  # so all its numbers are finite
+                continue  # a finite norm means finite numbers
             try:
                 check_finite(reply.parameters, self.like, "the client has diverged, lower its learning rate")
             except BadReplyError as error:

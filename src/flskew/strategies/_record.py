@@ -84,7 +84,7 @@ class RunRecord:
         abstained = sorted(judgement.abstained)
         if abstained:
             self._only_train.update(abstained)
-            _logger.info("\t> Only training, will not be asked to evaluate again: %s", named(abstained))
+            _logger.info("\t> Clients that only train, and are not asked to evaluate again: %s", named(abstained))
         counted = len(entry.replies)
         if counted < needed:
             asked = counted + len(entry.failures) + len(abstained)

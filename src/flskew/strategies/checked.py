@@ -41,10 +41,10 @@ class Checked(Pipeline):
       integers are rounded to the nearest.
     - The strategy sees one ArrayRecord, one MetricRecord and the ConfigRecords of a reply, and only the metrics that
       all replies share. The others are averaged over the replies that have them and added to its metrics.
-    - A model that it makes must be finite, with the names and shapes of the one before. Anything else is a
+    - A model that it makes must be finite, with the names and shapes of the previous one. Anything else is a
       `RoundError`.
-    - Checkpoints save the state of Flower's strategies. Your own strategy needs the methods `state_dict()` and
-      `load_state_dict(state)` for them.
+    - Checkpoints save the state of Flower's strategies. For checkpoints, your own strategy needs the methods
+      `state_dict()` and `load_state_dict(state)`.
 
     Args:
         strategy: A strategy of Flower's or your own that combines the clients' models into one. Its `weighted_by_key`

@@ -137,7 +137,7 @@ def _latest(folder: Path, key: bytes | None) -> tuple[int, dict[str, Any]]:
     """Return the latest undamaged checkpoint, and its round."""
     rounds = saved_rounds(folder)
     if not rounds:
-        raise FileNotFoundError(f"{folder} has no checkpoint; pass the checkpoint_dir of a run that ended a round")
+        raise FileNotFoundError(f"{folder} has no checkpoint; pass the checkpoint_dir of a run that completed a round")
     damage: list[archive.DamagedError] = []
     for server_round in reversed(rounds):
         try:

@@ -60,15 +60,15 @@ class FedAvg(Pipeline):
         weighted_by_key: Key of the weight in a reply's metrics.
         arrayrecord_key: Key of the arrays in a message.
         configrecord_key: Key of the config in a message.
-        train_metrics_aggr_fn: Combines training metrics; None is the weighted mean.
-        evaluate_metrics_aggr_fn: Combines evaluation metrics; None is the weighted mean.
+        train_metrics_aggr_fn: Combines training metrics; None uses the weighted mean.
+        evaluate_metrics_aggr_fn: Combines evaluation metrics; None uses the weighted mean.
         min_replies: Minimum number of accepted training replies, >= 0. With 0, a round without any leaves the model
             unchanged; the log and the history say so.
         min_evaluate_replies: Minimum number of accepted evaluation replies, >= 0.
         seed: Determines which nodes are sampled in which round; any integer.
         node_patience: Seconds to wait for nodes to connect before a round, > 0.
         drop_stragglers: Whether to drop a reply that reports fewer "local-epochs" in its metrics than the config of its
-            message requests. A reply that reports none counts.
+            message requests. A reply without this metric is accepted.
         max_update_norm: Largest Euclidean norm, over all parameters, of the difference between a reply and the model
             that was sent, > 0; replies with a larger update are dropped. None accepts any update. See the `update_norm`
             of the replies in `history` for typical values.
@@ -163,7 +163,8 @@ class FedAvg(Pipeline):
     def _screen(self, judgement: Judgement) -> tuple[Judgement, ArrayRecord | None]:
         if self.drop_stragglers:
             judgement = without_stragglers(judgement, self.configrecord_key)
-        # Computing the mean also measures the updates and detects NaN and infinity; only then is each reply searched.
+        # Computing the mean also measures the updates and detects NaN and infinity; replies are searched only if it
+        # finds any.
         norms = np.full(len(judgement.counted), np.nan)
         made = self._mean(judgement, norms)
         if made is None:
