@@ -80,7 +80,7 @@ class Identity:
 
 
 class FreedRecords(RecordDict):
-    """A `RecordDict` for code of others, whose typed views do not keep it in memory."""
+    """A `RecordDict` to pass to third-party code; its typed views do not keep it in memory."""
 
     @property
     def array_records(self) -> Any:

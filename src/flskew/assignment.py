@@ -350,7 +350,7 @@ class Assignment:
             if stored is None or stored.shape != () or stored.item() != loaded.fingerprint:
                 raise ValueError("its fingerprint is that of another assignment")
         except ValueError as error:
-            raise ValueError(f"{os.fspath(path)} is not a whole file of a saved assignment: {error}") from error
+            raise ValueError(f"{os.fspath(path)} is not a valid assignment file: {error}") from error
         return loaded
 
     def to_frame(self) -> pd.DataFrame:

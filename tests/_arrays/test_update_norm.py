@@ -1,4 +1,4 @@
-"""How far a client moved the model, whatever the dtype and however large or small the numbers."""
+"""The norm of an update, for every dtype and for very large and very small numbers."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def exact(parameters: list[NDArray[Any]], sent: list[NDArray[Any]]) -> float:
         for array in (np.concatenate([array.reshape(-1) for array in arrays]) for arrays in (parameters, sent))
     ]
     square = sum((Fraction(new) - Fraction(old)) ** 2 for new, old in zip(*numbers, strict=True))
-    return float((Decimal(square.numerator) / Decimal(square.denominator)).sqrt())  # infinite where a float is
+    return float((Decimal(square.numerator) / Decimal(square.denominator)).sqrt())  # infinite if it overflows
 
 
 def in_the_mean(models: list[list[NDArray[Any]]], sent: list[NDArray[Any]]) -> list[float]:
-    """Return the norms that the mean measures on its way."""
+    """Return the norms that are measured while the mean is computed."""
     norms = np.full(len(models), np.nan)
     with_norms = weighted_mean(models, [1] * len(models), sent=[sent] * len(models), norms=norms)
     for measured, plain in zip(with_norms, weighted_mean(models, [1] * len(models)), strict=True):
@@ -40,7 +40,7 @@ def in_the_mean(models: list[list[NDArray[Any]]], sent: list[NDArray[Any]]) -> l
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_it_is_the_euclidean_norm_of_the_difference(dtype: str) -> None:
+def test_the_norm_is_the_euclidean_norm_of_the_difference(dtype: str) -> None:
     rng = np.random.default_rng(0)
     high = 2 if dtype == "?" else 100
     sent, *models = ([np.asarray(rng.integers(0, high, (7, 11))).astype(dtype) for _ in range(2)] for _ in range(4))
@@ -49,7 +49,7 @@ def test_it_is_the_euclidean_norm_of_the_difference(dtype: str) -> None:
         assert update_norm(model, sent) == norm
 
 
-def test_that_of_bfloat16_is_that_of_its_numbers() -> None:
+def test_the_norm_of_bfloat16_is_that_of_its_values() -> None:
     rng = np.random.default_rng(0)
     sent, model = ([bfloat16_from_float32(rng.standard_normal(50).astype(np.float32))] for _ in range(2))
     expected = exact(*([float32_from_bfloat16(array) for array in arrays] for arrays in (model, sent)))
@@ -65,7 +65,7 @@ def test_that_of_bfloat16_is_that_of_its_numbers() -> None:
         ("f2", 65504, -65504), ("i8", 2**62, 0), ("i8", -(2**63), 0), ("u8", 2**64 - 1, 0), ("u1", 0, 255), ("?", 0, 1),
     ],
 )  # fmt: skip
-def test_it_neither_overflows_nor_vanishes(dtype: str, new: float, old: float) -> None:
+def test_the_norm_neither_overflows_nor_underflows(dtype: str, new: float, old: float) -> None:
     sent, model = [np.full(1, old, dtype)], [np.full(1, new, dtype)]
     expected = exact(model, sent)
     with np.errstate(all="raise"):
@@ -74,7 +74,7 @@ def test_it_neither_overflows_nor_vanishes(dtype: str, new: float, old: float) -
         assert in_the_mean([model], sent) == [pytest.approx(expected, rel=1e-6, abs=0)]
 
 
-def test_a_norm_beyond_every_float_is_infinite_and_one_of_nan_is_not_a_number() -> None:
+def test_a_norm_that_overflows_is_infinite_and_one_of_nan_is_nan() -> None:
     sent = [np.zeros(100)]
     assert update_norm([np.full(100, 1e308)], sent) == math.inf
     assert math.isinf(update_norm([np.full(100, np.inf)], sent))
@@ -113,7 +113,7 @@ def test_the_number_of_processors_makes_no_difference(processors: int, monkeypat
     assert in_the_mean([model], sent) == [alone]
 
 
-def test_models_that_are_not_finite_have_no_mean_though_their_updates_are_measured() -> None:
+def test_models_that_are_not_finite_have_no_mean_but_their_updates_are_measured() -> None:
     norms = np.zeros(2)
     with pytest.raises(NotFiniteError):
         weighted_mean([[np.array([np.nan])], [np.ones(1)]], [1, 1], sent=[[np.ones(1)]] * 2, norms=norms)

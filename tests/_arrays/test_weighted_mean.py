@@ -1,4 +1,4 @@
-"""The weighted mean of models that are added one at a time."""
+"""The weighted mean of models, in the memory of one."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_mean_of_large_arrays_is_flowers_bit_for_bit_in_any_memory_order() -
         [rng.standard_normal((300, 700)).astype(np.float32), np.asfortranarray(rng.standard_normal((300, 700)))]
         for _ in range(4)
     ]
-    models[2][1] = np.ascontiguousarray(models[2][1])  # one client's array is laid out otherwise
+    models[2][1] = np.ascontiguousarray(models[2][1])  # one client's array has another memory layout
     weights = [1, 20, 300, 4000]
     replies = [
         RecordDict({"arrays": ArrayRecord(model), "metrics": MetricRecord({"num-examples": weight})})
@@ -95,7 +95,7 @@ def test_the_mean_of_integers_is_the_nearest_integer_halves_up(
 
 
 def test_equal_integers_stay_equal_at_any_size() -> None:
-    # In float64, 7/3 + 7/3 + 7/3 is 7 but 7 * (1/3) * 3 is not, and 2^60 + 1 does not exist.
+    # In float64, 7/3 + 7/3 + 7/3 is 7 but 7 * (1/3) * 3 is not, and 2^60 + 1 cannot be represented.
     for number in (7, 2**60 + 1):
         (ours,) = mean_of([[np.array(number)]] * 3, [1, 1, 1])
         assert ours.shape == ()
@@ -131,13 +131,13 @@ def test_the_clients_arrays_are_not_changed() -> None:
 
 
 @pytest.mark.parametrize("other", [[np.zeros(1)], [np.zeros(3, np.float32)], [], [np.zeros(3), np.zeros(3)]])
-def test_models_with_different_kinds_of_arrays_are_refused(other: list[NDArray[Any]]) -> None:
+def test_models_with_different_arrays_are_refused(other: list[NDArray[Any]]) -> None:
     with pytest.raises(ParametersError, match="the arrays must be like the first ones"):
         weighted_mean([[np.zeros(3)], other], [1, 1])
 
 
 def test_text_is_refused() -> None:
-    with pytest.raises(ParametersError, match="array 1: <U1 has no mean; send numbers only"):
+    with pytest.raises(ParametersError, match="array 1: <U1 cannot be averaged; send numbers only"):
         weighted_mean([[np.zeros(1), np.array(["a"])]], [1])
 
 
@@ -148,7 +148,7 @@ def test_invalid_weights_are_refused(weights: list[float]) -> None:
 
 
 @pytest.mark.parametrize("weights", [[], [1], [1, 1, 1]])
-def test_there_is_a_weight_for_each_model(weights: list[float]) -> None:
+def test_a_wrong_number_of_weights_is_refused(weights: list[float]) -> None:
     with pytest.raises(ValueError, match="weights must have one entry per model"):
         weighted_mean([[np.zeros(1)], [np.zeros(1)]], weights)
     with pytest.raises(ValueError, match="weights must have one entry per model, at least one, got"):
@@ -214,7 +214,7 @@ def test_the_mean_of_bfloat16_is_the_exact_mean_rounded(clients: int) -> None:
 def test_a_large_mean_of_bfloat16_is_that_of_float32_rounded() -> None:
     rng = np.random.default_rng(0)
     numbers = [bfloat16_from_float32(rng.standard_normal((300, 700))) for _ in range(3)]
-    numbers[1] = np.asfortranarray(numbers[1])  # one client's array is laid out otherwise
+    numbers[1] = np.asfortranarray(numbers[1])  # one client's array has another memory layout
     (ours,) = mean_of([[array] for array in numbers], [1, 20, 300])
     (wide,) = mean_of([[float32_from_bfloat16(array)] for array in numbers], [1, 20, 300])
     assert ours.tobytes() == bfloat16_from_float32(wide).tobytes()

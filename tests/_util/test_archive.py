@@ -1,4 +1,4 @@
-"""A file that was made to do harm costs no more memory than a file of its size, and is refused by name."""
+"""A malicious file takes no more memory than its size allows, and is refused with an error that names it."""
 
 from __future__ import annotations
 
@@ -106,12 +106,12 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_file_is_refused_before_it_takes_memory(make: Callable[[], bytes], tmp_path: Path) -> None:
+def test_a_hostile_file_is_refused_before_memory_is_allocated(make: Callable[[], bytes], tmp_path: Path) -> None:
     path = sealed(tmp_path / "file.npz", make())
     assert path.stat().st_size < 2 * MIB
     tracemalloc.start()
     try:
-        with pytest.raises(archive.DamagedError, match=r"file.npz is not a whole file of a saved thing") as caught:
+        with pytest.raises(archive.DamagedError, match=r"file.npz is not a valid thing file") as caught:
             archive.read(path, "thing", 1)
         _, peak = tracemalloc.get_traced_memory()
     finally:
@@ -120,7 +120,7 @@ def test_a_hostile_file_is_refused_before_it_takes_memory(make: Callable[[], byt
     assert len(str(caught.value)) < 1000
 
 
-def test_a_file_of_nothing_but_names_takes_little_memory(tmp_path: Path) -> None:
+def test_a_file_of_many_empty_arrays_takes_little_memory(tmp_path: Path) -> None:
     entries = [(f"{number}.npy", header("(0,)")) for number in range(8_000)]
     path = sealed(tmp_path / "file.npz", zipped(*entries))
     assert MIB < path.stat().st_size < 2 * MIB
@@ -145,24 +145,24 @@ def test_a_change_with_the_right_checksum_gives_arrays_or_a_value_error(changes:
     state.update(memoryview(data)[:-32])
     data[-32:] = state.hexdigest().encode()
     with warnings.catch_warnings(), mock.patch.object(files, "open_existing", return_value=io.BytesIO(data)):
-        warnings.simplefilter("ignore")  # of NumPy, about old formats
+        warnings.simplefilter("ignore")  # NumPy's, about old formats
         with contextlib.suppress(ValueError):  # and nothing else
             archive.read("file", "thing", 1)
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_refused_by_name(data: bytes) -> None:
+def test_random_bytes_are_refused_with_an_error_that_names_the_file(data: bytes) -> None:
     for key in (None, b"sixteen letters!"):
         file = io.BytesIO(b"PK" + data)
         with (
             mock.patch.object(files, "open_existing", return_value=file),
-            pytest.raises(ValueError, match=r"^file is not a whole file of a saved thing"),
+            pytest.raises(ValueError, match=r"^file is not a valid thing file"),
         ):
             archive.read("file", "thing", 1, key)
 
 
 @given(st.lists(st.integers(0, 100)), st.booleans())
-def test_what_is_sealed_piece_by_piece_is_what_was_written(lengths: list[int], has_key: bool) -> None:
+def test_a_file_sealed_piece_by_piece_contains_what_was_written(lengths: list[int], has_key: bool) -> None:
     written, file = b"", io.BytesIO()
     out = archive._Sealed(file, b"sixteen letters!" if has_key else None)
     for number, length in enumerate(lengths):
@@ -187,7 +187,7 @@ def test_equal_arrays_make_equal_files(tmp_path: Path) -> None:
     ids=["Fortran order", "empty", "no bytes", "structured"],
 )
 @pytest.mark.parametrize("key", [None, b"sixteen letters!"])
-def test_unusual_arrays_come_back(array: Any, key: bytes | None, tmp_path: Path) -> None:
+def test_unusual_arrays_survive_the_round_trip(array: Any, key: bytes | None, tmp_path: Path) -> None:
     archive.write(tmp_path / "file", "thing", 1, {"a": array}, key)
     back = archive.read(tmp_path / "file", "thing", 1, key)["a"]
     assert (back.dtype, back.shape, back.tobytes()) == (array.dtype, array.shape, array.tobytes())
@@ -205,15 +205,15 @@ def test_any_change_of_a_sealed_file_is_an_error(place: int, tmp_path: Path) -> 
     with pytest.raises(archive.DamagedError):
         archive.read(tmp_path / "file", "thing", 1, key)
     state = archive._checksum()
-    state.update(memoryview(data)[:-32])  # whoever changes a file can make the checksum right, but not the seal
+    state.update(memoryview(data)[:-32])  # anyone who changes a file can correct the checksum, but not the seal
     (tmp_path / "file").write_bytes(data[:-32] + state.hexdigest().encode())
     with pytest.raises(ValueError, match="was sealed with another key, or changed by someone without it"):
         archive.read(tmp_path / "file", "thing", 1, key)
 
 
-def test_a_file_of_another_kind_says_what_it_holds(tmp_path: Path) -> None:
+def test_the_error_of_a_file_of_another_kind_names_that_kind(tmp_path: Path) -> None:
     archive.write(tmp_path / "file", "checkpoint", 1, {})
-    with pytest.raises(ValueError, match=r"file is not a whole file of a saved thing: it holds a saved checkpoint"):
+    with pytest.raises(ValueError, match=r"file is not a valid thing file: it contains a saved checkpoint"):
         archive.read(tmp_path / "file", "thing", 1)
 
 

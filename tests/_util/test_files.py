@@ -55,9 +55,7 @@ def test_a_full_disk_at_any_step_leaves_the_old_file_or_none(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
-def test_a_disk_that_is_really_full_is_an_error_that_names_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_error_of_a_really_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "create", lambda path: Path("/dev/full").open("wb"))  # noqa: SIM115
     monkeypatch.setattr(files, "copy_mode", lambda source, target: None)
     with pytest.raises(OSError, match="file was not written: No space left on device"):
@@ -103,13 +101,13 @@ def test_a_private_file_is_private_before_its_first_byte(tmp_path: Path, monkeyp
     assert seen == [0o600]
 
 
-def test_a_folder_is_made_with_those_above_it(tmp_path: Path) -> None:
+def test_a_folder_is_made_with_its_parents(tmp_path: Path) -> None:
     files.make_folder(tmp_path / "a" / "b")
     files.make_folder(tmp_path / "a" / "b")
     assert files.names(tmp_path / "a") == ["b"]
 
 
-def test_a_lock_keeps_out_this_process_too_and_names_its_owner(tmp_path: Path) -> None:
+def test_a_lock_also_excludes_its_own_process_and_names_its_owner(tmp_path: Path) -> None:
     held = files.lock(tmp_path / ".lock", "the first\x1b[31m")
     assert held.is_exclusive
     with pytest.raises(BlockingIOError):
@@ -149,7 +147,7 @@ def test_a_forked_worker_that_outlives_its_run_does_not_keep_the_lock(tmp_path: 
 
 
 @posix_only
-def test_a_file_system_without_locks_is_told_apart_from_a_lock_that_is_held(
+def test_a_file_system_without_locks_is_distinguished_from_a_lock_that_is_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import fcntl
@@ -189,18 +187,21 @@ def refusing(error: int) -> Callable[[int], None]:
     return fsync
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
-def test_a_forked_process_that_unlocks_touches_no_file_that_has_taken_the_number(tmp_path: Path) -> None:
-    held = files.lock(tmp_path / ".lock", "this run")
-    child = os.fork()
-    if child == 0:  # pragma: no cover
-        try:
-            reused = os.open(os.devnull, os.O_RDONLY)
-            files.unlock(held)
-            os.fstat(reused)
-            os._exit(int(reused != held.descriptor))
-        except BaseException:
-            os._exit(2)
-    _, status = os.waitpid(child, 0)
+FORKS = """
+import os, sys
+from pathlib import Path
+from flskew._util import files
+
+held = files.lock(Path(sys.argv[1]), "this run")
+if os.fork() == 0:
+    os.dup2(os.open(os.devnull, os.O_RDONLY), held.descriptor)
     files.unlock(held)
-    assert os.waitstatus_to_exitcode(status) == 0
+    os.fstat(held.descriptor)
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
+def test_a_forked_process_that_unlocks_closes_no_file_that_has_taken_the_number(tmp_path: Path, python: str) -> None:
+    subprocess.run([python, "-c", FORKS, str(tmp_path / ".lock")], check=True)

@@ -1,4 +1,4 @@
-"""What others write is safe to print: in a terminal, in one line, and of a bounded length."""
+"""Text from elsewhere is made safe to print: without terminal escapes, on one line, and of bounded length."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ SPECIAL = ["\x1b", "[", "]", "31m", "\x07", "\\", "\x9b", "\x9d", "\x9c", "\x90"
         ("Zürich, Bern, 東京, 🙂 and %s {0}", "Zürich, Bern, 東京, 🙂 and %s {0}"),
     ],
 )
-def test_escapes_and_whatever_cannot_be_seen_are_taken_out(text: str, shown: str) -> None:
+def test_escapes_and_invisible_characters_are_removed(text: str, shown: str) -> None:
     assert printable(text) == shown
     assert is_name(text) is (text == shown)
 
 
 @given(text=st.text() | st.lists(st.sampled_from(SPECIAL)).map("".join))
-def test_every_text_becomes_printable_and_then_stays_as_it_is(text: str) -> None:
+def test_every_text_becomes_printable_and_cleaning_it_again_changes_nothing(text: str) -> None:
     shown = printable(text)
     assert shown.isprintable()
     assert not {unicodedata.category(char) for char in shown} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -59,19 +59,19 @@ def test_a_megabyte_of_escape_sequences_that_do_not_end_is_read_to_its_end(start
     assert printable(start * 200_000 + end + "x" * 200_000).isprintable()
 
 
-def test_a_long_text_keeps_both_its_ends() -> None:
+def test_a_long_text_keeps_both_ends() -> None:
     assert cut("abc", 3) == "abc"
     assert cut("a" * 10 + "b" * 10, 9) == "aaa … bbb"
     assert one_line("first" + "\x00" * 10_000_000 + "last") == "first … last"
 
 
 @pytest.mark.parametrize("name", ["", "x" * (LONGEST_NAME + 1), "\n", b"bytes", None, 3])
-def test_a_name_is_a_text_that_is_neither_empty_nor_long(name: object) -> None:
+def test_an_empty_or_long_text_is_not_a_name(name: object) -> None:
     assert not is_name(name)
     assert is_name("x" * LONGEST_NAME)
 
 
-def test_of_many_names_a_few_are_listed() -> None:
+def test_only_a_few_of_many_names_are_listed() -> None:
     assert listed([]) == ""
     assert listed([str(i) for i in range(10)]).count("'") == 20
     assert listed([str(i) for i in range(11)]).endswith("'9' and 1 more")

@@ -39,7 +39,7 @@ def test_equal_calls_make_equal_values_with_equal_hashes(length: Any) -> None:
     assert hash(Wave(length)) == hash(Wave(length))
 
 
-def test_other_arguments_or_another_class_make_another_value() -> None:
+def test_values_of_other_arguments_or_another_class_are_not_equal() -> None:
     assert Wave(2) != Wave(3)
     assert Wave(1) != Wave(True)
     assert Wave(2) != Wave(2, seed=1)

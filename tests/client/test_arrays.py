@@ -53,13 +53,13 @@ def test_finite_numbers_never_become_infinite(given: str, target: str, value: fl
         fit(np.array([1, value], dtype=given), target)
 
 
-def test_nan_and_infinity_are_kept_among_floats() -> None:
+def test_floats_keep_nan_and_infinity() -> None:
     np.testing.assert_array_equal(
         fit(np.array([np.nan, np.inf, -np.inf, 0.5]), "float16"), [np.nan, np.inf, -np.inf, 0.5]
     )
 
 
-def test_floats_are_rounded_to_integers_and_halves_to_even() -> None:
+def test_floats_are_rounded_to_the_nearest_integer_and_halves_to_even() -> None:
     assert fit(np.array([6.999999999999999, 2.5, -0.4], dtype=np.float64), "int64").tolist() == [7, 2, 0]
     assert fit(np.array([3.0], dtype=np.float16), "int64").tolist() == [3]
     assert fit(np.zeros((0, 2)), "int32").shape == (0, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import enum
 import functools
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from flskew._wire import does_not_evaluate
 from flskew.client import client_app
+from flskew.client._metrics import MetricsReader
 from flskew.simulation import LocalGrid
 
 
@@ -251,6 +253,14 @@ def test_each_unsent_name_is_logged_once_and_ten_thousand_in_one_line(
     assert len(reply_to(["x" * 1000])["flskew"]["unsent-metrics"][0]) == 100
 
 
+def test_copies_of_a_reader_log_each_unsent_name_once(log: pytest.LogCaptureFixture) -> None:
+    reader = MetricsReader()
+    for _ in range(3):
+        copied = copy.deepcopy(reader)  # as Ray copies the app for each message
+        assert copied.read({"when": "today"}, {})[1] == ["when"]
+    assert len(log.messages) == 1
+
+
 def test_a_zero_dimensional_parameter_may_become_a_scalar() -> None:
     reply = ask(
         Client(lambda parameters, config: ([parameters[0] - np.float32(1)], 1, {})),
@@ -274,10 +284,10 @@ def test_a_client_without_evaluate_replies_that_it_does_not_evaluate_and_what_to
     )
 
 
-def test_no_other_reply_says_that_a_client_does_not_evaluate() -> None:
+def test_other_replies_do_not_mean_that_a_client_does_not_evaluate() -> None:
     assert not does_not_evaluate(answer(Client(echo)))
     request = Message(RecordDict(), 1000, "evaluate")
-    for code in range(20):  # Flower's own, with some to come
+    for code in range(20):  # Flower's own codes, and possible future ones
         assert not does_not_evaluate(Message(Error(code, "does not evaluate"), reply_to=request))
 
 
@@ -288,7 +298,7 @@ def test_a_client_without_fit_is_an_error(client: object) -> None:
 
 
 class Detachable:
-    """Has the method that only tensors of PyTorch have."""
+    """Has a method that only PyTorch tensors have."""
 
     def detach(self) -> None: ...
 
@@ -313,10 +323,13 @@ WEIGHT, STEPS = (array.numpy() for array in ARRAYS.values())
             ([WEIGHT], 3, {}),
             "fit received 2 arrays and returned 1; return all .*: array 'steps' is missing. For a",
         ),
-        (([STEPS], 3, {}), r"returned 1; .*: number 0 should be 'conv.weight' of shape \(2, 3\), but has shape \(\)"),
+        (
+            ([STEPS], 3, {}),
+            r"returned 1; .*: array number 0 should be 'conv.weight' of shape \(2, 3\), but has shape \(\)",
+        ),
         (
             ([WEIGHT, STEPS, WEIGHT], 3, {}),
-            r"2 arrays and returned 3; .*: number 2, of shape \(2, 3\), was not",
+            r"2 arrays and returned 3; .*: array number 2, of shape \(2, 3\), was not",
         ),
         (([None], 3, {}), r"number 0 should be 'conv.weight' of shape \(2, 3\), but has shape None"),
         (
@@ -333,8 +346,8 @@ WEIGHT, STEPS = (array.numpy() for array in ARRAYS.values())
             r"received as float32 and returned as complex128; use .astype\('float32'\)",
         ),
         (([WEIGHT, STEPS.astype(np.uint64)], 3, {}), r"'steps' was received as int64 and returned as uint64; use .as"),
-        (([WEIGHT, [7]], 3, {}), "array 'steps': a NumPy array is needed, got list; use numpy.asarray"),
-        (([WEIGHT, 7], 3, {}), "array 'steps': a NumPy array is needed, got int"),
+        (([WEIGHT, [7]], 3, {}), "array 'steps': must be a NumPy array, got list; use numpy.asarray"),
+        (([WEIGHT, 7], 3, {}), "array 'steps': must be a NumPy array, got int"),
         (([WEIGHT, Detachable()], 3, {}), r"'steps': .* got Detachable; use tensor.detach\(\).cpu\(\).numpy\(\)"),
         (
             ([WEIGHT, STEPS], 2.5, {}),
@@ -383,7 +396,7 @@ def test_an_invalid_result_of_fit_is_an_error_with_a_remedy(returned: object, me
         ),
         (
             (0.5, 3, {"loss": 0.25}),
-            r"metrics\['loss'\] contradicts the loss returned beside it; rename it",
+            r"metrics\['loss'\] contradicts the loss returned with it; rename it",
         ),
         ((0.5, {}), r"must return \(loss, num_examples, metrics\), got tuple of 2: \(float, dict\)"),
     ],

@@ -72,7 +72,7 @@ def _few_objects() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_few_objects")
 @pytest.mark.parametrize("name", FLOWERS)
-def test_flowers_adaptive_strategies_train_a_float32_client_as_well_bare_as_checked(name: str) -> None:
+def test_flowers_adaptive_strategies_train_a_float32_client_with_and_without_checked(name: str) -> None:
     start = [np.zeros((64, 10), np.float32), np.zeros(10, np.float32)]
     bare = train(FLOWERS[name](), Softmax, start)
     checked = train(Checked(FLOWERS[name]()), Softmax, start)
@@ -122,7 +122,7 @@ def test_an_array_whose_dtype_converts_exactly_is_converted(received: str, retur
         ("float32", "<U3"),
     ],
 )  # fmt: skip
-def test_an_array_whose_dtype_may_lose_something_is_refused(received: str, returned: str) -> None:
+def test_an_array_whose_conversion_may_lose_digits_is_refused(received: str, returned: str) -> None:
     reason = replied(ArrayRecord([np.zeros(3, received)]), np.array(VALUES).astype(returned))
     assert isinstance(reason, str)
     assert f"array '0' was received as {np.dtype(received)} and returned as {np.dtype(returned)}" in reason
@@ -155,7 +155,7 @@ def test_only_float32_becomes_bfloat16() -> None:
 STEP = 1e-3 / 3
 
 
-def test_a_scikit_learn_model_of_float32_takes_float64_and_rounds_to_the_nearest() -> None:
+def test_a_float32_scikit_learn_model_accepts_float64_and_rounds_to_the_nearest() -> None:
     model = MLPClassifier((8,), random_state=0)
     client_sklearn.prepare(model, 64, classes=range(10), dtype=np.float32)
     sent = [array.astype(np.float64) + STEP for array in client_sklearn.get_parameters(model)]
@@ -217,7 +217,7 @@ def test_a_pytorch_model_with_batchnorm_trains_under_bare_fedadam() -> None:
 
 
 @pytest.mark.jax
-def test_a_jax_model_of_float32_takes_float64_and_rounds_to_the_nearest() -> None:
+def test_a_float32_jax_model_accepts_float64_and_rounds_to_the_nearest() -> None:
     import jax.numpy as jnp
 
     from flskew.client.jax import get_parameters, set_parameters
@@ -228,7 +228,7 @@ def test_a_jax_model_of_float32_takes_float64_and_rounds_to_the_nearest() -> Non
 
 
 @pytest.mark.tensorflow
-def test_a_keras_model_of_float32_takes_float64_and_rounds_to_the_nearest() -> None:
+def test_a_float32_keras_model_accepts_float64_and_rounds_to_the_nearest() -> None:
     import keras
 
     from flskew.client.keras import get_parameters, set_parameters

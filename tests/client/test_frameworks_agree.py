@@ -73,7 +73,7 @@ class TorchHospital:
         from flskew.client import torch as flskew_torch
 
         model = torch.nn.Sequential(torch.nn.Linear(64, 16), torch.nn.ReLU(), torch.nn.Linear(16, 10))
-        # The weight of a Linear of PyTorch is transposed.
+        # The weight of PyTorch's Linear is transposed.
         flskew_torch.set_parameters(model, [array.T for array in parameters])
         optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
         flskew_torch.ProximalTerm.from_config(config, model).attach(optimizer)
@@ -167,7 +167,7 @@ def test_every_framework_ends_at_the_same_model_as_numpy(
 
 
 def test_the_numpy_hospitals_learn_and_the_term_matters() -> None:
-    """Otherwise their agreement would show nothing."""
+    """Otherwise their agreement would prove nothing."""
     averaged, proximal = (train(NumPyHospital, make()) for make in STRATEGIES.values())
     for w1, b1, w2, b2 in (averaged, proximal):
         guesses = (np.maximum(IMAGES @ w1 + b1, 0) @ w2 + b2).argmax(1)

@@ -132,7 +132,7 @@ def shown_dtype(array: Array) -> object:
 
 
 def check_reason(reply: Message) -> None:
-    """An error is one of flskew's own, and says something."""
+    """Check that an error is one of flskew's own, and has a message."""
     reason = reply.error.reason
     assert reason.startswith(("ClientError: ", "ParametersError: ")), reason
     assert len(reason) > 60
@@ -203,7 +203,7 @@ def same(number: object, value: object) -> bool:
 
 
 def check_metrics(reply: RecordDict, metrics: dict[str, Any], reserved: dict[str, Any]) -> None:
-    """Each metric is sent as it is, or named as left out."""
+    """Check that each metric is sent unchanged, or named as left out."""
     record, unsent = reply["metrics"], set(reply.get("flskew", {}).get("unsent-metrics", []))
     missing = [key for key in metrics if key not in record]
     assert len(unsent) <= len(missing) <= len(metrics)

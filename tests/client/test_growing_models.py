@@ -121,7 +121,7 @@ def test_boosted_trees_grow_under_fedxgbbagging_as_with_a_client_written_by_hand
     np.testing.assert_allclose(predict(model, ROWS), predict(boost(by_hand(), 0.0)[0], ROWS), atol=1e-9)
     losses = [metrics[number]["loss"] for number in (1, 5, 10)]
     assert losses[0] > losses[1] > losses[2]
-    assert mean_squared_error(model, ROWS, TARGETS) < 0.6  # of a variance of 1
+    assert mean_squared_error(model, ROWS, TARGETS) < 0.6  # the variance is 1
 
 
 def test_by_default_the_error_says_what_to_set() -> None:
@@ -172,16 +172,16 @@ def test_arrays_of_the_same_number_keep_names_and_dtypes_and_others_are_numbered
     [
         ([np.ones((5, 3)), np.ones(5, np.int64)], "'centres' was received as float32 and returned as float64"),
         ([np.ones(2), np.array([{}]), np.ones(2)], "array '1': Python objects would have to be unpickled"),
-        ([np.ones(2), [1.0], np.ones(2)], "array '1': a NumPy array is needed, got list"),
+        ([np.ones(2), [1.0], np.ones(2)], "array '1': must be a NumPy array, got list"),
         ({"a": np.ones(2)}, "fit must return a list of arrays, got dict"),
     ],
 )
-def test_everything_else_is_checked_as_before(returned: Any, reason: str) -> None:
+def test_everything_except_shapes_is_still_checked(returned: Any, reason: str) -> None:
     assert reason in returned_for(TWO, returned)
 
 
-def test_a_strategy_that_averages_refuses_them() -> None:
+def test_a_strategy_that_averages_refuses_growing_models() -> None:
     with LocalGrid(client_app(Booster, same_shapes=False), 3) as grid:
         strategy = FedAvg(fraction_evaluate=0.0)
-        with pytest.raises(RoundError, match=r"array '0' has shape \(\d+,\), \(0,\) was sent"):
+        with pytest.raises(RoundError, match=r"array '0' has shape \(\d+,\), but \(0,\) was sent"):
             strategy.start(grid, ArrayRecord([np.frombuffer(b"", np.uint8)]), num_rounds=1)

@@ -1,4 +1,4 @@
-"""A client of today under a ServerApp of Flower's legacy API: the error says which side to change."""
+"""A current client under a ServerApp of Flower's legacy API: the error says which side to change."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from flwr.serverapp import Grid, ServerApp
 from flskew import client_app, simulate
 
 REASON = (
-    "ClientError: the ServerApp uses Flower's legacy API, as its record '{}' shows, and this client the Message API; "
-    "replace server_fn, or the strategy of flwr.server, by a function decorated with @app.main()"
+    "ClientError: the ServerApp uses Flower's legacy API (its message has '{}'), but this client uses the Message API; "
+    "replace server_fn, or the strategy of flwr.server, with a function decorated with @app.main()"
 )
 
 
@@ -36,7 +36,7 @@ APP = client_app(lambda context: Client().to_client())
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_server_fn_that_asks_a_client_for_the_first_model_ends_with_the_reason() -> None:
+def test_a_server_fn_that_asks_a_client_for_the_initial_model_ends_with_the_reason() -> None:
     server = ServerApp(server_fn=lambda context: ServerAppComponents(strategy=strategy()))
     with pytest.raises(ValueError, match="Message contains an Error") as caught:
         simulate(server, APP, 3)
@@ -44,13 +44,13 @@ def test_a_server_fn_that_asks_a_client_for_the_first_model_ends_with_the_reason
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_server_fn_with_a_first_model_gets_the_reason_in_the_log(log: pytest.LogCaptureFixture) -> None:
+def test_the_reason_is_in_the_log_of_a_server_fn_with_an_initial_model(log: pytest.LogCaptureFixture) -> None:
     server = ServerApp(server_fn=lambda context: ServerAppComponents(strategy=strategy(**START)))
     simulate(server, client_app(lambda context: Client().to_client()), 3)
     assert any(REASON.format("fitins.parameters") in message for message in log.messages)
 
 
-def test_the_workflow_of_secure_aggregation_gets_the_reason_in_the_log(log: pytest.LogCaptureFixture) -> None:
+def test_the_reason_is_in_the_log_of_the_secure_aggregation_workflow(log: pytest.LogCaptureFixture) -> None:
     server = ServerApp()
 
     @server.main()

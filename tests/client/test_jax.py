@@ -262,7 +262,7 @@ def test_a_numpy_anchor_is_copied() -> None:
     assert float(term.loss([jnp.zeros(2)])) == 0
 
 
-def test_trees_with_other_shapes_than_the_anchor_are_refused() -> None:
+def test_trees_whose_shapes_differ_from_the_anchors_are_refused() -> None:
     term = ProximalTerm(MU, {"w": jnp.zeros((2, 3))})
     with pytest.raises(ValueError, match=r"parameters must have the shapes of the anchor, .* \[\(2, 3\)\], got"):
         term.loss({"w": jnp.zeros(3)})  # would broadcast
@@ -272,7 +272,7 @@ def test_trees_with_other_shapes_than_the_anchor_are_refused() -> None:
         term.step({"v": jnp.zeros((2, 3))}, 0.1)
 
 
-def test_a_pytree_may_be_of_a_users_class() -> None:
+def test_a_pytree_may_be_a_user_defined_class() -> None:
     @jax.tree_util.register_pytree_node_class
     class Layer:
         """Compares by identity."""

@@ -25,7 +25,8 @@ LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 def network(seed: int = 1, dtype: str = "float32") -> keras.Model:
     """Dense, BatchNorm, Dense, with weights from its own generator.
 
-    Before the BatchNorm is no bias: its gradient would be rounding alone, which Adam and its like blow up to a step.
+    There is no bias before the BatchNorm: its gradient would be pure rounding error, which Adam and similar optimizers
+        amplify to a full step.
     """
     model = keras.Sequential(
         [
@@ -94,7 +95,7 @@ def test_training_does_not_change_arrays_that_were_read_or_set() -> None:
     assert_close(given, [array + 1 for array in before], 0)
 
 
-def test_the_arrays_of_one_model_make_another_equal_to_it() -> None:
+def test_setting_the_arrays_of_another_model_makes_the_models_equal() -> None:
     model, other = network(1), network(5)
     set_parameters(other, get_parameters(model))
     assert_close(get_parameters(other), get_parameters(model), 0)
@@ -257,7 +258,7 @@ def test_a_step_compiled_once_uses_the_anchor_and_mu_of_each_round() -> None:
     assert len(traces) == first
 
 
-def test_a_round_without_a_term_after_one_with_it_has_none() -> None:
+def test_a_round_without_a_term_removes_the_term_of_the_previous_round() -> None:
     model, expected = network(), network()
     model.compile(keras.optimizers.SGD(0.05), LOSS)
     optimizer = keras.optimizers.SGD(0.05)
@@ -387,7 +388,7 @@ def test_a_model_that_is_not_compiled_is_refused() -> None:
         ProximalTerm(MU, network()).attach()
 
 
-def test_another_backend_is_refused_where_the_anchor_would_be_frozen_into_the_step(python: str) -> None:
+def test_a_backend_that_would_compile_the_anchor_into_the_step_is_refused(python: str) -> None:
     code = (
         "import os; os.environ['KERAS_BACKEND'] = 'jax'\n"
         "import keras\n"
@@ -397,4 +398,4 @@ def test_another_backend_is_refused_where_the_anchor_would_be_frozen_into_the_st
         "ProximalTerm(0.1, model).attach()\n"
     )
     result = subprocess.run([python, "-c", code], capture_output=True, text=True)
-    assert "attach needs Keras on TensorFlow, and this is jax" in result.stderr
+    assert "attach needs Keras on TensorFlow, but this is jax" in result.stderr

@@ -1,4 +1,4 @@
-"""Metrics as Flower's record takes them."""
+"""Metrics in the form that Flower's record accepts."""
 
 from __future__ import annotations
 

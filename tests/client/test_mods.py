@@ -66,7 +66,7 @@ CLIPPING = {
 
 @pytest.mark.parametrize("around", [lambda strategy: strategy, Checked], ids=["bare", "checked"])
 @pytest.mark.parametrize("name", CLIPPING)
-def test_clipping_for_training_only_clips_and_lets_evaluation_through(name: str, around: Any) -> None:
+def test_clipping_in_train_mods_clips_training_and_does_not_affect_evaluation(name: str, around: Any) -> None:
     wrap, mod = CLIPPING[name]
     result = run(around(wrap(flower.FedAvg())), train_mods=[mod])
     # Two rounds, each clipped from norm 6 to 2: each of four weights moves by 2 / sqrt(4) = 1.
@@ -133,9 +133,18 @@ def test_a_client_that_only_trains_does_not_disturb_a_mod_that_reads_replies() -
     assert not strategy.history[-1].failures
 
 
-@pytest.mark.parametrize("mods", [[None], ["clip"]])
-def test_mods_are_functions(mods: Any) -> None:
-    with pytest.raises(TypeError, match=f"a mod must be callable, got {type(mods[0]).__name__}"):
+@pytest.mark.parametrize(
+    ("mods", "message"),
+    [
+        ([None], "train_mods: a mod must be callable, got NoneType"),
+        (["clip"], "train_mods: a mod must be callable, got str"),
+        ([LocalDpMod], r"train_mods: a mod must be callable, got the class LocalDpMod; use LocalDpMod\(...\)"),
+        (fixedclipping_mod, r"train_mods must be a list of mods, got function; .* use train_mods=\[mod\]"),
+        ("clip", "train_mods must be a list of mods, got str"),
+    ],
+)
+def test_mods_are_a_list_of_functions(mods: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
         client_app(lambda context: Far(), train_mods=mods)
 
 
@@ -147,7 +156,7 @@ def test_secure_aggregation_is_refused_with_the_reason(mod: Any, argument: str) 
 
 
 def test_secure_aggregation_works_in_a_legacy_app_only() -> None:
-    """The reason that the refusal gives, and its remedy; if the first part fails, Flower has moved on."""
+    """Check the reason and the remedy in the error; if the first part fails, Flower has changed."""
 
     class Legacy(NumPyClient):
         def fit(self, parameters: Any, config: Any) -> Any:

@@ -13,12 +13,12 @@ def context(**node_config: object) -> Context:
     return Context(run_id=1, node_id=2, node_config=config, state=RecordDict(), run_config={})  # type: ignore[arg-type]
 
 
-def test_the_partition_is_that_of_the_node_config() -> None:
+def test_the_partition_is_read_from_the_node_config() -> None:
     assert partition(context(partition_id=2, num_partitions=3)) == (2, 3)
     assert partition_id(context(partition_id=2, num_partitions=3)) == 2
 
 
-def test_the_partition_id_alone_needs_no_number_of_partitions() -> None:
+def test_partition_id_does_not_need_the_number_of_partitions() -> None:
     assert partition_id(context(partition_id=5)) == 5
 
 

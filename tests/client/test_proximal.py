@@ -189,7 +189,7 @@ def test_integers_that_would_be_rounded_in_place_are_refused() -> None:
         term.step([np.ones(2, np.int64)], 0.1)
 
 
-def test_arrays_with_other_shapes_than_the_anchor_are_refused() -> None:
+def test_arrays_whose_shapes_differ_from_the_anchors_are_refused() -> None:
     term = ProximalTerm(0.1, [np.zeros((2, 3))])
     # Both would broadcast.
     with pytest.raises(ValueError, match=r"parameters must have the shapes of the anchor, \[\(2, 3\)\], got"):

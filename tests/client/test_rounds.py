@@ -106,7 +106,7 @@ def test_changes_that_a_client_makes_to_its_input_affect_no_other_client() -> No
         layers = [1, 2]
         first, second = ([reply["metrics"]["seen"] for reply in ask(grid, layers=layers)] for _ in range(2))
     assert first == [[0.0, 2, 1, 1]] * 3
-    assert second == [[0.0, 2, 1, 2]] * 3  # The context, run config included, is the node's own from round to round.
+    assert second == [[0.0, 2, 1, 2]] * 3  # Each node keeps its own context and run config.
     assert layers == [1, 2]
 
 
@@ -201,7 +201,7 @@ def test_a_client_with_an_assignment_sends_its_fingerprint(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["train", "evaluate"])
 @pytest.mark.parametrize("client", [Adds(), Split(None)], ids=["no attribute", "None"])
-def test_a_client_without_one_sends_none(client: Any, kind: str) -> None:
+def test_a_client_without_an_assignment_sends_no_fingerprint(client: Any, kind: str) -> None:
     with LocalGrid(client_app(lambda context: client), 1) as grid:
         assert "flskew" not in ask(grid, kind)[0]
 

@@ -268,7 +268,7 @@ def test_an_error_in_client_fn_fit_evaluate_or_a_mod_sends_no_secret(way: str) -
 
 
 @pytest.mark.parametrize("way", ["value error", "partition_id", "no text", "chain"])
-def test_the_same_errors_are_sent_in_full_on_request(way: str) -> None:
+def test_full_mode_sends_the_whole_error(way: str) -> None:
     reply = answer(lambda context: WAYS[way](), "train", errors="full")
     assert "Traceback (most recent call last)" in reply.error.reason
     assert (TEXT in reply.error.reason) == (way in ("value error", "chain"))
@@ -283,7 +283,7 @@ SECRETS: list[Any] = [
     type("Shaped", (), {"shape": TEXT, "tolist": lambda self: TEXT, "__len__": lambda self: NUMBER})(),
     type("Breaks", (), {"__array__": raises(ValueError(TEXT)), "shape": (1,)})(),
 ]  # fmt: skip
-# What a client means to send: numbers in the places of numbers, and names of metrics.
+# What a client sends on purpose: numbers where numbers belong, and names of metrics.
 MEANT = (int, float, np.integer, np.floating)
 
 
@@ -376,7 +376,7 @@ def test_no_error_quotes_any_part_of_what_a_client_returned(kind: str, value: ob
         assignment = value
 
     reply = answer(lambda context: Client(), kind)
-    assert reply.has_error()  # the assignment at the latest
+    assert reply.has_error()  # if nothing else, the assignment is invalid
     assert not is_secret_in(reply), reply.error.reason
 
 

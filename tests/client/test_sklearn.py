@@ -103,7 +103,7 @@ def test_a_perceptron_with_a_large_batch_size_is_prepared_without_a_warning(
     assert_equal(get_parameters(model), get_parameters(prepared(lambda: make(hidden_layer_sizes=(6,), random_state=3))))
 
 
-def test_a_prepared_perceptron_has_counted_no_rows_and_no_losses() -> None:
+def test_the_row_counter_and_losses_of_a_prepared_perceptron_are_empty() -> None:
     """Otherwise its learning rate would decay too early."""
     model = prepared(MODELS["MLPClassifier sgd"])
     assert (model.t_, model.n_iter_, model.loss_curve_, model.best_loss_) == (0, 0, [], np.inf)
@@ -146,7 +146,7 @@ def test_classes_may_be_text_in_any_order() -> None:
 
 
 @pytest.mark.parametrize("name", ["SGDClassifier", "LogisticRegression", "MLPClassifier"])
-def test_two_classes_are_one_row_of_weights(name: str) -> None:
+def test_a_model_of_two_classes_has_one_row_of_weights(name: str) -> None:
     model = prepared(MODELS[name], [0, 1])
     assert get_parameters(model)[-1].shape == (1,)
     set_parameters(model, ones_more(model))
@@ -161,7 +161,7 @@ def test_a_regressor_may_have_several_outputs(make: Callable[[], BaseEstimator])
     assert model.predict(X).shape == (60, 3)
 
 
-def test_a_model_prepared_for_float32_accepts_rows_of_float32() -> None:
+def test_a_model_prepared_for_float32_accepts_float32_rows() -> None:
     model = SGDClassifier(random_state=0)
     prepare(model, 4, classes=range(5), dtype=np.float32)
     assert {a.dtype.name for a in get_parameters(model.partial_fit(X.astype(np.float32), Y))} == {"float32"}
@@ -311,9 +311,9 @@ def test_an_invalid_learning_rate_is_refused_with_any_mu() -> None:
             ProximalTerm(mu, prepared(MODELS["SGDClassifier"])).step(-1)
 
 
-def test_classes_that_do_not_fit_the_labels_are_named() -> None:
+def test_a_label_that_is_not_one_of_the_classes_is_named() -> None:
     model = prepared(MODELS["LogisticRegression"])
-    with pytest.raises(ValueError, match=r"label 7 is not one of the model's classes, 0, 1, 2, 3, 4; pass prepare"):
+    with pytest.raises(ValueError, match=r"label 7 is not one of the model's classes, 0, 1, 2, 3, 4; pass every class"):
         complete_classes(model, X[:2], [1, 7])
     with pytest.raises(ValueError, match="label '1' is not one of the model's classes"):
         complete_classes(model, X[:2], ["1", "2"])
@@ -321,14 +321,14 @@ def test_classes_that_do_not_fit_the_labels_are_named() -> None:
         complete_classes(LogisticRegression(), X, Y)
 
 
-def test_a_fit_that_dropped_classes_is_named_with_its_remedy() -> None:
+def test_the_error_after_a_fit_that_dropped_classes_names_the_remedy() -> None:
     model = prepared(LogisticRegression)
     start = get_parameters(model)
     model.fit(X[Y < 3], Y[Y < 3])
     for use in (get_parameters, lambda model: set_parameters(model, start), lambda model: ProximalTerm(0.1, model)):
         with pytest.raises(
             ParametersError,
-            match=r"LogisticRegression was prepared for 5 classes, and fit kept the 3 that the client's rows have; "
+            match=r"LogisticRegression was prepared for 5 classes, but fit kept only the 3 in the client's rows; "
             r"call model.fit\(\*complete_classes\(model, rows, labels\)\)",
         ):
             use(model)
@@ -369,7 +369,7 @@ class Hospital:
         (3, False, r"ClientError: array '0' was received with shape \(5, 4\) and returned with \(3, 4\); "),
     ],
 )
-def test_a_client_without_all_classes_is_told_how_to_train(
+def test_the_error_of_a_client_that_lacks_classes_says_how_to_train(
     num_classes: int, warm_start: bool, beginning: str, completes: bool
 ) -> None:
     app = client_app(lambda context: Hospital(context, num_classes, warm_start=warm_start, completes=completes))

@@ -21,9 +21,10 @@ X, Y = torch.randn(12, 5, generator=torch.Generator().manual_seed(0)).double(), 
 
 
 def network(seed: int = 1) -> nn.Sequential:
-    """Linear, BatchNorm, Linear in float64, with weights of its own generator.
+    """Linear, BatchNorm, Linear in float64, with weights from its own generator.
 
-    Before the BatchNorm is no bias: its gradient would be rounding alone, which Adam and its like blow up to a step.
+    There is no bias before the BatchNorm: its gradient would be pure rounding error, which Adam and similar optimizers
+        amplify to a full step.
     """
     model = nn.Sequential(
         OrderedDict(hidden=nn.Linear(5, 4, bias=False), norm=nn.BatchNorm1d(4), act=nn.Tanh(), out=nn.Linear(4, 3))
@@ -77,7 +78,7 @@ def test_training_does_not_change_arrays_that_were_read() -> None:
         np.testing.assert_array_equal(array, old)
 
 
-def test_the_arrays_of_one_model_make_another_equal_to_it() -> None:
+def test_setting_the_arrays_of_another_model_makes_the_models_equal() -> None:
     model, other = network(1), network(5)
     model(X)
     set_parameters(other, get_parameters(model))
@@ -142,7 +143,7 @@ def test_read_only_arrays_of_either_order_can_be_set(order: str) -> None:
     assert model.weight.tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
-def test_too_few_arrays_are_refused_with_the_names_of_all() -> None:
+def test_too_few_arrays_are_refused_with_all_expected_names() -> None:
     with pytest.raises(ParametersError, match=r"the model has 2 arrays, weight, bias; got 1; start the server from"):
         set_parameters(nn.Linear(3, 2), [np.zeros((2, 3))])
 
@@ -323,7 +324,7 @@ def test_mu_zero_makes_no_copy_and_no_hook(monkeypatch: pytest.MonkeyPatch) -> N
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 
     def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("mu 0 is to cost nothing")
+        raise AssertionError("mu = 0 must cost nothing")
 
     monkeypatch.setattr(torch.Tensor, "clone", refuse)
     monkeypatch.setattr(torch.optim.Optimizer, "register_step_pre_hook", refuse)
@@ -343,7 +344,7 @@ def test_the_distance_to_the_anchor_decreases_with_mu() -> None:
     assert distances[-1] < distances[0] / 2
 
 
-def test_the_term_of_the_next_round_replaces_the_last() -> None:
+def test_the_term_of_the_next_round_replaces_the_previous_one() -> None:
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     ProximalTerm(0.3, model).attach(optimizer)
@@ -352,7 +353,7 @@ def test_the_term_of_the_next_round_replaces_the_last() -> None:
     ProximalTerm(0.5, model).attach(optimizer)
     move(model)
     before = copy.deepcopy(model)
-    optimizer.step()  # no gradients but the term's
+    optimizer.step()  # no gradients except the term's
     for w, old, w_t in zip(model.parameters(), before.parameters(), anchor.parameters(), strict=True):
         np.testing.assert_allclose(w.detach().numpy(), (old - 0.5 * (old - w_t)).detach().numpy(), atol=1e-12)
     ProximalTerm(0.0, model).attach(optimizer)

@@ -1,4 +1,4 @@
-"""The clients of a simulated run, the network between them and the server, and what the model must become."""
+"""The clients of a simulated run, the network between them and the server, and the expected model."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 SECRET = "Ada Lovelace, born 1815-12-10"
 SECRET_NUMBER = 18151210
 INITIAL = {"weight": np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3), "count": np.array([5, -3])}
-# Makes a pattern with nested repetition backtrack, and a terminal do what the client wants.
+# Makes a regular expression with nested repetition backtrack, and controls a terminal.
 HOSTILE = "<class 'RuntimeError'>:<'x\n  File x\n" + "        y\n" * 40 + "'>\x1b]0;owned\x07\x1b[2J"
 
 
 class UnprintableError(Exception):
-    """Raises when it is printed."""
+    """Raises an exception when it is printed."""
 
     def __str__(self) -> str:
         raise RuntimeError(SECRET)
@@ -46,7 +46,7 @@ class Client:
         event = self._world.plan.event("train", server_round, self._partition_id)
         self._world.step(f"client {self._partition_id} trains, {event}")
         trained = self._context.state.setdefault("trained", MetricRecord({"times": 0}))
-        trained["times"] += 1  # which must not survive an error
+        trained["times"] += 1  # which an error must undo
         arrays = update(self._world.plan, self._partition_id, server_round, trained["times"], parameters, event)
         if event == "raises":
             raise ValueError(f"{SECRET} has a cholesterol of {SECRET_NUMBER}")
@@ -97,7 +97,7 @@ def app(world: World) -> ClientApp:
 
 
 class Network(LocalGrid):
-    """Loses, repeats, changes and reorders replies as planned, and keeps what passes for the laws."""
+    """Loses, repeats, changes and reorders replies as planned, and records the traffic for the laws."""
 
     def __init__(self, world: World) -> None:
         super().__init__(app(world), world.plan.num_nodes, max_workers=world.plan.workers)
@@ -108,7 +108,7 @@ class Network(LocalGrid):
         self.outlived: list[str] = []
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
-        """Deliver messages, and what is left of the replies."""
+        """Deliver messages, and return the replies that the network delivers."""
         sent = list(messages)
         self._world.step("send")
         self._look_for_survivors()
@@ -127,14 +127,14 @@ class Network(LocalGrid):
         return replies
 
     def _look_for_survivors(self) -> None:
-        """Note the replies that are still alive after the next phase, although nothing collects cycles."""
+        """Note the replies that are still alive after the next phase, with garbage collection off."""
         for phase in self._replies[:-1]:
             self.outlived.extend("a reply" for content in phase if content() is not None)
         del self._replies[:-1]
 
 
 def _after(event: str, reply: Message, phase: str) -> list[Message]:
-    """Return what the network makes of a reply."""
+    """Return what the network delivers for a reply."""
     if event == "lost":
         return []
     if event == "twice":

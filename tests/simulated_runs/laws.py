@@ -1,12 +1,12 @@
 """What must hold in every simulated run.
 
 1. The model is the weighted mean of the accepted clients' models, round by round.
-2. A run that is killed, finds the disk full or loses a byte, and is then resumed, ends like one that is not.
-3. The folder always loads, or is refused by name; a full disk leaves nothing behind.
-4. Two processes never write to one folder: the second is refused by name.
-5. What a client keeps to itself appears in no reply, and what it sends cannot control a terminal.
-6. No reply outlives its round, even if nothing collects cycles.
-7. Nothing hangs.
+2. A resumed run ends like an uninterrupted one, even after a kill, a full disk or a damaged byte.
+3. The folder always loads, or the error names it; a full disk leaves no unfinished files.
+4. Two processes never write to one folder: the second gets an error that names the folder.
+5. A client's private data appears in no reply, and its text cannot control a terminal.
+6. Replies are freed after their round, even without garbage collection.
+7. No run hangs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .federation import SECRET, SECRET_NUMBER, expected_model
 from .plan import AVERAGING, Life, Plan, plan
 from .world import Outcome, Story, World
 
-# Also parts of it, since texts are cut.
+# Also parts of it, since texts are shortened.
 SECRETS = (*SECRET.split(), str(SECRET_NUMBER))
 
 
@@ -32,10 +32,10 @@ class BrokenLawError(AssertionError):
 
 
 def check_run(seed: int, folder: Path) -> None:
-    """Run what a seed says, and check every law.
+    """Simulate the run of a seed, and check every law.
 
     Raises:
-        BrokenLawError: One does not hold.
+        BrokenLawError: A law does not hold.
     """
     planned = plan(seed)
     try:
@@ -52,7 +52,7 @@ def check_run(seed: int, folder: Path) -> None:
 
 
 def _live(planned: Plan, folder: Path, whole: Outcome) -> None:
-    """Let one process after the other work on a folder until one gets to the end."""
+    """Run one process after another on a folder until one finishes."""
     rotten: set[str] = set()
     for number, life in enumerate(planned.lives):
         world = World(planned, life, resumes=number > 0, number=number)
@@ -64,7 +64,10 @@ def _live(planned: Plan, folder: Path, whole: Outcome) -> None:
             _check_last_checkpoint(folder, whole)
             return
         if isinstance(outcome.error, ValueError) and rotten:
-            _require(any(name in str(outcome.error) for name in rotten), f"not refused by name: {outcome.error!r}")
+            _require(
+                any(name in str(outcome.error) for name in rotten),
+                f"the error does not name the damaged file: {outcome.error!r}",
+            )
             return
         _check_end(world, outcome, folder)
         _load(folder)
@@ -73,7 +76,7 @@ def _live(planned: Plan, folder: Path, whole: Outcome) -> None:
 
 
 def _check_story(found: Story, whole: Story | None, rotten: set[str]) -> None:
-    """Check that a run has reached what one without faults has, but for the history in damaged files."""
+    """Check that a run has the same result as one without faults, except for damaged files of the history."""
     assert whole is not None
     _require(found.error == whole.error, f"ends with {found.error} instead of {whole.error}")
     _require(found.result == whole.result, f"reaches\n{found.result}\ninstead of\n{whole.result}")
@@ -110,7 +113,10 @@ def _check_memory(outcome: Outcome) -> None:
 def _check_rival(world: World, folder: Path) -> None:
     _require(not world.disk.was_shared, "two processes have the folder at the same time")
     if isinstance(world.rival, BaseException):
-        _require(folder.name in str(world.rival), f"the second process is not refused by name: {world.rival!r}")
+        _require(
+            folder.name in str(world.rival),
+            f"the error of the second process does not name the folder: {world.rival!r}",
+        )
 
 
 def _check_end(world: World, outcome: Outcome, folder: Path) -> None:
@@ -126,11 +132,11 @@ def _check_end(world: World, outcome: Outcome, folder: Path) -> None:
 
 
 def _load(folder: Path) -> Checkpoint | None:
-    """Load a folder, or see it refused by name."""
+    """Load a folder, or check that the error names it."""
     try:
         return Checkpoint.load(folder)
     except (FileNotFoundError, ValueError) as error:
-        _require(folder.name in str(error), f"the folder is not refused by name: {error!r}")
+        _require(folder.name in str(error), f"the error does not name the folder: {error!r}")
         return None
 
 

@@ -10,7 +10,7 @@ from flwr.serverapp import strategy as flower
 
 from flskew import Checked, FedAvg, FedProx
 
-# Whose new model is the weighted mean of the accepted replies, by the oracle in laws.py.
+# For these, laws.py checks that the new model is the weighted mean of the accepted replies.
 AVERAGING: dict[str, Callable[[int], FedAvg]] = {
     "FedAvg": lambda needed: FedAvg(min_replies=needed),
     "FedAvg of a sample": lambda needed: FedAvg(fraction_train=0.6, fraction_evaluate=0.5, min_replies=needed, seed=5),
@@ -27,16 +27,16 @@ STRATEGIES: dict[str, Callable[[int], FedAvg | Checked]] = {
 }
 
 ACCEPTED = ("good", "twice", "text metric")
-"""What a client or the network does without costing the reply."""
+"""Events after which the reply is still accepted."""
 
 DROPPED = (
     "raises", "raises the unprintable", "raises in a mod", "returns too little", "returns text", "has no rows",
     "diverges", "lost", "cut", "negative weight", "hostile error", "claims another dtype",
 )  # fmt: skip
-"""What costs the reply, with a reason."""
+"""Events after which the reply is dropped, with a reason."""
 
 STEPS_PER_ROUND = 35
-"""About as many as a round takes."""
+"""Approximate number of steps in a round."""
 
 HUGE = "huge"
 """Finite but enormous: accepted unless the strategy has a limit."""
@@ -44,14 +44,14 @@ HUGE = "huge"
 
 @dataclass(frozen=True)
 class Life:
-    """One process that works on the folder, until it has finished or dies.
+    """One process that works on the folder until it finishes or is killed.
 
     Attributes:
-        dies_at: The step at which it is killed; None if it lives.
+        dies_at: The step at which it is killed; None if it is not.
         full_at: The step from which the disk is full.
         rival_at: The step at which another process starts a run in the same folder.
         rival_resumes: Whether that process passes resume=True.
-        rots: Whether a byte of a file changes between this life and the next.
+        rots: Whether a byte of a file is damaged before the next process starts.
     """
 
     dies_at: int | None = None
@@ -63,7 +63,7 @@ class Life:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a seed decides.
+    """Everything that a seed determines.
 
     Attributes:
         seed: The seed.
@@ -95,7 +95,7 @@ class Plan:
 
 
 def plan(seed: int) -> Plan:
-    """Return what a seed decides."""
+    """Return the plan of a seed."""
     rng = random.Random(seed)
     num_nodes, num_rounds = rng.randint(2, 4), rng.randint(1, 3)
     strategy = rng.choice(sorted(STRATEGIES))
@@ -114,7 +114,7 @@ def plan(seed: int) -> Plan:
 
 def _life(rng: random.Random, num_rounds: int) -> Life:
     def some_step() -> int:
-        return rng.randint(1, 10 + STEPS_PER_ROUND * num_rounds)  # what is planned for later does not happen
+        return rng.randint(1, 10 + STEPS_PER_ROUND * num_rounds)  # steps after the end do not happen
 
     kind = rng.choice(["dies", "dies", "disk", "rival", "rival and dies"])
     return Life(

@@ -2,7 +2,7 @@
 
 The disk, the clocks, the threads, a second process on the same folder and the order of replies are simulated, as in the
 tests of FoundationDB and SQLite. Any step at which a file is touched, a client works or a message is sent may be the
-last one of a process, find the disk full, or let a rival start. laws.py lists what must hold nevertheless.
+last one of a process, find the disk full, or let a rival start. laws.py lists what must still hold.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def send_errors_in_full(patch: pytest.MonkeyPatch) -> None:
         (sync_nothing, "instead of"),
     ],
 )
-def test_a_fault_that_was_there_once_breaks_a_law(
+def test_an_earlier_fault_breaks_a_law(
     reintroduce: Callable[[pytest.MonkeyPatch], None],
     broken_law: str,
     tmp_path: Path,

@@ -32,7 +32,7 @@ from .plan import Life, Plan
 
 # Far more than any run takes.
 MOST_STEPS, MOST_SECONDS = 5_000, 60
-# A file is written in dozens of pieces, and a fault between any two of them comes to the same.
+# A file is written in dozens of pieces, and a fault between any two of them has the same effect.
 WRITES_PER_STEP = 8
 
 MODULES = [
@@ -52,7 +52,7 @@ class HungError(AssertionError):
 
 @dataclass(frozen=True)
 class Story:
-    """What a run has reached, without times.
+    """The result of a run, without times.
 
     Attributes:
         error: The error that the clients caused, if they did.
@@ -67,13 +67,13 @@ class Story:
 
 @dataclass
 class Outcome:
-    """How a process ended, and what was seen of it.
+    """How a process ended, and what was observed of it.
 
     Attributes:
-        story: What was reached, without times; None if the process did not get to the end.
+        story: The result, without times; None if the process did not finish.
         error: What ended the process, unless the clients did.
         asked: The partitions that were asked, by phase and round.
-        told: Every text in a reply, as it left the client.
+        told: Every text in a reply, as the client sent it.
         kept: Every text that the server keeps or prints.
         outlived: What was still alive after its round.
         model: The model at the end.
@@ -92,7 +92,7 @@ class World:
     """One process.
 
     Args:
-        plan: What the seed decides.
+        plan: The plan of the seed.
         life: What happens to this process.
         resumes: Whether it passes resume=True.
     """
@@ -109,7 +109,7 @@ class World:
         self.rotten: str | None = None
 
     def run(self, folder: Path | None) -> Outcome:
-        """Start, or resume, the run until the process ends."""
+        """Start or resume the run, until the process ends."""
         self._folder = folder
         with self._simulated():
             outcome = self._process(self._resumes)
@@ -120,7 +120,7 @@ class World:
         return outcome
 
     def step(self, name: str) -> None:
-        """Do the next step, unless the process is dead; it may be its last."""
+        """Count a step, which may end the process or start a rival; a killed process is ended again."""
         if self._is_rival:
             return
         with self._lock:
@@ -146,7 +146,7 @@ class World:
 
     @property
     def speaker(self) -> str:
-        """Who does the present step."""
+        """The process of the current step."""
         return "rival" if self._is_rival else "first"
 
     def _start_rival(self) -> None:
@@ -181,7 +181,7 @@ class World:
 
     @contextmanager
     def _simulated(self) -> Iterator[None]:
-        """Replace what is simulated, and let nothing collect cycles nor run for ever."""
+        """Replace what is simulated, disable garbage collection, and limit the duration."""
         clock = Clock(self._rng)
         collects = gc.isenabled()
         gc.disable()
@@ -201,7 +201,7 @@ class World:
                     gc.enable()
 
     def _in_threads(self, work: Callable[[Any], Any], tasks: Sequence[Any], max_workers: int) -> Iterator[Any]:
-        """Do the tasks in any order that `max_workers` threads could finish them in."""
+        """Run the tasks in an order in which `max_workers` threads could finish them."""
         waiting = list(tasks)
         while waiting:
             yield work(waiting.pop(self._rng.randrange(min(max_workers, len(waiting)))))
@@ -221,18 +221,18 @@ class Clock(SimpleNamespace):
         return self._now
 
     def time(self) -> float:
-        """Return seconds that may."""
+        """Return seconds that may go back."""
         if self._rng.random() < 0.05:
             self._offset += self._rng.uniform(-600, 600)
         return self.monotonic() + self._offset
 
     def sleep(self, seconds: float) -> None:
-        """Sleep at no cost."""
+        """Advance the clock without waiting."""
         self._now += seconds
 
 
 class Disk:
-    """The steps of `flskew._util.files`, on files that forget what was not synced when the power fails."""
+    """The steps of `flskew._util.files`, on files that lose what was not synced when the power fails."""
 
     STEPS = (
         "create", "write", "sync", "close", "copy_mode", "rename", "sync_folder", "remove", "make_folder", "names",
@@ -275,7 +275,7 @@ class Disk:
         self._unsynced.pop(self._paths[id(file)], None)
 
     def close(self, file: IO[bytes]) -> None:
-        """Close a file, as the operating system also does for the dead."""
+        """Close a file, as the operating system also does for a killed process."""
         self._real["close"](file)
         self._paths.pop(id(file), None)
 
@@ -285,7 +285,7 @@ class Disk:
         self._real["copy_mode"](source, target)
 
     def rename(self, source: Path, target: Path) -> None:
-        """Replace a file, not yet for good."""
+        """Replace a file; a power failure may still undo it."""
         self._step("rename")
         before = target.read_bytes() if target.exists() else None
         after = source.read_bytes()
@@ -300,7 +300,7 @@ class Disk:
         self._undo = [(parent, undo) for parent, undo in self._undo if parent != folder]
 
     def remove(self, path: Path) -> None:
-        """Remove a file, not yet for good."""
+        """Remove a file; a power failure may still undo it."""
         self._step("remove")
         before = path.read_bytes() if path.exists() else None
         self._real["remove"](path)
@@ -333,12 +333,12 @@ class Disk:
         return held
 
     def unlock(self, held: Any) -> None:
-        """Release a lock, as the operating system also does for the dead."""
+        """Release a lock, as the operating system also does for a killed process."""
         self._holders = {path: speaker for path, speaker in self._holders.items() if speaker != self._world.speaker}
         self._real["unlock"](held)
 
     def lose_power(self) -> None:
-        """Undo, or not, what was not synced."""
+        """Undo some of what was not synced, at random."""
         rng = self._world._rng
         for path in self._unsynced:
             if path.exists():

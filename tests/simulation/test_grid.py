@@ -33,7 +33,7 @@ Handler = Callable[[Message, Context], Any]
 
 
 def app_of(handler: Handler) -> ClientApp:
-    """Return an app that trains with a function; what it returns is the content of the reply, or the reply."""
+    """Return an app that trains with a function, which returns the reply or its content."""
     app = ClientApp()
 
     @app.train()
@@ -104,7 +104,7 @@ def test_clients_run_in_the_order_of_their_messages() -> None:
     assert order == [reply.metadata.src_node_id for reply in replies] == [1002, 1001, 1000]
 
 
-def test_a_reply_has_the_metadata_that_flower_gives_it(grid: LocalGrid) -> None:
+def test_a_reply_has_the_same_metadata_as_in_flower(grid: LocalGrid) -> None:
     sent = messages(grid, group_id="7", ttl=60.0)
     replies = grid.send_and_receive(iter(sent))
     assert len({message.metadata.message_id for message in (*sent, *replies)}) == 6
@@ -114,7 +114,7 @@ def test_a_reply_has_the_metadata_that_flower_gives_it(grid: LocalGrid) -> None:
         assert (reply.metadata.src_node_id, reply.metadata.dst_node_id) == (message.metadata.dst_node_id, 1)
         assert reply.metadata.reply_to_message_id == message.metadata.message_id
         assert (reply.metadata.group_id, reply.metadata.message_type) == ("7", "train")
-        # What is left of the message's own time to live.
+        # The rest of the message's own time to live.
         assert 0 < reply.metadata.ttl <= 60
 
 
@@ -142,7 +142,7 @@ def test_a_second_pull_and_an_unknown_id_are_answered_by_the_server_as_on_flower
 
 
 def numbered() -> tuple[LocalGrid, list[int]]:
-    """A grid whose client replies with how often it has run, and the list of these numbers."""
+    """Return a grid whose client counts its runs in its replies, and the list of these counts."""
     ran: list[int] = []
 
     def handler(message: Message, context: Context) -> RecordDict:
@@ -152,7 +152,7 @@ def numbered() -> tuple[LocalGrid, list[int]]:
     return LocalGrid(app_of(handler), 2), ran
 
 
-def test_one_message_object_sent_twice_at_a_time_is_one_message_as_on_a_superlink() -> None:
+def test_one_message_object_sent_twice_in_a_call_is_one_message_as_on_a_superlink() -> None:
     grid, ran = numbered()
     (message, other) = messages(grid)
     with grid:
@@ -186,14 +186,14 @@ def test_a_message_to_an_unknown_node_is_skipped_as_in_flowers_simulation(grid: 
     assert grid.send_and_receive([]) == []
 
 
-def test_create_message_makes_what_the_constructor_makes(grid: LocalGrid) -> None:
+def test_create_message_makes_the_same_message_as_the_constructor(grid: LocalGrid) -> None:
     message = grid.create_message(content(), "train", 1001, "3", ttl=5.0)
     assert (message.metadata.dst_node_id, message.metadata.group_id, message.metadata.ttl) == (1001, "3", 5.0)
     (reply,) = grid.send_and_receive([message])
     assert reply.content == content()
 
 
-def test_the_run_can_be_set_as_old_and_new_flower_do(grid: LocalGrid) -> None:
+def test_the_run_can_be_set_as_in_old_and_new_releases_of_flower(grid: LocalGrid) -> None:
     grid.set_run(77)
     assert grid.run.run_id == 77
     grid.set_run(new_run(78, {}))
@@ -276,6 +276,12 @@ def test_each_node_keeps_its_own_state_from_round_to_round() -> None:
     ]
 
 
+def test_the_state_of_an_unknown_node_cannot_be_restored(grid: LocalGrid) -> None:
+    with pytest.raises(ValueError, match="node 7 does not exist; nodes are 1000 to 1002"):
+        grid.restore_node_states({1000: content(), 7: content()})
+    assert grid.node_states() == {}
+
+
 def test_an_exception_becomes_flowers_error_reply_and_its_changes_to_the_state_are_dropped() -> None:
     def handler(message: Message, context: Context) -> RecordDict:
         seen = list(context.state)
@@ -312,7 +318,7 @@ def test_a_keyboard_interrupt_in_a_client_is_raised() -> None:
         grid.send_and_receive(messages(grid))
 
 
-def test_nothing_is_kept_of_a_round_that_was_interrupted() -> None:
+def test_an_interrupted_round_leaves_no_replies() -> None:
     def handler(message: Message, context: Context) -> RecordDict:
         if context.node_id == 1001:
             raise KeyboardInterrupt
@@ -395,6 +401,19 @@ class Untraceable(ValueError):
         raise ValueError
 
 
+class Interrupting(ValueError):
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_while_an_exception_is_printed_is_raised() -> None:
+    def handler(message: Message, context: Context) -> RecordDict:
+        raise Interrupting
+
+    with LocalGrid(app_of(handler), 1) as grid, pytest.raises(KeyboardInterrupt):
+        grid.send_and_receive(messages(grid))
+
+
 class OddText(str):
     def __format__(self, spec: str) -> str:
         raise ValueError
@@ -424,7 +443,7 @@ def test_an_exception_that_cannot_be_printed_is_a_failed_reply(error: Exception,
     assert str(replies[1].error.reason).startswith(text)
 
 
-def test_clients_that_fail_alike_are_one_entry_in_the_log(log: pytest.LogCaptureFixture) -> None:
+def test_clients_that_fail_in_the_same_way_share_one_log_entry(log: pytest.LogCaptureFixture) -> None:
     def handler(message: Message, context: Context) -> RecordDict:
         raise ValueError(f"no data on {context.node_id}")
 
@@ -433,12 +452,12 @@ def test_clients_that_fail_alike_are_one_entry_in_the_log(log: pytest.LogCapture
     assert len(replies) == 1000
     (entry,) = log.messages
     assert entry.startswith(
-        "1000 clients failed alike, on nodes 1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009 and 990 more."
-        " That of node 1000 raised ValueError: no data on 1000\nTraceback (most recent call last)"
+        "1000 clients failed in the same way, on nodes 1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009 "
+        "and 990 more. The client of node 1000 raised ValueError: no data on 1000\nTraceback (most recent call last)"
     )
 
 
-def test_clients_that_fail_differently_are_logged_each(log: pytest.LogCaptureFixture) -> None:
+def test_clients_that_fail_differently_are_logged_separately(log: pytest.LogCaptureFixture) -> None:
     def handler(message: Message, context: Context) -> RecordDict:
         if context.node_id == 1000:
             raise ValueError("no data")
@@ -472,14 +491,14 @@ def test_failures_before_an_interrupt_are_logged(log: pytest.LogCaptureFixture) 
         (range(20), "Nodes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 10 more do not exist; their 20 messages are lost"),
     ],
 )
-def test_nodes_that_do_not_exist_are_one_entry_in_the_log(
+def test_nodes_that_do_not_exist_share_one_log_entry(
     node_ids: Sequence[int], entry: str, grid: LocalGrid, log: pytest.LogCaptureFixture
 ) -> None:
     assert grid.send_and_receive([Message(content(), node_id, "train") for node_id in node_ids]) == []
     assert log.messages == [entry]
 
 
-def test_a_client_app_that_returns_no_reply_is_told_how_to_make_one() -> None:
+def test_the_error_of_a_client_app_that_returns_no_reply_says_how_to_make_one() -> None:
     def fresh(message: Message, context: Context) -> Message:
         return Message(content(), 1, "train")
 
@@ -540,7 +559,7 @@ def test_one_node_gets_its_messages_in_order_whatever_the_number_of_threads() ->
         seen = context.state.metric_records.get("seen") or MetricRecord({"numbers": [0]})
         number = message.content.metric_records["metrics"]["x"]
         assert isinstance(number, int)
-        time.sleep(0.02 / number)  # the first takes longest, so one that overtook it would be done before
+        time.sleep(0.02 / number)  # the first takes longest, so one that overtook it would finish first
         context.state["seen"] = MetricRecord({"numbers": [*seen["numbers"], number]})  # type: ignore[misc,list-item]
         return context.state
 
@@ -592,7 +611,7 @@ def test_an_interrupt_in_a_thread_stops_the_round() -> None:
 
 
 @pytest.mark.parametrize(("value", "error"), [(0, ValueError), (1.5, TypeError), (None, TypeError)])
-def test_there_is_at_least_one_worker(value: Any, error: type[Exception]) -> None:
+def test_an_invalid_number_of_workers_is_refused(value: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="max_workers must be"):
         LocalGrid(app_of(echo), 1, max_workers=value)
 
@@ -674,13 +693,13 @@ def test_flowers_own_strategy_runs_on_it() -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1])
-def test_there_is_at_least_one_node(value: int) -> None:
+def test_fewer_than_one_node_is_refused(value: int) -> None:
     with pytest.raises(ValueError, match=f"num_supernodes must be at least 1, got {value}"):
         LocalGrid(ClientApp(), value)
 
 
 @pytest.mark.parametrize("value", [2.0, "3", None, True])
-def test_the_number_of_nodes_is_an_integer(value: Any) -> None:
+def test_a_number_of_nodes_that_is_not_an_integer_is_refused(value: Any) -> None:
     with pytest.raises(TypeError, match=f"num_supernodes must be an integer, got {value!r}"):
         LocalGrid(ClientApp(), value)
 
@@ -702,7 +721,7 @@ def test_the_identity_is_that_of_the_latest_open_grid_and_is_restored_at_the_end
     before = _read()
     first, second = LocalGrid(ClientApp(), 1), LocalGrid(ClientApp(), 1)
     within = _read()
-    first.close()  # not in the order of a stack
+    first.close()  # not in reverse order of opening
     assert _read() == within
     second.close()
     second.close()
@@ -723,6 +742,7 @@ def test_an_identity_that_other_code_has_set_in_the_meantime_is_kept() -> None:
     theirs = Identity(4)  # stands for Flower's own engine
     Identity._held.remove(theirs)
     within = _read()
+    ours.release()
     ours.release()
     assert _read() == within
     Identity._held.append(theirs)
@@ -772,7 +792,7 @@ class Large:
 
 
 @pytest.mark.parametrize("max_workers", [1, 2])
-def test_its_memory_is_that_of_the_clients_at_work_and_of_the_replies(max_workers: int) -> None:
+def test_memory_is_used_only_by_running_clients_and_by_replies(max_workers: int) -> None:
     model = ArrayRecord([np.zeros(2**17)])  # 1 MiB
     peaks: dict[tuple[str, int], float] = {}
     for nodes in (4, 40):

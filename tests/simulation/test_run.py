@@ -24,7 +24,7 @@ from flskew.strategies import FedAvg, RoundError
 
 
 class Softmax:
-    """Softmax regression on rows of the client's own, as a notebook would have it."""
+    """Softmax regression on the client's own rows, as in a notebook."""
 
     def __init__(self, context: Context) -> None:
         self.rate = float(context.run_config.get("learning-rate", 0.5))
@@ -147,7 +147,7 @@ def test_a_server_app_without_a_main_function_is_refused() -> None:
         simulate(ServerApp(), client_app(Softmax), 2)
 
 
-def test_an_app_of_flowers_earlier_kind_runs_as_well() -> None:
+def test_a_legacy_flower_app_runs_too() -> None:
     """`server_fn` on one side, `client_fn` on the other."""
 
     class Adds(flwr.client.NumPyClient):
@@ -246,7 +246,7 @@ def test_the_config_of_an_app_is_read_flat_as_flower_reads_it(app: Path) -> None
     assert read_app_config(app, {"model": {"name": "cnn"}})["model.name"] == "cnn"
 
 
-def test_an_override_that_the_app_does_not_know_is_refused(app: Path) -> None:
+def test_an_override_of_an_unknown_key_is_refused(app: Path) -> None:
     with pytest.raises(LookupError, match=r"'lr' is not in .* which has .*'learning-rate'"):
         read_app_config(app, {"lr": 0.5})
 
@@ -268,7 +268,7 @@ def test_a_file_without_an_app_is_named(tmp_path: Path) -> None:
     assert read_app_config(file) == {}
 
 
-def test_metrics_left_in_the_state_come_back() -> None:
+def test_metrics_in_the_servers_state_are_returned() -> None:
     app = ServerApp()
 
     @app.main()

@@ -1,4 +1,4 @@
-"""Federations whose clients reply whatever a test wants."""
+"""Federations whose clients send the replies that a test defines."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def federation() -> Iterator[MakesFederation]:
 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-    """What Flower's logger is told, which keeps it from others by itself."""
+    """The messages of Flower's logger, which does not propagate them to pytest by default."""
     monkeypatch.setattr(logging.getLogger("flwr"), "propagate", True)
-    caplog.set_level(logging.INFO, logger="flwr")  # which an example may have raised in this process
+    caplog.set_level(logging.INFO, logger="flwr")  # an example in this process may have raised it
     return caplog

@@ -1,4 +1,4 @@
-"""FedProx's rule for mu: up by 0.1 when the loss rises, down by 0.1 after five falls in a row."""
+"""FedProx's rule for mu: up by 0.1 when the loss rises, down by 0.1 after five consecutive decreases."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ZERO = ArrayRecord([np.zeros(1)])
 
 
 class Scripted:
-    """Report the losses of a script, whatever the model, and note which mu came."""
+    """Reports scripted losses, whatever the model, and records each mu that it receives."""
 
     def __init__(self, train: Sequence[float | None] = (), evaluate: Sequence[float] = ()) -> None:
         self.train, self.evaluations = train, evaluate
@@ -54,10 +54,10 @@ def sent(client: Scripted, strategy: FedProx) -> dict[int, float]:
 
 
 def by_hand(start: Fraction, losses: Sequence[float]) -> list[Fraction]:
-    """The mu of each round, in fractions, which are not rounded: what happened between two rounds is read as a word."""
+    """Return the mu of each round as exact fractions, by writing the changes of the loss as the letters of a word."""
     mus = [start] * min(len(losses), 2)
     word = "".join("u" if loss > before else "d" if loss < before else "-" for before, loss in pairwise(losses))
-    # Blanks in place of every fifth fall in a row, from left to right, mark where mu shrinks.
+    # From left to right, a blank replaces every fifth consecutive fall, where mu shrinks.
     for change in re.sub("d{5}", "dddd ", word)[: len(losses) - 2]:
         mus.append(max(mus[-1] + {"u": 1, " ": -1}.get(change, 0) * Fraction(1, 10), Fraction(0)))
     return mus
@@ -67,7 +67,7 @@ LOSSES = st.lists(st.integers(0, 6).map(float), min_size=1, max_size=60)
 
 
 @given(start=st.sampled_from(["0", "1/20", "1/10", "3/10", "1"]), losses=LOSSES)
-def test_mu_is_what_the_rule_makes_of_the_losses(start: str, losses: list[float]) -> None:
+def test_mu_follows_the_rule_for_any_losses(start: str, losses: list[float]) -> None:
     states = [AdaptiveMu(float(Fraction(start)))]
     for loss in losses[:-1]:
         states.append(states[-1].after(loss))
@@ -83,7 +83,7 @@ def falling(*losses: float) -> AdaptiveMu:
 
 def test_mu_shrinks_at_every_fifth_fall_in_a_row() -> None:
     mus = [falling(*range(20, 20 - count, -1)).mu for count in range(1, 13)]
-    # The first loss is no fall; the sixth loss is the fifth fall, and the eleventh the tenth.
+    # The first loss is not a fall; the sixth loss is the fifth fall, and the eleventh the tenth.
     assert mus == [0.5] * 5 + [0.4] * 5 + [0.3] * 2
 
 
@@ -96,13 +96,13 @@ def test_mu_never_falls_below_zero(start: float) -> None:
 
 
 @pytest.mark.parametrize("between", [5.5, 5.0])
-def test_a_rise_or_an_equal_loss_begins_the_count_of_falls_anew(between: float) -> None:
+def test_a_rise_or_an_equal_loss_resets_the_count_of_falls(between: float) -> None:
     state = falling(9, 8, 7, 6, 5, between, 4, 3, 2, 1)
     assert state.falls == 4
     assert state.mu == (0.6 if between > 5 else 0.5)
 
 
-def test_as_many_steps_down_as_up_lead_back_to_zero_exactly() -> None:
+def test_as_many_steps_down_as_up_restore_exactly_zero() -> None:
     state = AdaptiveMu(0.0)
     for loss in (0, 1, 2, 3, *range(2, -13, -1)):
         state = state.after(loss)
@@ -111,7 +111,7 @@ def test_as_many_steps_down_as_up_lead_back_to_zero_exactly() -> None:
     assert state.mu == 0.0
 
 
-def test_what_the_rule_remembers_survives_as_plain_numbers() -> None:
+def test_the_state_of_the_rule_survives_as_plain_numbers() -> None:
     state = falling(3.0, 2.0, 1.0)
     assert AdaptiveMu(**json.loads(json.dumps(dataclasses.asdict(state)))) == state
     assert dataclasses.asdict(state) == {"mu": 0.5, "loss": 1.0, "falls": 2}
@@ -121,24 +121,24 @@ RISES = [1.0, 2.0, 3.0, 2.5, 2.6]
 MUS = {1: 0.2, 2: 0.2, 3: 0.3, 4: 0.4, 5: 0.4}
 
 
-def test_mu_follows_the_loss_of_the_training_and_no_other() -> None:
+def test_mu_follows_only_the_training_loss() -> None:
     strategy = FedProx(proximal_mu=0.2, adaptive_mu="train")
     assert sent(Scripted(RISES, RISES[::-1]), strategy) == MUS
     assert strategy.mu_by_round == MUS
 
 
-def test_mu_follows_the_loss_of_the_evaluations_and_no_other() -> None:
+def test_mu_follows_only_the_evaluation_loss() -> None:
     strategy = FedProx(proximal_mu=0.2, adaptive_mu="evaluate")
     assert sent(Scripted(RISES[::-1], RISES), strategy) == MUS
 
 
-def test_without_the_rule_mu_stays() -> None:
+def test_without_the_rule_mu_is_constant() -> None:
     strategy = FedProx(fraction_evaluate=0.0, proximal_mu=0.2)
     assert sent(Scripted(RISES), strategy) == dict.fromkeys(MUS, 0.2)
     assert strategy.mu_by_round == dict.fromkeys(MUS, 0.2)
 
 
-def test_the_loss_that_counts_is_the_mean_weighted_by_examples(federation: MakesFederation) -> None:
+def test_mu_follows_the_mean_loss_weighted_by_examples(federation: MakesFederation) -> None:
     # Unweighted, the mean falls: (2 + 2) / 2, then (0 + 3) / 2. Weighted by 1 and 3, it rises: 2, then 9 / 4.
     losses = {1: (2.0, 2.0), 2: (0.0, 3.0), 3: (0.0, 3.0)}
 
@@ -152,16 +152,16 @@ def test_the_loss_that_counts_is_the_mean_weighted_by_examples(federation: Makes
     assert strategy.mu_by_round == {1: 0.0, 2: 0.0, 3: 0.1}
 
 
-def test_a_second_start_begins_anew() -> None:
+def test_a_second_start_resets_mu() -> None:
     strategy = FedProx(fraction_evaluate=0.0, proximal_mu=0.2, adaptive_mu="train")
     assert sent(Scripted(RISES), strategy) == sent(Scripted(RISES), strategy) == MUS
-    # Had the loss of the run before been remembered, a first loss of 9 would be a rise.
+    # If the last loss of the previous run were remembered, a first loss of 9 would be a rise.
     assert sent(Scripted([9.0, 8.0]), strategy) == {1: 0.2, 2: 0.2}
     assert strategy.mu_by_round == {1: 0.2, 2: 0.2}
     assert strategy.proximal_mu == 0.2
 
 
-def test_a_run_under_one_of_flowers_wrappers_begins_anew_as_well() -> None:
+def test_a_second_run_inside_one_of_flowers_wrappers_resets_mu() -> None:
     strategy = FedProx(fraction_evaluate=0.0, adaptive_mu="train")
     wrapped = flower.DifferentialPrivacyServerSideFixedClipping(strategy, 0.0, 1e9, 2)
     for _ in range(2):
@@ -171,7 +171,7 @@ def test_a_run_under_one_of_flowers_wrappers_begins_anew_as_well() -> None:
 
 
 @pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf, None])
-def test_a_round_whose_loss_is_missing_or_not_finite_leaves_mu_alone_and_is_told(
+def test_a_loss_that_is_missing_or_not_finite_leaves_mu_unchanged_and_is_logged(
     odd: float | None, log: pytest.LogCaptureFixture
 ) -> None:
     strategy = FedProx(fraction_evaluate=0.0, proximal_mu=0.2, adaptive_mu="train")
@@ -179,7 +179,7 @@ def test_a_round_whose_loss_is_missing_or_not_finite_leaves_mu_alone_and_is_told
     assert f"\t> mu stays at 0.2: the train loss of round 2 is {odd}" in log.messages
 
 
-def test_an_evaluation_that_fails_leaves_mu_alone_and_is_told(log: pytest.LogCaptureFixture) -> None:
+def test_a_failed_evaluation_leaves_mu_unchanged_and_is_logged(log: pytest.LogCaptureFixture) -> None:
     class Fails(Scripted):
         def evaluate(self, parameters: Any, config: Any) -> Any:
             if config["server-round"] == 2:
@@ -191,7 +191,7 @@ def test_an_evaluation_that_fails_leaves_mu_alone_and_is_told(log: pytest.LogCap
     assert "\t> mu stays at 0.2: the evaluate loss of round 2 is None" in log.messages
 
 
-def test_an_empty_round_leaves_mu_alone_even_if_it_is_the_first() -> None:
+def test_an_empty_round_leaves_mu_unchanged_even_if_it_is_the_first() -> None:
     class Fails(Scripted):
         def fit(self, parameters: Any, config: Any) -> Any:
             returned = super().fit(parameters, config)
@@ -201,7 +201,7 @@ def test_an_empty_round_leaves_mu_alone_even_if_it_is_the_first() -> None:
     assert sent(Fails([9.0, 1.0, 2.0, 2.0]), strategy) == {1: 0.0, 2: 0.0, 3: 0.0, 4: 0.1}
 
 
-def test_clients_that_never_report_a_loss_end_the_run_at_once() -> None:
+def test_clients_that_never_report_a_loss_end_the_run_in_round_one() -> None:
     strategy = FedProx(fraction_evaluate=0.0, adaptive_mu="train")
     with pytest.raises(
         ValueError, match=r"adaptive_mu='train' follows the metric 'loss', but the replies of round 1 have \[\]; report"
@@ -209,7 +209,7 @@ def test_clients_that_never_report_a_loss_end_the_run_at_once() -> None:
         sent(Scripted([None, 1.0]), strategy)
 
 
-def test_a_rule_that_follows_nobody_is_refused() -> None:
+def test_a_rule_without_a_loss_to_follow_is_refused() -> None:
     with pytest.raises(ValueError, match=r"adaptive_mu='evaluate' needs evaluations, got fraction_evaluate=0.0; rai"):
         FedProx(fraction_evaluate=0.0, adaptive_mu="evaluate")
     with pytest.raises(ValueError, match="adaptive_mu must be one of 'train', 'evaluate', None, got 'loss'"):
@@ -224,7 +224,7 @@ def test_mu_zero_is_fedavg_and_says_so_unless_it_can_grow(log: pytest.LogCapture
     assert log.messages == ["FedProx with proximal_mu=0.0 is FedAvg"]
 
 
-def test_how_mu_changes_is_in_the_log(log: pytest.LogCaptureFixture) -> None:
+def test_changes_of_mu_are_logged(log: pytest.LogCaptureFixture) -> None:
     log.set_level("INFO", logger="flwr")
     sent(Scripted([1.0, 2.0]), FedProx(fraction_evaluate=0.0, adaptive_mu="train"))
     assert "\t> mu changes from 0 to 0.1: the train loss is 2" in log.messages

@@ -1,4 +1,4 @@
-"""The checks around every strategy of Flower's that averages arrays."""
+"""The checks around each of Flower's strategies that average arrays."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ EVERY_STRATEGY: dict[str, Callable[[], flower.Strategy]] = {
 }
 NOT_TESTED = {"FedXgbBagging", "FedXgbCyclic", "Result", "Strategy"}
 
-# Flower's QFedAvg and Bulyan take seconds a round.
+# Flower's QFedAvg and Bulyan take seconds per round.
 over_every_strategy = pytest.mark.parametrize(
     "make",
     [
@@ -61,12 +61,12 @@ over_every_strategy = pytest.mark.parametrize(
 
 
 def metrics(index: int, **others: Any) -> MetricRecord:
-    # The client-side clipping wants a "norm_bit".
+    # Client-side clipping requires a "norm_bit".
     return MetricRecord({"num-examples": index + 1, "loss": 0.1 * index, "norm_bit": index % 2, **others})
 
 
 def good(index: int, message: Message) -> dict[str, Any]:
-    """Move each array by a step of its own."""
+    """Move each array by a different step."""
     sent = message.content["arrays"].to_numpy_ndarrays()
     # Squares, since Krum decides by distances, and ties would be broken by the order of the replies.
     step = 0.125 * (index + 1) ** 2
@@ -75,7 +75,7 @@ def good(index: int, message: Message) -> dict[str, Any]:
 
 
 def with_bad_ones(index: int, message: Message) -> dict[str, Any]:
-    """Answer well from the first nodes; the others fail in a way of their own."""
+    """Reply correctly from the first nodes; each of the others fails in a different way."""
     if index < GOOD:
         return good(index, message)
     reply = good(index, message)
@@ -104,24 +104,24 @@ def evaluates(index: int, message: Message) -> dict[str, Any]:
     return {"metrics": MetricRecord({"num-examples": 1, "loss": float(index)})}
 
 
-def test_no_strategy_of_flowers_is_left_out() -> None:
+def test_every_strategy_of_flower_is_tested() -> None:
     tested = {type(make()).__name__ for make in EVERY_STRATEGY.values()}
     assert tested | NOT_TESTED == set(flower.__all__)
 
 
 @over_every_strategy
-def test_good_replies_give_the_model_of_the_strategy_by_itself(
+def test_good_replies_give_the_same_model_as_without_checked(
     make: Callable[[], flower.Strategy], federation: MakesFederation
 ) -> None:
     checked = models(Checked(make()), good, GOOD, federation)
     plain = models(make(), good, GOOD, federation)
     for ours, theirs in zip(checked, plain, strict=True):
-        # The strategy by itself adds the replies up in an order that it draws.
+        # Without Checked, the strategy adds up the replies in a random order.
         np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
 
 @over_every_strategy
-def test_bad_replies_among_the_good_ones_change_nothing_and_are_named(
+def test_bad_replies_do_not_change_the_model_and_are_named(
     make: Callable[[], flower.Strategy], federation: MakesFederation
 ) -> None:
     strategy = Checked(make())
@@ -136,7 +136,7 @@ def test_bad_replies_among_the_good_ones_change_nothing_and_are_named(
 def test_clients_and_result_keep_the_dtypes_and_shapes_of_the_initial_model(
     make: Callable[[], flower.Strategy], federation: MakesFederation
 ) -> None:
-    # Flower: integers and booleans come back as float64, QFedAvg and the clipping raise on them.
+    # Flower: integers and booleans come back as float64; QFedAvg and the clipping raise errors.
     initial = [
         np.ones((2, 3), np.float32), np.ones(4, np.float16), np.ones(4), np.array(7), np.ones(2, np.uint8),
         np.array([True, False]),
@@ -156,7 +156,7 @@ def test_clients_and_result_keep_the_dtypes_and_shapes_of_the_initial_model(
 
 
 @pytest.mark.parametrize("name", ["FedAvg", "FedMedian", "FedTrimmedAvg", "Krum", "Bulyan"])
-def test_a_count_that_all_clients_agree_on_stays_as_it_is(name: str, federation: MakesFederation) -> None:
+def test_a_count_that_all_clients_agree_on_is_unchanged(name: str, federation: MakesFederation) -> None:
     def train(index: int, message: Message) -> dict[str, Any]:
         return {"arrays": ArrayRecord([np.array(7), np.full(2, float(index))]), "metrics": metrics(index)}
 
@@ -165,7 +165,7 @@ def test_a_count_that_all_clients_agree_on_stays_as_it_is(name: str, federation:
     np.testing.assert_array_equal(result.arrays["0"].numpy(), np.array(7), strict=True)
 
 
-def test_half_precision_is_summed_in_single(federation: MakesFederation) -> None:
+def test_half_precision_is_summed_in_single_precision(federation: MakesFederation) -> None:
     # In float16, 1000 * 0.1 summed ten times is 1000.5 or less than 999.5.
     def train(index: int, message: Message) -> dict[str, Any]:
         return {"arrays": ArrayRecord([np.array([1000], np.float16)]), "metrics": MetricRecord({"num-examples": 1})}
@@ -175,7 +175,7 @@ def test_half_precision_is_summed_in_single(federation: MakesFederation) -> None
     assert result.arrays["0"].numpy()[0] == 1000
 
 
-def test_bfloat16_is_shown_as_single_precision_and_comes_back(federation: MakesFederation) -> None:
+def test_strategies_see_bfloat16_as_float32_and_the_result_is_bfloat16(federation: MakesFederation) -> None:
     # Flower: TypeError in NumPy.
     def record(number: float) -> ArrayRecord:
         return record_from_parameters([bfloat16_from_float32(np.full(2, number, np.float32)), np.zeros(2, np.int8)])
@@ -189,7 +189,7 @@ def test_bfloat16_is_shown_as_single_precision_and_comes_back(federation: MakesF
     np.testing.assert_array_equal(float32_from_bfloat16(numpy_from_array(result.arrays["0"])), [1.5, 1.5])
 
 
-def test_integers_are_rounded_and_held_within_their_limits() -> None:
+def test_integers_are_rounded_and_clipped_to_their_limits() -> None:
     like = ArrayRecord([np.zeros(4, np.int8), np.zeros(3, np.uint64), np.zeros(2, np.int64), np.zeros(3, np.bool_)])
     made = ArrayRecord([
         np.array([2.5, -2.5, 300.0, -300.0]), np.array([-1.0, 2.0**64, 5.4]), np.array([2.0**63, -(2.0**63)]),
@@ -203,7 +203,7 @@ def test_integers_are_rounded_and_held_within_their_limits() -> None:
     np.testing.assert_array_equal(booleans, np.array([True, False, True]), strict=True)
 
 
-def test_a_strategy_is_shown_floats_with_a_dimension_and_what_is_one_already_is_not_copied() -> None:
+def test_a_strategy_sees_floats_with_a_dimension_and_such_arrays_are_not_copied() -> None:
     model = ArrayRecord([
         np.ones(2, np.float16), np.ones(2, np.uint8), np.ones(2, np.complex64), np.array(1.5, np.float32), np.ones(2),
     ])  # fmt: skip
@@ -226,7 +226,9 @@ def test_a_strategy_is_shown_floats_with_a_dimension_and_what_is_one_already_is_
         (np.ones(1), np.zeros(3), r"array '0' has shape \(1,\) instead of \(3,\)"),
     ],
 )
-def test_what_a_strategy_makes_is_never_bent_into_a_model(made: NDArray[Any], like: NDArray[Any], message: str) -> None:
+def test_an_array_that_does_not_match_the_model_is_an_error(
+    made: NDArray[Any], like: NDArray[Any], message: str
+) -> None:
     with pytest.raises(ParametersError, match=message):
         narrowed(ArrayRecord([made]), like=ArrayRecord([like]))
 
@@ -245,7 +247,7 @@ def test_metrics_that_only_some_clients_report_are_averaged_over_those(federatio
     assert [reply.metrics["sizes"] for reply in strategy.history[0].replies] == [[1.0], [1.0] * 2, [1.0] * 3]
 
 
-def test_of_the_metrics_that_all_clients_report_the_result_has_what_the_strategy_makes(
+def test_the_strategy_aggregates_the_metrics_that_all_clients_report(
     federation: MakesFederation,
 ) -> None:
     def train(index: int, message: Message) -> dict[str, Any]:
@@ -261,7 +263,7 @@ def test_of_the_metrics_that_all_clients_report_the_result_has_what_the_strategy
     assert result.train_metrics_clientapp[1] == {"worst": 2.0, "accuracy": 0.25}
 
 
-def test_further_records_and_other_names_of_records_are_no_obstacle(federation: MakesFederation) -> None:
+def test_additional_records_and_other_record_names_are_accepted(federation: MakesFederation) -> None:
     # Flower: says "skipping" and ends the run.
     def train(index: int, message: Message) -> dict[str, Any]:
         records = {"model": message.content["arrays"], "m": MetricRecord({"num-examples": 1, "loss": 2.0})}
@@ -280,7 +282,7 @@ def test_further_records_and_other_names_of_records_are_no_obstacle(federation: 
 
 
 def trains_beside_momentum(arrays_key: str, weight_key: str) -> Callable[[int, Message], dict[str, Any]]:
-    """Make clients whose replies have two ArrayRecords: their mean by weight is (1*0 + 3*4) / 4 = 3."""
+    """Make clients whose replies have two ArrayRecords: the weighted mean is (1*0 + 3*4) / 4 = 3."""
 
     def train(index: int, message: Message) -> dict[str, Any]:
         return {
@@ -292,7 +294,7 @@ def trains_beside_momentum(arrays_key: str, weight_key: str) -> Callable[[int, M
     return train
 
 
-def test_the_names_of_weight_and_arrays_are_those_of_the_strategy_within(federation: MakesFederation) -> None:
+def test_the_keys_of_weight_and_arrays_are_those_of_the_wrapped_strategy(federation: MakesFederation) -> None:
     train = trains_beside_momentum("model", "rows")
     inner = flower.FedAvg(fraction_evaluate=0.0, weighted_by_key="rows", arrayrecord_key="model")
     wrapped = flower.DifferentialPrivacyClientSideFixedClipping(inner, 0.0, 1.0, 2)
@@ -301,7 +303,7 @@ def test_the_names_of_weight_and_arrays_are_those_of_the_strategy_within(federat
 
 
 class Bare(flower.Strategy):
-    """Has no settings: another strategy does its work, under a name that says nothing."""
+    """Has no settings, and delegates to another strategy that Checked cannot find."""
 
     def __init__(self) -> None:
         self.worker = flower.FedAvg(fraction_evaluate=0.0)
@@ -322,7 +324,7 @@ class Bare(flower.Strategy):
         self.worker.summary()
 
 
-def test_a_strategy_without_settings_has_flowers_names(federation: MakesFederation) -> None:
+def test_a_strategy_without_settings_uses_flowers_default_keys(federation: MakesFederation) -> None:
     train = trains_beside_momentum("arrays", "num-examples")
     result = Checked(Bare()).start(federation(train=train, nodes=2), ArrayRecord([np.zeros(1)]), num_rounds=1)
     np.testing.assert_array_equal(result.arrays["0"].numpy(), [3.0])
@@ -356,7 +358,7 @@ def test_a_silent_node_is_named(federation: MakesFederation) -> None:
     )
 
 
-def test_fewer_replies_than_asked_for_end_the_run(federation: MakesFederation) -> None:
+def test_fewer_replies_than_required_end_the_run(federation: MakesFederation) -> None:
     sent = ArrayRecord([np.full(3, 0.5), np.ones(2)])
     grid = federation(train=with_bad_ones, nodes=GOOD + 2)
     with pytest.raises(RoundError, match=f"accepted {GOOD} of {GOOD + 2} train replies, needs at least {GOOD + 1}"):
@@ -366,7 +368,7 @@ def test_fewer_replies_than_asked_for_end_the_run(federation: MakesFederation) -
 
 
 class Makes(flower.FedAvg):
-    """Makes the same of any replies."""
+    """Returns the same model for any replies."""
 
     def __init__(self, made: ArrayRecord | None) -> None:
         super().__init__()
@@ -391,7 +393,7 @@ class Makes(flower.FedAvg):
 def test_a_strategy_that_makes_no_usable_model_ends_the_run(
     made: ArrayRecord | None, message: str, federation: MakesFederation
 ) -> None:
-    # Flower: goes on with NaN, with another shape, or with the model as it was.
+    # Flower: continues with NaN, with another shape, or with the old model.
     with pytest.raises(RoundError, match=message) as caught:
         Checked(Makes(made)).start(federation(train=good), ArrayRecord([np.zeros(1, np.float32)]))
     np.testing.assert_array_equal(caught.value.result.arrays["0"].numpy(), np.zeros(1, np.float32))
@@ -425,20 +427,20 @@ def test_a_reply_without_the_metric_that_a_strategy_needs_does_not_end_the_run(
     }
 
 
-def test_one_of_flowers_wrappers_may_be_put_around_it(federation: MakesFederation) -> None:
+def test_flowers_wrappers_can_wrap_checked(federation: MakesFederation) -> None:
     strategy = Checked(flower.FedAvg())
     private = flower.DifferentialPrivacyClientSideFixedClipping(strategy, 0.0, 1.0, 3)
     result = private.start(federation(train=good), ArrayRecord([np.full(3, 0.5)]), num_rounds=2)
     assert [(entry.server_round, entry.phase) for entry in strategy.history] == [
         (1, "train"), (1, "evaluate"), (2, "train"), (2, "evaluate"),
     ]  # fmt: skip
-    # Each reply is known to be one to a message of this round.
+    # Each reply is matched to a message of this round.
     assert all(reply.seconds >= 0 for entry in strategy.history for reply in entry.replies)
     assert np.isfinite(result.arrays["0"].numpy()).all()
 
 
 @pytest.mark.parametrize("name", ["arrays", "adapter"])
-def test_a_strategy_of_ones_own_may_send_and_make_something_else_than_the_model(
+def test_a_custom_strategy_may_send_and_return_arrays_other_than_the_model(
     name: str, federation: MakesFederation
 ) -> None:
     class Adapters(flower.FedAvg):
@@ -464,7 +466,7 @@ def test_a_strategy_of_ones_own_may_send_and_make_something_else_than_the_model(
     np.testing.assert_array_equal(result.arrays["2"].numpy(), np.array(7), strict=True)
 
 
-def test_a_strategy_of_ones_own_may_go_on_with_the_part_of_the_model_that_it_sends(federation: MakesFederation) -> None:
+def test_a_custom_strategy_may_continue_with_the_part_of_the_model_that_it_sends(federation: MakesFederation) -> None:
     class Halves(flower.FedAvg):
         def configure_train(self, server_round: int, arrays: ArrayRecord, config: Any, grid: Any) -> Any:
             part = RecordDict({"arrays": ArrayRecord({"0": arrays["0"]}), "config": config})
@@ -486,13 +488,13 @@ def test_a_strategy_of_ones_own_may_go_on_with_the_part_of_the_model_that_it_sen
         (flower.FedXgbBagging(), "FedXgbBagging grows trees, but Checked needs a model of constant size; use"),
     ],
 )
-def test_what_cannot_be_checked_is_refused(strategy: Any, message: str) -> None:
+def test_an_object_that_cannot_be_checked_is_refused(strategy: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         Checked(strategy)
 
 
 @pytest.mark.parametrize(("fraction", "asked"), [(1.0, 2), (0.0, 0)])
-def test_the_strategy_hears_of_every_round_and_nobody_asked_is_not_an_error(fraction: float, asked: int) -> None:
+def test_the_strategy_sees_every_round_even_if_no_node_is_sampled(fraction: float, asked: int) -> None:
     heard = []
 
     class Hears(flower.FedAvg):

@@ -1,4 +1,4 @@
-"""A run that was stopped goes on and ends as one that never was."""
+"""A run that was stopped resumes, and ends like an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def run(strategy: FedAvg | Checked, folder: Path | None, rounds: int = ROUNDS, *
 
 
 def told(result: Result, history: History) -> dict[str, object]:
-    """All of a run but its times."""
+    """Everything about a run except its times."""
     return {
         "arrays": [(name, array.dtype, array.shape, array.data) for name, array in result.arrays.items()],
         "metrics": repr(vars(result) | {"arrays": None}),
@@ -91,11 +91,11 @@ def without_times(entry: Round) -> Round:
 
 
 class Killed(BaseException):
-    """Not even an `except Exception` survives it."""
+    """Passes through every `except Exception`."""
 
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, count: int) -> None:
-    """Let the call number `count` of a function, from 1 on, be the last thing that a run does."""
+    """Kill the run at call number `count` of a function, counted from 1."""
     calls = iter(range(1, count))
     original = getattr(owner, name)
 
@@ -118,7 +118,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, count: 
         *((files, "remove", count) for count in range(1, ROUNDS - 1)),
     ],
 )
-def test_a_run_killed_at_any_point_ends_as_one_that_never_was(
+def test_a_run_killed_at_any_point_resumes_with_the_result_of_an_uninterrupted_one(
     owner: object, name: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = fed_avg()
@@ -134,7 +134,7 @@ def test_a_run_killed_at_any_point_ends_as_one_that_never_was(
     assert checkpoint.server_round == ROUNDS
 
 
-def test_a_process_killed_outright_in_a_simulation_goes_on(tmp_path: Path) -> None:
+def test_a_killed_simulation_process_resumes(tmp_path: Path) -> None:
     program = textwrap.dedent("""
         import os, signal, sys
         from flwr.app import Context
@@ -173,7 +173,7 @@ def test_a_process_killed_outright_in_a_simulation_goes_on(tmp_path: Path) -> No
 
 
 @over_every_strategy
-def test_every_strategy_of_flower_goes_on_with_its_momenta(make: Callable[[], Strategy], tmp_path: Path) -> None:
+def test_every_strategy_of_flower_resumes_with_its_momenta(make: Callable[[], Strategy], tmp_path: Path) -> None:
     whole = Checked(make())
     expected = run_plain(whole)
     run_plain(Checked(make()), rounds=2, checkpoint_dir=tmp_path)
@@ -199,19 +199,20 @@ def run_plain(strategy: Checked, rounds: int = ROUNDS, **options: Any) -> bytes:
     inner: Any = strategy.strategy
     (inner.strategy if hasattr(inner, "strategy") else inner).fraction_evaluate = 0.0
     with LocalGrid(plain, NODES) as grid:
-        # They draw the order of their nodes from Python's global generator; averaged it is in the order of the nodes.
+        # Flower's strategies draw the order of their nodes from Python's global generator, but replies are averaged in
+        # the order of the nodes.
         result = strategy.start(grid, ArrayRecord({"w": Array(np.zeros(3))}), rounds, **options)
     return result.arrays["w"].data
 
 
-def test_fed_prox_goes_on_and_may_have_another_mu(tmp_path: Path) -> None:
+def test_fedprox_resumes_and_may_have_another_mu(tmp_path: Path) -> None:
     run(FedProx(proximal_mu=0.1), tmp_path, rounds=2)
     strategy = FedProx(proximal_mu=0.7)
     run(strategy, tmp_path, resume=True)
     assert strategy.proximal_mu == 0.7
 
 
-def test_an_adaptive_mu_goes_on_from_where_it_was(tmp_path: Path) -> None:
+def test_an_adaptive_mu_resumes_from_its_last_value(tmp_path: Path) -> None:
     gets_worse = ClientApp()
 
     @gets_worse.train()
@@ -235,7 +236,7 @@ class Breaks(BaseException):
 
 
 @pytest.mark.parametrize("last", range(1, 12))
-def test_the_very_object_that_was_stopped_goes_on_as_a_new_one_would(last: int, tmp_path: Path) -> None:
+def test_the_strategy_object_that_was_stopped_resumes_like_a_new_one(last: int, tmp_path: Path) -> None:
     losses = [5.0, 4.0, 4.5, 4.4, 4.3, 4.2, 4.1, 4.0, 3.9, 3.8, 4.0]
     rises_and_falls = ClientApp()
 
@@ -284,9 +285,9 @@ def test_the_very_object_that_was_stopped_goes_on_as_a_new_one_would(last: int, 
     assert start(strategy, checkpoint_dir=tmp_path, resume=True) == start(Remembers())
 
 
-def test_a_run_that_does_not_go_on_from_files_finds_what_the_one_before_has_left() -> None:
+def test_a_second_run_without_resume_keeps_what_the_strategy_remembers() -> None:
     class CountsRounds(FedAvg):
-        """As in Flower, what a strategy remembers outlives a run."""
+        """As in Flower, what a strategy remembers lasts beyond a run."""
 
         rounds = 0
 
@@ -301,7 +302,7 @@ def test_a_run_that_does_not_go_on_from_files_finds_what_the_one_before_has_left
     assert strategy.rounds == 14
 
 
-def test_a_setting_that_is_changed_after_a_run_stays_changed(tmp_path: Path) -> None:
+def test_a_setting_changed_after_a_run_stays_changed(tmp_path: Path) -> None:
     strategy = FedProx(proximal_mu=0.1)
     run(strategy, tmp_path, rounds=2)
     strategy.proximal_mu = 0.7
@@ -343,7 +344,7 @@ def test_a_subclass_resumes_with_what_its_state_dict_returns(stopped: int, tmp_p
     assert (strategy.seen, strategy.best) == ([1, 2, 3, 4], 0.25)
 
 
-def test_settings_are_those_of_the_strategy_that_resumes_whatever_their_type(tmp_path: Path) -> None:
+def test_settings_of_any_type_come_from_the_strategy_that_resumes(tmp_path: Path) -> None:
     run(KeepsBest([0.1, 0.2], seed=3), tmp_path, rounds=2)
     strategy = KeepsBest([0.7], seed=4, weighted_by_key="num-examples", min_replies=2)
     run(strategy, tmp_path, rounds=3, resume=True)
@@ -385,7 +386,7 @@ class Counts(flower.FedAvg):
 
 
 class CountsAndTells(Counts):
-    """Says what it remembers."""
+    """Can save and restore what it remembers."""
 
     def state_dict(self) -> dict[str, Any]:
         return {"rounds": self.rounds}
@@ -482,7 +483,7 @@ def test_a_run_killed_between_the_checkpoint_and_the_stop_still_stops_there(tmp_
 
 
 @pytest.mark.parametrize("returned", [(0.5, {}), 0.5, {"loss": 0.5}])
-def test_an_evaluate_fn_that_returns_something_else_is_refused_at_once(returned: Any) -> None:
+def test_an_evaluate_fn_that_does_not_return_a_metric_record_is_refused_immediately(returned: Any) -> None:
     calls: list[int] = []
 
     def evaluate(server_round: int, arrays: ArrayRecord) -> Any:
@@ -497,7 +498,7 @@ def test_an_evaluate_fn_that_returns_something_else_is_refused_at_once(returned:
     assert calls == [0]
 
 
-def test_a_finished_run_asks_nobody_and_hands_nothing_to_its_strategy(
+def test_resuming_a_finished_run_sends_no_messages_and_does_not_call_the_strategy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = fed_avg()
@@ -515,7 +516,7 @@ def test_a_finished_run_asks_nobody_and_hands_nothing_to_its_strategy(
     assert strategy.result is result
 
 
-def test_a_run_without_evaluation_and_with_more_rounds_goes_on(tmp_path: Path) -> None:
+def test_a_run_without_evaluation_resumes_with_more_rounds(tmp_path: Path) -> None:
     def run_here(rounds: int, **options: Any) -> FedAvg:
         strategy = FedAvg(fraction_evaluate=0.0)
         with LocalGrid(app, NODES) as grid:
@@ -528,7 +529,7 @@ def test_a_run_without_evaluation_and_with_more_rounds_goes_on(tmp_path: Path) -
     assert told(longer.result, longer.history) == told(whole.result, whole.history)
 
 
-def test_a_run_that_failed_goes_on_once_the_clients_are_mended(tmp_path: Path) -> None:
+def test_a_failed_run_resumes_once_the_clients_are_fixed(tmp_path: Path) -> None:
     broken = True
     sometimes = ClientApp()
 
@@ -550,7 +551,7 @@ def test_a_run_that_failed_goes_on_once_the_clients_are_mended(tmp_path: Path) -
         assert resumed.arrays["w"].data == strategy.start(grid, initial, ROUNDS).arrays["w"].data
 
 
-def test_the_split_of_the_clients_is_remembered(tmp_path: Path) -> None:
+def test_a_resumed_run_remembers_the_clients_split(tmp_path: Path) -> None:
     split = "first"
     tells = ClientApp()
 
@@ -596,19 +597,21 @@ def test_an_earlier_run_is_not_overwritten(tmp_path: Path) -> None:
     assert Checkpoint.load(tmp_path).server_round == 1
 
 
-def test_a_folder_with_nothing_in_it_is_begun(tmp_path: Path) -> None:
+def test_an_empty_folder_starts_a_new_run_and_the_log_says_so(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
     folder = tmp_path / "runs" / "first"
     run(fed_avg(), folder, rounds=1, resume=True)
+    # Otherwise a misspelt folder goes unnoticed.
+    assert f"Nothing to resume: checkpoint_dir={str(folder)!r} has no complete round yet" in log.messages
     assert Checkpoint.load(folder).server_round == 1
     assert sorted(path.name for path in folder.iterdir()) == [".lock", "checkpoint-00001.npz", "history-00001.npz"]
 
 
-def test_a_run_without_a_folder_cannot_go_on() -> None:
+def test_resume_without_a_folder_is_refused() -> None:
     with pytest.raises(ValueError, match="resume=True needs the folder of the earlier run; pass it as checkpoint_dir"):
         run(fed_avg(), None, resume=True)
 
 
-def test_fewer_rounds_than_there_are_is_refused(tmp_path: Path) -> None:
+def test_fewer_rounds_than_already_saved_are_refused(tmp_path: Path) -> None:
     run(fed_avg(), tmp_path, rounds=2)
     with pytest.raises(ValueError, match="already has 2 rounds; num_rounds=1 must be at least 2"):
         run(fed_avg(), tmp_path, rounds=1, resume=True)
@@ -618,7 +621,7 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
     run(fed_avg(), tmp_path, rounds=1)
     with (
         LocalGrid(app, NODES) as grid,
-        pytest.raises(ValueError, match=r"another model than initial_arrays: .*'weight'"),
+        pytest.raises(ValueError, match=r"a different model from initial_arrays: .*'weight'"),
     ):
         fed_avg().start(grid, ArrayRecord([np.zeros(2)]), checkpoint_dir=tmp_path, resume=True)
 
@@ -647,6 +650,17 @@ def test_a_folder_without_a_checkpoint_cannot_be_loaded(tmp_path: Path) -> None:
         Checkpoint.load(tmp_path)
 
 
+def test_a_path_that_is_not_the_folder_of_a_run_is_refused_by_name(tmp_path: Path) -> None:
+    run(fed_avg(), tmp_path, rounds=1)
+    with pytest.raises(NotADirectoryError, match=r"checkpoint_dir='.*npz' is a file; pass the folder of the run"):
+        Checkpoint.load(tmp_path / "checkpoint-00001.npz")
+    number: Any = 3
+    for use in (Checkpoint.load, lambda folder: run(fed_avg(), folder)):
+        with pytest.raises(TypeError, match="checkpoint_dir must be the path of a folder, got int"):
+            use(number)
+    assert repr(Checkpoint.load(tmp_path)) == "Checkpoint(server_round=1, lost_rounds=())"
+
+
 def test_another_mu_is_sent_after_an_adaptive_one(tmp_path: Path) -> None:
     options: dict[str, Any] = {"checkpoint_dir": tmp_path, "resume": True}
     with LocalGrid(plain, NODES) as grid:
@@ -657,7 +671,7 @@ def test_another_mu_is_sent_after_an_adaptive_one(tmp_path: Path) -> None:
     assert strategy.mu_by_round[3] == 5.0
 
 
-def test_nodes_that_had_no_state_have_none_again(tmp_path: Path) -> None:
+def test_nodes_without_a_saved_state_resume_without_one(tmp_path: Path) -> None:
     def start(grid: LocalGrid, stop: int) -> bytes:
         def stops(server_round: int, arrays: ArrayRecord) -> None:
             if server_round == stop:
@@ -731,13 +745,13 @@ def test_a_checkpoint_with_privacy_settings_in_it_does_not_apply_them(tmp_path: 
     assert (inner.clipping_norm, inner.num_sampled_clients, inner.noise_multiplier) == (1.0, NODES, 0.0)
 
 
-def test_noise_that_is_added_from_now_on_is_not_resumed_either(tmp_path: Path) -> None:
+def test_a_run_without_noise_cannot_be_resumed_with_noise(tmp_path: Path) -> None:
     run_plain(private("ServerSideFixed", 0.0), rounds=1, checkpoint_dir=tmp_path)
     with pytest.raises(ValueError, match="cannot be resumed by DifferentialPrivacyServerSideFixedClipping"):
         run_plain(private("ServerSideFixed", 0.5), rounds=2, checkpoint_dir=tmp_path, resume=True)
 
 
-def test_an_adaptive_norm_is_what_the_rounds_made_it_and_its_initial_value_is_for_round_1_only(tmp_path: Path) -> None:
+def test_an_adaptive_norm_resumes_from_the_saved_round_and_ignores_a_new_initial_value(tmp_path: Path) -> None:
     def norm(rounds: int, initial: float, **options: Any) -> float:
         strategy = private("ClientSideAdaptive", 0.0, initial_clipping_norm=initial)
         run_plain(strategy, rounds=rounds, **options)
@@ -747,7 +761,7 @@ def test_an_adaptive_norm_is_what_the_rounds_made_it_and_its_initial_value_is_fo
     assert norm(3, 5.0, checkpoint_dir=tmp_path, resume=True) == norm(3, 0.1) != norm(3, 5.0)
 
 
-def test_a_start_that_is_refused_changes_nothing(tmp_path: Path) -> None:
+def test_a_refused_start_changes_nothing(tmp_path: Path) -> None:
     strategy = fed_avg()
     before = told(run(strategy, tmp_path, rounds=2), strategy.history)
     with pytest.raises(FileExistsError):
@@ -757,7 +771,7 @@ def test_a_start_that_is_refused_changes_nothing(tmp_path: Path) -> None:
     assert told(strategy.result, strategy.history) == before
 
 
-def test_a_folder_that_cannot_be_one_is_refused_before_the_run(tmp_path: Path) -> None:
+def test_an_invalid_folder_is_refused_before_the_run(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError, match=r"checkpoint_dir='.*file' is not a folder; pass"):
         run(fed_avg(), tmp_path / "file")
@@ -768,24 +782,24 @@ def test_a_folder_that_cannot_be_one_is_refused_before_the_run(tmp_path: Path) -
             fed_avg().start(grid, INITIAL, checkpoint_dir=tmp_path, resume="no")  # type: ignore[arg-type]
 
 
-def test_an_evaluation_that_is_a_strange_object_is_saved(tmp_path: Path) -> None:
+def test_unusual_evaluate_fn_and_metric_types_are_saved(tmp_path: Path) -> None:
     class Evaluations(list[int]):
-        """False in the eyes of `if` as long as it is empty."""
+        """Falsy while it is empty."""
 
         def __call__(self, server_round: int, arrays: ArrayRecord) -> MetricRecord:
             return Metrics({"round": server_round})
 
     class Metrics(MetricRecord):
-        """A kind of its own."""
+        """A subclass of MetricRecord."""
 
     with LocalGrid(app, NODES) as grid:
         fed_avg().start(grid, INITIAL, 1, evaluate_fn=Evaluations(), checkpoint_dir=tmp_path)
     assert Checkpoint.load(tmp_path).result.evaluate_metrics_serverapp == {0: {"round": 0}, 1: {"round": 1}}
 
 
-def test_a_grid_that_keeps_no_states_does_without(tmp_path: Path) -> None:
+def test_a_grid_without_node_states_can_resume(tmp_path: Path) -> None:
     class Elsewhere(Grid):
-        """Any other grid of Flower's."""
+        """A grid other than LocalGrid."""
 
         def __init__(self, grid: LocalGrid) -> None:
             self.grid = grid

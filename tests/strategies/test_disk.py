@@ -1,4 +1,4 @@
-"""The folder of a run: locked, whole after a full disk, and readable when a file in it is damaged."""
+"""The folder of a run: locked, intact after a full disk, and readable if one of its files is damaged."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def test_a_run_with_a_damaged_checkpoint_resumes_from_the_one_before(
     run(fed_avg(), tmp_path, rounds=3)
     damage(tmp_path / "checkpoint-00003.npz")
     assert Checkpoint.load(tmp_path).server_round == 2
-    wanted = "checkpoint-00003.npz is not a whole file of a saved checkpoint: its bytes are not those that were written"
+    wanted = "checkpoint-00003.npz is not a valid checkpoint file: its bytes differ from those written"
     assert wanted in log.text
-    assert "What came after round 2 is lost" in log.text
+    assert "Everything after round 2 is lost" in log.text
     strategy = fed_avg()
     assert told(run(strategy, tmp_path, resume=True), strategy.history) == expected
     log.clear()
@@ -73,7 +73,7 @@ def test_a_folder_of_damaged_checkpoints_is_an_error_that_names_them(tmp_path: P
     run(fed_avg(), tmp_path, rounds=2)
     for server_round in (1, 2):
         damage(tmp_path / f"checkpoint-0000{server_round}.npz")
-    wanted = "checkpoint-00002.npz is not a whole file .*; .*checkpoint-00001.npz is not a whole file"
+    wanted = "checkpoint-00002.npz is not a valid checkpoint file: .*; .*checkpoint-00001.npz is not a valid"
     with pytest.raises(ValueError, match=wanted):
         run(fed_avg(), tmp_path, resume=True)
     with pytest.raises(FileExistsError):
@@ -81,7 +81,7 @@ def test_a_folder_of_damaged_checkpoints_is_an_error_that_names_them(tmp_path: P
 
 
 @pytest.mark.parametrize("loss", ["damaged", "missing", "of another round", "of another run"])
-def test_the_model_outlives_the_history(loss: str, tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
+def test_a_lost_history_does_not_affect_the_model(loss: str, tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
     whole = fed_avg()
     expected = told(run(whole, None), whole.history)
     run(fed_avg(), tmp_path / "run", rounds=3)
@@ -97,7 +97,7 @@ def test_the_model_outlives_the_history(loss: str, tmp_path: Path, log: pytest.L
         shutil.copy(tmp_path / "other" / "history-00002.npz", lost)
     checkpoint = Checkpoint.load(tmp_path / "run")
     assert (checkpoint.server_round, checkpoint.lost_rounds) == (3, (2,))
-    assert "The history of round 2 is lost, the model is not: " in log.text
+    assert "The history of round 2 is lost, but the model is intact: " in log.text
     assert "history-00002.npz" in log.text
     assert {entry.server_round for entry in checkpoint.history} == {1, 3}
     strategy = fed_avg()
@@ -107,17 +107,17 @@ def test_the_model_outlives_the_history(loss: str, tmp_path: Path, log: pytest.L
 
 
 @pytest.mark.parametrize("name", ["checkpoint-00001.npz", "history-00001.npz"])
-def test_files_are_of_version_1_and_those_of_a_later_one_are_refused(name: str, tmp_path: Path) -> None:
+def test_files_have_version_1_and_later_versions_are_refused(name: str, tmp_path: Path) -> None:
     run(fed_avg(), tmp_path, rounds=1)
     written = archive.read(tmp_path / name, "checkpoint", 1)
     archive.write(tmp_path / name, "checkpoint", 1, written)
     assert Checkpoint.load(tmp_path).server_round == 1
     archive.write(tmp_path / name, "checkpoint", 2, written)
-    with pytest.raises(ValueError, match=f"{name} is not .* of version 1 or below: it has version 2; update flskew"):
+    with pytest.raises(ValueError, match=f"{name} is not .*: it has version 2, later than 1; update flskew"):
         Checkpoint.load(tmp_path)
 
 
-def test_a_second_run_in_the_folder_of_a_living_one_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_second_run_in_the_folder_of_an_active_one_is_refused_and_the_error_names_it(tmp_path: Path) -> None:
     refused: list[str] = []
 
     def start_another(server_round: int, arrays: ArrayRecord) -> None:
@@ -138,7 +138,7 @@ def test_a_second_run_in_the_folder_of_a_living_one_is_refused_by_name(tmp_path:
 
 
 @pytest.mark.parametrize("ends", ["returns", "refused", "cannot load", "fails in summary", "fails in round 1"])
-def test_the_folder_is_free_again_however_a_start_ends(
+def test_the_folder_is_unlocked_however_a_start_ends(
     ends: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*args: Any, **kwargs: Any) -> None:
@@ -178,7 +178,9 @@ for _ in sys.stdin:  # one line for each race, with the name of its folder
 
 
 @pytest.mark.parametrize("races", [5, pytest.param(200, marks=pytest.mark.long)])
-def test_of_two_runs_started_at_once_one_wins_and_no_folder_is_lost(races: int, tmp_path: Path, python: str) -> None:
+def test_of_two_runs_started_at_the_same_time_exactly_one_gets_the_folder(
+    races: int, tmp_path: Path, python: str
+) -> None:
     alone = Checked(flower.FedAvg())
     model = run_plain(alone, 2)
     with ExitStack() as stack:
@@ -211,7 +213,7 @@ def test_of_two_runs_started_at_once_one_wins_and_no_folder_is_lost(races: int, 
             assert checkpoint.result.arrays["w"].data == model
 
 
-def test_a_run_whose_folder_is_taken_from_it_stops_at_its_next_save(tmp_path: Path) -> None:
+def test_a_run_whose_folder_is_replaced_stops_at_its_next_save(tmp_path: Path) -> None:
     def removes(server_round: int, arrays: ArrayRecord) -> None:
         if server_round == 1:
             shutil.rmtree(tmp_path / "run")
@@ -223,7 +225,7 @@ def test_a_run_whose_folder_is_taken_from_it_stops_at_its_next_save(tmp_path: Pa
     assert Checkpoint.load(tmp_path / "run").server_round == 2
 
 
-def test_a_file_system_without_locks_is_said_and_the_later_run_ends_the_earlier_one(
+def test_a_file_system_without_locks_is_logged_and_a_later_run_ends_the_earlier_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(files, "_lock", lambda descriptor: False)
@@ -253,7 +255,7 @@ def test_a_folder_that_cannot_be_locked_is_an_error_that_names_it(
 
 @pytest.mark.parametrize("step", ["create", "write", "sync", "close", "rename", "sync_folder"])
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_full_disk_ends_the_run_by_name_and_the_folder_still_loads(
+def test_a_full_disk_ends_the_run_with_an_error_that_names_the_round_and_the_folder_still_loads(
     step: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = fed_avg()
@@ -281,7 +283,7 @@ def test_a_full_disk_ends_the_run_by_name_and_the_folder_still_loads(
 KEY = b"sixteen letters!"
 
 
-def test_a_key_refuses_what_was_written_or_changed_without_it(tmp_path: Path) -> None:
+def test_files_written_or_changed_without_the_key_are_refused(tmp_path: Path) -> None:
     run(fed_avg(), tmp_path / "sealed", rounds=2, checkpoint_key=KEY)
     run(fed_avg(), tmp_path / "open", rounds=2)
     assert Checkpoint.load(tmp_path / "sealed", key=KEY).server_round == 2
@@ -343,18 +345,20 @@ FORGED: dict[str, Callable[[dict[str, Any]], object]] = {
 
 
 @pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED)
-def test_a_whole_file_of_other_values_is_an_error(forge: Callable[[dict[str, Any]], object], tmp_path: Path) -> None:
+def test_an_intact_file_with_unexpected_values_is_an_error(
+    forge: Callable[[dict[str, Any]], object], tmp_path: Path
+) -> None:
     run(fed_avg(), tmp_path, rounds=1)
     path = tmp_path / "checkpoint-00001.npz"
     values = unpack(archive.read(path, "checkpoint", 1))
     forge(values)
     archive.write(path, "checkpoint", 1, pack(values))
-    with pytest.raises(ValueError, match=r"checkpoint-00001\.npz is (not a whole file|of round 1000000000000)"):
+    with pytest.raises(ValueError, match=r"checkpoint-00001\.npz (is not a valid|contains round 1000000000000)"):
         Checkpoint.load(tmp_path)
 
 
 @pytest.mark.parametrize("rounds", [[Round(2, "train", (), (), 0.0)], [1], None], ids=["round", "type", "none"])
-def test_a_whole_file_of_another_history_is_lost(rounds: Any, tmp_path: Path) -> None:
+def test_an_intact_history_file_with_unexpected_values_counts_as_lost(rounds: Any, tmp_path: Path) -> None:
     run(fed_avg(), tmp_path, rounds=1)
     path = tmp_path / "history-00001.npz"
     values = unpack(archive.read(path, "checkpoint", 1))
@@ -367,7 +371,7 @@ def test_more_rounds_than_a_folder_can_hold_are_refused(tmp_path: Path) -> None:
         run(fed_avg(), tmp_path, rounds=1_000_000)
 
 
-def test_what_a_killed_save_has_left_behind_is_cleared(tmp_path: Path) -> None:
+def test_unfinished_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     run(fed_avg(), tmp_path, rounds=1)
     for name in (".checkpoint-00002.npz.12ab.tmp", ".history-00002.npz.12ab.tmp", ".mine.tmp"):
         (tmp_path / name).touch()
@@ -375,7 +379,7 @@ def test_what_a_killed_save_has_left_behind_is_cleared(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.glob(".*")) == [".lock", ".mine.tmp"]
 
 
-def test_a_checkpoint_that_a_living_run_removes_is_passed_over_for_a_later_one(
+def test_loading_during_a_run_skips_a_checkpoint_that_was_just_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(fed_avg(), tmp_path, rounds=4)
@@ -420,7 +424,7 @@ def test_a_run_stays_in_its_folder_when_the_program_goes_to_another(
     assert Checkpoint.load(tmp_path / "run").server_round == 2
 
 
-def test_a_checkpoint_that_cannot_be_removed_yet_is_removed_a_round_later(
+def test_a_checkpoint_that_cannot_be_removed_is_removed_a_round_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusals = iter([PermissionError(errno.EACCES, "in use")])
@@ -438,13 +442,13 @@ def test_a_checkpoint_that_cannot_be_removed_yet_is_removed_a_round_later(
     assert len(list(tmp_path.glob("checkpoint-*"))) == 2
 
 
-def test_a_file_without_values_is_a_damaged_one(tmp_path: Path) -> None:
+def test_a_file_without_values_is_damaged(tmp_path: Path) -> None:
     run(fed_avg(), tmp_path, rounds=2)
     archive.write(tmp_path / "checkpoint-00002.npz", "checkpoint", 1, {})
     assert Checkpoint.load(tmp_path).server_round == 1
 
 
-def test_other_names_in_the_folder_are_no_checkpoints(tmp_path: Path) -> None:
+def test_other_files_in_the_folder_are_not_checkpoints(tmp_path: Path) -> None:
     run(fed_avg(), tmp_path, rounds=1)
     for name in ("checkpoint-000009.npz", "checkpoint-9.npz", "checkpoint-00000.npz", "my-checkpoint-00009.npz"):
         (tmp_path / name).touch()
@@ -467,7 +471,7 @@ print("done", flush=True)
 """
 
 
-def test_a_resume_beside_a_living_run_is_refused_and_the_living_one_goes_on(tmp_path: Path, python: str) -> None:
+def test_resuming_an_active_run_is_refused_and_the_active_run_continues(tmp_path: Path, python: str) -> None:
     whole = fed_avg()
     with LocalGrid(app, NODES) as grid:
         expected = told(whole.start(grid, INITIAL, ROUNDS, evaluate_fn=lambda *_: None), whole.history)

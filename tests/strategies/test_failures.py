@@ -1,4 +1,4 @@
-"""What becomes of a run that fails: its model is kept, and its reasons can be read."""
+"""A run that fails keeps its model, and its error messages are readable."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.clientapp import ClientApp
 from flwr.server.client_manager import SimpleClientManager
 from flwr.server.server import Server as LegacyServer
 from flwr.serverapp import strategy as flower
@@ -65,9 +66,11 @@ def test_a_run_that_ends_in_its_first_round_keeps_the_initial_model(strategy: An
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_an_error_of_the_users_own_leaves_the_model_on_the_strategy(strategy: Any, federation: MakesFederation) -> None:
+def test_after_an_error_in_user_code_the_strategy_still_has_the_model(
+    strategy: Any, federation: MakesFederation
+) -> None:
     def evaluate(server_round: int, arrays: ArrayRecord) -> None:
-        arrays.clear()  # and a function that empties its record harms nobody
+        arrays.clear()  # which must not affect the run
         if server_round == 2:
             raise KeyboardInterrupt
 
@@ -79,7 +82,7 @@ def test_an_error_of_the_users_own_leaves_the_model_on_the_strategy(strategy: An
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("phase", ["train", "evaluate"])
-def test_a_round_that_fails_under_one_of_flowers_wrappers_still_has_the_model(
+def test_a_failed_round_inside_one_of_flowers_wrappers_still_has_the_model(
     phase: str, strategy: Any, federation: MakesFederation
 ) -> None:
     wrapped = flower.DifferentialPrivacyClientSideFixedClipping(strategy(min_evaluate_replies=1), 0.0, 1.0, 3)
@@ -108,7 +111,7 @@ def test_an_evaluation_that_fails_everywhere_does_not_end_the_training(
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_an_evaluation_with_fewer_replies_than_asked_for_ends_the_run_with_the_model_of_the_round(
+def test_an_evaluation_with_fewer_replies_than_required_ends_the_run_with_the_rounds_model(
     strategy: Any, federation: MakesFederation
 ) -> None:
     with pytest.raises(RoundError, match="round 1: accepted 0 of 3 evaluate replies, needs at least 1") as caught:
@@ -118,7 +121,7 @@ def test_an_evaluation_with_fewer_replies_than_asked_for_ends_the_run_with_the_m
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_client_that_only_trains_is_no_failure_and_is_asked_to_evaluate_once(strategy: Any) -> None:
+def test_a_client_that_only_trains_is_not_a_failure_and_is_asked_to_evaluate_once(strategy: Any) -> None:
     asked = []
 
     class Trains:
@@ -143,7 +146,7 @@ def test_a_client_that_only_trains_is_no_failure_and_is_asked_to_evaluate_once(s
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_where_no_client_evaluates_nobody_is_asked_again(strategy: Any, log: pytest.LogCaptureFixture) -> None:
+def test_if_no_client_evaluates_none_is_asked_again(strategy: Any, log: pytest.LogCaptureFixture) -> None:
     class Trains:
         def fit(self, parameters: Any, config: Any) -> Any:
             return parameters, 1, {}
@@ -157,7 +160,7 @@ def test_where_no_client_evaluates_nobody_is_asked_again(strategy: Any, log: pyt
             strategy(min_evaluate_replies=1).start(grid, ZERO, num_rounds=3)
 
 
-def test_clients_that_only_train_are_each_asked_to_evaluate_once_however_few_are_asked_at_a_time() -> None:
+def test_clients_that_only_train_are_each_asked_to_evaluate_once_whatever_the_sample_size() -> None:
     asked = []
 
     class Trains:
@@ -174,7 +177,7 @@ def test_clients_that_only_train_are_each_asked_to_evaluate_once_however_few_are
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_the_clients_get_the_configs_and_start_changes_none_of_the_callers_records(
+def test_the_clients_get_the_configs_and_start_does_not_change_the_callers_records(
     strategy: Any, federation: MakesFederation
 ) -> None:
     seen: dict[str, list[object]] = {"train": [], "evaluate": []}
@@ -196,7 +199,7 @@ def test_the_clients_get_the_configs_and_start_changes_none_of_the_callers_recor
     assert configs == [{"lr": 0.5}, {"batch": 8}]
 
 
-def test_a_strategy_that_changes_its_config_from_round_to_round_finds_its_changes(federation: MakesFederation) -> None:
+def test_changes_that_a_strategy_makes_to_its_config_last_from_round_to_round(federation: MakesFederation) -> None:
     seen = []
 
     class Decays(FedAvg):
@@ -215,8 +218,10 @@ def test_a_strategy_that_changes_its_config_from_round_to_round_finds_its_change
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_node_that_never_counts_is_named_at_the_end_of_the_run(strategy: Any, log: pytest.LogCaptureFixture) -> None:
-    # Four nodes and three partitions: without a word at the end, one dropped reply a round is easy to miss.
+def test_a_node_whose_replies_are_always_dropped_is_named_at_the_end_of_the_run(
+    strategy: Any, log: pytest.LogCaptureFixture
+) -> None:
+    # Four nodes and three partitions: without a summary at the end, one dropped reply per round is easy to miss.
     assignment = Assignment.from_partitions([[0], [1], [2]])
 
     class Client:
@@ -243,7 +248,7 @@ def test_a_node_that_never_counts_is_named_at_the_end_of_the_run(strategy: Any, 
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_what_was_dropped_is_told_when_a_run_ends_early_too(
+def test_dropped_replies_are_also_summed_up_when_a_run_ends_early(
     strategy: Any, federation: MakesFederation, log: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(RoundError):
@@ -296,7 +301,7 @@ def test_a_thousand_nodes_and_a_hundred_reasons_stay_readable() -> None:
     assert lines[-1] == "and 80 other reasons"
 
 
-def test_a_reason_that_is_too_long_keeps_both_its_ends() -> None:
+def test_a_reason_that_is_too_long_keeps_both_ends() -> None:
     (line,) = grouped([(1, "first" + "x" * 10_000 + "last")])
     assert line.startswith("node 1: first")
     assert line.endswith("last")
@@ -324,7 +329,7 @@ TEXTS = st.lists(PIECES | HOSTILE, max_size=40).map("".join)
 
 
 @given(text=st.text() | TEXTS | TEXTS.map(framed))
-def test_whatever_a_client_writes_becomes_one_printable_line_and_a_printable_text(text: str) -> None:
+def test_any_client_text_becomes_one_printable_line_and_a_printable_text(text: str) -> None:
     line, traceback = read_reason(text)
     assert line.isprintable()
     assert len(line) <= 400
@@ -339,24 +344,46 @@ def test_whatever_a_client_writes_becomes_one_printable_line_and_a_printable_tex
     "text",
     [
         "<class 'KeyError'>:<'fitins.parameters'>",
-        "KeyError: 'fitins.parameters' (recorddict_compat.py:112 in recorddict_to_fitins, id 1a2b3c4d in the "
-        "node's log)",
+        "KeyError: 'fitins.parameters' (compat.py:112 in fitins, id 1a2b3c4d in the node's log)",
         "<class 'KeyError'>:<'\x1b[1mevaluateins.parameters\x1b[0m'>",
     ],
 )
-def test_an_app_that_is_half_migrated_is_told_what_to_do(text: str) -> None:
+def test_the_error_of_a_half_migrated_app_says_what_to_do(text: str) -> None:
     assert read_reason(text)[0].startswith(
         "flwr.client.NumPyClient needs an app made by flskew.client_app(client_fn): "
     )
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_strategy_in_a_legacy_server_fn_says_where_it_belongs(strategy: Any) -> None:
+def test_the_error_of_a_strategy_in_a_legacy_server_fn_says_where_it_belongs(strategy: Any) -> None:
     server = LegacyServer(client_manager=SimpleClientManager(), strategy=strategy())
     with pytest.raises(AttributeError, match=r"'initialize_parameters'; it belongs in a ServerApp with @app.main\(\)"):
         server.fit(num_rounds=1, timeout=None)
     with pytest.raises(AttributeError, match=r"has no attribute 'other'$"):
         getattr(strategy(), "other")  # noqa: B009
+
+
+@pytest.mark.parametrize("make_app", [client_app, lambda client_fn: raising_app()])
+def test_terminal_escapes_in_a_clients_error_do_not_reach_the_log(make_app: Any, log: pytest.LogCaptureFixture) -> None:
+    class Fails:
+        def fit(self, parameters: Any, config: Any) -> Any:
+            raise ValueError("\x1b[2J\x9b2J\x1b]0;title\x07\u202egone\r")
+
+    with LocalGrid(make_app(lambda context: Fails()), 2) as grid, pytest.raises(RoundError, match="ValueError"):
+        FedAvg(fraction_evaluate=0.0).start(grid, ZERO)
+    for text in (record.getMessage() for record in log.records if "ValueError" in record.getMessage()):
+        assert not {"\x1b", "\x9b", "\x07", "\r", "\u202e"} & {*text}
+
+
+def raising_app() -> ClientApp:
+    """Return an app whose exceptions reach the engine."""
+    app = ClientApp()
+
+    @app.train()
+    def _(message: Message, context: Any) -> Message:
+        raise ValueError("\x1b[2J\x9b2J\x1b]0;title\x07\u202egone\r")
+
+    return app
 
 
 def work_of_reading(text: str) -> int:
@@ -381,7 +408,7 @@ def hostile(lines: int) -> str:
     return "<class 'RuntimeError'>:<'x\n  File x\n" + "        y\n" * lines + "'>"
 
 
-def test_a_reason_made_to_be_slow_is_read_in_linear_time_and_a_long_one_in_constant_time() -> None:
+def test_a_hostile_reason_is_read_in_linear_time_and_a_long_one_in_constant_time() -> None:
     few, more, many, most = (work_of_reading(hostile(lines)) for lines in (100, 200, 20_000, 1_000_000))
     assert more <= 2 * few
     assert most == many  # 200 kB and 10 MB: both are cut to 16 KiB

@@ -149,7 +149,7 @@ def check_model(arrays: ArrayRecord, model: list[NDArray[Any]], replies: list[di
         assert np.isfinite(mean).all()
         for ours, exact in zip(mean.reshape(-1).tolist(), exact_mean(replies, place), strict=True):
             if isinstance(exact, Fraction) and mean.dtype.kind in "iub":
-                # Sums of a float64 may fall to the other side of a half.
+                # A sum in float64 may fall on the other side of a half.
                 assert abs(Fraction(ours) - exact) <= Fraction(1, 2) + Fraction(1, 10**9)
             else:
                 resolution = np.finfo(mean.dtype).resolution if mean.dtype.kind == "f" else 1e-5
@@ -157,7 +157,7 @@ def check_model(arrays: ArrayRecord, model: list[NDArray[Any]], replies: list[di
 
 
 def rounds(rng: np.random.Generator) -> Iterator[tuple[list[NDArray[Any]], list[Any], list[dict[str, Any]]]]:
-    """Yield models, what comes back for them, and which of it is good."""
+    """Yield models, the replies to them, and the good ones among these."""
     while True:
         model = [
             random_array(rng, DTYPES[rng.integers(len(DTYPES))], SHAPES[rng.integers(len(SHAPES))])
@@ -170,7 +170,7 @@ def rounds(rng: np.random.Generator) -> Iterator[tuple[list[NDArray[Any]], list[
 
 
 class Scripted(LocalGrid):
-    """A grid whose nodes answer what they are told, in any order."""
+    """A grid whose nodes send the given replies, in any order."""
 
     def __init__(self, replies: list[dict[str, Any] | Error], rng: np.random.Generator) -> None:
         super().__init__(ClientApp(), len(replies))
@@ -202,7 +202,7 @@ ARGUMENTS = {"fraction_evaluate": 0.0, "min_train_nodes": 1, "min_available_node
 )
 def test_the_model_is_the_mean_of_the_good_replies_or_there_is_a_clear_error(strategy: Any, bad_replies: int) -> None:
     rng = np.random.default_rng(bad_replies)
-    # In full with the 100 examples of CI, a fifth of that while developing.
+    # All of them with the 100 examples of CI, a fifth with the 20 of development.
     bad_replies = bad_replies * settings.default.max_examples // 100
     errors = tried = 0
     for model, replies, good in rounds(rng):

@@ -1,4 +1,4 @@
-"""What is kept of a run, and how it leaves Python."""
+"""The history of a run, and its export."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ HISTORY = History(
 
 
 @pytest.mark.parametrize("value", [HISTORY[0], HISTORY[0].replies[0], HISTORY[0].failures[0]])
-def test_what_is_kept_of_a_run_cannot_be_changed(value: Round | Reply | Failure) -> None:
+def test_history_entries_are_immutable(value: Round | Reply | Failure) -> None:
     for name in vars(value):
         with pytest.raises(AttributeError, match="cannot assign to field"):
             setattr(value, name, None)
 
 
-def test_a_failure_has_a_traceback_only_where_there_is_one() -> None:
+def test_a_failure_without_a_traceback_has_an_empty_one() -> None:
     assert Failure(1000, "no data").traceback == ""
 
 
-def test_a_frame_has_a_row_for_each_node_in_each_half_of_a_round() -> None:
+def test_a_frame_has_a_row_for_each_node_and_phase() -> None:
     frame = HISTORY.to_frame()
     assert frame[["server_round", "phase", "node_id", "counted", "round_seconds"]].to_numpy().tolist() == [
         [1, "train", 1000, True, 2.5],
@@ -66,7 +66,7 @@ def test_a_frame_has_a_row_for_each_node_in_each_half_of_a_round() -> None:
     assert frame["update_norm"].dropna().tolist() == [0.25]
 
 
-def test_a_metric_has_a_column_of_its_own_that_no_other_column_can_be_mistaken_for() -> None:
+def test_metric_columns_cannot_collide_with_other_columns() -> None:
     frame = HISTORY.to_frame()
     assert [name for name in frame if name.startswith("metrics.")] == [
         "metrics.num-examples", "metrics.loss", "metrics.by-class", "metrics.reason",
@@ -76,13 +76,13 @@ def test_a_metric_has_a_column_of_its_own_that_no_other_column_can_be_mistaken_f
     assert frame["metrics.reason"].dropna().tolist() == [3]
 
 
-def test_a_frame_of_nothing_has_its_columns() -> None:
+def test_the_frame_of_an_empty_history_has_all_columns() -> None:
     frame = History().to_frame()
     assert frame.shape == (0, 10)
     assert list(frame) == [name for name in HISTORY.to_frame() if not name.startswith("metrics.")]
 
 
-def test_lines_of_json_hold_what_the_frame_holds(tmp_path: Path) -> None:
+def test_json_lines_contain_the_same_data_as_the_frame(tmp_path: Path) -> None:
     HISTORY.to_jsonl(tmp_path / "history.jsonl")
     lines = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text("utf-8").splitlines()]
     assert lines[2] == {
@@ -96,7 +96,7 @@ def test_lines_of_json_hold_what_the_frame_holds(tmp_path: Path) -> None:
     pd.testing.assert_series_equal(read["metrics.loss"], frame["metrics.loss"])
 
 
-def test_lines_of_json_are_strict_json(tmp_path: Path) -> None:
+def test_json_lines_are_strict_json(tmp_path: Path) -> None:
     HISTORY.to_jsonl(str(tmp_path / "history.jsonl"))
     text = (tmp_path / "history.jsonl").read_text("utf-8")
 
@@ -119,19 +119,19 @@ def test_a_metric_by_round_has_the_numbers_of_the_replies_that_have_it() -> None
     assert history.metric("reason") == {1: [3]}
 
 
-def test_a_metric_that_nobody_has_is_an_error_that_names_those_there_are() -> None:
+def test_the_error_of_an_unknown_metric_lists_the_available_ones() -> None:
     with pytest.raises(LookupError, match=r"'loss'; available are \['num-examples', 'reason'\]"):
         HISTORY.metric("loss")
     with pytest.raises(LookupError, match=r"no accepted train reply has the metric 'loss'; available are \[\]"):
         History().metric("loss", "train")
 
 
-def test_a_metric_of_lists_has_no_number_for_a_client() -> None:
+def test_a_metric_that_is_a_list_is_refused() -> None:
     with pytest.raises(TypeError, match=r"metric 'by-class' is a list of 2 numbers; use reply.metrics"):
         HISTORY.metric("by-class", "train")
 
 
-def test_the_picture_of_accuracies_takes_a_metric_of_a_history_as_it_is() -> None:
+def test_the_accuracy_plot_accepts_a_metric_of_a_history() -> None:
     replies = tuple(Reply(1000 + node, 1.0, {"accuracy": node / 10}, 1.0) for node in range(3))
     history = History([Round(number, "evaluate", replies, (), 1.0) for number in (1, 2)])
     _, axes = plots.accuracy(history.metric("accuracy"))
@@ -139,22 +139,20 @@ def test_the_picture_of_accuracies_takes_a_metric_of_a_history_as_it_is() -> Non
     assert median.get_xydata().tolist() == [[1, 0.1], [2, 0.1]]
 
 
-def test_a_metric_that_nobody_has_lists_only_a_few_of_ten_thousand_there_are() -> None:
+def test_the_error_of_an_unknown_metric_lists_only_a_few_of_ten_thousand() -> None:
     history = History([Round(1, "evaluate", (Reply(1000, 1.0, {f"m{i}": 1.0 for i in range(10_000)}, 1.0),), (), 1.0)])
     with pytest.raises(LookupError, match=r"'m0', 'm1', .* and 9,990 more") as caught:
         history.metric("loss")
     assert len(str(caught.value)) < 200
 
 
-def test_ten_thousand_nodes_that_fail_alike_are_one_line_with_a_count() -> None:
-    failures = tuple(Failure(node, "OSError at a.py:7 in fit") for node in range(10_000))
+def test_ten_thousand_nodes_that_fail_in_the_same_way_share_one_line_with_a_count() -> None:
+    failures = tuple(Failure(node, "OSError: no disk") for node in range(10_000))
     (line,) = History([Round(1, "train", (), failures, 1.0)]).dropped()
-    assert line == (
-        "nodes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 9,990 more: 1 of 1 train replies dropped; OSError at a.py:7 in fit"
-    )
+    assert line == ("nodes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 9,990 more: 1 of 1 train replies dropped; OSError: no disk")
 
 
-def test_who_was_dropped_is_counted_by_node_and_phase() -> None:
+def test_dropped_replies_are_counted_by_node_and_phase() -> None:
     failed = Round(2, "train", (), (Failure(1000, "early"), Failure(1001, "early"), Failure(1002, "late")), 1.0)
     assert History([*HISTORY, failed]).dropped() == [
         "node 1002: 2 of 2 train replies dropped; late",
@@ -197,7 +195,7 @@ def test_additional_records_and_tracebacks_are_kept_for_the_latest_round_only(
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_checkpoint_has_the_history_of_the_run_and_so_has_a_run_that_resumes(
+def test_a_checkpoint_and_a_resumed_run_have_the_history_of_the_run(
     strategy: Any, federation: MakesFederation, tmp_path: Path
 ) -> None:
     grid = federation(train=half_fails, evaluate=half_fails)
@@ -211,9 +209,9 @@ def test_a_checkpoint_has_the_history_of_the_run_and_so_has_a_run_that_resumes(
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_equal_texts_of_a_history_are_one_object(strategy: Any, federation: MakesFederation) -> None:
+def test_equal_texts_of_a_history_share_one_object(strategy: Any, federation: MakesFederation) -> None:
     def answer(index: int, message: Message) -> dict[str, Any]:
-        number = message.content["config"]["server-round"]  # so that Python does not share them by itself
+        number = message.content["config"]["server-round"]  # so that Python does not share them on its own
         if index:
             raise ValueError("long ago" + "!" * (number - number + 10))
         metrics = MetricRecord({"num-examples": 1, "lo" + "ss" * (number - number + 1): 0.5})
@@ -234,7 +232,7 @@ def test_equal_texts_of_a_history_are_one_object(strategy: Any, federation: Make
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_no_reply_outlives_its_round_even_without_the_garbage_collector(
+def test_replies_are_freed_after_their_round_even_without_the_garbage_collector(
     strategy: Any, federation: MakesFederation
 ) -> None:
     # `RecordDict.array_records` makes a reference cycle at each access: two clients of 100 MB peaked at 1.6 GB.
@@ -257,10 +255,10 @@ def test_no_reply_outlives_its_round_even_without_the_garbage_collector(
 
 @pytest.mark.long
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_memory_stays_flat_over_a_thousand_rounds_half_of_whose_clients_fail(
+def test_memory_stays_flat_over_a_thousand_rounds_in_which_half_of_the_clients_fail(
     strategy: Any, federation: MakesFederation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("flwr"), "disabled", True)  # pytest keeps all that is logged
+    monkeypatch.setattr(logging.getLogger("flwr"), "disabled", True)  # pytest keeps everything that is logged
     traced = {}
 
     def look(server_round: int, result: object) -> bool:

@@ -1,4 +1,4 @@
-"""Values on their way to a file and back."""
+"""Values are written to a file and read back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from flskew.strategies.history import Failure, Reply, Round
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
 KEYS = st.integers() | st.text() | st.binary()
-# Each NaN is another member of a set, until it is read from a file.
+# Each NaN is a separate member of a set until it is read from a file.
 MEMBERS = LEAVES.filter(lambda value: value == value)
 VALUES = st.recursive(
     LEAVES,
@@ -43,7 +43,7 @@ def through_a_file(value: object) -> Any:
 
 
 @given(VALUES)
-def test_plain_values_come_back_as_they_were(value: object) -> None:
+def test_plain_values_survive_the_round_trip(value: object) -> None:
     assert shown(through_a_file(value)) == shown(value)
 
 
@@ -59,14 +59,14 @@ def shown(value: object) -> str:
 
 
 @given(np_strategies.arrays(np_strategies.scalar_dtypes(), np_strategies.array_shapes(min_dims=0, min_side=0)))
-def test_arrays_come_back_with_dtype_shape_and_every_bit(array: Any) -> None:
+def test_arrays_survive_the_round_trip_with_dtype_shape_and_every_bit(array: Any) -> None:
     back, scalar = through_a_file([array, array.dtype.type(3) if array.dtype.kind in "iuf" else 3])
     assert (back.dtype, back.shape, back.tobytes()) == (array.dtype, array.shape, array.tobytes())
     assert scalar == 3
     assert isinstance(scalar, np.generic if array.dtype.kind in "iuf" else int)
 
 
-def test_records_come_back_with_the_bytes_of_arrays_of_any_serialization() -> None:
+def test_records_keep_the_bytes_of_arrays_of_any_serialization() -> None:
     records = RecordDict(
         {
             "arrays": ArrayRecord({"a": Array(np.arange(3.0)), "b": Array("float32", (2,), "another", b"raw bytes")}),
@@ -81,13 +81,13 @@ def test_records_come_back_with_the_bytes_of_arrays_of_any_serialization() -> No
     ]
 
 
-def test_an_array_that_is_there_twice_is_written_once() -> None:
+def test_an_array_that_occurs_twice_is_written_once() -> None:
     array = Array(np.arange(1000.0))
     assert len(pack({"a": ArrayRecord({"x": array}), "b": ArrayRecord({"y": array})})) == 2
 
 
-def test_what_version_1_of_the_files_looks_like_is_settled() -> None:
-    """Whoever changes this writes another version of the files, and reads this one still."""
+def test_the_format_of_version_1_is_fixed() -> None:
+    """A change here needs a new version of the files, and code that still reads this one."""
     metrics, key = MetricRecord({"loss": 0.5}), ConfigRecord({"key": b"k"})
     replies = (Reply(7, 3, metrics, 0.25, assignment="ab", records={"own": key}, update_norm=2.5),)
     values = {
@@ -129,7 +129,7 @@ def test_what_version_1_of_the_files_looks_like_is_settled() -> None:
         (type("Strange", (dict,), {})(), "cannot save a Strange"),
     ],
 )
-def test_anything_else_is_refused_by_its_type(value: object, message: str) -> None:
+def test_the_error_of_any_other_value_names_its_type(value: object, message: str) -> None:
     with pytest.raises(NotPlainError, match=message):
         pack({"value": value})
 
@@ -170,7 +170,7 @@ def json_array(text: str) -> Any:
     ],
     ids=lambda text: text[:60],
 )
-def test_values_that_were_not_packed_are_a_value_error(text: str) -> None:
+def test_values_that_were_not_made_by_pack_are_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"its values cannot be restored: |its values have no names"):
         unpack({"json": json_array(text), "0": np.zeros(1, np.uint8)})
 
@@ -180,7 +180,7 @@ def test_arrays_without_values_are_a_value_error() -> None:
         unpack({"0": np.zeros(1, np.uint8)})
 
 
-def test_an_array_that_is_named_a_thousand_times_takes_the_memory_of_one() -> None:
+def test_an_array_that_is_referenced_a_thousand_times_takes_the_memory_of_one() -> None:
     many = ", ".join(['{"Array": ["uint8", [1000000], "numpy.ndarray", 0]}, {"bytes": 0}, {"ndarray": 0}'] * 1_000)
     arrays = {"json": json_array(f'{{"dict": [["a", [{many}]]]}}'), "0": np.zeros(1_000_000, np.uint8)}
     tracemalloc.start()

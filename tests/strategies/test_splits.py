@@ -21,7 +21,7 @@ STRATEGIES = [FedAvg, lambda **arguments: Checked(flower.FedAvg(**arguments))]
 
 
 def answers(splits: Mapping[int, str | None], in_round: int = 1) -> Answer:
-    """Answer with a model, and from a round on with the fingerprint of a split."""
+    """Reply with a model and, from round `in_round` on, the fingerprint of a split."""
 
     def answer(index: int, message: Message) -> dict[str, Any]:
         records: dict[str, Any] = {"arrays": ZERO, "metrics": MetricRecord({"num-examples": 1})}
@@ -57,9 +57,7 @@ def test_different_splits_end_the_run_and_the_nodes_of_each_are_named(
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_split_that_turns_up_in_a_later_round_is_held_against_those_of_earlier_ones(
-    strategy: Any, federation: MakesFederation
-) -> None:
+def test_a_split_in_a_later_round_is_compared_with_earlier_rounds(strategy: Any, federation: MakesFederation) -> None:
     late = answers({1: SECOND}, in_round=3)
 
     def train(index: int, message: Message) -> Mapping[str, Any]:
@@ -70,7 +68,7 @@ def test_a_split_that_turns_up_in_a_later_round_is_held_against_those_of_earlier
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_an_evaluation_on_another_split_is_refused_as_well(strategy: Any, federation: MakesFederation) -> None:
+def test_an_evaluation_on_another_split_is_refused_too(strategy: Any, federation: MakesFederation) -> None:
     grid = federation(train=answers({0: FIRST}), evaluate=answers({1: SECOND}))
     with pytest.raises(RoundError) as caught:
         strategy().start(grid, ZERO)
@@ -84,7 +82,7 @@ def test_a_new_run_may_use_another_split(federation: MakesFederation) -> None:
 
 
 @pytest.mark.parametrize("fingerprint", [b"bytes", 7, "", ["a"]])
-def test_a_fingerprint_that_is_no_text_takes_its_client_out(fingerprint: Any, federation: MakesFederation) -> None:
+def test_a_reply_whose_fingerprint_is_not_text_is_dropped(fingerprint: Any, federation: MakesFederation) -> None:
     strategy = FedAvg(fraction_evaluate=0.0)
     strategy.start(federation(train=answers({1: fingerprint})), ZERO, num_rounds=1)
     (failure,) = strategy.history[0].failures
@@ -92,7 +90,7 @@ def test_a_fingerprint_that_is_no_text_takes_its_client_out(fingerprint: Any, fe
     assert failure.reason == f"flskew.assignment = {fingerprint!r}; it must be an assignment's fingerprint"
 
 
-def test_a_record_of_the_users_own_under_the_same_name_is_none_of_our_business(federation: MakesFederation) -> None:
+def test_a_users_own_record_with_the_same_name_is_ignored(federation: MakesFederation) -> None:
     def train(index: int, message: Message) -> dict[str, Any]:
         own = ConfigRecord({"note": "x"}) if index else MetricRecord({"assignment": 1})
         return {**answers({})(index, message), "flskew": own}

@@ -1,4 +1,4 @@
-"""What becomes of clients that do part of their work: used, or dropped, even where that leaves nobody."""
+"""Partial work of clients is used, or dropped, even if no reply is left."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MIXED = [
 
 
 def trained(strategy: FedAvg, grid: LocalGrid, config: ConfigRecord = TEN_EPOCHS, rounds: int = 1) -> float:
-    """Return the model, one number, after so many rounds."""
+    """Return the model, one number, after the last round."""
     return float(strategy.start(grid, ZERO, rounds, train_config=config).arrays["0"].numpy()[0])
 
 
@@ -54,11 +54,9 @@ def test_partial_work_counts_by_its_examples_and_not_by_its_epochs(
 
 
 @pytest.mark.parametrize("kind", [FedAvg, FedProx])
-def test_stragglers_are_dropped_where_that_is_asked_for_and_named(
-    kind: type[FedAvg], federation: MakesFederation
-) -> None:
+def test_drop_stragglers_drops_and_names_them(kind: type[FedAvg], federation: MakesFederation) -> None:
     strategy = kind(fraction_evaluate=0.0, drop_stragglers=True)
-    # Who says nothing has done what it was told: (1*1 + 5*4 + 1*16) / 7
+    # A client that reports nothing is assumed to have finished: (1*1 + 5*4 + 1*16) / 7
     assert trained(strategy, federation(*MIXED)) == pytest.approx(37 / 7)
     assert reasons(strategy) == {
         1001: "straggler: 3 of 10 local epochs",
@@ -66,12 +64,12 @@ def test_stragglers_are_dropped_where_that_is_asked_for_and_named(
     }
 
 
-def test_dropped_stragglers_are_as_if_they_had_not_been_asked(federation: MakesFederation) -> None:
+def test_dropped_stragglers_do_not_affect_the_model(federation: MakesFederation) -> None:
     with_stragglers = trained(FedAvg(fraction_evaluate=0.0, drop_stragglers=True), federation(*MIXED))
     assert with_stragglers == trained(FedAvg(fraction_evaluate=0.0), federation(*MIXED[::2]))
 
 
-def test_an_epoch_that_was_added_up_from_parts_is_whole(federation: MakesFederation) -> None:
+def test_an_epoch_summed_from_parts_is_complete(federation: MakesFederation) -> None:
     done = 0.0
     for _ in range(10):  # from Python 3.12 on, sum([0.1] * 10) is 1
         done += 0.1
@@ -82,16 +80,16 @@ def test_an_epoch_that_was_added_up_from_parts_is_whole(federation: MakesFederat
     assert reasons(strategy) == {1001: "straggler: 0.999 of 1 local epochs"}
 
 
-def test_who_has_done_nothing_is_a_straggler(federation: MakesFederation) -> None:
+def test_a_client_that_did_no_work_is_a_straggler(federation: MakesFederation) -> None:
     strategy = FedAvg(fraction_evaluate=0.0, drop_stragglers=True)
     assert trained(strategy, federation(reply(1.0, 1, local_epochs=0), reply(5.0, 1))) == 5.0
     assert reasons(strategy) == {1000: "straggler: 0 of 10 local epochs"}
 
 
 @pytest.mark.parametrize("done", [math.nan, math.inf, -1, [10, 10]])
-def test_a_report_that_is_no_number_of_epochs_takes_its_client_out(done: Any, federation: MakesFederation) -> None:
+def test_a_reply_with_an_invalid_number_of_epochs_is_dropped(done: Any, federation: MakesFederation) -> None:
     grid = federation(reply(1.0, 1, local_epochs=done), reply(5.0, 1))
-    assert trained(FedAvg(fraction_evaluate=0.0), grid) == 3.0  # where nobody asks, it is a metric like any other
+    assert trained(FedAvg(fraction_evaluate=0.0), grid) == 3.0  # without drop_stragglers, it is an ordinary metric
     strategy = FedAvg(fraction_evaluate=0.0, drop_stragglers=True)
     assert trained(strategy, grid) == 5.0
     assert reasons(strategy) == {1000: f"local-epochs = {done!r}; it must be one finite number >= 0"}
@@ -100,7 +98,7 @@ def test_a_report_that_is_no_number_of_epochs_takes_its_client_out(done: Any, fe
 @pytest.mark.parametrize(
     "config", [None, {}, *({"local-epochs": wrong} for wrong in (0, -1, math.nan, math.inf, True, "10", [10]))]
 )
-def test_a_config_that_asks_for_no_number_of_epochs_is_refused_before_anybody_trains(
+def test_a_config_without_a_number_of_epochs_is_refused_before_training(
     config: dict[str, Any] | None, federation: MakesFederation
 ) -> None:
     asked: list[int] = []
@@ -117,7 +115,7 @@ def test_a_config_that_asks_for_no_number_of_epochs_is_refused_before_anybody_tr
 
 
 class PlansByNode(FedAvg):
-    """Asks for other epochs than the config says, or for none."""
+    """Requests a number of epochs that differs from the config's, or none."""
 
     plan: dict[int, int]
 
@@ -133,7 +131,7 @@ class PlansByNode(FedAvg):
         return messages
 
 
-def test_each_client_is_held_to_what_its_own_message_asked_for(federation: MakesFederation) -> None:
+def test_each_client_is_compared_with_the_request_in_its_own_message(federation: MakesFederation) -> None:
     grid = federation(*(reply(value, 1, local_epochs=3) for value in (1.0, 2.0, 4.0)))
     strategy = PlansByNode(fraction_evaluate=0.0, drop_stragglers=True)
     strategy.plan = {1000: 3, 1001: 4}
@@ -144,7 +142,7 @@ def test_each_client_is_held_to_what_its_own_message_asked_for(federation: Makes
     }
 
 
-def test_a_reply_to_a_message_that_nobody_knows_is_not_taken_for_whole(federation: MakesFederation) -> None:
+def test_a_reply_to_an_unknown_message_is_not_assumed_to_be_complete(federation: MakesFederation) -> None:
     grid = federation(*MIXED)
     message = Message(RecordDict({"arrays": ZERO, "config": TEN_EPOCHS}), 1000, "train")
     strategy = FedAvg(fraction_evaluate=0.0, drop_stragglers=True)
@@ -155,7 +153,7 @@ def test_a_reply_to_a_message_that_nobody_knows_is_not_taken_for_whole(federatio
     assert caught.value.result.arrays == ArrayRecord()
 
 
-def test_the_config_is_found_under_a_key_of_the_users_own(federation: MakesFederation) -> None:
+def test_the_config_may_have_a_custom_key(federation: MakesFederation) -> None:
     strategy = FedAvg(fraction_evaluate=0.0, configrecord_key="settings", drop_stragglers=True)
     assert trained(strategy, federation(*MIXED)) == pytest.approx(37 / 7)
 
@@ -184,7 +182,7 @@ def test_a_round_of_stragglers_alone_ends_the_run_unless_a_round_may_be_empty(fe
 
 
 @pytest.mark.parametrize("kind", [FedAvg, FedProx])
-def test_an_empty_round_leaves_the_model_as_it_was_and_is_told(
+def test_an_empty_round_leaves_the_model_unchanged_and_is_logged(
     kind: type[FedAvg], federation: MakesFederation, log: pytest.LogCaptureFixture
 ) -> None:
     strategy = kind(fraction_evaluate=0.0, drop_stragglers=True, min_replies=0)
@@ -223,12 +221,12 @@ def test_different_splits_end_the_run_even_if_a_round_may_be_empty(federation: M
         trained(FedAvg(min_replies=0), federation(train=train))
 
 
-def test_a_strategy_of_somebody_elses_needs_at_least_one_reply() -> None:
+def test_a_wrapped_strategy_needs_at_least_one_reply() -> None:
     with pytest.raises(ValueError, match="min_replies must be at least 1, got 0"):
         Checked(flower.FedAvg(), min_replies=0)
 
 
 @pytest.mark.parametrize("wrong", [None, 1, "yes"])
-def test_whether_to_drop_stragglers_is_true_or_false(wrong: Any) -> None:
+def test_drop_stragglers_must_be_a_bool(wrong: Any) -> None:
     with pytest.raises(TypeError, match="drop_stragglers must be True or False, got"):
         FedAvg(drop_stragglers=wrong)

@@ -30,7 +30,7 @@ ZERO = ArrayRecord([np.zeros(2)])
 
 
 class Tensor:
-    """Stands for a tensor of PyTorch."""
+    """Stand-in for a PyTorch tensor."""
 
 
 class Drift:
@@ -57,7 +57,7 @@ def run(strategy: FedAvg, nodes: int = 4, rounds: int = 3) -> flower.Result:
 
 
 @pytest.mark.parametrize(("ours", "flowers"), PAIRS)
-def test_it_is_a_strategy_of_flower_and_takes_the_same_arguments_first(ours: type, flowers: type) -> None:
+def test_our_strategies_are_flowers_and_take_the_same_arguments_first(ours: type, flowers: type) -> None:
     assert issubclass(ours, flower.Strategy)
     assert_takes_the_same_first(ours, flowers)
 
@@ -67,12 +67,12 @@ def test_start_takes_flowers_arguments_first(ours: type[FedAvg], flowers: type[f
     assert_takes_the_same_first(ours.start, flowers.start)
 
 
-def test_fed_prox_takes_what_fed_avg_takes_with_the_same_defaults() -> None:
+def test_fedprox_takes_the_arguments_and_defaults_of_fedavg() -> None:
     have, want = inspect.signature(FedProx).parameters, inspect.signature(FedAvg).parameters
     assert {name: have[name].default for name in want} == {name: want[name].default for name in want}
 
 
-def test_the_defaults_are_those_of_the_page() -> None:
+def test_the_defaults_are_those_in_the_documentation() -> None:
     page = Path(__file__).resolve().parents[2] / "docs" / "strategies.md"
     shown = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", page.read_text("utf-8"), re.MULTILINE))
     assert len(shown) == 9
@@ -86,7 +86,7 @@ def assert_takes_the_same_first(ours: Callable[..., object], flowers: Callable[.
     assert [(name, have[name].default) for name in list(have)[: len(want)]] == [
         (name, parameter.default) for name, parameter in want.items()
     ]
-    # should_stop is in the same place as in Flower 1.43, which the installed one may precede.
+    # should_stop is in the same position as in Flower 1.43; the installed version may be older.
     others = [parameter for name, parameter in list(have.items())[len(want) :] if name != "should_stop"]
     assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in others)
 
@@ -102,7 +102,7 @@ def test_mu_zero_is_fedavg_bit_for_bit() -> None:
     assert histories[0] == histories[1]
 
 
-def test_mu_reaches_the_clients_and_holds_them_back() -> None:
+def test_mu_reaches_the_clients_and_reduces_their_drift() -> None:
     distances = [float(run(FedProx(proximal_mu=mu), rounds=1).arrays["0"].numpy()[0]) for mu in (0.0, 1.0, 5.0)]
     assert distances == sorted(distances, reverse=True)
     assert len(set(distances)) == 3
@@ -178,10 +178,13 @@ def test_arguments_out_of_range_are_refused_when_the_strategy_is_made(
             ValueError,
             "initial_arrays: array '0' holds NaN or infinity; start from f",
         ),
-        ({"initial_arrays": ArrayRecord([np.array(["a"])])}, ValueError, "initial_arrays: array '0' is <U1, which has"),
+        ({"initial_arrays": ArrayRecord([np.array(["a"])])}, ValueError, "array '0' is <U1, which cannot"),
         ({"num_rounds": -1}, ValueError, "num_rounds must be at least 0, got -1"),
         ({"num_rounds": 1.5}, TypeError, "num_rounds must be an integer, got 1.5"),
         ({"timeout": 0}, ValueError, "timeout must be > 0 seconds, got 0"),
+        ({"train_config": [0.1]}, TypeError, "train_config must be a ConfigRecord, got list"),
+        ({"train_config": {"lr": {"first": 1}}}, TypeError, "train_config cannot send 'lr': .* `<class 'dict'>`"),
+        ({"evaluate_config": {"rows": None}}, TypeError, "evaluate_config cannot send 'rows': .*NoneType"),
     ],
 )
 def test_a_start_that_cannot_work_is_refused_before_anything_is_sent(
@@ -192,7 +195,16 @@ def test_a_start_that_cannot_work_is_refused_before_anything_is_sent(
         FedAvg().start(grid, **{"initial_arrays": ZERO, **arguments})
 
 
-def test_replies_are_waited_for_as_long_as_start_is_told() -> None:
+@pytest.mark.parametrize("strategy", [FedAvg(), Checked(flower.FedAvg())])
+@pytest.mark.parametrize(("grid", "got"), [(client_app(Drift), "a ClientApp"), (ZERO, "ArrayRecord")])
+def test_an_object_that_is_not_a_grid_is_refused_with_a_remedy(strategy: Any, grid: Any, got: str) -> None:
+    with pytest.raises(
+        TypeError, match=rf"grid must be a Grid, got {got}; LocalGrid\(client_app, num_supernodes\) makes"
+    ):
+        strategy.start(grid, ZERO)
+
+
+def test_start_waits_for_replies_until_its_timeout() -> None:
     waited = []
 
     class Notes(LocalGrid):
@@ -212,7 +224,7 @@ def test_with_nothing_to_train_the_result_is_the_initial_model(arguments: dict[s
     assert run(strategy, rounds=arguments["num_rounds"]).arrays["0"].data == ZERO["0"].data
 
 
-def test_too_few_nodes_on_a_grid_that_gets_no_more_are_an_error_and_not_a_wait(
+def test_too_few_nodes_on_a_fixed_grid_are_an_immediate_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("flskew.strategies._sampling.time.sleep", pytest.fail)
@@ -220,7 +232,7 @@ def test_too_few_nodes_on_a_grid_that_gets_no_more_are_an_error_and_not_a_wait(
         run(FedAvg(min_available_nodes=5), nodes=2)
 
 
-def test_the_strategy_waits_for_nodes_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_strategy_waits_for_nodes_but_not_forever(monkeypatch: pytest.MonkeyPatch) -> None:
     naps: list[float] = []
     monkeypatch.setattr("flskew.strategies._sampling.time.sleep", naps.append)
 
@@ -240,7 +252,7 @@ def test_the_strategy_waits_for_nodes_but_not_for_ever(monkeypatch: pytest.Monke
             FedAvg(min_available_nodes=4, node_patience=1e-9).start(grid, ZERO, num_rounds=1)
 
 
-def test_a_grid_that_does_not_say_whether_its_nodes_are_fixed_is_asked_once_a_second(
+def test_a_grid_whose_nodes_may_change_is_polled_once_a_second(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     naps: list[float] = []
@@ -254,7 +266,7 @@ def test_a_grid_that_does_not_say_whether_its_nodes_are_fixed_is_asked_once_a_se
     assert naps == [1.0, 1.0]
 
 
-def test_a_round_waits_for_the_nodes_of_its_evaluation_before_anybody_trains() -> None:
+def test_a_round_waits_for_the_nodes_of_its_evaluation_before_training() -> None:
     trained: list[int] = []
 
     class Notes(Drift):
@@ -285,7 +297,7 @@ def test_nodes_are_sampled_by_the_seed_alone_and_no_global_generator_is_touched(
     assert np.random.get_state()[1].tolist() == before[1]  # type: ignore[union-attr, index]  # noqa: NPY002
 
 
-def test_a_second_start_of_one_strategy_samples_as_the_first_did() -> None:
+def test_a_second_start_of_a_strategy_samples_the_same_nodes() -> None:
     strategy = FedAvg(0.3)
     assert nodes_by_round(strategy) == nodes_by_round(strategy)
 
@@ -318,14 +330,14 @@ def test_the_order_in_which_nodes_are_listed_does_not_matter() -> None:
     ("fraction", "minimum", "nodes", "expected"),
     [(0.29, 2, 100, 29), (0.1, 2, 10, 2), (1.0, 2, 3, 3), (0.01, 0, 3, 1), (0.5, 0, 7, 3)],
 )
-def test_as_many_nodes_train_as_the_fraction_says_and_never_none(
+def test_the_fraction_determines_how_many_nodes_train_and_at_least_one_does(
     fraction: float, minimum: int, nodes: int, expected: int
 ) -> None:
     # 100 * 0.29 is 28.999999999999996.
     assert len(nodes_by_round(FedAvg(fraction, 0.0, minimum), nodes, 1)[0]) == expected
 
 
-def test_evaluation_has_a_minimum_and_a_draw_of_its_own() -> None:
+def test_evaluation_has_its_own_minimum_and_sample() -> None:
     strategy = FedAvg(0.5, 0.1, min_train_nodes=1, min_evaluate_nodes=5)
     train = nodes_by_round(strategy)
     evaluation = [[reply.node_id for reply in entry.replies] for entry in strategy.history if entry.phase != "train"]
@@ -333,7 +345,7 @@ def test_evaluation_has_a_minimum_and_a_draw_of_its_own() -> None:
     assert evaluation != train
 
 
-def test_one_node_is_enough_where_no_minimum_is_set_and_none_is_too_few() -> None:
+def test_without_a_minimum_one_node_is_enough_and_zero_is_too_few() -> None:
     minimums = {"min_train_nodes": 0, "min_evaluate_nodes": 0, "min_available_nodes": 0}
     strategy = FedAvg(**minimums)
     run(strategy, nodes=1, rounds=1)
@@ -366,7 +378,7 @@ def test_every_node_is_sampled_equally_often() -> None:
     assert all(abs(counts[node] - rounds / 3) < 103 for node in range(6))
 
 
-def test_training_and_evaluation_draw_apart() -> None:
+def test_training_and_evaluation_are_sampled_independently() -> None:
     drawn = [
         [sample(range(100), 10, seed=0, server_round=number, phase=phase) for number in range(3)]
         for phase in ("train", "evaluate")
@@ -374,7 +386,7 @@ def test_training_and_evaluation_draw_apart() -> None:
     assert drawn[0] != drawn[1]
 
 
-def test_the_history_keeps_what_every_client_replied() -> None:
+def test_the_history_has_the_reply_of_every_client() -> None:
     strategy = FedAvg()
     begin = time.monotonic()
     run(strategy, nodes=2, rounds=2)
@@ -412,7 +424,7 @@ def test_the_time_of_a_reply_is_from_message_to_reply_and_never_negative() -> No
     assert [reply.seconds for reply in strategy.history[0].replies] == [5.0, 0.0]
 
 
-def test_the_history_is_that_of_the_last_start() -> None:
+def test_the_history_contains_only_the_last_start() -> None:
     strategy = FedAvg(fraction_evaluate=0.0)
     run(strategy, rounds=3)
     run(strategy, rounds=1)
@@ -420,7 +432,7 @@ def test_the_history_is_that_of_the_last_start() -> None:
 
 
 @pytest.mark.parametrize("kind", [FedAvg, FedProx])
-def test_a_users_own_aggregation_of_metrics_is_used(kind: type[FedAvg]) -> None:
+def test_a_custom_aggregation_of_metrics_is_used(kind: type[FedAvg]) -> None:
     def worst(contents: list[RecordDict], weighted_by_key: str) -> MetricRecord:
         return MetricRecord({"worst": max(content["metrics"]["loss"] for content in contents)})
 
@@ -462,23 +474,23 @@ def test_a_subclass_may_make_its_own_messages() -> None:
     assert [len(entry.replies) for entry in strategy.history] == [3, 3]
 
 
-def test_flowers_wrappers_take_it_as_their_strategy() -> None:
+def test_flowers_wrappers_accept_it_as_their_strategy() -> None:
     strategy = FedAvg(fraction_evaluate=0.0)
     private = flower.DifferentialPrivacyServerSideFixedClipping(
         strategy, noise_multiplier=0.0, clipping_norm=1e9, num_sampled_clients=3
     )
-    # From a half, since Flower's clipping divides by the norm of an update, which must not be 0.
+    # Start from 0.5, since Flower's clipping divides by the norm of an update, which must not be 0.
     sent = ArrayRecord([np.full(2, 0.5)])
     with LocalGrid(client_app(Drift), 3) as grid:
         result = private.start(grid, sent, num_rounds=2)
         plain = FedAvg(fraction_evaluate=0.0).start(grid, sent, num_rounds=2)
     np.testing.assert_allclose(result.arrays["0"].numpy(), plain.arrays["0"].numpy())
     assert [entry.server_round for entry in strategy.history] == [1, 2]
-    # Each reply is known to be one to a message of this round.
+    # Each reply is matched to a message of this round.
     assert all(reply.seconds >= 0 for entry in strategy.history for reply in entry.replies)
 
 
-def test_the_servers_own_evaluation_is_called_as_flower_calls_it() -> None:
+def test_evaluate_fn_is_called_as_in_flower() -> None:
     def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord:
         return MetricRecord({"first": float(arrays["0"].numpy()[0])})
 
@@ -489,7 +501,7 @@ def test_the_servers_own_evaluation_is_called_as_flower_calls_it() -> None:
 
 
 def test_aggregating_takes_the_memory_of_one_model_however_many_reply(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flskew._util.threads.usable_processors", lambda: 1)  # each processor has a block of its own
+    monkeypatch.setattr("flskew._util.threads.usable_processors", lambda: 1)  # each processor has its own block
     model = ArrayRecord([np.zeros(2**18, np.float32) for _ in range(8)])  # 8 MiB
     peaks = []
     with LocalGrid(ClientApp(), 1):
@@ -533,7 +545,7 @@ def test_a_strategy_prints_as_the_call_that_makes_it(call: str) -> None:
     assert repr(strategy) == call
 
 
-def test_a_subclass_with_arguments_of_its_own_still_prints() -> None:
+def test_a_subclass_with_its_own_arguments_still_prints() -> None:
     class Named(FedAvg):
         def __init__(self, label: str) -> None:
             super().__init__()

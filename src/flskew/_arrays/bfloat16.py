@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 __all__ = ["BFLOAT16", "BFLOAT16_NAME", "bfloat16_from_float32", "bits", "float32_from_bfloat16", "is_bfloat16"]
 
 BFLOAT16 = np.dtype("V2")
-"""The dtype of bfloat16 bits as they are; little-endian."""
+"""The dtype of raw bfloat16 bits, little-endian."""
 
 BFLOAT16_NAME = "bfloat16"
-"""What a Flower `Array` calls its dtype, and ml_dtypes its own."""
+"""The name of this dtype in a Flower `Array` and in ml_dtypes."""
 
 
 def is_bfloat16(dtype: np.dtype[Any]) -> bool:
-    """Return whether a dtype is `BFLOAT16` or the one of ml_dtypes, which JAX and TensorFlow bring with them.
+    """Return whether a dtype is `BFLOAT16` or that of ml_dtypes, which JAX and TensorFlow install.
 
     Examples:
         >>> is_bfloat16(BFLOAT16), is_bfloat16(np.dtype(np.float16))
@@ -49,7 +49,7 @@ def float32_from_bfloat16(array: NDArray[Any]) -> NDArray[np.float32]:
         >>> float32_from_bfloat16(bfloat16_from_float32(np.array([1.5, -2.0])))
         array([ 1.5, -2. ], dtype=float32)
     """
-    wide = np.atleast_1d(bits(array).astype(np.uint32))  # arithmetic makes a scalar of an array without dimensions
+    wide = np.atleast_1d(bits(array).astype(np.uint32))  # arithmetic turns a 0-d array into a scalar
     wide <<= 16
     return wide.view(np.float32).reshape(array.shape)
 
@@ -58,8 +58,8 @@ def bfloat16_from_float32(array: NDArray[np.floating[Any]]) -> NDArray[np.void]:
     """Return numbers rounded to bfloat16, to the nearest and halves to even, as a new `BFLOAT16` array.
 
     Args:
-        array: float32, or what float32 holds exactly; of any shape and order. What lies beyond the largest bfloat16,
-            3.39e38, becomes infinite; NaN stays NaN.
+        array: float32, or a dtype that float32 represents exactly; of any shape and order. Numbers beyond the largest
+            bfloat16, 3.39e38, become infinite; NaN stays NaN.
 
     Examples:
         >>> float32_from_bfloat16(bfloat16_from_float32(np.array([1.001, 1.004])))  # neighbours: 1 and 1.0078125
@@ -68,12 +68,12 @@ def bfloat16_from_float32(array: NDArray[np.floating[Any]]) -> NDArray[np.void]:
     numbers = np.atleast_1d(np.asarray(array, np.float32))
     rounded = np.array(numbers.view(np.uint32))
     high = rounded >> 16
-    # Half a step, less one where the upper half is even: the carry rounds up exactly what lies above the middle.
+    # Half a step, minus one if the upper half is even: the carry then rounds to the nearest, halves to even.
     rounded += 0x7FFF
     rounded += high & 1
     rounded >>= 16
     is_nan = np.isnan(numbers)
     if is_nan.any():
-        # A NaN keeps its bits, and one whose marks are all in the lower half gets one in the upper.
+        # A NaN keeps its upper bits; if they alone would mean infinity, one more is set.
         rounded = np.where(is_nan, np.where(high & 0x7F, high, high | 0x40), rounded)
     return rounded.astype("<u2").view(BFLOAT16).reshape(array.shape)

@@ -1,8 +1,8 @@
 """Lists of arrays to and from Flower's records, and whether they are finite.
 
-A Flower `Array` holds the bytes of a `.npy` file. Reading one here is a view on those bytes, and writing one is a
-single copy, so that a model of a gigabyte costs a gigabyte and not three. bfloat16 travels as Flower writes the arrays
-of ml_dtypes: an `Array` whose dtype says bfloat16 around a `.npy` file of two raw bytes a number.
+A Flower `Array` holds the bytes of a `.npy` file. Here, reading returns a view of those bytes and writing makes a
+single copy, so a 1 GB model needs 1 GB and not 3. bfloat16 is sent as Flower sends arrays of ml_dtypes: the dtype of
+the `Array` is bfloat16, and its `.npy` file has two raw bytes per number.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
 _NUMPY_STYPE = "numpy.ndarray"
 # Elements checked together: temporaries stay much smaller than the model.
 _BLOCK = 1 << 16
-# More than NumPy reads; a longer header is refused.
+# Longer than any header that NumPy reads; longer ones are refused.
 _LONGEST_HEADER = 1 << 14
 
 
@@ -62,8 +62,8 @@ def numpy_from_array(array: Array, name: str = "array") -> NDArray[Any]:
         name: Name of the array in errors.
 
     Raises:
-        ParametersError: Another serialization, Python objects (they would have to be unpickled), another void type
-            than bfloat16, or bytes that disagree with the dtype and shape `array` claims.
+        ParametersError: Another serialization, Python objects (they would have to be unpickled), a void type other than
+            bfloat16, or bytes that disagree with the dtype and shape `array` claims.
 
     Examples:
         >>> import numpy as np
@@ -75,7 +75,7 @@ def numpy_from_array(array: Array, name: str = "array") -> NDArray[Any]:
         raise ParametersError(f"{name}: serialized as {array.stype!r}; send it as a NumPy array ({_NUMPY_STYPE!r})")
     try:
         shape, is_fortran, dtype, start = _read_header(_header(array.data))
-    except Exception as error:  # the header parser raises whatever Python's own parser raises
+    except Exception as error:  # NumPy parses the header as Python code, which may raise many types
         raise ParametersError(f"{name}: its bytes are not a .npy array ({error})") from error
     is_told = array.dtype == BFLOAT16_NAME and dtype == BFLOAT16
     if not is_told:
@@ -94,7 +94,7 @@ def numpy_from_array(array: Array, name: str = "array") -> NDArray[Any]:
     try:
         flat = np.frombuffer(array.data, dtype, count, start) if num_bytes else np.zeros(count, dtype)
         view = flat.reshape(shape, order="F" if is_fortran else "C")
-    except (ValueError, OverflowError, MemoryError) as error:  # empty, but of a shape that NumPy does not have
+    except (ValueError, OverflowError, MemoryError) as error:  # empty, with a shape that NumPy does not support
         raise ParametersError(f"{name}: {dtype} {shape} is not a valid array ({error})") from error
     view.setflags(write=False)
     return view
@@ -103,7 +103,7 @@ def numpy_from_array(array: Array, name: str = "array") -> NDArray[Any]:
 def array_from_numpy(array: NDArray[Any] | np.generic, name: str = "array") -> Array:
     """Return a Flower `Array` with the same bytes as `Array(array)`, in one copy instead of two.
 
-    bfloat16 is taken as `BFLOAT16` or as ml_dtypes has it.
+    bfloat16 may be `BFLOAT16` or the dtype of ml_dtypes.
 
     Raises:
         ParametersError: `array` is not a NumPy array, or holds Python objects, structured rows or a mask.
@@ -115,7 +115,7 @@ def array_from_numpy(array: NDArray[Any] | np.generic, name: str = "array") -> A
     """
     if not isinstance(array, np.ndarray | np.generic):  # arithmetic on a 0-d array gives a NumPy scalar
         remedy = "tensor.detach().cpu().numpy()" if hasattr(array, "detach") else "numpy.asarray"
-        raise ParametersError(f"{name}: a NumPy array is needed, got {type(array).__name__}; use {remedy}")
+        raise ParametersError(f"{name}: must be a NumPy array, got {type(array).__name__}; use {remedy}")
     if isinstance(array, np.ma.MaskedArray):
         raise ParametersError(f"{name}: a mask cannot be sent; use numpy.ma.filled")
     plain = np.asarray(array)
@@ -125,13 +125,13 @@ def array_from_numpy(array: NDArray[Any] | np.generic, name: str = "array") -> A
 
 
 class Draft:
-    """A Flower `Array` in the making, whose numbers are written straight into the bytes that will be sent.
+    """A Flower `Array` under construction: its numbers are written directly into the bytes that will be sent.
 
     Attributes:
-        numbers: What to write to, not yet anything; bfloat16 is `BFLOAT16`.
+        numbers: The uninitialised array to write to; bfloat16 is `BFLOAT16`.
 
     Args:
-        like: Has the dtype, shape and layout in memory.
+        like: An array with the same dtype, shape and memory layout.
         name: Name of the array in errors.
 
     Raises:
@@ -153,7 +153,7 @@ class Draft:
         header = io.BytesIO()
         npy.write_array_header_1_0(header, fields | {"descr": "<V2"} if is_bits else fields)
         self._name = BFLOAT16_NAME if is_bits else str(like.dtype)
-        # These bytes take no memory before they are written to, and leave the file without a copy.
+        # These bytes use no memory until they are written to, and are taken from the file without a copy.
         self._file = io.BytesIO(bytes(header.tell() + like.nbytes))
         self._file.write(header.getbuffer())
         dtype = BFLOAT16 if is_bits else like.dtype
@@ -218,7 +218,7 @@ def all_finite(array: NDArray[Any]) -> bool:
     marks = np.empty(min(_BLOCK, flat.size), np.bool_)
     for start in range(0, flat.size, _BLOCK):
         block, out = flat[start : start + _BLOCK], marks[: flat.size - start]
-        # Of a bfloat16 that is infinite or NaN, all eight bits of the exponent are set.
+        # A bfloat16 is infinite or NaN if all eight bits of its exponent are set.
         is_finite = np.not_equal(block & 0x7F80, 0x7F80, out=out) if is_bits else np.isfinite(block, out=out)
         if not is_finite.all():
             return False
@@ -227,7 +227,7 @@ def all_finite(array: NDArray[Any]) -> bool:
 
 def _header(data: bytes) -> bytes:
     """Return the part of a .npy file before its numbers."""
-    # Two bytes for its length in version 1.0, four in 2.0, after a magic string of eight.
+    # After a magic string of eight bytes, its length takes two bytes in version 1.0 and four in 2.0.
     length = 2 if data[6:7] == b"\x01" else 4
     end = 8 + length + int.from_bytes(data[8 : 8 + length], "little")
     return data[: min(end, _LONGEST_HEADER)]
@@ -250,7 +250,7 @@ def _read_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], i
 def _same_dtype(name: str, dtype: np.dtype[Any]) -> bool:
     try:
         return np.dtype(name) == dtype
-    except Exception:  # NumPy parses it, and raises whatever Python's own parser raises
+    except Exception:  # NumPy parses it as Python code, which may raise many types
         return False
 
 
@@ -258,4 +258,4 @@ def _refuse_unreadable_dtype(dtype: np.dtype[Any], name: str) -> None:
     if dtype.hasobject:
         raise ParametersError(f"{name}: Python objects would have to be unpickled; convert it to a numeric dtype")
     if dtype.kind == "V":
-        raise ParametersError(f"{name}: NumPy has no arithmetic for {dtype}; convert it, float8 to float32")
+        raise ParametersError(f"{name}: NumPy has no arithmetic for {dtype}; convert it, such as float8 to float32")

@@ -1,4 +1,4 @@
-"""How far a client moved the model: the Euclidean norm of its update, safe from overflow."""
+"""The Euclidean norm of a client's update, safe from overflow."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from flskew._util.threads import in_strips
 
 __all__ = ["Distances", "blocks", "flat", "readable", "update_norm"]
 
-# Elements taken together: the blocks of all models in turn meet sums that stay in a processor's second-level cache, so
-# each model is read once and no temporary is ever as large as one.
+# Elements per block. The sums of a block stay in the processor's second-level cache while that block of every model is
+# added to them, so each model is read once and temporaries stay small.
 _BLOCK = 1 << 17
-# Squares of a float32 summed in float32; these partial sums are added in float64. Short sums are exact to about 1e-6,
-# and BLAS does not start threads for them, so that the result is the same on any number of processors.
+# Number of float32 squares that are summed in float32; the partial sums are added in float64. Short sums are exact to
+# about 1e-6, and BLAS does not start threads for them, so that the result is the same on any number of processors.
 _CHUNK = 1 << 12
 
 
 def update_norm(parameters: Sequence[NDArray[Any]], sent: Sequence[NDArray[Any]]) -> float:
     """Return the Euclidean norm of `parameters - sent` over all their numbers; float32 keeps about six digits.
 
-    NaN or infinite if a number is; infinite too if no float64 can hold the norm.
+    The result is NaN or infinite if a number is, and infinite if the norm overflows float64.
 
     Args:
         parameters: Arrays of numbers.
@@ -50,14 +50,15 @@ def update_norm(parameters: Sequence[NDArray[Any]], sent: Sequence[NDArray[Any]]
             norms += distances.norms([array], [before])
         return norms
 
-    return math.hypot(*(norm for norms in in_strips(measure, range(len(places))) for norm in norms))
+    strips = in_strips(measure, range(len(places)), 2 * sum(array.size for array in parameters))
+    return math.hypot(*(norm for norms in strips for norm in norms))
 
 
 class Distances:
     """Norms of the differences between a few small arrays and what each is compared with.
 
-    Two NumPy calls measure one, while it is in the processor's cache for the mean; the rare extremes are measured again
-    at the end, scaled.
+    Each takes two NumPy calls, while it is in the processor's cache for the mean; norms that overflow or underflow are
+    computed again at the end, with scaling.
 
     Attributes:
         scratch: Contiguous memory of the shape of the arrays, free between the calls of `measure`.
@@ -79,7 +80,7 @@ class Distances:
 
     def measure(self, index: int, array: NDArray[Any], sent: NDArray[Any]) -> None:
         """Measure array number `index`; both must be `readable`."""
-        with np.errstate(all="ignore"):  # what overflows or vanishes is measured again
+        with np.errstate(all="ignore"):  # norms that overflow or underflow are measured again
             np.subtract(array, sent, out=self.scratch, dtype=self.scratch.dtype)
             np.matmul(self._rows, self._columns, out=self._squares[index])
 
@@ -101,7 +102,7 @@ def readable(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def flat(arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
-    """Return one-dimensional views where all arrays are laid out alike, and else the arrays themselves."""
+    """Return one-dimensional views if all arrays have the same layout, or else the arrays themselves."""
     if all(array.flags.c_contiguous for array in arrays):
         return [array.reshape(-1) for array in arrays]
     if all(array.flags.f_contiguous for array in arrays):
@@ -122,7 +123,7 @@ def _working(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def _scaled_norm(array: NDArray[Any], sent: NDArray[Any]) -> float:
     """Return the same norm, computed in float64 relative to the largest difference."""
-    if np.array_equal(array, sent):  # as where layers are frozen
+    if np.array_equal(array, sent):  # such as frozen layers
         return 0.0
     dtype = np.complex128 if array.dtype.kind == "c" else np.float64
     new, old = (np.asarray(numbers, dtype).reshape(-1).view(np.float64) for numbers in (array, sent))

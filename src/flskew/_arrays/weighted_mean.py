@@ -1,4 +1,4 @@
-"""The weighted mean of models, block by block, in the memory of one."""
+"""The weighted mean of models, block by block, with memory for one model."""
 
 from __future__ import annotations
 
@@ -40,14 +40,13 @@ def weighted_mean(
     Args:
         models: One list of arrays each, alike in count, shapes and dtypes.
         weights: One for each model, > 0, with a finite sum.
-        out: Arrays like those of a model, but not shared with one, which receive the mean and are returned; None makes
-            new ones.
-        sent: What each model is an update of; like the models. None measures no update.
-        norms: (len(models),), receives the norm of each model minus what was sent; measured while the blocks are in the
-            processor's cache.
+        out: Arrays that receive the mean and are returned: like those of a model, but sharing no memory with one. None
+            makes new ones.
+        sent: The model that each one updates, in the same form as `models`; None measures no updates.
+        norms: (len(models),), receives the norm of each update, measured while the blocks are in the processor's cache.
 
     Raises:
-        ParametersError: The models, `out` or `sent` are not alike, or a dtype has no mean.
+        ParametersError: The models, `out` or `sent` are not alike, or a dtype cannot be averaged.
         NotFiniteError: The mean is not finite: one of the models holds NaN or infinity.
         ValueError: `models` is empty, a weight is not positive, or their sum is not finite.
 
@@ -62,7 +61,7 @@ def weighted_mean(
         raise ValueError(f"weights must be > 0 and their sum finite, got {list(weights)}")
     means = [np.empty_like(array) for array in models[0]] if out is None else list(out)
     want = [(array.dtype, array.shape) for array in models[0]]
-    # Models are mostly updates of one and the same.
+    # Most models are updates of the same one.
     distinct = list({id(start): start for start in sent or ()}.values())
     numbers = {id(start): number for number, start in enumerate(distinct)}
     starts = [numbers[id(start)] for start in sent or ()]
@@ -72,11 +71,11 @@ def weighted_mean(
             raise ParametersError(f"the arrays must be like the first ones, {want}, got {have}")
     for index, (dtype, _) in enumerate(want):
         if dtype.kind not in "fciub" and not is_bfloat16(dtype):
-            raise ParametersError(f"array {index}: {dtype} has no mean; send numbers only")
+            raise ParametersError(f"array {index}: {dtype} cannot be averaged; send numbers only")
     flattened = [flat(list(arrays)) for arrays in zip(means, *models, *distinct, strict=True)]
-    # Over all arrays, because sizes differ widely.
+    # Blocks of all arrays together, because their sizes differ widely.
     places = [(index, block) for index, (mean, *_) in enumerate(flattened) for block in blocks(mean)]
-    # One row per block: their number of rows is the same on any number of processors.
+    # One row per block, so that the sums do not depend on the number of processors.
     measured = np.zeros((len(places), len(starts)))
 
     def average(strip: range) -> None:
@@ -87,7 +86,7 @@ def weighted_mean(
             combine = _average_integers if mean.dtype.kind in "iub" else _average_floats
             combine(mean, arrays[: len(models)], weights, [before[which] for which in starts], measured[number])
 
-    in_strips(average, range(len(places)))
+    in_strips(average, range(len(places)), len(models) * sum(array.size for array in means))
     if norms is not None:
         norms[:] = [math.hypot(*column) for column in measured.T]
     return means
@@ -107,7 +106,7 @@ def _average_floats(
     distances = Distances(len(sent), total)
     product = distances.scratch
     before = start = None
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # a result that is not finite is refused
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # results that are not finite are refused below
         for index, (array, weight) in enumerate(zip(arrays, weights, strict=True)):
             numbers = readable(array)
             if sent:
@@ -118,7 +117,7 @@ def _average_floats(
             np.multiply(numbers, weight / total_weight, out=product if index else total, dtype=working)
             if index:
                 np.add(total, product, out=total)
-        # NaN and infinity outlive every sum: a finite mean shows that all the summands are.
+        # NaN and infinity survive every sum, so a finite mean has only finite summands.
         if not np.isfinite(total).all():
             raise NotFiniteError("the mean is not finite")
         norms[:] = distances.norms(arrays[: len(sent)], sent)
@@ -144,17 +143,17 @@ def _average_integers(
         other_high, other_low = _halves(array)
         high_sum += (other_high - high) * weight
         low_sum += (other_low - low) * weight
-    # What a mean of the high halves leaves over belongs to the low ones.
+    # Carry the remainder of the mean of the high halves to the low ones.
     high_shift = np.floor(high_sum / total_weight)
     rest = (high_sum - high_shift * total_weight) * 2.0**32 + low_sum
     low_shift = np.floor(rest / total_weight + 0.5)
-    # Modulo 2^64, in which a mean of integers of 64 bits lies again.
+    # Arithmetic modulo 2^64 is enough, because the mean of 64-bit integers fits 64 bits.
     shift = (high_shift.astype(np.int64) << 32) + low_shift.astype(np.int64)
     mean[...] = np.add(arrays[0], shift, dtype=np.int64).astype(mean.dtype)
 
 
 def _halves(integers: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the upper and the lower 32 bits; differences of 64 bits would not fit a float64 exactly."""
+    """Return the upper and the lower 32 bits; a float64 cannot represent all 64-bit differences exactly."""
     if integers.dtype.itemsize < 8:
         return np.zeros(integers.shape), integers.astype(np.float64)
     return (integers >> 32).astype(np.float64), (integers & 0xFFFFFFFF).astype(np.float64)

@@ -31,7 +31,7 @@ _NPY_VERSION = (1, 0)
 
 
 class DamagedError(ValueError):
-    """A file is not as it was written."""
+    """A file differs from what was written."""
 
 
 def digest(arrays: Mapping[str, NDArray[Any]]) -> str:
@@ -40,8 +40,8 @@ def digest(arrays: Mapping[str, NDArray[Any]]) -> str:
     for name, array in arrays.items():
         state.update(f"{name}:{array.dtype.kind}:{array.shape}:".encode())
         if array.dtype.kind == "U":
-            # The strings themselves, for how wide NumPy stores them says nothing about them; each with its length,
-            # since a string may hold whatever else would part it from the next.
+            # Hash the strings themselves, because NumPy's storage width is irrelevant, and each with its length,
+            # because a string may contain any separator.
             state.update("".join(f"{len(text)}:{text}" for text in array.ravel().tolist()).encode())
         else:
             plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
@@ -56,7 +56,7 @@ def write(
 
     Raises:
         FileNotFoundError: The folder does not exist.
-        OSError: The file cannot be written; an earlier one is as it was.
+        OSError: The file cannot be written; an existing one is unchanged.
     """
     target = Path(path)
     if not target.parent.is_dir():
@@ -66,7 +66,7 @@ def write(
         sealed = _Sealed(file, key)
         with zipfile.ZipFile(sealed, "w") as archive:
             for name, array in {**stamp, **arrays}.items():
-                # A ZipInfo, whose date is a constant: equal arrays make equal files.
+                # A ZipInfo has a constant date, so equal arrays make equal files.
                 with archive.open(zipfile.ZipInfo(name + _SUFFIX), "w", force_zip64=True) as entry:
                     np.lib.format.write_array(entry, np.asanyarray(array), _NPY_VERSION, allow_pickle=False)
             archive.comment = bytes(sealed.kept_back)
@@ -74,29 +74,29 @@ def write(
 
 
 def read(path: str | os.PathLike[str], kind: str, version: int, key: bytes | None = None) -> dict[str, NDArray[Any]]:
-    """Read a file of `write`. No array is allocated that has more bytes than the file.
+    """Read a file made by `write`, without allocating an array larger than the file.
 
     Raises:
-        DamagedError: The file is damaged in any byte, or declares sizes that are not those of its contents.
-        ValueError: It has a later version, holds something else, or was not sealed with this key.
+        DamagedError: A byte of the file is damaged, or it declares sizes that do not match its contents.
+        ValueError: It has a later version, contains something else, or was not sealed with this key.
         FileNotFoundError: The file does not exist.
     """
-    problem = f"{os.fspath(path)} is not a whole file of a saved {kind}"
+    problem = f"{os.fspath(path)} is not a valid {kind} file"
     with files.open_existing(Path(path)) as file:
         if file.read(len(_ZIP)) != _ZIP:
-            raise DamagedError(f"{problem}, nor any .npz file; pass a file written by save()")
+            raise DamagedError(f"{problem}: it is not .npz; pass a file written by save()")
         _check_seals(file, key, problem, os.fspath(path))
         try:
             arrays = _arrays(file)
             found, found_version = str(arrays.pop("kind")), int(arrays.pop("version"))
-        except (OSError, MemoryError):  # of this machine
+        except (OSError, MemoryError):  # problems of the machine, not of the file
             raise
-        except Exception as error:  # zipfile, and NumPy's parser of headers, raise a dozen kinds
+        except Exception as error:  # zipfile and NumPy's header parser raise many types
             raise DamagedError(f"{problem}: {error!s:.200}") from error
     if found != kind:
-        raise ValueError(f"{problem}: it holds a saved {found:.40}")
+        raise ValueError(f"{problem}: it contains a saved {found:.40}")
     if found_version > version:
-        raise ValueError(f"{problem} of version {version} or below: it has version {found_version}; update flskew")
+        raise ValueError(f"{problem}: it has version {found_version}, later than {version}; update flskew")
     return arrays
 
 
@@ -107,7 +107,7 @@ class _Hash(Protocol):
 
 
 class _Sealed(io.RawIOBase):
-    """Passes on what is written, except for the end of the zip file, which the seal and the checksum replace."""
+    """Passes on what is written, but replaces the end of the zip file with the seal and the checksum."""
 
     def __init__(self, file: IO[bytes], key: bytes | None) -> None:
         self._file, self._checksum, self._seal = file, _checksum(), None if key is None else _seal(key)
@@ -152,7 +152,7 @@ def _seal(key: bytes) -> hmac.HMAC:
 def _check_seals(file: IO[bytes], key: bytes | None, problem: str, name: str) -> None:
     length = file.seek(0, os.SEEK_END)
     if _hash_of(file, length - _CHECKSUM_LENGTH, _checksum()) != file.read(_CHECKSUM_LENGTH):
-        raise DamagedError(f"{problem}: its bytes are not those that were written; save it again")
+        raise DamagedError(f"{problem}: its bytes differ from those written; save it again")
     comment = _SEAL_LENGTH + _CHECKSUM_LENGTH
     file.seek(max(length - comment - _END_LENGTH, 0))
     end = file.read(_END_LENGTH)
@@ -168,7 +168,7 @@ def _check_seals(file: IO[bytes], key: bytes | None, problem: str, name: str) ->
 
 
 def _hash_of(file: IO[bytes], length: int, state: _Hash) -> bytes:
-    """Return the hash of the first bytes, and leave the file position behind them."""
+    """Return the hash of the first bytes, and leave the file position after them."""
     left = max(length, 0)
     file.seek(0)
     while left > 0:
@@ -181,7 +181,7 @@ def _hash_of(file: IO[bytes], length: int, state: _Hash) -> bytes:
 
 
 def _arrays(file: IO[bytes]) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a zip file, after a check that all of them together fit into it."""
+    """Return the arrays of a zip file, after checking that all of them together fit into it."""
     length = file.seek(0, os.SEEK_END)
     arrays: dict[str, NDArray[Any]] = {}
     with zipfile.ZipFile(file) as archive:
@@ -202,15 +202,15 @@ def _arrays(file: IO[bytes]) -> dict[str, NDArray[Any]]:
 
 
 def _check_size(stored: IO[bytes], length: int) -> None:
-    """Refuse a .npy file whose header declares more, or less, than follows."""
+    """Refuse a .npy file whose header declares more or less data than follows."""
     version = np.lib.format.read_magic(stored)
     if version != _NPY_VERSION:
         raise ValueError(f"an array has version {version} of the .npy format")
     try:
         shape, _, dtype = np.lib.format.read_array_header_1_0(stored)
-    except MemoryError:  # how Python's parser says that brackets are nested too deep
-        raise ValueError("the header of an array is nested too deep") from None
+    except MemoryError:  # raised by Python's parser if brackets are nested too deeply
+        raise ValueError("the header of an array is nested too deeply") from None
     size = math.prod(shape)
-    # The second rule is for items of no bytes.
+    # The second rule is for items of zero bytes.
     if size * dtype.itemsize != length - stored.tell() or size > length:
-        raise ValueError(f"an array declares shape {shape!s:.80} and dtype {dtype!s:.80}, which is not its size")
+        raise ValueError(f"an array declares shape {shape!s:.80} and dtype {dtype!s:.80}, which do not match its size")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MOST_ROWS = np.iinfo(np.int64).max // 8
-"""The most 64-bit numbers that fit into one array, and so an upper bound for rows and partitions."""
+"""Maximum number of 64-bit numbers in one array, and so an upper bound for rows and partitions."""
 
 
 def integer(name: str, value: object, *, minimum: int | None = None, maximum: int | None = None) -> int:
@@ -117,7 +117,7 @@ def dataset(value: object) -> Dataset:
     if not isinstance(value, Dataset):
         raise TypeError(
             f"dataset must be a datasets.Dataset, got {type(value).__name__}; "
-            f"make one with Dataset.from_dict or Dataset.from_pandas, or call assign(labels), which needs none"
+            "make one with Dataset.from_dict or Dataset.from_pandas, or call assign(labels)"
         )
     return value
 

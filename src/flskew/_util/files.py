@@ -1,7 +1,7 @@
-"""The steps by which files are written, read and locked: each is one call to the operating system, or nearly so.
+"""Elementary steps to write, read and lock files; each is about one call to the operating system.
 
-Whatever writes a run or an assignment does it through this module, by `files.step(...)`, so that a test can replace any
-step, and let it fail, or let the process end there.
+Runs and assignments are written only through this module, as `files.step(...)`, so that a test can make any step fail,
+or end the process there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = [
 ]  # fmt: skip
 
 _LONGEST_OWNER = 400
-_LOCKED_BYTE = 1 << 30  # Windows locks bytes, which others cannot read then: one far behind the text.
+_LOCKED_BYTE = 1 << 30  # On Windows, others cannot read a locked byte, so lock one far beyond the text.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 _NO_SYNC = (errno.EACCES, errno.EBADF, errno.EINVAL)
 _held: set[int] = set()
@@ -31,10 +31,10 @@ _held: set[int] = set()
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a new file, which takes the place of `path` in one step once the block ends without an error.
+    """Yield a new file, which atomically replaces `path` when the block ends without an error.
 
-    After an error, or on a full disk, `path` is as it was, and nothing else is left in the folder. A file that is
-    replaced hands on its mode. When this returns, not even a power failure undoes it.
+    After an error, or on a full disk, `path` is unchanged, and no other file is left in the folder. The new file gets
+    the mode of the one it replaces. Once this returns, the new file survives a power failure.
 
     Raises:
         OSError: The file cannot be written; the error names it.
@@ -59,7 +59,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def create(path: Path) -> IO[bytes]:
-    """Open a new file for writing; the umask says who may read it."""
+    """Open a new file for writing; the umask determines who may read it."""
     return path.open("xb")
 
 
@@ -69,13 +69,13 @@ def write(file: IO[bytes], data: bytes | memoryview) -> None:
 
 
 def sync(file: IO[bytes]) -> None:
-    """Return once all that was written is on the disk."""
+    """Wait until everything written is on the disk."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def close(file: IO[bytes]) -> None:
-    """Close a file of `create`."""
+    """Close a file opened by `create`."""
     file.close()
 
 
@@ -90,12 +90,12 @@ def copy_mode(source: Path, target: Path) -> None:
 
 
 def rename(source: Path, target: Path) -> None:
-    """Replace one file by another, in one step; the names may be the old ones again until `sync_folder`."""
+    """Atomically replace one file with another; a power failure before `sync_folder` may undo it."""
     source.replace(target)
 
 
 def sync_folder(folder: Path) -> None:
-    """Return once the names in a folder are on the disk. Does nothing where the system cannot do it, as on Windows."""
+    """Wait until the names in a folder are on the disk; does nothing where this is impossible, as on Windows."""
     if sys.platform == "win32":
         return
     try:
@@ -132,7 +132,7 @@ def names(folder: Path) -> list[str]:
 
 
 def open_existing(path: Path) -> IO[bytes]:
-    """Open a file for reading, at any place.
+    """Open a file for reading at any position.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -145,7 +145,7 @@ class Lock(NamedTuple):
 
     Attributes:
         descriptor: The open file.
-        is_exclusive: Whether the file system keeps others out.
+        is_exclusive: Whether the file system enforces the lock.
     """
 
     descriptor: int
@@ -153,10 +153,10 @@ class Lock(NamedTuple):
 
 
 def lock(path: Path, name: str) -> Lock:
-    """Lock a file without waiting, and write into it who holds it. Makes the file if there is none.
+    """Lock a file without waiting, and write into it who holds the lock. Creates the file if it does not exist.
 
     The operating system releases the lock when the process ends, however it ends. The file itself is never removed:
-    otherwise two processes could hold locks on two files of one name.
+    otherwise two processes could hold locks on two files with the same name.
 
     Raises:
         BlockingIOError: Another process, or this one, holds the lock.
@@ -189,7 +189,7 @@ def unlock(held: Lock) -> None:
 
 
 def owner(path: Path) -> str:
-    """Return who has locked a file, or did so last; empty if that is unknown."""
+    """Return who holds the lock on a file, or held it last; empty if that is unknown."""
     try:
         with open_existing(path) as file:
             text = file.read(_LONGEST_OWNER).decode(errors="replace")
@@ -240,7 +240,7 @@ else:
         return True
 
     def _unlock(descriptor: int) -> None:
-        # Closing it is not enough while a process that was just forked has it open too.
+        # Closing the file does not release the lock while a process that was just forked has it open.
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
     def _forget_locks() -> None:

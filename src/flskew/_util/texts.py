@@ -1,7 +1,7 @@
 """Text from elsewhere, made safe to print: no terminal escapes, nothing invisible, a bounded length.
 
-A log is read in terminals, which obey escape sequences, and by people, whom a bidirectional override or a zero-width
-letter misleads. Everything here takes time linear in the length of the text.
+Terminals obey escape sequences in a log, and bidirectional overrides and zero-width characters mislead its readers.
+Everything here takes time linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ __all__ = ["LONGEST_LINE", "LONGEST_NAME", "cut", "is_name", "listed", "one_line
 T = TypeVar("T")
 
 LONGEST_LINE = 400
-"""Characters of a line, such as the reason of a failure."""
+"""Maximum length of a line, such as the reason of a failure."""
 
 LONGEST_NAME = 200
-"""Characters of a name, such as a metric's."""
+"""Maximum length of a name, such as a metric's."""
 
 _MOST_NAMES = 10
 # Each part excludes what the next one starts with, so that no character is tried twice.
@@ -33,7 +33,7 @@ _SHAPELESS = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe0
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""Return a text without escape sequences, control, format and other invisible characters; spaces replace space.
+    r"""Return a text without escape sequences, control or invisible characters; other whitespace becomes spaces.
 
     Args:
         text: Anything.
@@ -50,7 +50,7 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def one_line(text: str, longest: int = LONGEST_LINE) -> str:
-    """Return a text as one printable line of at most `longest` characters, with both its ends."""
+    """Return a text as one printable line of at most `longest` characters, keeping both ends."""
     return cut(printable(cut(text, 4 * longest)), longest)
 
 
@@ -68,7 +68,7 @@ def cut(text: str, longest: int, mark: str = " … ") -> str:
 
 
 def is_name(text: object) -> bool:
-    """Return whether a text can name something as it is: not empty, printable, at most `LONGEST_NAME` characters."""
+    """Return whether a text is a valid name: not empty, printable, at most `LONGEST_NAME` characters."""
     return isinstance(text, str) and 0 < len(text) <= LONGEST_NAME and printable(text) == text
 
 

@@ -16,6 +16,9 @@ from typing import TypeVar
 
 __all__ = ["in_strips", "in_threads", "usable_processors"]
 
+# Starting a thread takes as long as averaging a few hundred thousand elements, and more on a busy machine.
+_ELEMENTS_PER_THREAD = 1 << 21
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -33,18 +36,19 @@ def usable_processors() -> int:
     return os.cpu_count() or 1
 
 
-def in_strips(work: Callable[[range], Result], blocks: range) -> list[Result]:
+def in_strips(work: Callable[[range], Result], blocks: range, num_elements: int) -> list[Result]:
     """Cut blocks into one strip per processor, process the strips in parallel and return one result each.
 
-    The strips and their results are in the order of the blocks. It pays for work that NumPy does without the
-    interpreter's lock.
+    The strips and their results are in the order of the blocks. This helps where NumPy releases the interpreter's lock.
 
     Args:
         work: Called with the blocks of a strip.
         blocks: All blocks, by number or by start.
+        num_elements: Total number of array elements that `work` reads. Small work runs in this thread, because it
+            takes less time than starting another.
     """
-    threads = min(usable_processors(), len(blocks))
-    if threads <= 1:  # Starting a thread takes as long as a small block does.
+    threads = min(usable_processors(), len(blocks), num_elements // _ELEMENTS_PER_THREAD)
+    if threads <= 1:
         return [work(blocks)]
     length = -(-len(blocks) // threads)
     with ThreadPoolExecutor(threads) as pool:
@@ -52,11 +56,11 @@ def in_strips(work: Callable[[range], Result], blocks: range) -> list[Result]:
 
 
 def in_threads(work: Callable[[Task], Result], tasks: Sequence[Task], max_workers: int) -> Iterator[Result]:
-    """Do the tasks and yield each result when it is ready; with one worker in this thread, in the order of the tasks.
+    """Run the tasks and yield each result when it is ready; one worker runs them in this thread, in order.
 
     If a task raises, or the consumer stops or is interrupted, no further task starts, and those that run are
-    interrupted. A thread that is in a long call outside Python does not see that until the call returns; neither this
-    function nor the end of the program waits for it.
+    interrupted. A thread in a long call outside Python is interrupted only when the call returns; neither this function
+    nor the end of the program waits for it.
     """
     workers = min(max_workers, len(tasks))
     if workers <= 1:
@@ -86,7 +90,7 @@ def in_threads(work: Callable[[Task], Result], tasks: Sequence[Task], max_worker
 
 
 def _attempted(work: Callable[[Task], Result], task: Task) -> Future[Result]:
-    """Return what a task returned or raised; a function of its own, so that the thread keeps neither."""
+    """Return what a task returned or raised; a separate function, so that the thread keeps neither alive."""
     future: Future[Result] = Future()
     try:
         future.set_result(work(task))
@@ -106,7 +110,7 @@ def _next(finished: SimpleQueue[Future[Result]]) -> Future[Result]:
 def _interrupt(threads: Sequence[Thread]) -> None:
     """Raise KeyboardInterrupt in each thread, as Ctrl-C does in the main one, and give them a moment to end.
 
-    A thread that still computes when Python exits may abort the process: PyTorch's do.
+    A thread that is still computing when Python exits may abort the process, as in PyTorch.
     """
     # Under a debugger or coverage, Python 3.11 would not continue until a thread that is blocked has raised.
     if sys.gettrace() is None:

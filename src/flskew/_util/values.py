@@ -10,7 +10,7 @@ import numpy as np
 
 __all__ = ["Value", "call_repr", "fields"]
 
-# Shown even if they have their default: a log should say what a result depends on.
+# Shown even with their default: a log should show what a result depends on.
 _ALWAYS_SHOWN = ("seed",)
 
 

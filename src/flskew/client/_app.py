@@ -47,17 +47,17 @@ def client_app(
     The client owns the parameters it receives: writable arrays that nothing else uses. The arrays that `fit` returns
     are sent under the names and the key of the server's record, if their number, shapes and dtypes match those
     received. An array of another dtype is converted if that is exact, such as float32 to float64. bfloat16 is received
-    as float32, and rounded when it is returned. Metrics go into the record "metrics", beside "num-examples" and the
-    "loss" of `evaluate`. Metrics that cannot be sent, such as text, are left out; the node's log names them.
+    as float32, and rounded when it is returned. Metrics go into the record "metrics", together with "num-examples" and
+    the "loss" of `evaluate`. Metrics that cannot be sent, such as text, are left out; the node's log names them.
 
     If the client has an attribute `assignment`, an `Assignment`, each reply includes its fingerprint. Strategies use it
     to detect clients that split the data differently and so train on each other's rows.
 
-    If `client_fn`, the client or a mod raises an exception, the reply is an error, and `context.state` is as it was
-    before the message. Raise `ClientError` to tell the server something: its message is sent.
+    If `client_fn`, the client or a mod raises an exception, the reply is an error, and `context.state` is restored.
+    Raise `ClientError` to tell the server something: its message is sent.
 
     Args:
-        client_fn: Makes the client; `flskew.partition(context)` says which partition is its own.
+        client_fn: Makes the client; `flskew.partition(context)` returns its partition.
         errors: What an error reply says. "private": the type of the exception, the file name, line and function where
             it was raised, and the id under which the node's log has its message and traceback, which may quote data.
             The messages of `ClientError`, `ParametersError` and `PartitionIdError` are sent too: flskew's own quote no
@@ -70,9 +70,9 @@ def client_app(
             "1", and so on, with the dtypes returned.
 
     Raises:
-        TypeError: `client_fn` cannot be called with the context alone, or has Flower's old form, client_fn(cid); or a
-            mod is not callable.
-        ValueError: `errors` is something else, or a mod is one of Flower's SecAgg protocols.
+        TypeError: `client_fn` cannot be called with the context alone, or has Flower's old form, client_fn(cid); or
+            mods are not a list, or one is not callable.
+        ValueError: `errors` has another value, or a mod is one of Flower's SecAgg protocols.
 
     Examples:
         >>> import numpy as np
@@ -85,7 +85,8 @@ def client_app(
         True
     """
     _check_client_fn(client_fn)
-    check_mods([*mods, *train_mods, *evaluate_mods])
+    for name, given in (("mods", mods), ("train_mods", train_mods), ("evaluate_mods", evaluate_mods)):
+        check_mods(name, given)
     metrics = MetricsReader()
 
     def train(message: Message, context: Context) -> Message:
@@ -205,5 +206,5 @@ def _three(returned: object, client: object, method: str, shape: str) -> tuple[o
 
 
 def _is_inherited(method: object, flowers: object) -> bool:
-    # A NumPyClient that overrides neither inherits a fit that returns nothing and an evaluate whose loss is 0.
+    # Without an override, NumPyClient's own fit returns nothing, and its evaluate returns a loss of 0.
     return getattr(method, "__func__", None) is flowers

@@ -36,8 +36,8 @@ def private_copy(array: NDArray[Any]) -> NDArray[Any]:
 def fit_into(slots: Sequence[Slot], parameters: Sequence[NDArray[Any]]) -> Parameters:
     """Return the arrays in the dtypes of a model, contiguous and writable, after checking all of them.
 
-    Floats of another precision are rounded to the nearest, as float64 from a server's optimizer is for a float32 model.
-    So are floats for an integer array, such as averaged counters.
+    Floats are rounded to the model's precision, such as float64 from a server's optimizer for a float32 model. For an
+    integer array, such as an averaged counter, they are rounded to the nearest integer.
 
     Raises:
         ParametersError: The number of arrays differs; or an array has another shape, a dtype whose conversion would
@@ -69,7 +69,7 @@ def _fit(slot: Slot, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _check_range(slot: Slot, array: NDArray[Any]) -> None:
-    """Reject values that a cast to integers would wrap around, and NaN and infinity, which it would make numbers."""
+    """Reject values that would wrap around in a cast to integers, and NaN and infinity, which would become numbers."""
     low, high = (0, 1) if slot.dtype.kind == "b" else (np.iinfo(slot.dtype).min, np.iinfo(slot.dtype).max)
     # As a float, `high` may be rounded up; high + 1 is a power of two, which is exact.
     fits = (

@@ -1,7 +1,8 @@
 """Error replies of clients, and the node's log of what they leave out.
 
-The text of an exception may quote rows, labels, paths or passwords, and so may its traceback. In private mode the
-reason of an error reply therefore says what failed and where, and under which id the node's own log has the rest.
+The text of an exception may quote rows, labels, paths or passwords, and so may its traceback. In private mode an error
+reply therefore contains only the type of the exception, where it was raised, and the id under which the node's own log
+has the rest.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ import logging
 import re
 import sysconfig
 import traceback
+from collections.abc import Hashable
 from pathlib import Path
 from types import CodeType, TracebackType
 from typing import Literal
 
 import flwr
-from flwr.app import Error, Message
+from flwr.app import ConfigRecord, Error, Message
 from flwr.common.constant import ErrorCode
 
 from flskew._arrays.records import ParametersError
-from flskew._util.texts import cut, one_line
+from flskew._util.texts import cut, one_line, printable
 from flskew.assignment import PartitionIdError
 from flskew.client._protocols import MISSING_CLASSES, ClientError
 
@@ -34,13 +36,16 @@ _ABOUT_MISSING_CLASSES = (
     "This solver needs samples of at least 2 classes",
     "The number of classes has to be greater than one",
 )
+_HINT = '; for development, client_app(..., errors="full") sends this to the server'
 _LONGEST_NAME, _LONGEST_MESSAGE, _LONGEST_FULL = 100, 1000, 16 * 1024
 _FLSKEW, _FLWR = Path(__file__).parent.parent, Path(flwr.__file__).parent
 _LIBRARIES = (_FLSKEW, _FLWR, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib")))
-# Code from no file is generated, as the methods of a dataclass are, unless it was typed at a prompt.
+# Code without a file is generated, like the methods of a dataclass, unless it was typed at a prompt.
 _INSTALLED = re.compile(r"[\\/](site|dist)-packages[\\/]|^<(?!stdin|ipython-input|python-input)")
 
 _logger = logging.getLogger("flwr")
+# The first message that failed, by run and id. It belongs to the process, since Ray unpickles the app for each message.
+_first: dict[tuple[int, str], Hashable] = {}
 
 
 class Failures:
@@ -50,29 +55,40 @@ class Failures:
         errors: "private", or "full" to send message and traceback.
 
     Raises:
-        ValueError: `errors` is something else.
+        ValueError: `errors` has another value.
     """
 
     def __init__(self, errors: Literal["private", "full"]) -> None:
         if errors not in ("private", "full"):
             raise ValueError(f"errors must be 'private' or 'full', got {errors!r}")
         self._is_private = errors == "private"
-        self._logged: set[str] = set()
 
     def reply(self, error: Exception, message: Message) -> Message:
-        """Return the error reply to a message; the log has the traceback, once for each id."""
+        """Return the error reply to a message; the log has the traceback, once for each run and id."""
         frames = _frames(error.__traceback__)
         log_id = _log_id(error, frames)
-        text = _traceback(error)
-        level = logging.DEBUG if log_id in self._logged else logging.ERROR
-        self._logged.add(log_id)
-        _logger.log(level, "The client of node %d failed, id %s:\n%s", message.metadata.dst_node_id, log_id, text)
+        text = printable(_traceback(error), keep="\n")
+        level = logging.ERROR if _is_first(message, log_id) else logging.DEBUG
+        node_id, hint = message.metadata.dst_node_id, _HINT if self._is_private else ""
+        _logger.log(level, "The client of node %d failed, id %s%s:\n%s", node_id, log_id, hint, text)
         if self._is_private:
             reason = _private_reason(error, frames, log_id)
         else:
             lines = (one_line(line, _LONGEST_FULL) for line in text.splitlines())
             reason = cut("\n".join([f"{_kind(error)}: {_message(error)}", *lines]), _LONGEST_FULL)
         return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message)
+
+
+def _is_first(message: Message, log_id: str) -> bool:
+    """Return whether this is the first failure of its kind in a run.
+
+    A grid in this process may serve several runs: if the same message comes again, another has begun.
+    """
+    metadata = message.metadata
+    configs = [record for record in message.content.values() if isinstance(record, ConfigRecord)]
+    rounds = [str(config["server-round"]) for config in configs if "server-round" in config]
+    this = (metadata.dst_node_id, metadata.message_type, *(rounds or [metadata.message_id]))
+    return _first.setdefault((metadata.run_id, log_id), this) == this
 
 
 def _private_reason(error: Exception, frames: list[tuple[CodeType, int]], log_id: str) -> str:
@@ -91,7 +107,7 @@ def _place(frame: tuple[CodeType, int]) -> str:
 
 def _log_id(error: Exception, frames: list[tuple[CodeType, int]]) -> str:
     """Return a digest of the type and the stack, which is the same on every node and in every round."""
-    # Each frame once: how deep a recursion gets depends on the engine.
+    # Each frame once, because the depth of a recursion depends on the engine.
     stack = dict.fromkeys((_file_name(code), line, code.co_qualname) for code, line in frames)
     return hashlib.sha256(repr((_kind(error), list(stack))).encode("utf-8", "replace")).hexdigest()[:8]
 
@@ -105,7 +121,7 @@ def _file_name(code: CodeType) -> str:
 
 
 def _is_own(file: str) -> bool:
-    """Return whether a file is the user's: no part of flskew, Flower, Python or another library."""
+    """Return whether a file is the user's own, not part of flskew, Flower, Python or another library."""
     path = Path(file)
     return not _INSTALLED.search(file) and not any(path.is_relative_to(library) for library in _LIBRARIES)
 

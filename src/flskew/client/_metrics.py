@@ -1,4 +1,4 @@
-"""Metrics as Flower's `MetricRecord` takes them: NumPy scalars and booleans become Python's int and float.
+"""Metrics in the form that Flower's `MetricRecord` accepts: NumPy scalars and booleans become Python's int and float.
 
 Errors name keys and types, never values: they are sent to the server.
 """
@@ -8,11 +8,13 @@ from __future__ import annotations
 import logging
 import math
 import numbers
+import uuid
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 from flwr.app import MetricRecord
 
+from flskew._util.texts import is_name
 from flskew._wire import INT64, LOCAL_EPOCHS_KEY
 from flskew.client._protocols import ClientError
 from flskew.client._shown import shown
@@ -31,14 +33,18 @@ _MOST_NAMES, _LONGEST_NAME = 100, 100
 _logger = logging.getLogger("flwr")
 
 
+# The names that each reader has logged. They belong to the process, since Ray unpickles the app for each message.
+_logged: dict[str, set[str]] = {}
+
+
 class MetricsReader:
-    """Reads the metrics of one app's clients, and logs once the name of each that cannot be sent."""
+    """Reads the metrics of one app's clients, and logs the name of each one that cannot be sent, once."""
 
     def __init__(self) -> None:
-        self._logged: set[str] = set()
+        self._id = uuid.uuid4().hex
 
     def read(self, metrics: object, reserved: Mapping[str, int | float]) -> tuple[MetricRecord, list[str]]:
-        """Return the record of a reply and the names of the metrics that it lacks.
+        """Return the record of a reply and the names of the metrics that it leaves out.
 
         Args:
             metrics: What the client returned: a mapping of text to numbers. Anything else in it is left out, except
@@ -46,8 +52,7 @@ class MetricsReader:
             reserved: Entries of the reply itself, such as num-examples; they come first.
 
         Raises:
-            ClientError: `metrics` is not a mapping, a reserved key is there with another value, or "local-epochs"
-                cannot be sent.
+            ClientError: `metrics` is not a mapping, a reserved key has another value, or "local-epochs" cannot be sent.
         """
         if not isinstance(metrics, Mapping):
             raise ClientError(
@@ -62,15 +67,17 @@ class MetricsReader:
                 unsent.append(_name(key))
                 continue
             if key in reserved and number != reserved[key] and not _both_nan(number, reserved[key]):
-                raise ClientError(f"metrics[{key!r}] contradicts the {key} returned beside it; rename it")
+                raise ClientError(f"metrics[{key!r}] contradicts the {key} returned with it; rename it")
             record[str.__str__(key)] = number  # no StrEnum or NumPy's str_
-        self._log(unsent)
+        if unsent:
+            self._log(unsent)
         return record, unsent[:_MOST_NAMES]
 
     def _log(self, unsent: list[str]) -> None:
-        new = [name for name in dict.fromkeys(unsent) if name not in self._logged]
+        known = _logged.setdefault(self._id, set())
+        new = [name for name in dict.fromkeys(unsent) if name not in known]
         if new:
-            self._logged.update(new)
+            known.update(new)
             more = f" and {len(new) - _MOST_NAMES} more" if len(new) > _MOST_NAMES else ""
             _logger.warning(
                 "Metrics left out of the reply, since only numbers and lists of numbers can be sent: %s%s",
@@ -138,7 +145,7 @@ def num_examples(value: object, method: str) -> int:
 
 
 def check_local_epochs(record: MetricRecord) -> None:
-    """Check the local work that a client reports, if any: strategies compare it with what they asked for.
+    """Check the local work that a client reports, if any: strategies compare it with what they requested.
 
     Raises:
         ClientError: It is not one finite number >= 0.
@@ -156,15 +163,17 @@ def _wrong_local_epochs(value: object) -> ClientError:
 
 
 def _sendable(key: object, value: object) -> MetricValue | None:
-    """Return a metric as Flower sends it; None if it cannot be sent."""
+    """Return a metric as Flower sends it; None if it cannot be sent, or if strategies refuse its name."""
+    if not is_name(key):
+        return None
     try:
-        return metric_value(str.encode(key).decode(), value)  # type: ignore[arg-type]
+        return metric_value(str(key), value)
     except Exception:  # ClientError, and whatever the user's object raises
         return None
 
 
 def _name(key: object) -> str:
-    """Return the name of a metric on one line; of a key that is not text, only its type, since it may be data."""
+    """Return the name of a metric on one line; for a key that is not text, which may be data, only its type."""
     name = key if isinstance(key, str) else f"({type(key).__name__})"
     plain = "".join(character if character.isprintable() else "?" for character in name)
     return plain if len(plain) <= _LONGEST_NAME else f"{plain[: _LONGEST_NAME - 1]}…"

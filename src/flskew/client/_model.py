@@ -20,7 +20,7 @@ __all__ = ["private_parameters", "read_request", "record_like", "refuse_legacy"]
 
 Record = TypeVar("Record", ArrayRecord, ConfigRecord)
 
-# Prefixes of the records of Flower's legacy API, of its workflow for secure aggregation too.
+# Prefixes of the record names of Flower's legacy API, including its workflow for secure aggregation.
 _LEGACY = ("fitins.", "evaluateins.", "getparametersins.", "getpropertiesins.", "secaggplus_")
 
 
@@ -28,13 +28,13 @@ def refuse_legacy(message: Message) -> None:
     """Refuse a message of Flower's legacy API.
 
     Raises:
-        ClientError: It is one.
+        ClientError: It is such a message.
     """
     key = next((key for key in message.content if key.startswith(_LEGACY)), None)
     if key is not None:
         raise ClientError(
-            f"the ServerApp uses Flower's legacy API, as its record {key!r} shows, and this client the Message API; "
-            "replace server_fn, or the strategy of flwr.server, by a function decorated with @app.main() that calls "
+            f"the ServerApp uses Flower's legacy API (its message has {key!r}), but this client uses the Message API; "
+            "replace server_fn, or the strategy of flwr.server, with a function decorated with @app.main() that calls "
             "flskew.FedAvg().start(grid, arrays)"
         )
 
@@ -64,13 +64,13 @@ def private_parameters(arrays: ArrayRecord) -> Parameters:
 
 
 def record_like(received: ArrayRecord, returned: object, *, same_shapes: bool = True) -> ArrayRecord:
-    """Return the arrays that `fit` returned under the names received, and in their dtypes.
+    """Return a record of the arrays that `fit` returned, with the names and dtypes received.
 
     Args:
         received: The server's record.
         returned: What `fit` returned.
-        same_shapes: Whether number and shapes must match. If not, and the number differs, names are "0", "1", and so
-            on, and dtypes those returned.
+        same_shapes: Whether number and shapes must match. If not, and the number differs, the names are "0", "1", and
+            so on, and the dtypes are those returned.
 
     Raises:
         ClientError: It is not a list of arrays, or number, shapes or dtypes do not match.
@@ -121,13 +121,15 @@ def _first_difference(returned: ReturnedParameters, received: ArrayRecord) -> st
         if index == len(shapes):
             return f"array {name!r} is missing"
         if shapes[index] != tuple(origin.shape):
-            return f"number {index} should be {name!r} of shape {tuple(origin.shape)}, but has shape {shapes[index]}"
-    return f"number {len(received)}, of shape {shapes[len(received)]}, was not received"
+            return (
+                f"array number {index} should be {name!r} of shape {tuple(origin.shape)}, but has shape {shapes[index]}"
+            )
+    return f"array number {len(received)}, of shape {shapes[len(received)]}, was not received"
 
 
 def _shape_differs(name: str, want: tuple[int, ...], have: tuple[int, ...], count: int) -> str:
     difference = f"array {name!r} was received with shape {want} and returned with {have}"
-    # The first dimension of coef_ and intercept_ is the number of classes, but 1 for two of them.
+    # The first dimension of coef_ and intercept_ is the number of classes, or 1 if there are two.
     has_fewer_classes = count <= 2 and len(have) == len(want) > 0 and have[0] < want[0] and have[1:] == want[1:]
     if has_fewer_classes and "sklearn" in sys.modules:
         return f"{difference}; {MISSING_CLASSES}"
@@ -138,7 +140,7 @@ def _shape_differs(name: str, want: tuple[int, ...], have: tuple[int, ...], coun
 
 
 def _in_dtype_of(origin: Array, made: Array, name: str) -> Array:
-    """Return an array in the dtype received: as it is, rounded to bfloat16, or converted where that is exact."""
+    """Return an array in the dtype received: unchanged, rounded to bfloat16, or converted if that is exact."""
     want = numpy_from_array(origin, f"array {name!r}").dtype
     array = numpy_from_array(made)
     if array.dtype == want:
@@ -161,6 +163,6 @@ def _converts_exactly(array: NDArray[Any], want: np.dtype[Any]) -> bool:
     if want.kind not in "biufc" or array.dtype.kind not in "biufc" or not np.can_cast(array.dtype, want):
         return False
     if array.dtype.kind in "iu" and want.kind in "fc":
-        # NumPy calls int64 to float64 safe, which is exact up to 2**53 only. A count of batches is far below that.
+        # NumPy considers int64 to float64 safe, although it is exact only up to 2**53. Batch counts are far below that.
         return bool(np.all(np.abs(array.astype(want)) < 2**53))
     return True

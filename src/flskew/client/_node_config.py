@@ -42,7 +42,7 @@ def partition_id(context: Context) -> int:
         context: What Flower passes to `client_fn`.
 
     Raises:
-        ClientError: It is missing, not an integer, negative, or >= num-partitions where that is set. The message quotes
+        ClientError: It is missing, not an integer, negative, or >= num-partitions if that is set. The message quotes
             nothing from the node config, which may contain secrets.
 
     Examples:

@@ -1,4 +1,4 @@
-"""The protocol of a client: an object with `fit` and, optionally, `evaluate`, that inherits from nothing."""
+"""The protocol of a client: any object with `fit` and, optionally, `evaluate`; it needs no base class."""
 
 from __future__ import annotations
 

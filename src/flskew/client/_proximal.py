@@ -42,7 +42,7 @@ class BaseProximalTerm(Generic[Anchor]):
 
     @classmethod
     def from_config(cls, config: Mapping[str, object], anchor: Anchor) -> Self:
-        """Return the term that the server asks for in its config, as "proximal-mu" or "proximal_mu"; else mu = 0.
+        """Return the term with the mu in the server's config, "proximal-mu" or "proximal_mu"; 0 if it has neither.
 
         Args:
             config: The config that `fit` received.
@@ -139,8 +139,9 @@ class ProximalTerm(BaseProximalTerm[Sequence[NDArray[Any]]]):
         This is the w' that minimises (mu/2)·||w' - w_t||² + ||w' - w||² / (2·lr). Use it after each update of a learner
         that does not expose its gradients, with the learning rate of that update.
 
-        The step is not part of the learner's momentum m, by which each gradient finally moves the weights by lr /
-        (1 - m). Pass lr / (1 - m) to make mu as strong as in the gradient; with lr it is as strong as mu·(1 - m).
+        The step bypasses the learner's momentum m, with which each gradient eventually moves the weights by
+        lr / (1 - m). Pass lr / (1 - m) to give mu the same strength as in the gradient; with lr, its strength is
+        mu·(1 - m).
 
         Args:
             parameters: w, changed in place.

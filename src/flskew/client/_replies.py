@@ -21,7 +21,7 @@ class DoesNotEvaluateError(ClientError):
         )
 
     def reply(self, message: Message) -> Message:
-        """Return the reply that says so."""
+        """Return the error reply to a message."""
         return Message(Error(DOES_NOT_EVALUATE, str(self)), reply_to=message)
 
 
@@ -30,7 +30,7 @@ def flskew_record(client: object, unsent_metrics: list[str]) -> ConfigRecord:
 
     Args:
         client: Its attribute `assignment`, if it has one, gives the fingerprint.
-        unsent_metrics: Names of metrics that the reply lacks.
+        unsent_metrics: Names of metrics that were left out of the reply.
 
     Raises:
         ClientError: `assignment` is not an `Assignment`.

@@ -86,8 +86,8 @@ class ProximalTerm(BaseProximalTerm[PyTree]):
 
     Attach it to an Optax optimizer, add `loss` to the loss, or pass the gradient through `add_gradient`. All three can
     be compiled. The term is itself a pytree of its anchor, with mu as part of the structure: pass it to a compiled step
-    as an argument, and the next round needs no new compilation. With mu = 0, which is FedAvg, nothing is compiled.
-    Leaves that are not floats, such as counters or keys, are ignored.
+    as an argument, and the next round does not recompile it. With mu = 0, which is FedAvg, nothing is compiled. Leaves
+    that are not floats, such as counters or keys, are ignored.
 
     Args:
         mu: The strength, finite and >= 0.
@@ -140,7 +140,7 @@ class ProximalTerm(BaseProximalTerm[PyTree]):
 
         Args:
             parameters: w.
-            learning_rate: Of the preceding update, finite and >= 0.
+            learning_rate: Learning rate of the preceding update, finite and >= 0.
 
         Raises:
             ValueError: The learning rate is negative or not finite, or the parameters do not have the shapes of the

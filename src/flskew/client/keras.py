@@ -119,7 +119,7 @@ class ProximalTerm(BaseProximalTerm[keras.Model]):
         """
         if keras.config.backend() != "tensorflow":
             raise ValueError(
-                f"attach needs Keras on TensorFlow, and this is {keras.config.backend()}, where a compiled step would "
+                f"attach needs Keras on TensorFlow, but this is {keras.config.backend()}, where a compiled step would "
                 "keep the anchor of the first round; call add_gradient in a training loop, or set "
                 "KERAS_BACKEND=tensorflow"
             )
@@ -163,7 +163,7 @@ class ProximalTerm(BaseProximalTerm[keras.Model]):
         """Take one exact proximal step in place: w becomes (w + lr·mu·w_t) / (1 + lr·mu).
 
         Args:
-            learning_rate: Of the preceding update, finite and >= 0.
+            learning_rate: Learning rate of the preceding update, finite and >= 0.
 
         Raises:
             ValueError: It is negative or not finite.

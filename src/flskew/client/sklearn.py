@@ -24,8 +24,8 @@ __all__ = ["ProximalTerm", "complete_classes", "get_parameters", "prepare", "set
 
 Class: TypeAlias = int | str | np.generic
 
-# Fits a perceptron without changing its random weights, by tiny steps. A fixed batch size larger than the few rows
-# would raise a warning.
+# Fits a perceptron in steps too small to change its random weights. A fixed batch size larger than the few rows would
+# raise a warning.
 _STANDSTILL = {"solver": "sgd", "learning_rate_init": 1e-300, "early_stopping": False, "batch_size": "auto"}
 
 
@@ -44,12 +44,12 @@ def prepare(
     """Give an untrained model its shapes, its classes and initial weights.
 
     Linear models start at zero. Perceptrons start at scikit-learn's random weights, drawn with the model's
-    `random_state`, or with 0 if that is None: the global RNG is untouched. A prepared model can be set, read, used to
-    predict, and trained with `partial_fit` on rows of only some of the classes. For `fit`, which drops classes that the
-    rows lack, use `complete_classes`; otherwise `get_parameters` raises an error.
+    `random_state`, or with 0 if that is None: the global RNG is untouched. You can read and set the weights of a
+    prepared model, predict with it, and train it with `partial_fit` on rows of only some of the classes. For `fit`,
+    which drops classes that the rows lack, use `complete_classes`; otherwise `get_parameters` raises an error.
 
     Args:
-        model: Changed in place; its hyper-parameters stay.
+        model: Changed in place, except for its hyper-parameters.
         num_features: Number of columns of the rows, >= 1.
         classes: For a classifier, every class on any client, at least two.
         num_outputs: For a regressor, number of target columns.
@@ -57,7 +57,8 @@ def prepare(
 
     Raises:
         TypeError: The model has no `coef_` or `coefs_`, a number is not an integer, or `classes` is not a list.
-        ValueError: Fewer than two classes for a classifier, classes for a regressor, averaged weights, or a number < 1.
+        ValueError: Fewer than two classes for a classifier, classes for a regressor, a model that averages its weights,
+            or a number < 1.
 
     Examples:
         >>> import numpy as np
@@ -100,7 +101,7 @@ def get_parameters(model: BaseEstimator) -> Parameters:
     Raises:
         ParametersError: `fit` has dropped classes for which the model was prepared.
         TypeError: The model has no such weights, or only after `prepare` or a fit.
-        ValueError: A model with averaged weights.
+        ValueError: The model averages its weights.
 
     Examples:
         >>> from sklearn.neural_network import MLPClassifier
@@ -124,7 +125,7 @@ def set_parameters(model: BaseEstimator, parameters: Sequence[NDArray[Any]]) -> 
         ParametersError: The number of arrays differs, or one has another shape, or a dtype or numbers that do not fit;
             the message names it. Or `fit` has dropped classes for which the model was prepared.
         TypeError: The model has no such weights, or only after `prepare` or a fit.
-        ValueError: A model with averaged weights.
+        ValueError: The model averages its weights.
 
     Examples:
         >>> import numpy as np
@@ -186,7 +187,7 @@ def complete_classes(
     if unknown:
         raise ValueError(
             f"label {unknown[0]!r} is not one of the model's classes, {shown(classes.tolist())}; "
-            "pass prepare every class on any client, of the same type as the labels"
+            "pass every class on any client to prepare, of the same type as the labels"
         )
     missing = np.setdiff1d(classes, labels)
     if len(missing) and getattr(model, "class_weight", None) == "balanced":
@@ -244,8 +245,8 @@ class ProximalTerm(_proximal.BaseProximalTerm[BaseEstimator]):
 
         Args:
             learning_rate: Sum of the learning rates of the updates since the last step; finite and >= 0. A perceptron
-                makes one update per batch, and with momentum the sum is divided by 1 - momentum to make mu as strong as
-                in the gradient. `SGDClassifier` and `SGDRegressor` make one update per row.
+                makes one update per batch; with momentum, divide the sum by 1 - momentum to give mu the same strength
+                as in the gradient. `SGDClassifier` and `SGDRegressor` make one update per row.
 
         Raises:
             ValueError: It is negative or not finite.
@@ -267,7 +268,7 @@ def _fitted_copy(
     if settings.get("random_state", 0) is None:
         changes["random_state"] = 0
     scratch.set_params(**changes)
-    with np.errstate(under="ignore"):  # its steps are as small as can be
+    with np.errstate(under="ignore"):  # its steps are tiny
         if hasattr(scratch, "partial_fit"):
             scratch.partial_fit(rows, targets, **({"classes": labels} if labels.size else {}))
         else:
@@ -289,8 +290,8 @@ def _arrays(model: BaseEstimator) -> list[tuple[str, NDArray[Any]]]:
         can_continue = hasattr(model, "partial_fit")
         remedy = "use partial_fit" if can_continue else "call model.fit(*complete_classes(model, rows, labels))"
         raise ParametersError(
-            f"{type(model).__name__} was prepared for {num_prepared} classes, and fit kept the {num_classes} that the "
-            f"client's rows have; {remedy}"
+            f"{type(model).__name__} was prepared for {num_prepared} classes, but fit kept only the {num_classes} in "
+            f"the client's rows; {remedy}"
         )
     if hasattr(model, "coefs_"):
         layers = enumerate(zip(model.coefs_, model.intercepts_, strict=True))
@@ -301,7 +302,7 @@ def _arrays(model: BaseEstimator) -> list[tuple[str, NDArray[Any]]]:
 
 
 def _remedy(model: BaseEstimator) -> str:
-    if any(name.endswith("_") for name in vars(model)):  # fitted, and still has neither
+    if any(name.endswith("_") for name in vars(model)):  # fitted, but still has neither
         return "only models whose weights are arrays can be averaged, such as LogisticRegression and MLPClassifier"
     return "call prepare first"
 

@@ -1,7 +1,7 @@
 """PyTorch models: their parameters as arrays, and FedProx's proximal term on their gradients.
 
-The term is two passes over lists of tensors, by `torch._foreach_*`, on which `torch.optim` is built. PyTorch keeps
-these undocumented names beside the public `torch.foreach` of later releases.
+The term takes two passes over lists of tensors with `torch._foreach_*`, which `torch.optim` uses too. These names are
+undocumented, but later releases of PyTorch keep them alongside the public `torch.foreach`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from flskew.typing import Parameters
 __all__ = ["ProximalTerm", "get_parameters", "set_parameters"]
 
 _NUMPY_FLOATS = {torch.float16, torch.float32, torch.float64}
-# One term per optimizer: that of this round replaces that of the last.
+# One term per optimizer: each round's term replaces the previous one.
 _ATTACHED: WeakKeyDictionary[torch.optim.Optimizer, RemovableHandle] = WeakKeyDictionary()
 
 
@@ -151,7 +151,7 @@ class ProximalTerm(BaseProximalTerm[nn.Module]):
         """Take one exact proximal step in place: w becomes (w + lr·mu·w_t) / (1 + lr·mu).
 
         Args:
-            learning_rate: Of the preceding update, finite and >= 0.
+            learning_rate: Learning rate of the preceding update, finite and >= 0.
 
         Raises:
             ValueError: It is negative or not finite.

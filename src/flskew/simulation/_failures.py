@@ -1,4 +1,4 @@
-"""How exceptions of clients are described, and logged once for all clients that fail alike."""
+"""Describe the exceptions of clients, and log those of the same kind once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import logging
 import traceback
 from collections.abc import Callable, Hashable, Iterable
 from typing import NamedTuple
+
+from flskew._util.texts import printable
 
 __all__ = ["Failure", "log_failures", "log_unknown"]
 
@@ -22,12 +24,12 @@ class Failure(NamedTuple):
 
     @classmethod
     def of(cls, node_id: int, error: BaseException) -> Failure:
-        """Describe an exception by its type, text and traceback; its own code may fail to provide the last two."""
+        """Describe an exception by its type, text and traceback; the last two run its own code, which may fail."""
         name = type(error).__name__
         text = _or_else(lambda: f"{name}: {error}", f"{name}: <text unavailable")
         trace = _or_else(lambda: "".join(traceback.format_exception(error)), "<Traceback unavailable")
         places = tuple((frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__))
-        return cls(node_id, f"{text}\n{trace}", (type(error), places))
+        return cls(node_id, printable(f"{text}\n{trace}", keep="\n"), (type(error), places))
 
 
 def log_failures(failures: Iterable[Failure]) -> None:
@@ -39,7 +41,7 @@ def log_failures(failures: Iterable[Failure]) -> None:
         if others:
             nodes = _listed([first.node_id, *(other.node_id for other in others)])
             _logger.error(
-                "%d clients failed alike, on nodes %s. That of node %d raised %s",
+                "%d clients failed in the same way, on nodes %s. The client of node %d raised %s",
                 len(others) + 1,
                 nodes,
                 first.node_id,

@@ -1,4 +1,4 @@
-"""Messages and replies, as a grid sees them."""
+"""Checks and replies for the messages of a grid."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def expired(message: Message) -> Message:
 
 
 def unavailable(message_id: str) -> Message:
-    """Return the server's reply to the pull of an id that it does not know, or no longer."""
+    """Return the server's reply to a pull of an unknown id, or of one already pulled."""
     # Which node the message was for is unknown, so Flower's SuperLink replies to itself.
     message = Message(RecordDict(), SERVER_NODE_ID, "system")
     stamp(message, src_node_id=SERVER_NODE_ID, message_id=message_id)

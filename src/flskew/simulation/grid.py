@@ -65,8 +65,9 @@ class LocalGrid(Grid):
     after the other, in the order of their messages, or in `max_workers` threads; replies keep the order of the
     messages, so the result does not depend on the number of threads. The rest is as in Flower's simulation: each node
     has "partition-id" and "num-partitions" in its node config and keeps its context from round to round; clients are
-    isolated from each other; a client that raises sends Flower's error reply, and its changes to its context are
-    dropped. A client that works longer than the timeout of the round runs to its end, but its reply is lost.
+    isolated from each other; a client that raises an exception sends Flower's error reply, and its changes to its
+    context are dropped. A client that works longer than the timeout of the round runs to its end, but its reply is
+    lost.
 
     Ctrl-C ends the round within a second and interrupts the clients. A thread in a long call outside Python is left
     behind until that call returns; its reply and its changes to its context are dropped.
@@ -78,13 +79,13 @@ class LocalGrid(Grid):
         client_app: Runs on every node.
         num_supernodes: Number of nodes, >= 1; also the number of partitions.
         run_config: Run config that apps see in `context.run_config`; nested tables are flattened with dots.
-        max_workers: Number of clients that run at the same time, >= 1. It pays if clients spend their time in NumPy or
-            PyTorch, which release the interpreter's lock; clients must then not share mutable state, such as PyTorch's
-            global generator.
+        max_workers: Number of clients that run at the same time, >= 1. More than one helps if clients spend their time
+            in NumPy or PyTorch, which release the interpreter's lock; clients must then not share mutable state, such
+            as PyTorch's global generator.
 
     Raises:
-        TypeError: `client_app` is not a `ClientApp`, a number not an integer, or a value of `run_config` not a bool,
-            int, float or str.
+        TypeError: `client_app` is not a `ClientApp`, a number is not an integer, or a value of `run_config` is not a
+            bool, int, float or str.
         ValueError: `num_supernodes` or `max_workers` is less than 1.
 
     Examples:
@@ -174,7 +175,7 @@ class LocalGrid(Grid):
         known = [message for message in pending if message.metadata.dst_node_id in self._contexts]
         log_unknown([node for message in pending if (node := message.metadata.dst_node_id) not in self._contexts])
         new = self._unsent(known)
-        # A message that expires while others run was still sent in time.
+        # Checked first: a message that expires while others run was still sent in time.
         late = [message for message in new if has_expired(message)]
         for message in new:
             self._stamp(message)
@@ -188,7 +189,7 @@ class LocalGrid(Grid):
                     progress.update()
         finally:
             log_failures(outcome.failure for outcome in done.values() if outcome.failure)
-        # Only now: if an interrupt ends this call, the caller has no ids, and the replies would never be pulled.
+        # Stored only now: if an interrupt ends this call, the caller has no ids and could never pull the replies.
         self._outcomes.update(done)
         return [id_of(message) for message in known]
 
@@ -241,7 +242,7 @@ class LocalGrid(Grid):
         )
 
     def _unsent(self, messages: Sequence[Message]) -> list[Message]:
-        """Return each object once, without those whose reply waits to be pulled."""
+        """Return each object once, without those whose reply has not been pulled yet."""
         by_object = {id(message): message for message in messages}
         for outcome in self._outcomes.values():
             by_object.pop(id(outcome.request), None)
@@ -271,7 +272,7 @@ class LocalGrid(Grid):
         return outcomes
 
     def _take_contexts(self, outcomes: Sequence[_Outcome]) -> None:
-        """Keep the contexts of clients, in this thread only: a client that an interrupt left behind changes nothing."""
+        """Store the clients' contexts, in this thread only: a client that an interrupt left behind changes nothing."""
         for outcome in outcomes:
             if outcome.context is not None:
                 self._contexts[outcome.request.metadata.dst_node_id] = outcome.context
@@ -300,10 +301,10 @@ class LocalGrid(Grid):
 
 
 def checked_client_app(client_app: object) -> ClientApp:
-    """Return `client_app` when it is one.
+    """Return `client_app` if it is a `ClientApp`.
 
     Raises:
-        TypeError: It is something else.
+        TypeError: It is not.
     """
     if not isinstance(client_app, ClientApp):
         raise TypeError(

@@ -90,7 +90,8 @@ def summarise(counts: LabelCounts) -> Summary:
         sums = scale @ rows
         return sums, np.sqrt(scale) @ root(own, scratch)
 
-    sums_of_blocks = [found for strip in in_strips(sum_strip, range(0, num_partitions, height)) for found in strip]
+    strips = in_strips(sum_strip, range(0, num_partitions, height), counts.size)
+    sums_of_blocks = [sums for strip in strips for sums in strip]
     mean_shares = np.sum([sums for sums, _ in sums_of_blocks], axis=0) / np.count_nonzero(sizes)
     root_shares = np.sum([roots for _, roots in sums_of_blocks], axis=0)
     return Summary(sizes, totals, held, np.maximum(entropy, 0.0), distance, mean_shares, root_shares)

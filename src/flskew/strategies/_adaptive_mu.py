@@ -20,7 +20,7 @@ _FALLS = 5
 
 @dataclass(frozen=True)
 class AdaptiveMu:
-    """A mu, and what the rule remembers of the losses so far.
+    """The current mu, and what the rule remembers about earlier losses.
 
     Attributes:
         mu: The mu of the next round, >= 0.
@@ -51,5 +51,5 @@ class AdaptiveMu:
 
 
 def _tidy(mu: float) -> float:
-    """Undo the rounding of 0.1, so that equally many steps up and down lead back to the same mu."""
+    """Undo the rounding of 0.1, so that as many steps down as up restore the same mu."""
     return round(mu, 12)

@@ -46,10 +46,10 @@ class CheckedReply:
         message: The reply itself.
         weight: Its weight, > 0.
         metrics: Its metrics, including the weight.
-        metrics_key: Their key.
+        metrics_key: Key of the metrics.
         model_key: Key of its arrays; None if a reply needs none.
         model: Its arrays with the dtypes that were sent, in the order in which they were sent.
-        parameters: Views of them.
+        parameters: Views of the arrays in `model`.
         assignment: Fingerprint of the client's split, if it reports one.
         unsent_metrics: Names of the metrics that the client could not send.
         update_norm: Norm of the difference between its arrays and those sent; NaN if unknown.
@@ -115,7 +115,7 @@ def check_arrays(arrays: ArrayRecord, like: ArrayRecord) -> Parameters:
     """
     missing, extra = [name for name in like if name not in arrays], [name for name in arrays if name not in like]
     if missing or extra:
-        raise BadReplyError(f"arrays missing: [{listed(missing)}], arrays not asked for: [{listed(extra)}]")
+        raise BadReplyError(f"arrays missing: [{listed(missing)}], unexpected arrays: [{listed(extra)}]")
     return [_check_array(name, arrays[name], like[name]) for name in like]
 
 
@@ -128,7 +128,7 @@ def check_finite(parameters: Parameters, like: ArrayRecord, remedy: str) -> None
         remedy: End of the error message.
 
     Raises:
-        BadReplyError: An array does; the error names the first.
+        BadReplyError: An array contains one; the error names the first such array.
     """
     for name, view in zip(like, parameters, strict=True):
         if not all_finite(view):
@@ -154,7 +154,7 @@ def _check_integers(content: RecordDict) -> None:
 
 
 def _check_names(kind: str, names: Iterable[str]) -> None:
-    # They become keys, columns and lines of logs; to clean them could make two of them equal.
+    # Names become keys, columns and log lines; cleaning them could make two names equal.
     for name in names:
         if not is_name(name):
             raise BadReplyError(
@@ -182,7 +182,7 @@ def _flskew(content: RecordDict) -> ConfigRecord:
 
 
 def _converted(arrays: ArrayRecord, like: ArrayRecord) -> ArrayRecord:
-    """Return the arrays with the dtypes of `like` where that changes no number, and in its order."""
+    """Return the arrays in the order of `like`, and with its dtypes where that conversion is exact."""
     if set(arrays) != set(like):
         return arrays  # `check_arrays` refuses it
     return ArrayRecord({name: _exactly(arrays[name], like[name]) for name in like})
@@ -193,10 +193,10 @@ def _exactly(array: Array, like: Array) -> Array:
         return array
     try:
         view, dtype = numpy_from_array(array), numpy_from_array(like).dtype
-    except ParametersError:  # of which `check_arrays` says more
+    except ParametersError:  # `check_arrays` reports it
         return array
     numbers: NDArray[np.generic] = float32_from_bfloat16(view) if is_bfloat16(view.dtype) else view
-    # NumPy calls it safe to make floats of integers beyond 2^53.
+    # NumPy considers casting 64-bit integers to floats safe, although it is inexact beyond 2^53.
     is_exact = not (numbers.dtype.kind in "iu" and numbers.dtype.itemsize == 8 and dtype.kind in "fc")
     if is_exact and {numbers.dtype.kind, dtype.kind} <= set("biufc") and np.can_cast(numbers.dtype, dtype, "safe"):
         return array_from_numpy(numbers.astype(dtype))
@@ -205,15 +205,15 @@ def _exactly(array: Array, like: Array) -> Array:
 
 def _check_array(name: str, array: Array, like: Array) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
     if tuple(array.shape) != tuple(like.shape):
-        raise BadReplyError(f"array {name!r} has shape {tuple(array.shape)}, {tuple(like.shape)} was sent")
+        raise BadReplyError(f"array {name!r} has shape {tuple(array.shape)}, but {tuple(like.shape)} was sent")
     if array.dtype != like.dtype:
-        raise BadReplyError(f"array {name!r} is {array.dtype}, {like.dtype} was sent")
+        raise BadReplyError(f"array {name!r} is {array.dtype}, but {like.dtype} was sent")
     try:
         view = numpy_from_array(array, f"array {name!r}")
     except ParametersError as error:
         raise BadReplyError(str(error)) from error
     if view.dtype.kind not in "biufc" and not is_bfloat16(view.dtype):
-        raise BadReplyError(f"array {name!r} is {view.dtype}, which has no mean; send numbers only")
+        raise BadReplyError(f"array {name!r} is {view.dtype}, which cannot be averaged; send numbers only")
     return view
 
 

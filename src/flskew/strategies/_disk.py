@@ -22,6 +22,7 @@ from flskew.strategies.checkpoints import (
     LAST_ROUND,
     VERSION,
     Checkpoint,
+    check_folder,
     check_key,
     checkpoint_file,
     history_file,
@@ -50,8 +51,8 @@ class KeepsStates(Protocol):
 class RunOnDisk:
     """Writes a run into a folder: one file for each round's history, and one for everything else after that round.
 
-    A round is complete once the latter is there, under its final name. The last two of these are kept, so that a run
-    can resume if one is damaged. The folder is locked until `close`.
+    A round is complete once the second file has its final name. The last two of these files are kept, so that a run can
+    resume if one is damaged. The folder is locked until `close`.
 
     Args:
         checkpoint_dir: The folder; created if it does not exist.
@@ -59,17 +60,18 @@ class RunOnDisk:
         key: Seals the files; None for files that are checked for damage only.
 
     Attributes:
-        name: The folder, as errors call it.
+        name: How errors name the folder.
 
     Raises:
         ValueError: The path is empty, or the key too short.
-        TypeError: The key is not bytes.
+        TypeError: The path is not a path, or the key is not bytes.
         NotADirectoryError: The path is a file.
         RuntimeError: Another run is using the folder.
         OSError: The folder is not writable.
     """
 
     def __init__(self, checkpoint_dir: str | os.PathLike[str], grid: Grid, key: bytes | None) -> None:
+        check_folder(checkpoint_dir)
         self.name = f"checkpoint_dir={os.fspath(checkpoint_dir)!r}"
         if not os.fspath(checkpoint_dir):
             raise ValueError(f"{self.name} must name a folder; None writes no checkpoints")
@@ -93,7 +95,7 @@ class RunOnDisk:
     def latest(
         self, kinds: Sequence[str], initial: ArrayRecord, num_rounds: int, resume: bool, noise: str | None
     ) -> Checkpoint | None:
-        """Return the checkpoint to resume from, None if the folder has none.
+        """Return the checkpoint to resume from, or None if the folder has none.
 
         Args:
             kinds: Class names of the strategy and of those inside it, outermost first.
@@ -104,12 +106,14 @@ class RunOnDisk:
 
         Raises:
             FileExistsError: The folder has an earlier run, and `resume` is false.
-            ValueError: Every checkpoint is damaged, or the earlier run has another key, model, strategy or grid, or
-                more rounds; or there is noise.
+            ValueError: Every checkpoint is damaged; the earlier run has another key, model, strategy or grid, or more
+                rounds; or the strategy draws noise.
         """
         if num_rounds > LAST_ROUND:
             raise ValueError(f"num_rounds={num_rounds} is more than checkpoint_dir can hold; use {LAST_ROUND} at most")
         if not saved_rounds(self._folder):
+            if resume:
+                _logger.info("Nothing to resume: %s has no complete round yet", self.name)
             if noise is not None:
                 _logger.warning("This run can be loaded but not resumed: %s adds random noise", noise)
             return None
@@ -131,7 +135,7 @@ class RunOnDisk:
             check_arrays(checkpoint.result.arrays, like=initial)
         except BadReplyError as error:
             raise ValueError(
-                f"{self.name} holds another model than initial_arrays: {error}; choose another folder"
+                f"{self.name} holds a different model from initial_arrays: {error}; choose another folder"
             ) from error
         have, want = (" inside ".join(reversed(names)) for names in (checkpoint.state["kinds"], kinds))
         if have != want:
@@ -159,11 +163,11 @@ class RunOnDisk:
         _logger.info("Resuming from %s after round %d", self.name, checkpoint.server_round)
 
     def save(self, server_round: int, record: RunRecord, kinds: Sequence[str], strategy: Mapping[str, Any]) -> None:
-        """Write the state after a complete round, and remove what is older than the one before.
+        """Write the state after a complete round, and remove files older than the previous checkpoint.
 
         Raises:
             RuntimeError: Another run has taken over the folder.
-            OSError: A file cannot be written, for example because the disk is full; earlier rounds are as they were.
+            OSError: A file cannot be written, for example because the disk is full; earlier rounds are unaffected.
         """
         if files.owner(self._folder / _LOCK) != self._owner:
             raise RuntimeError(f"another run has taken over {self.name}, or removed it; give each run its own folder")
@@ -182,7 +186,7 @@ class RunOnDisk:
             archive.write(checkpoint_file(self._folder, server_round), KIND, VERSION, saved, self._key)
             for older in saved_rounds(self._folder):
                 if older < server_round - 1:
-                    with suppress(PermissionError):  # on Windows, while somebody reads it; the next round tries again
+                    with suppress(PermissionError):  # on Windows, while it is being read; the next round tries again
                         files.remove(checkpoint_file(self._folder, older))
         except OSError as error:
             raise OSError(
@@ -209,7 +213,7 @@ class RunOnDisk:
         return lock
 
     def _clear(self) -> None:
-        """Remove what a run that was killed has left behind."""
+        """Remove unfinished files of a run that was killed."""
         for name in files.names(self._folder):
             if _UNFINISHED.fullmatch(name):
                 files.remove(self._folder / name)

@@ -1,4 +1,4 @@
-"""The error of a round that yields no model."""
+"""The error raised when a round yields no model."""
 
 from __future__ import annotations
 

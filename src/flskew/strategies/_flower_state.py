@@ -1,6 +1,6 @@
 """What Flower's own strategies remember from round to round, for checkpoints.
 
-Only attributes that outlive a round are listed: those that a strategy sets anew in each `configure_train`, such as
+Only attributes that outlive a round are listed: those that a strategy resets in each `configure_train`, such as
 FedAdam's `current_arrays`, are not. Read from flwr 1.22 and 1.42.
 """
 
@@ -46,7 +46,7 @@ _NOISY = (
 
 @runtime_checkable
 class SavesState(Protocol):
-    """A strategy that says what it remembers."""
+    """A strategy that can save and restore what it remembers."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return what it remembers."""
@@ -56,7 +56,7 @@ class SavesState(Protocol):
 
 
 def nested(strategy: Strategy) -> Iterator[Strategy]:
-    """Yield a strategy, the one in its `strategy`, and so on."""
+    """Yield a strategy, then the one in its attribute `strategy`, and so on."""
     seen: list[Strategy] = []
     inner: object = strategy
     while isinstance(inner, Strategy) and all(inner is not known for known in seen):
@@ -69,7 +69,7 @@ def get_state(strategy: Strategy) -> list[dict[str, Any]]:
     """Return the state of a strategy and of those inside it.
 
     Raises:
-        TypeError: One of them is not Flower's and does not say what it remembers, or has a privacy accountant.
+        TypeError: One of them is not Flower's and has no `state_dict`, or has a privacy accountant.
     """
     return [_get(inner) for inner in nested(strategy)]
 
@@ -80,7 +80,7 @@ def set_state(strategy: Strategy, states: list[dict[str, Any]]) -> None:
         if isinstance(inner, SavesState):
             inner.load_state_dict(state)
         else:
-            # Only these: whatever else the state holds, settings such as noise and norms are those of this strategy.
+            # Only these attributes: settings such as noise and norms always come from this strategy, not from the file.
             vars(inner).update({name: state[name] for name in _STATE[type(inner)]})
 
 
@@ -114,7 +114,7 @@ def needed_metrics(strategy: Strategy) -> dict[str, str]:
 
 
 def call_of(strategy: Strategy) -> str:
-    """Return the call that makes a strategy, as far as its attributes show it.
+    """Return the call that makes a strategy, as far as its attributes reveal the arguments.
 
     Examples:
         >>> call_of(flower.FedTrimmedAvg(beta=0.3))

@@ -1,4 +1,4 @@
-"""What the values in a file of a run look like, so that a file which someone made up is refused before it is used."""
+"""The form of the values in a run's files, so that a forged file is rejected before it is used."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from flskew.strategies.history import Failure, Reply, Round
 __all__ = ["CHECKPOINT", "HISTORY", "VALUES", "has_form"]
 
 Form: TypeAlias = Any
-"""A type; a list or a tuple of one form, for any number of such entries; a dict of one type to one form, for any number
-of such items; or a dict of names to forms, for exactly these."""
+"""A type; a list or a tuple with one form, which all entries must match; a dict from a type to a form, which all items
+must match; or a dict from names to forms, with exactly these names."""
 
 VALUES: dict[type, Form] = {
     Failure: {"node_id": int, "reason": str, "traceback": str},
@@ -57,7 +57,7 @@ CHECKPOINT: Form = {
 
 
 def has_form(value: object, form: Form) -> bool:
-    """Return whether a value has a form.
+    """Return whether a value matches a form.
 
     Examples:
         >>> has_form({"loss": [0.5, 0.25]}, {"loss": [float]}), has_form({"loss": [0.5, "x"]}, {"loss": [float]})

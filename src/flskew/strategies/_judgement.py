@@ -31,7 +31,7 @@ class Sent:
         server_round: 1, 2, ...
         phase: "train" or "evaluate".
         messages: One per node, in the order of the nodes; the grid sets their ids when they are pushed.
-        model: The server's model; a strategy may send its clients something else.
+        model: The server's model; a strategy may send other arrays to its clients.
         started: When the messages were made, on the monotonic clock.
     """
 
@@ -47,7 +47,7 @@ class Judgement:
     """Accepted replies and failures, by the positions of their messages.
 
     Attributes:
-        sent: What was sent.
+        sent: The messages that were sent.
         like: Arrays that a reply must resemble; empty if it needs none.
         models: The arrays that each message carried.
         counted: The accepted replies.
@@ -78,12 +78,12 @@ class Judgement:
         )
 
     def without_large(self, max_update_norm: float | None) -> Judgement:
-        """Drop the replies whose update is larger than the limit; one of unknown norm stays."""
+        """Drop the replies whose update is larger than the limit; a reply with an unknown norm is kept."""
         if max_update_norm is None:
             return self
         return self.without(
             {
-                place: f"its update has the norm {reply.update_norm:.9g}, beyond max_update_norm={max_update_norm:.9g}"
+                place: f"its update has norm {reply.update_norm:.9g}, above max_update_norm={max_update_norm:.9g}"
                 for place, reply in self.counted.items()
                 if reply.update_norm > max_update_norm
             }
@@ -93,7 +93,7 @@ class Judgement:
         reasons = {}
         for place, reply in self.counted.items():
             if math.isfinite(reply.update_norm):
-                continue  # so all its numbers are finite
+                continue  # a finite norm means finite numbers
             try:
                 check_finite(reply.parameters, self.like, "the client has diverged, lower its learning rate")
             except BadReplyError as error:
@@ -107,9 +107,9 @@ class Judgement:
         return replace(self, counted=counted, failures={**self.failures, **failed})
 
     def sent_parameters(self) -> list[Parameters] | None:
-        """Return what each accepted reply is an update of, in the order of the nodes; None if no message is known.
+        """Return the model that each accepted reply updates, in the order of the nodes; None if no message is known.
 
-        A strategy may send each node another model; most share one, which is read once.
+        A strategy may send each node a different model; most send all nodes the same one, which is read once.
         """
         if not self.sent.messages:
             return None
@@ -170,8 +170,8 @@ def judge(replies: Iterable[Message], sent: Sent, weighted_by_key: str, arrayrec
     """Check every reply, except whether its arrays are finite, and name every node that sent none.
 
     An error reply for a lost node has the server's id; the node is found through the message that it replies to. A
-    reply to none of the messages is dropped. A reply must resemble the arrays that its message carried; if the messages
-    are unknown, the first reply sets the standard.
+    reply to none of the messages is dropped. A reply must resemble the arrays that its message carried or, if the
+    messages are unknown, those of the first reply.
     """
     received = list(replies)
     models: dict[int, ArrayRecord] = {}

@@ -16,9 +16,9 @@ _logger = logging.getLogger("flwr")
 
 
 def weight_holder(content: RecordDict, weighted_by_key: str) -> tuple[str | None, MetricRecord]:
-    """Return the MetricRecord with a reply's weight, and its name: "metrics" if it has it, else the first that does.
+    """Return the key and the MetricRecord with a reply's weight: "metrics" if it has one, else the first that does.
 
-    Without any, the name is None and the record empty.
+    If none does, the key is None and the record is empty.
     """
     # Not `content.metric_records`, which keeps the reply in memory until the garbage collector runs.
     holders = {

@@ -57,10 +57,10 @@ def pack(values: dict[str, object]) -> Arrays:
 
 
 def unpack(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """Return what `pack` was given.
+    """Return the values that `pack` was given.
 
     Raises:
-        ValueError: `pack` does not make such arrays.
+        ValueError: The arrays were not made by `pack`.
     """
     try:
         values = _Unpacking(arrays).unpacked(json.loads(arrays[_JSON].tobytes()))
@@ -72,11 +72,11 @@ def unpack(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
 
 
 class _Packing:
-    """One value as it becomes JSON, and the arrays that the JSON refers to by their numbers."""
+    """Converts values to JSON, and collects the arrays that the JSON refers to by number."""
 
     def __init__(self) -> None:
         self.arrays: list[NDArray[Any]] = []
-        self._numbers: dict[int, int] = {}  # by id: nothing gets the id of another while all that is packed lives
+        self._numbers: dict[int, int] = {}  # by id(), which is unique while the packed values are alive
 
     def packed(self, value: object) -> object:
         if value is None or type(value) in (bool, int, float, str):
@@ -119,7 +119,7 @@ class _Packing:
 
 
 class _Unpacking:
-    """The arrays that the JSON refers to; those that are bytes are copied once, however often it does."""
+    """The arrays that the JSON refers to; an array of bytes is copied once, however often it is used."""
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self._arrays = arrays
@@ -139,7 +139,7 @@ class _Unpacking:
         if name in _VALUES:
             value = _VALUES[name](*self.unpacked(parts))
             if not has_form(vars(value), VALUES[type(value)]):
-                raise ValueError(f"a {name} has other attributes than a run writes")
+                raise ValueError(f"a {name} has unexpected attributes")
             return value
         if name == "Array":
             dtype, shape, stype, number = parts

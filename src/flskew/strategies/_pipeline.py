@@ -1,4 +1,4 @@
-"""The one way a round runs, whatever the algorithm: send, check, drop, combine, record, checkpoint, stop."""
+"""The steps of a round, the same for every algorithm: send, check, drop, combine, record, checkpoint, stop."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from flskew.typing import Phase, ServerEvaluation, StopRule
 __all__ = ["Pipeline"]
 
 _logger = logging.getLogger("flwr")
-# Characters of a line with the metrics of a round, whose number the clients choose.
+# Maximum length of a log line with the metrics of a round: clients choose how many there are.
 _LONGEST_METRICS = 2000
 
 
 class Pipeline(Strategy):
-    """A Flower strategy whose algorithm says only what it sends and how it combines.
+    """Base of strategies that only define what to send and how to combine the replies.
 
     A subclass implements `_messages`, `_combine` and `_combine_metrics`, and, if it remembers anything from round to
     round, `state_dict` and `load_state_dict`. Flower's own loops, such as those of its wrappers for differential
@@ -63,14 +63,14 @@ class Pipeline(Strategy):
     if not TYPE_CHECKING:  # it would hide misspelt attributes from type checkers
 
         def __getattr__(self, name):
-            """Say where a strategy belongs if Flower's legacy server calls it, which asks for this method first."""
+            """Explain where a strategy belongs if Flower's legacy server, which asks for this method first, got it."""
             is_legacy = name == "initialize_parameters"
             hint = "; it belongs in a ServerApp with @app.main(), not in a server_fn" if is_legacy else ""
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=self)
 
     @property
     def result(self) -> Result:
-        """What the last `start` has reached so far: the latest model, and the metrics."""
+        """The latest model and the metrics of the last `start`, so far."""
         return self._record.result
 
     @property
@@ -111,7 +111,7 @@ class Pipeline(Strategy):
     ) -> Result:
         """Run all rounds and return Flower's `Result`; if nothing trains, its arrays are the initial ones.
 
-        Whatever ends the run early, `result` holds the latest model and the metrics so far.
+        If the run ends early, for any reason, `result` holds the latest model and the metrics so far.
 
         Args:
             grid: Connection to the nodes.
@@ -127,15 +127,16 @@ class Pipeline(Strategy):
             checkpoint_dir: Folder for the state after every round, used by `resume` and `Checkpoint.load`; None
                 writes nothing. It is locked until the run ends.
             resume: Continue after the last complete round in `checkpoint_dir`, if there is one.
-            checkpoint_key: At least 16 secret bytes; then checkpoints that were changed or written without them are
+            checkpoint_key: At least 16 secret bytes; checkpoints that were changed or written without them are then
                 refused. Without a key, checkpoints are checked for damage only.
 
         Raises:
-            TypeError: `initial_arrays` is not an ArrayRecord, `evaluate_fn` returns something other than a MetricRecord
+            TypeError: `grid` is not a Grid, `initial_arrays` not an ArrayRecord, a config has values that Flower cannot
+                send, `evaluate_fn` returns something other than a MetricRecord
                 or None, or a number has the wrong type.
             ValueError: `initial_arrays` is empty or cannot be averaged, a number is out of range, or `checkpoint_dir`
                 is damaged or holds a run with another model, strategy or key; or the strategy adds random noise, which
-                a run that resumes could add again.
+                a resumed run could repeat.
             FileExistsError: `checkpoint_dir` holds a run and `resume` is false.
             OSError: A checkpoint cannot be written, for example because the disk is full.
             TimeoutError: Too few nodes connected.
@@ -144,7 +145,10 @@ class Pipeline(Strategy):
         """
         if self._is_running:
             raise RuntimeError(f"this {type(self).__name__} is running; make another one for a second run")
+        _arguments.check_grid(grid)
         arrays = _arguments.initial(initial_arrays)
+        for_training = _arguments.config("train_config", train_config)
+        for_evaluation = _arguments.config("evaluate_config", evaluate_config)
         rounds = checks.integer("num_rounds", num_rounds, minimum=0)
         seconds = _arguments.seconds("timeout", timeout)
         if checks.truth("resume", resume) and checkpoint_dir is None:
@@ -164,10 +168,6 @@ class Pipeline(Strategy):
         try:
             if disk and checkpoint:
                 disk.restore(checkpoint, record)
-            # Copies: Flower's strategies write into the config.
-            for_training, for_evaluation = (
-                ConfigRecord({**(given or {})}) for given in (train_config, evaluate_config)
-            )
             _logger.info("Starting %s strategy: rounds %d to %d", type(self).__name__, done + 1, rounds)
             self.summary()
             self._is_running = True
@@ -194,8 +194,9 @@ class Pipeline(Strategy):
             self._is_running = False
             if disk:
                 disk.close()
-            for line in record.history.dropped():
-                _logger.warning("In total, %s", line)
+            if _last_round(record, 0) > 1:  # what round 1 dropped has just been logged
+                for line in record.history.dropped():
+                    _logger.warning("In total, %s", line)
         _logger.info("Strategy execution finished in %.2f s", time.monotonic() - begun)
         return result
 
@@ -256,7 +257,7 @@ class Pipeline(Strategy):
     ) -> Checkpoint | None:
         """Return the checkpoint to resume from, with its state loaded; None if there is none.
 
-        Raises as `start` does, and releases the folder then.
+        Raises the same errors as `start`, after releasing the folder.
         """
         try:
             checkpoint = disk.latest(self._kinds(), arrays, rounds, resume, self._noise())
@@ -281,10 +282,10 @@ class Pipeline(Strategy):
     def _messages(
         self, phase: Phase, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Return what is sent, and to whom."""
+        """Return the messages to send."""
 
     def _screen(self, judgement: Judgement) -> tuple[Judgement, ArrayRecord | None]:
-        """Drop replies with NaN, infinity or a large update; also return the new model if the search has made it."""
+        """Drop replies with NaN, infinity or a large update; also return the new model if this has computed it."""
         return judgement.screened(self.max_update_norm), None
 
     @abstractmethod
@@ -352,7 +353,7 @@ class Pipeline(Strategy):
     def _noted(
         self, phase: Phase, server_round: int, messages: Iterable[Message], arrays: ArrayRecord
     ) -> list[Message]:
-        """Remember messages that a loop of Flower's will send; `start` remembers what it sends itself."""
+        """Remember messages that one of Flower's own loops will send; `start` does this itself."""
         sent = list(messages)
         if not self._is_running:
             self._record.expect(phase, server_round, self._checked_count(phase, sent), arrays)

@@ -21,10 +21,10 @@ _MOST_NODES, _MOST_LINES = 10, 20
 def read_reason(text: str) -> tuple[str, str]:
     r"""Return one line that says what went wrong, and the whole text if it is longer than a line; both are printable.
 
-    Takes time linear in the length of the text, of which only the first and last 8 KiB are kept: a client chooses it.
+    Clients choose the text, so this takes time linear in its length and keeps only the first and last 8 KiB.
 
     Args:
-        text: From an error reply: an exception as Flower's engines, Ray or `LocalGrid` report it, or plain words.
+        text: From an error reply: an exception as Flower's engines, Ray or `LocalGrid` report it, or plain text.
 
     Examples:
         >>> read_reason("<class 'ValueError'>:<'no data'>")
@@ -71,10 +71,10 @@ def grouped(reasons: Iterable[tuple[int, str]]) -> list[str]:
         >>> grouped([(1000, "ValueError: no data"), (1001, "ValueError: no data"), (1002, "no reply")])
         ['nodes 1000, 1001: ValueError: no data', 'node 1002: no reply']
     """
-    alike: dict[str, list[int]] = {}
+    nodes_by_reason: dict[str, list[int]] = {}
     for node_id, reason in reasons:
-        alike.setdefault(reason, []).append(node_id)
-    lines = [f"{named(nodes)}: {one_line(reason)}" for reason, nodes in alike.items()]
+        nodes_by_reason.setdefault(reason, []).append(node_id)
+    lines = [f"{named(nodes)}: {one_line(reason)}" for reason, nodes in nodes_by_reason.items()]
     if len(lines) > _MOST_LINES:
         lines[_MOST_LINES:] = [f"and {len(lines) - _MOST_LINES:,} other reasons"]
     return lines

@@ -22,9 +22,9 @@ from flskew.typing import Phase
 __all__ = ["RunRecord", "round_error"]
 
 _logger = logging.getLogger("flwr")
-# Below three, no norm is the outlier of the others.
+# With fewer than three norms, none is an outlier.
 _OUTLIER, _FEWEST_NORMS = 10, 3
-# Names of metrics that are remembered as logged.
+# Maximum number of metric names remembered as already logged.
 _MOST_UNSENT = 1000
 
 
@@ -54,17 +54,17 @@ class RunRecord:
         self._only_train = set(state["only_train"])
 
     def evaluates(self, node_id: int) -> bool:
-        """Return whether to ask a node to evaluate: it has not replied that it only trains."""
+        """Return whether to ask a node to evaluate: not if it has replied that it only trains."""
         return node_id not in self._only_train
 
     def expect(self, phase: Phase, server_round: int, messages: Iterable[Message], model: ArrayRecord) -> None:
-        """Remember the messages of one phase until their replies are judged."""
+        """Remember the messages of one phase until their replies are checked."""
         # Flower's strategies shuffle their nodes. Sorting makes the result independent of that order.
         in_order = sorted(messages, key=lambda message: message.metadata.dst_node_id)
         self._sent[phase] = Sent(server_round, phase, tuple(in_order), model, time.monotonic())
 
     def take_sent(self, phase: Phase, server_round: int) -> Sent:
-        """Return the messages of one phase, once; without messages if none are known."""
+        """Return and forget the messages of one phase; `Sent.messages` is empty if they are unknown."""
         sent = self._sent.pop(phase, None)
         if sent is None or sent.server_round != server_round:
             return Sent(server_round, phase, (), ArrayRecord(), time.monotonic())
@@ -84,7 +84,7 @@ class RunRecord:
         abstained = sorted(judgement.abstained)
         if abstained:
             self._only_train.update(abstained)
-            _logger.info("\t> Only training, will not be asked to evaluate again: %s", named(abstained))
+            _logger.info("\t> Clients that only train, and are not asked to evaluate again: %s", named(abstained))
         counted = len(entry.replies)
         if counted < needed:
             asked = counted + len(entry.failures) + len(abstained)
@@ -98,7 +98,7 @@ class RunRecord:
         new = [name for name in names if name not in self._unsent][: _MOST_UNSENT - len(self._unsent)]
         if new:
             self._unsent.update(new)
-            _logger.warning("\t> Left out by clients, since only numbers can be sent: metrics %s", listed(new))
+            _logger.warning("\t> Metrics left out by clients, since only numbers can be sent: %s", listed(new))
 
     def _refuse_mixed_splits(self, judgement: Judgement, entry: Round) -> None:
         for reply in entry.replies:
@@ -138,7 +138,7 @@ def _log(entry: Round) -> None:
                 not_finite.setdefault(key, []).append(reply.node_id)
     if not_finite:
         shown = listed(not_finite.items(), show=lambda item: f"{item[0]!r} of {named(item[1])}")
-        _logger.warning("\t> NaN or infinite metrics, whose means are too: %s", shown)
+        _logger.warning("\t> NaN or infinite metrics, so their means are not finite: %s", shown)
     _log_outliers(entry)
 
 

@@ -22,7 +22,7 @@ def available_nodes(grid: Grid, minimum: int, patience: float) -> list[int]:
     """Return the ids of all nodes, sorted, once there are `minimum` of them.
 
     Args:
-        grid: Flower's grid; if its attribute `nodes_are_fixed` is true, there is no waiting.
+        grid: Flower's grid; if its attribute `nodes_are_fixed` is true, this does not wait.
         minimum: Number of nodes needed.
         patience: Seconds to wait for them.
 
@@ -47,10 +47,10 @@ def available_nodes(grid: Grid, minimum: int, patience: float) -> list[int]:
 
 
 def sample(node_ids: Sequence[int], size: int, *, seed: int, server_round: int, phase: Phase) -> list[int]:
-    """Return `size` of the nodes, each set of them equally likely, in the order of `node_ids`.
+    """Return `size` nodes, drawn uniformly without replacement, in the order of `node_ids`.
 
-    The choice depends only on the arguments: not on earlier rounds, so that a resumed run samples the same nodes, nor
-    on any global generator.
+    The choice depends only on the arguments, not on earlier rounds or a global generator, so a resumed run samples the
+    same nodes.
     """
     if size >= len(node_ids):
         return list(node_ids)

@@ -42,10 +42,10 @@ class Checked(Pipeline):
       integers are rounded to the nearest.
     - The strategy sees one ArrayRecord, one MetricRecord and the ConfigRecords of a reply, and only the metrics that
       all replies share. The others are averaged over the replies that have them and added to its metrics.
-    - A model that it makes must be finite, with the names and shapes of the one before. Anything else is a
+    - A model that it makes must be finite, with the names and shapes of the previous one. Anything else is a
       `RoundError`.
-    - Checkpoints save the state of Flower's strategies. Your own strategy needs the methods `state_dict()` and
-      `load_state_dict(state)` for them.
+    - Checkpoints save the state of Flower's strategies. For checkpoints, your own strategy needs the methods
+      `state_dict()` and `load_state_dict(state)`.
 
     Args:
         strategy: A strategy of Flower's or your own that combines the clients' models into one. Its `weighted_by_key`
@@ -53,10 +53,10 @@ class Checked(Pipeline):
         min_replies: Minimum number of accepted training replies, >= 1.
         min_evaluate_replies: Minimum number of accepted evaluation replies, >= 0.
         max_update_norm: Largest norm of the difference between a reply and the arrays that were sent to its client,
-            > 0; a reply beyond it is dropped. None accepts any.
+            > 0; replies with a larger update are dropped. None accepts any update.
 
     Raises:
-        TypeError: `strategy` is not a strategy, already checks its replies, or grows trees.
+        TypeError: `strategy` is not a Flower strategy, already checks its replies, or grows trees.
         ValueError: A number is out of range.
 
     Examples:
@@ -117,7 +117,7 @@ class Checked(Pipeline):
         self.strategy.summary()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the strategy inside remembers from round to round.
+        """Return what the wrapped strategy remembers from round to round.
 
         Raises:
             TypeError: It is neither Flower's nor has `state_dict` and `load_state_dict`.
@@ -139,7 +139,7 @@ class Checked(Pipeline):
         if _kinds(shown) != _kinds(arrays):
             for message in messages:
                 sent = message.content.get(self.arrayrecord_key)
-                # A strategy may also send other arrays than the model's; those are left as they are.
+                # A strategy may also send arrays other than the model's; those are left unchanged.
                 if isinstance(sent, ArrayRecord) and set(_kinds(sent)) <= set(_kinds(shown)):
                     like = ArrayRecord({name: arrays[name] for name in sent})
                     message.content[self.arrayrecord_key] = narrowed(sent, like)
@@ -188,7 +188,7 @@ class Checked(Pipeline):
         """Return the replies as the strategy sees them, and the metrics that it does not see."""
         counted = judgement.in_order()
         shared = shared_keys([reply.metrics for reply in counted])
-        first = counted[0]  # Flower wants the same names in all replies
+        first = counted[0]  # Flower requires the same names in all replies
         shown = [self._shown_reply(reply, first, judgement.like, shared) for reply in counted]
         seen = frozenset(shared)
         kept = [[key for key in reply.metrics if key not in seen] for reply in counted]

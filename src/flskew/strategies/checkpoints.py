@@ -1,4 +1,4 @@
-"""A run as it was after a complete round, read from its folder."""
+"""The state of a run after a complete round, read from its folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,15 +30,15 @@ _SHORTEST_KEY = 16
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run as it was after a complete round.
+    """The state of a run after a complete round.
 
     Attributes:
         server_round: The round, 1, 2, ...
         result: Flower's `Result` after that round: the model and the metrics.
         history: The rounds so far, except for `lost_rounds`.
         state: What the run needs to resume.
-        lost_rounds: The rounds whose file of the history is damaged or missing; empty unless something went wrong. The
-            model, the metrics and the state are complete even so.
+        lost_rounds: The rounds missing from the history because their file is damaged or missing; usually empty. The
+            model, the metrics and the state are complete in any case.
 
     Examples:
         >>> import tempfile
@@ -53,33 +53,41 @@ class Checkpoint:
         ...     strategy = FedAvg(fraction_evaluate=0.0)
         ...     result = strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=2, checkpoint_dir=folder)
         ...     checkpoint = Checkpoint.load(folder)
-        >>> checkpoint.server_round, checkpoint.result.arrays["0"].numpy(), len(checkpoint.history)
-        (2, array([2.]), 2)
+        >>> checkpoint
+        Checkpoint(server_round=2, lost_rounds=())
+        >>> checkpoint.result.arrays["0"].numpy(), len(checkpoint.history)
+        (array([2.]), 2)
     """
 
     server_round: int
-    result: Result
-    history: History
-    state: Mapping[str, Any]
+    result: Result = field(repr=False)
+    history: History = field(repr=False)
+    state: Mapping[str, Any] = field(repr=False)
     lost_rounds: tuple[int, ...] = ()
 
     @classmethod
     def load(cls, checkpoint_dir: str | os.PathLike[str], *, key: bytes | None = None) -> Self:
         """Return the latest checkpoint in a folder.
 
-        Where the file of the latest one is damaged, the one before is returned, and where a file of the history is
-        damaged or missing, its round is left out. The log says what is lost.
+        If the latest one is damaged, the previous one is returned. If a file of the history is damaged or missing, its
+        round is left out. The log says what is lost.
 
         Args:
             checkpoint_dir: The folder.
-            key: The `checkpoint_key` of the run, if it had one: then files that were changed or written without the
-                key are refused. Without a key, files are checked for damage only.
+            key: The `checkpoint_key` of the run, if it had one: files that were changed or written without the key are
+                then refused. Without a key, files are checked for damage only.
 
         Raises:
-            FileNotFoundError: The folder has no checkpoint.
-            ValueError: Every checkpoint is damaged, or a file has another key, none, or a later version.
+            TypeError: `checkpoint_dir` is not a path, or the key is not bytes.
+            FileNotFoundError: The folder does not exist, or has no checkpoint.
+            NotADirectoryError: `checkpoint_dir` is a file.
+            ValueError: Every checkpoint is damaged, or a file was sealed with another key or without one, or has a
+                later version.
         """
+        check_folder(checkpoint_dir)
         folder = Path(checkpoint_dir)
+        if folder.is_file():
+            raise NotADirectoryError(f"checkpoint_dir={str(folder)!r} is a file; pass the folder of the run")
         check_key("key", key)
         server_round, saved = _latest(folder, key)
         history, lost = _history(folder, server_round, saved["state"]["run"], key)
@@ -97,7 +105,7 @@ def history_file(folder: Path, server_round: int) -> Path:
 
 
 def saved_rounds(folder: Path) -> list[int]:
-    """Return the rounds after which a checkpoint was written and not yet removed, in order.
+    """Return the rounds that have a checkpoint, in order.
 
     Raises:
         FileNotFoundError: There is no such folder.
@@ -107,8 +115,14 @@ def saved_rounds(folder: Path) -> list[int]:
     return [server_round for server_round in rounds if server_round > 0]
 
 
+def check_folder(checkpoint_dir: object) -> None:
+    """Refuse anything but a path."""
+    if not isinstance(checkpoint_dir, str | os.PathLike):
+        raise TypeError(f"checkpoint_dir must be the path of a folder, got {type(checkpoint_dir).__name__}")
+
+
 def check_key(name: str, key: object) -> None:
-    """Refuse a key that is not bytes, or easily guessed."""
+    """Refuse a key that is not bytes, or is too short."""
     if key is None:
         return
     if not isinstance(key, bytes):
@@ -120,10 +134,10 @@ def check_key(name: str, key: object) -> None:
 
 
 def _latest(folder: Path, key: bytes | None) -> tuple[int, dict[str, Any]]:
-    """Return the latest whole checkpoint, and its round."""
+    """Return the latest undamaged checkpoint, and its round."""
     rounds = saved_rounds(folder)
     if not rounds:
-        raise FileNotFoundError(f"{folder} has no checkpoint; pass the checkpoint_dir of a run that ended a round")
+        raise FileNotFoundError(f"{folder} has no checkpoint; pass the checkpoint_dir of a run that completed a round")
     damage: list[archive.DamagedError] = []
     for server_round in reversed(rounds):
         try:
@@ -131,12 +145,12 @@ def _latest(folder: Path, key: bytes | None) -> tuple[int, dict[str, Any]]:
         except archive.DamagedError as error:
             damage.append(error)
         except FileNotFoundError as error:
-            if saved_rounds(folder) != rounds:  # a run that still lives has just removed it, for it has later ones
+            if saved_rounds(folder) != rounds:  # a run in progress has just removed it
                 return _latest(folder, key)
             damage.append(archive.DamagedError(f"{error.filename} is a link to nothing"))
         else:
             for damaged in damage:
-                _logger.warning("%s. What came after round %d is lost", damaged, server_round)
+                _logger.warning("%s. Everything after round %d is lost", damaged, server_round)
             return server_round, saved
     raise archive.DamagedError("; ".join(map(str, damage)))
 
@@ -151,7 +165,7 @@ def _history(folder: Path, last_round: int, run: str, key: bytes | None) -> tupl
                 raise archive.DamagedError(f"{path} is missing")
             of_round = _read(path, HISTORY, server_round, key)
             if of_round["run"] != run or any(entry.server_round != server_round for entry in of_round["rounds"]):
-                raise archive.DamagedError(f"{path} is not of the run in this folder")
+                raise archive.DamagedError(f"{path} belongs to another run")
         except archive.DamagedError as error:
             lost.append(server_round)
             reasons.append(error)
@@ -159,19 +173,19 @@ def _history(folder: Path, last_round: int, run: str, key: bytes | None) -> tupl
             history._add(of_round["rounds"])
     if lost:
         shown = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
-        _logger.warning("The history of round %s is lost, the model is not: %s", shown, reasons[0])
+        _logger.warning("The history of round %s is lost, but the model is intact: %s", shown, reasons[0])
     return history, tuple(lost)
 
 
 def _read(path: Path, form: Form, server_round: int, key: bytes | None) -> dict[str, Any]:
-    """Return the values in a file of a run, in the form that a run gives them."""
+    """Return the values in a file of a run, after checking their form."""
     arrays = archive.read(path, KIND, VERSION, key)
     try:
         values = unpack(arrays)
     except ValueError as error:
-        raise archive.DamagedError(f"{path} is not a whole file of a saved {KIND}: {error}") from error
+        raise archive.DamagedError(f"{path} is not a valid {KIND} file: {error}") from error
     if not has_form(values, form):
-        raise archive.DamagedError(f"{path} is not a whole file of a saved {KIND}: it has other values than a run")
+        raise archive.DamagedError(f"{path} is not a valid {KIND} file: it has unexpected values")
     if values["server_round"] != server_round:
-        raise archive.DamagedError(f"{path} is of round {values['server_round']}; another file has its name")
+        raise archive.DamagedError(f"{path} contains round {values['server_round']}, not the round in its name")
     return values

@@ -60,17 +60,18 @@ class FedAvg(Pipeline):
         weighted_by_key: Key of the weight in a reply's metrics.
         arrayrecord_key: Key of the arrays in a message.
         configrecord_key: Key of the config in a message.
-        train_metrics_aggr_fn: Combines training metrics; None is the weighted mean.
-        evaluate_metrics_aggr_fn: Combines evaluation metrics; None is the weighted mean.
+        train_metrics_aggr_fn: Combines training metrics; None uses the weighted mean.
+        evaluate_metrics_aggr_fn: Combines evaluation metrics; None uses the weighted mean.
         min_replies: Minimum number of accepted training replies, >= 0. With 0, a round without any leaves the model
             unchanged; the log and the history say so.
         min_evaluate_replies: Minimum number of accepted evaluation replies, >= 0.
         seed: Determines which nodes are sampled in which round; any integer.
         node_patience: Seconds to wait for nodes to connect before a round, > 0.
         drop_stragglers: Whether to drop a reply that reports fewer "local-epochs" in its metrics than the config of its
-            message requests. A reply that reports none counts.
+            message requests. A reply without this metric is accepted.
         max_update_norm: Largest Euclidean norm, over all parameters, of the difference between a reply and the model
-            that was sent, > 0; a reply beyond it is dropped. None accepts any. `Reply.update_norm` has the usual ones.
+            that was sent, > 0; replies with a larger update are dropped. None accepts any update. See the `update_norm`
+            of the replies in `history` for typical values.
 
     Raises:
         TypeError: A number has the wrong type.
@@ -138,7 +139,7 @@ class FedAvg(Pipeline):
         fraction = self.fraction_train if is_train else self.fraction_evaluate
         if fraction == 0.0:
             return []
-        # The minimums of both phases, so that a round does not fail in its second; that of a disabled phase is 0.
+        # The minimums of both phases, so that a round cannot fail in its evaluation; that of a disabled phase is 0.
         needed = max(self.min_available_nodes, self._minimum("train"), self._minimum("evaluate"), 1)
         node_ids = available_nodes(grid, needed, self.node_patience)
         if not is_train:
@@ -162,7 +163,8 @@ class FedAvg(Pipeline):
     def _screen(self, judgement: Judgement) -> tuple[Judgement, ArrayRecord | None]:
         if self.drop_stragglers:
             judgement = without_stragglers(judgement, self.configrecord_key)
-        # The mean finds NaN and infinity, and measures the updates, on its way: only if it does is each reply searched.
+        # Computing the mean also measures the updates and detects NaN and infinity; replies are searched only if it
+        # finds any.
         norms = np.full(len(judgement.counted), np.nan)
         made = self._mean(judgement, norms)
         if made is None:
@@ -186,8 +188,8 @@ class FedAvg(Pipeline):
         """Return the weighted mean of the accepted replies; None if there are none, or if it is not finite.
 
         Args:
-            judgement: Has the replies.
-            norms: Receives the norm of each update, if what was sent is known.
+            judgement: Contains the replies.
+            norms: Receives the norm of each update, if the sent models are known.
         """
         counted = judgement.in_order()
         if not counted:

@@ -54,7 +54,7 @@ class FedProx(FedAvg):
 
     Raises:
         TypeError: A number has the wrong type.
-        ValueError: A number is out of range, `adaptive_mu` is something else, or it is "evaluate" and no client
+        ValueError: A number is out of range, `adaptive_mu` has another value, or it is "evaluate" and no client
             evaluates.
 
     Examples:
@@ -103,7 +103,7 @@ class FedProx(FedAvg):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Return the messages of a round's training, with mu in their config."""
-        if server_round == 1:  # of a new run, in any loop
+        if server_round == 1:  # a new run, whichever loop calls this
             self._mu, self.mu_by_round = AdaptiveMu(self.proximal_mu), {}
         mu = self.proximal_mu if self.adaptive_mu is None else self._mu.mu
         self.mu_by_round[server_round] = mu
@@ -116,7 +116,7 @@ class FedProx(FedAvg):
 
         Raises:
             RoundError: Too few replies were accepted, or clients use different splits.
-            ValueError: mu follows the loss, and no reply has ever reported one.
+            ValueError: mu follows the loss, but no reply has reported one.
         """
         arrays, metrics = super().aggregate_train(server_round, replies)
         if self.adaptive_mu == "train":
@@ -128,7 +128,7 @@ class FedProx(FedAvg):
 
         Raises:
             RoundError: Too few replies were accepted, or clients use different splits.
-            ValueError: mu follows the loss, and no reply has ever reported one.
+            ValueError: mu follows the loss, but no reply has reported one.
         """
         metrics = super().aggregate_evaluate(server_round, replies)
         if self.adaptive_mu == "evaluate":
@@ -136,7 +136,7 @@ class FedProx(FedAvg):
         return metrics
 
     def _follow(self, server_round: int, metrics: MetricRecord | None) -> None:
-        """Choose the next round's mu by the loss of this one."""
+        """Choose the next round's mu from the loss of this one."""
         loss = None if metrics is None else metrics.get(LOSS_KEY)
         if loss is None and metrics is not None and self._mu.loss is None:
             raise ValueError(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Failure", "History", "Reply", "Round"]
 
 _NO_RECORDS: Mapping[str, Record] = {}
-"""The records of a reply that has none: one for all, since there may be a million replies."""
+"""The records of a reply without any: shared, since there may be a million replies."""
 
 _COLUMNS = (
     "server_round", "phase", "node_id", "counted", "num_examples", "seconds", "round_seconds", "assignment", "reason",
@@ -42,8 +42,8 @@ class Reply:
         assignment: Fingerprint of the client's split, if it reports one.
         records: Additional records of the reply, by key, as the client sent them. Kept for the latest round only; see
             `History`.
-        update_norm: Euclidean norm of the difference between all its parameters and those it was sent; infinite if
-            beyond float64, NaN for an evaluation and if unknown.
+        update_norm: Euclidean norm of the difference between all its parameters and those it was sent; infinite if it
+            overflows float64, NaN for evaluations and if unknown.
 
     Examples:
         >>> from flskew import Reply
@@ -71,7 +71,7 @@ class Failure:
     """A node whose reply was dropped, or that sent none.
 
     Attributes:
-        node_id: The node, or 1, the server, if the lost message is unknown.
+        node_id: The node, or 1 (the server) if the lost message is unknown.
         reason: Why, in one line of at most 400 characters.
         traceback: The engine's text, such as a traceback, if it is longer than one line: its first and last 8 KiB.
             Kept for the latest round only; see `History`.
@@ -135,7 +135,7 @@ class History(list[Round]):
     def _add(self, entries: Iterable[Round]) -> None:
         """Append entries, and empty the records and the tracebacks of earlier rounds."""
         for entry in entries:
-            # Those before the latest round have been emptied when that one began.
+            # Entries before the latest round were emptied when it began.
             latest = self[-1].server_round if self else entry.server_round
             place = len(self)
             while latest != entry.server_round and place and self[place - 1].server_round == latest:
@@ -199,7 +199,7 @@ class History(list[Round]):
         Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
     def dropped(self) -> list[str]:
-        """Return lines on the nodes with dropped replies: how many, and the latest reason."""
+        """Return lines about the nodes with dropped replies: how many were dropped, and the latest reason."""
         asked: Counter[tuple[Phase, int]] = Counter()
         failures: dict[tuple[Phase, int], list[Failure]] = {}
         for entry in self:
