@@ -50,7 +50,7 @@ def good_reply(rng: np.random.Generator, model: list[NDArray[Any]]) -> dict[str,
     if rng.random() < 0.2:
         reply["metrics"]["accuracy"] = float("nan") if rng.random() < 0.5 else [0.5] * int(rng.integers(1, 4))
     if rng.random() < 0.2:
-        reply["extra"] = ConfigRecord({"a": b"x"}) if rng.random() < 0.5 else MetricRecord({"loss": HUGE})
+        reply["extra"] = ConfigRecord({"a": b"x"}) if rng.random() < 0.5 else MetricRecord({"loss": 2**62})
     return reply
 
 
@@ -108,6 +108,7 @@ def spoiled(rng: np.random.Generator, reply: dict[str, Any], model: list[NDArray
         lambda: weigh([1, 2]), lambda: weigh(HUGE), lambda: weigh(-HUGE),
         lambda: {**reply, "metrics": MetricRecord({"loss": 1.0})},
         lambda: {**reply, "metrics": MetricRecord({**metrics, "steps": HUGE})},
+        lambda: {**reply, "extra": MetricRecord({"steps": [1, HUGE]})},
         lambda: {key: record for key, record in reply.items() if key != "metrics"},
         lambda: {key: record for key, record in reply.items() if key != "arrays"},
         lambda: {**reply, "arrays": ArrayRecord({k: a for k, a in arrays.items() if k != name})},
