@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from flskew._wire import does_not_evaluate
 from flskew.client import client_app
+from flskew.client._metrics import MetricsReader
 from flskew.simulation import LocalGrid
 
 
@@ -232,6 +234,14 @@ def test_each_unsent_name_is_logged_once_and_ten_thousand_in_one_line(
     (message,) = log.messages
     assert message.endswith(", 98, 99 and 9900 more")
     assert len(reply_to(["x" * 1000])["flskew"]["unsent-metrics"][0]) == 100
+
+
+def test_copies_of_a_reader_log_each_unsent_name_once(log: pytest.LogCaptureFixture) -> None:
+    reader = MetricsReader()
+    for _ in range(3):
+        copied = copy.deepcopy(reader)  # as Ray copies the app for each message
+        assert copied.read({"when": "today"}, {})[1] == ["when"]
+    assert len(log.messages) == 1
 
 
 def test_a_zero_dimensional_parameter_may_become_a_scalar() -> None:

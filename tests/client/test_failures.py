@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import re
@@ -13,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
 from flwr.common.constant import ErrorCode
 
-from flskew import ClientError, LocalGrid, client_app
+from flskew import ClientError, FedAvg, LocalGrid, client_app
 
 NODES = [1000, 1001, 1002]
 
@@ -86,6 +88,41 @@ def test_the_log_has_the_traceback_once_under_the_id_of_the_reason(log: pytest.L
     log.set_level(logging.DEBUG, "flwr")
     reasons(client_app(Client), "value")
     assert [record.levelname for record in log.records if "failed, id" in record.message] == ["ERROR", "DEBUG", "DEBUG"]
+
+
+class Copies(ClientApp):
+    """Runs a copy of an app for each message, as Ray does."""
+
+    def __init__(self, app: ClientApp) -> None:
+        super().__init__()
+        self.app = app
+
+    def __call__(self, message: Message, context: Context) -> Message:
+        return copy.deepcopy(self.app)(message, context)
+
+
+@pytest.mark.parametrize("way", ["value", "told"])
+def test_a_run_logs_a_traceback_once_even_if_the_engine_copies_the_app_for_each_message(
+    way: str, log: pytest.LogCaptureFixture
+) -> None:
+    log.set_level(logging.ERROR, "flwr")
+    strategy = FedAvg(min_replies=0, fraction_evaluate=0.0)
+    with LocalGrid(Copies(client_app(Client)), 3) as grid:
+        for _ in range(2):
+            log.clear()
+            strategy.start(grid, ArrayRecord([np.zeros(2)]), num_rounds=3, train_config=ConfigRecord({"way": way}))
+            # The second run too, on the same grid: its log may be all that a notebook still shows.
+            (message,) = log.messages
+            assert message.startswith("The client of node 1000 failed, id ")
+
+
+def test_the_log_says_how_to_send_a_failure_to_the_server(log: pytest.LogCaptureFixture) -> None:
+    private, full = (client_app(Client, errors=errors) for errors in ("private", "full"))
+    reasons(private, "value")
+    assert 'errors="full"' in log.messages[0].partition("\n")[0]
+    log.clear()
+    reasons(full, "value")
+    assert 'errors="full"' not in log.messages[0].partition("\n")[0]
 
 
 def test_full_errors_have_message_and_traceback_without_control_characters() -> None:

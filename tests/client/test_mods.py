@@ -133,9 +133,18 @@ def test_a_client_that_only_trains_does_not_disturb_a_mod_that_reads_replies() -
     assert not strategy.history[-1].failures
 
 
-@pytest.mark.parametrize("mods", [[None], ["clip"]])
-def test_a_mod_that_is_not_callable_is_refused(mods: Any) -> None:
-    with pytest.raises(TypeError, match=f"a mod must be callable, got {type(mods[0]).__name__}"):
+@pytest.mark.parametrize(
+    ("mods", "message"),
+    [
+        ([None], "train_mods: a mod must be callable, got NoneType"),
+        (["clip"], "train_mods: a mod must be callable, got str"),
+        ([LocalDpMod], r"train_mods: a mod must be callable, got the class LocalDpMod; use LocalDpMod\(...\)"),
+        (fixedclipping_mod, r"train_mods must be a list of mods, got function; .* use train_mods=\[mod\]"),
+        ("clip", "train_mods must be a list of mods, got str"),
+    ],
+)
+def test_mods_are_a_list_of_functions(mods: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
         client_app(lambda context: Far(), train_mods=mods)
 
 

@@ -37,7 +37,7 @@ def test_supernodes_send_the_reasons_of_one_process_and_log_the_messages(
     # The logs of the nodes, which stay where they are.
     logs = "".join(log.read_text("utf-8", errors="replace") for log in deployment.folder.glob("supernode-*.log"))
     for reason in there:
-        assert f"failed, id {re.findall(r'id ([0-9a-f]{8})', reason)[0]}:" in logs
+        assert f"failed, id {re.findall(r'id ([0-9a-f]{8})', reason)[0]};" in logs
     assert "KeyError: 'Alice Smith'" in logs
     assert "OSError: /data/alice-smith.csv: permission denied" in logs
     superlink = (deployment.folder / "superlink.log").read_text("utf-8", errors="replace")

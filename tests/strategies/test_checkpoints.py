@@ -597,9 +597,11 @@ def test_an_earlier_run_is_not_overwritten(tmp_path: Path) -> None:
     assert Checkpoint.load(tmp_path).server_round == 1
 
 
-def test_an_empty_folder_starts_a_new_run(tmp_path: Path) -> None:
+def test_an_empty_folder_starts_a_new_run_and_the_log_says_so(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
     folder = tmp_path / "runs" / "first"
     run(fed_avg(), folder, rounds=1, resume=True)
+    # Otherwise a misspelt folder goes unnoticed.
+    assert f"Nothing to resume: checkpoint_dir={str(folder)!r} has no complete round yet" in log.messages
     assert Checkpoint.load(folder).server_round == 1
     assert sorted(path.name for path in folder.iterdir()) == [".lock", "checkpoint-00001.npz", "history-00001.npz"]
 
@@ -646,6 +648,17 @@ def test_another_number_of_nodes_is_refused(tmp_path: Path) -> None:
 def test_a_folder_without_a_checkpoint_cannot_be_loaded(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Checkpoint.load(tmp_path)
+
+
+def test_a_path_that_is_not_the_folder_of_a_run_is_refused_by_name(tmp_path: Path) -> None:
+    run(fed_avg(), tmp_path, rounds=1)
+    with pytest.raises(NotADirectoryError, match=r"checkpoint_dir='.*npz' is a file; pass the folder of the run"):
+        Checkpoint.load(tmp_path / "checkpoint-00001.npz")
+    number: Any = 3
+    for use in (Checkpoint.load, lambda folder: run(fed_avg(), folder)):
+        with pytest.raises(TypeError, match="checkpoint_dir must be the path of a folder, got int"):
+            use(number)
+    assert repr(Checkpoint.load(tmp_path)) == "Checkpoint(server_round=1, lost_rounds=())"
 
 
 def test_another_mu_is_sent_after_an_adaptive_one(tmp_path: Path) -> None:

@@ -182,6 +182,9 @@ def test_arguments_out_of_range_are_refused_when_the_strategy_is_made(
         ({"num_rounds": -1}, ValueError, "num_rounds must be at least 0, got -1"),
         ({"num_rounds": 1.5}, TypeError, "num_rounds must be an integer, got 1.5"),
         ({"timeout": 0}, ValueError, "timeout must be > 0 seconds, got 0"),
+        ({"train_config": [0.1]}, TypeError, "train_config must be a ConfigRecord, got list"),
+        ({"train_config": {"lr": {"first": 1}}}, TypeError, "train_config cannot send 'lr': .* `<class 'dict'>`"),
+        ({"evaluate_config": {"rows": None}}, TypeError, "evaluate_config cannot send 'rows': .*NoneType"),
     ],
 )
 def test_a_start_that_cannot_work_is_refused_before_anything_is_sent(
@@ -190,6 +193,15 @@ def test_a_start_that_cannot_work_is_refused_before_anything_is_sent(
     app = ClientApp()  # answers nothing
     with LocalGrid(app, 2) as grid, pytest.raises(error, match=message):
         FedAvg().start(grid, **{"initial_arrays": ZERO, **arguments})
+
+
+@pytest.mark.parametrize("strategy", [FedAvg(), Checked(flower.FedAvg())])
+@pytest.mark.parametrize(("grid", "got"), [(client_app(Drift), "a ClientApp"), (ZERO, "ArrayRecord")])
+def test_an_object_that_is_not_a_grid_is_refused_with_a_remedy(strategy: Any, grid: Any, got: str) -> None:
+    with pytest.raises(
+        TypeError, match=rf"grid must be a Grid, got {got}; LocalGrid\(client_app, num_supernodes\) makes"
+    ):
+        strategy.start(grid, ZERO)
 
 
 def test_start_waits_for_replies_until_its_timeout() -> None:

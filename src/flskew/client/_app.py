@@ -70,8 +70,8 @@ def client_app(
             "1", and so on, with the dtypes returned.
 
     Raises:
-        TypeError: `client_fn` cannot be called with the context alone, or has Flower's old form, client_fn(cid); or a
-            mod is not callable.
+        TypeError: `client_fn` cannot be called with the context alone, or has Flower's old form, client_fn(cid); or
+            mods are not a list, or one is not callable.
         ValueError: `errors` has another value, or a mod is one of Flower's SecAgg protocols.
 
     Examples:
@@ -85,7 +85,8 @@ def client_app(
         True
     """
     _check_client_fn(client_fn)
-    check_mods([*mods, *train_mods, *evaluate_mods])
+    for name, given in (("mods", mods), ("train_mods", train_mods), ("evaluate_mods", evaluate_mods)):
+        check_mods(name, given)
     metrics = MetricsReader()
 
     def train(message: Message, context: Context) -> Message:

@@ -12,12 +12,13 @@ import logging
 import re
 import sysconfig
 import traceback
+from collections.abc import Hashable
 from pathlib import Path
 from types import CodeType, TracebackType
 from typing import Literal
 
 import flwr
-from flwr.app import Error, Message
+from flwr.app import ConfigRecord, Error, Message
 from flwr.common.constant import ErrorCode
 
 from flskew._arrays.records import ParametersError
@@ -35,6 +36,7 @@ _ABOUT_MISSING_CLASSES = (
     "This solver needs samples of at least 2 classes",
     "The number of classes has to be greater than one",
 )
+_HINT = '; for development, client_app(..., errors="full") sends this to the server'
 _LONGEST_NAME, _LONGEST_MESSAGE, _LONGEST_FULL = 100, 1000, 16 * 1024
 _FLSKEW, _FLWR = Path(__file__).parent.parent, Path(flwr.__file__).parent
 _LIBRARIES = (_FLSKEW, _FLWR, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib")))
@@ -42,6 +44,8 @@ _LIBRARIES = (_FLSKEW, _FLWR, *(Path(sysconfig.get_path(name)) for name in ("std
 _INSTALLED = re.compile(r"[\\/](site|dist)-packages[\\/]|^<(?!stdin|ipython-input|python-input)")
 
 _logger = logging.getLogger("flwr")
+# The first message that failed, by run and id. It belongs to the process, since Ray unpickles the app for each message.
+_first: dict[tuple[int, str], Hashable] = {}
 
 
 class Failures:
@@ -58,22 +62,33 @@ class Failures:
         if errors not in ("private", "full"):
             raise ValueError(f"errors must be 'private' or 'full', got {errors!r}")
         self._is_private = errors == "private"
-        self._logged: set[str] = set()
 
     def reply(self, error: Exception, message: Message) -> Message:
-        """Return the error reply to a message; the log has the traceback, once for each id."""
+        """Return the error reply to a message; the log has the traceback, once for each run and id."""
         frames = _frames(error.__traceback__)
         log_id = _log_id(error, frames)
         text = printable(_traceback(error), keep="\n")
-        level = logging.DEBUG if log_id in self._logged else logging.ERROR
-        self._logged.add(log_id)
-        _logger.log(level, "The client of node %d failed, id %s:\n%s", message.metadata.dst_node_id, log_id, text)
+        level = logging.ERROR if _is_first(message, log_id) else logging.DEBUG
+        node_id, hint = message.metadata.dst_node_id, _HINT if self._is_private else ""
+        _logger.log(level, "The client of node %d failed, id %s%s:\n%s", node_id, log_id, hint, text)
         if self._is_private:
             reason = _private_reason(error, frames, log_id)
         else:
             lines = (_plain(line, _LONGEST_FULL) for line in text.splitlines())
             reason = _shortened("\n".join([f"{_kind(error)}: {_message(error)}", *lines]), _LONGEST_FULL)
         return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message)
+
+
+def _is_first(message: Message, log_id: str) -> bool:
+    """Return whether this is the first failure of its kind in a run.
+
+    A grid in this process may serve several runs: if the same message comes again, another has begun.
+    """
+    metadata = message.metadata
+    configs = [record for record in message.content.values() if isinstance(record, ConfigRecord)]
+    rounds = [str(config["server-round"]) for config in configs if "server-round" in config]
+    this = (metadata.dst_node_id, metadata.message_type, *(rounds or [metadata.message_id]))
+    return _first.setdefault((metadata.run_id, log_id), this) == this
 
 
 def _private_reason(error: Exception, frames: list[tuple[CodeType, int]], log_id: str) -> str:

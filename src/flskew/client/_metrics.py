@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import numbers
+import uuid
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -32,11 +33,15 @@ _MOST_NAMES, _LONGEST_NAME = 100, 100
 _logger = logging.getLogger("flwr")
 
 
+# The names that each reader has logged. They belong to the process, since Ray unpickles the app for each message.
+_logged: dict[str, set[str]] = {}
+
+
 class MetricsReader:
     """Reads the metrics of one app's clients, and logs the name of each one that cannot be sent, once."""
 
     def __init__(self) -> None:
-        self._logged: set[str] = set()
+        self._id = uuid.uuid4().hex
 
     def read(self, metrics: object, reserved: Mapping[str, int | float]) -> tuple[MetricRecord, list[str]]:
         """Return the record of a reply and the names of the metrics that it leaves out.
@@ -64,13 +69,15 @@ class MetricsReader:
             if key in reserved and number != reserved[key] and not _both_nan(number, reserved[key]):
                 raise ClientError(f"metrics[{key!r}] contradicts the {key} returned with it; rename it")
             record[key] = number
-        self._log(unsent)
+        if unsent:
+            self._log(unsent)
         return record, unsent[:_MOST_NAMES]
 
     def _log(self, unsent: list[str]) -> None:
-        new = [name for name in dict.fromkeys(unsent) if name not in self._logged]
+        known = _logged.setdefault(self._id, set())
+        new = [name for name in dict.fromkeys(unsent) if name not in known]
         if new:
-            self._logged.update(new)
+            known.update(new)
             more = f" and {len(new) - _MOST_NAMES} more" if len(new) > _MOST_NAMES else ""
             _logger.warning(
                 "Metrics left out of the reply, since only numbers and lists of numbers can be sent: %s%s",

@@ -17,21 +17,25 @@ Answer: TypeAlias = Callable[[Message, Context], Message]
 _SECAGG = "flwr.client.mod.secure_aggregation"
 
 
-def check_mods(mods: Sequence[object]) -> None:
+def check_mods(name: str, mods: object) -> None:
     """Refuse mods that cannot work.
 
     Raises:
-        TypeError: A mod is not callable.
+        TypeError: They are not a list, or a mod is not callable, or a class.
         ValueError: A mod is one of Flower's SecAgg protocols.
     """
+    if not isinstance(mods, Sequence) or isinstance(mods, str):
+        raise TypeError(f"{name} must be a list of mods, got {type(mods).__name__}; for a single one, use {name}=[mod]")
     for mod in mods:
         if not callable(mod):
-            raise TypeError(f"a mod must be callable, got {type(mod).__name__}; pass a list of Flower's mods")
+            raise TypeError(f"{name}: a mod must be callable, got {type(mod).__name__}")
+        if isinstance(mod, type):
+            raise TypeError(f"{name}: a mod must be callable, got the class {mod.__name__}; use {mod.__name__}(...)")
         if str(getattr(mod, "__module__", "")).startswith(_SECAGG):
-            name = getattr(mod, "__name__", type(mod).__name__)
+            secagg = getattr(mod, "__name__", type(mod).__name__)
             raise ValueError(
-                f"{name} answers the messages of SecAggPlusWorkflow, which is part of Flower's legacy ServerApps; no "
-                f"strategy of the Message API sends them. Keep ClientApp(client_fn, mods=[{name}]) and the legacy "
+                f"{secagg} answers the messages of SecAggPlusWorkflow, which is part of Flower's legacy ServerApps; no "
+                f"strategy of the Message API sends them. Keep ClientApp(client_fn, mods=[{secagg}]) and the legacy "
                 "ServerApp with the workflow, or remove the mod"
             )
 

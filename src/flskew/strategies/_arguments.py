@@ -6,11 +6,32 @@ import numbers
 from collections.abc import Mapping
 
 import numpy as np
-from flwr.app import ArrayRecord
+from flwr.app import ArrayRecord, ConfigRecord
+from flwr.clientapp import ClientApp
 
 from flskew.strategies._checks import BadReplyError, check_arrays, check_finite
 
-__all__ = ["fraction", "initial", "norm", "seconds"]
+__all__ = ["check_grid", "config", "fraction", "initial", "norm", "seconds"]
+
+
+def check_grid(grid: object) -> None:
+    """Refuse what cannot send messages."""
+    if not hasattr(grid, "send_and_receive"):
+        got = "a ClientApp" if isinstance(grid, ClientApp) else type(grid).__name__
+        raise TypeError(f"grid must be a Grid, got {got}; LocalGrid(client_app, num_supernodes) makes one")
+
+
+def config(name: str, given: object) -> ConfigRecord:
+    """Return a copy of a config, into which Flower's strategies write; empty for None."""
+    if not isinstance(given, Mapping | None):
+        raise TypeError(f"{name} must be a ConfigRecord, got {type(given).__name__}")
+    copied = ConfigRecord()
+    for key, value in (given or {}).items():
+        try:
+            copied[key] = value
+        except TypeError as error:
+            raise TypeError(f"{name} cannot send {key!r}: {error}") from error
+    return copied
 
 
 def fraction(name: str, value: object) -> float:

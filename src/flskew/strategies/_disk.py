@@ -22,6 +22,7 @@ from flskew.strategies.checkpoints import (
     LAST_ROUND,
     VERSION,
     Checkpoint,
+    check_folder,
     check_key,
     checkpoint_file,
     history_file,
@@ -63,13 +64,14 @@ class RunOnDisk:
 
     Raises:
         ValueError: The path is empty, or the key too short.
-        TypeError: The key is not bytes.
+        TypeError: The path is not a path, or the key is not bytes.
         NotADirectoryError: The path is a file.
         RuntimeError: Another run is using the folder.
         OSError: The folder is not writable.
     """
 
     def __init__(self, checkpoint_dir: str | os.PathLike[str], grid: Grid, key: bytes | None) -> None:
+        check_folder(checkpoint_dir)
         self.name = f"checkpoint_dir={os.fspath(checkpoint_dir)!r}"
         if not os.fspath(checkpoint_dir):
             raise ValueError(f"{self.name} must name a folder; None writes no checkpoints")
@@ -110,6 +112,8 @@ class RunOnDisk:
         if num_rounds > LAST_ROUND:
             raise ValueError(f"num_rounds={num_rounds} is more than checkpoint_dir can hold; use {LAST_ROUND} at most")
         if not saved_rounds(self._folder):
+            if resume:
+                _logger.info("Nothing to resume: %s has no complete round yet", self.name)
             if noise is not None:
                 _logger.warning("This run can be loaded but not resumed: %s adds random noise", noise)
             return None

@@ -131,7 +131,8 @@ class Pipeline(Strategy):
                 refused. Without a key, checkpoints are checked for damage only.
 
         Raises:
-            TypeError: `initial_arrays` is not an ArrayRecord, `evaluate_fn` returns something other than a MetricRecord
+            TypeError: `grid` is not a Grid, `initial_arrays` not an ArrayRecord, a config has values that Flower cannot
+                send, `evaluate_fn` returns something other than a MetricRecord
                 or None, or a number has the wrong type.
             ValueError: `initial_arrays` is empty or cannot be averaged, a number is out of range, or `checkpoint_dir`
                 is damaged or holds a run with another model, strategy or key; or the strategy adds random noise, which
@@ -142,7 +143,10 @@ class Pipeline(Strategy):
             RoundError: Too few replies were accepted, or clients use different splits.
             RuntimeError: Another run is using `checkpoint_dir`.
         """
+        _arguments.check_grid(grid)
         arrays = _arguments.initial(initial_arrays)
+        for_training = _arguments.config("train_config", train_config)
+        for_evaluation = _arguments.config("evaluate_config", evaluate_config)
         rounds = checks.integer("num_rounds", num_rounds, minimum=0)
         seconds = _arguments.seconds("timeout", timeout)
         if checks.truth("resume", resume) and checkpoint_dir is None:
@@ -162,10 +166,6 @@ class Pipeline(Strategy):
         try:
             if disk and checkpoint:
                 disk.restore(checkpoint, record)
-            # Copies: Flower's strategies write into the config.
-            for_training, for_evaluation = (
-                ConfigRecord({**(given or {})}) for given in (train_config, evaluate_config)
-            )
             _logger.info("Starting %s strategy: rounds %d to %d", type(self).__name__, done + 1, rounds)
             self.summary()
             self._is_running = True
@@ -192,8 +192,9 @@ class Pipeline(Strategy):
             self._is_running = False
             if disk:
                 disk.close()
-            for line in record.history.dropped():
-                _logger.warning("In total, %s", line)
+            if _last_round(record, 0) > 1:  # what round 1 dropped has just been logged
+                for line in record.history.dropped():
+                    _logger.warning("In total, %s", line)
         _logger.info("Strategy execution finished in %.2f s", time.monotonic() - begun)
         return result
 

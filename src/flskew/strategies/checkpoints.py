@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -53,14 +53,16 @@ class Checkpoint:
         ...     strategy = FedAvg(fraction_evaluate=0.0)
         ...     result = strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=2, checkpoint_dir=folder)
         ...     checkpoint = Checkpoint.load(folder)
-        >>> checkpoint.server_round, checkpoint.result.arrays["0"].numpy(), len(checkpoint.history)
-        (2, array([2.]), 2)
+        >>> checkpoint
+        Checkpoint(server_round=2, lost_rounds=())
+        >>> checkpoint.result.arrays["0"].numpy(), len(checkpoint.history)
+        (array([2.]), 2)
     """
 
     server_round: int
-    result: Result
-    history: History
-    state: Mapping[str, Any]
+    result: Result = field(repr=False)
+    history: History = field(repr=False)
+    state: Mapping[str, Any] = field(repr=False)
     lost_rounds: tuple[int, ...] = ()
 
     @classmethod
@@ -76,11 +78,16 @@ class Checkpoint:
                 then refused. Without a key, files are checked for damage only.
 
         Raises:
-            FileNotFoundError: The folder has no checkpoint.
+            TypeError: `checkpoint_dir` is not a path, or the key is not bytes.
+            FileNotFoundError: The folder does not exist, or has no checkpoint.
+            NotADirectoryError: `checkpoint_dir` is a file.
             ValueError: Every checkpoint is damaged, or a file was sealed with another key or without one, or has a
                 later version.
         """
+        check_folder(checkpoint_dir)
         folder = Path(checkpoint_dir)
+        if folder.is_file():
+            raise NotADirectoryError(f"checkpoint_dir={str(folder)!r} is a file; pass the folder of the run")
         check_key("key", key)
         server_round, saved = _latest(folder, key)
         history, lost = _history(folder, server_round, saved["state"]["run"], key)
@@ -106,6 +113,12 @@ def saved_rounds(folder: Path) -> list[int]:
     found = [re.fullmatch(r"checkpoint-(\d{5}|[1-9]\d{5})\.npz", name) for name in files.names(folder)]
     rounds = sorted(int(match[1]) for match in found if match)
     return [server_round for server_round in rounds if server_round > 0]
+
+
+def check_folder(checkpoint_dir: object) -> None:
+    """Refuse anything but a path."""
+    if not isinstance(checkpoint_dir, str | os.PathLike):
+        raise TypeError(f"checkpoint_dir must be the path of a folder, got {type(checkpoint_dir).__name__}")
 
 
 def check_key(name: str, key: object) -> None:
