@@ -112,9 +112,9 @@ class Pipeline(RoundStrategy):
                 refused. Without a key, checkpoints are checked for damage only.
 
         Raises:
-            TypeError: `grid` is not a Grid, `initial_arrays` not an ArrayRecord, a config has values that Flower cannot
-                send, `evaluate_fn` returns something other than a MetricRecord
-                or None, or a number has the wrong type.
+            TypeError: `grid` is not a Grid, `initial_arrays` is not an ArrayRecord, a config has values that Flower
+                cannot send, `evaluate_fn` returns something other than a MetricRecord or None, or a number has the
+                wrong type.
             ValueError: `initial_arrays` is empty or cannot be averaged, a number is out of range, or `checkpoint_dir`
                 is damaged or holds a run with another model, strategy or key; or the strategy adds random noise, which
                 a resumed run could repeat.
