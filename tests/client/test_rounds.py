@@ -82,11 +82,11 @@ def test_the_configs_of_the_run_the_node_and_the_round_reach_the_client() -> Non
             self.rate = context.run_config["learning-rate"]
 
         def fit(self, parameters: Arrays, config: dict[str, Any]) -> Any:
-            return parameters, 1, {"told": [self.number, self.count, self.rate, config["server-round"]]}
+            return parameters, 1, {"seen": [self.number, self.count, self.rate, config["server-round"]]}
 
     with LocalGrid(client_app(Tells), 3, {"learning-rate": 0.1}) as grid:
-        told = [reply["metrics"]["told"] for reply in ask(grid, **{"server-round": 7})]
-    assert told == [[0, 3, 0.1, 7], [1, 3, 0.1, 7], [2, 3, 0.1, 7]]
+        seen = [reply["metrics"]["seen"] for reply in ask(grid, **{"server-round": 7})]
+    assert seen == [[0, 3, 0.1, 7], [1, 3, 0.1, 7], [2, 3, 0.1, 7]]
 
 
 def test_changes_that_a_client_makes_to_its_input_affect_no_other_client() -> None:

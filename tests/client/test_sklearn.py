@@ -424,7 +424,7 @@ def test_a_pipeline_is_prepared_by_its_last_step() -> None:
 
 
 @pytest.mark.parametrize("model", [RandomForestClassifier(2), KNeighborsClassifier(1)], ids=lambda m: type(m).__name__)
-def test_a_model_without_arrays_of_weights_is_not_told_to_call_prepare(model: Any) -> None:
+def test_the_error_of_a_model_without_weight_arrays_does_not_suggest_prepare(model: Any) -> None:
     with pytest.raises(TypeError, match=f"{type(model).__name__} has neither .*; only models whose weights are arrays"):
         prepare(model, num_features=2, classes=[0, 1])
     model.fit([[0, 1], [1, 0]], [0, 1])

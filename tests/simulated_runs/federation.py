@@ -104,7 +104,7 @@ class Network(LocalGrid):
         self._world = world
         self._replies: list[list[weakref.ref[RecordDict]]] = []
         self.asked: dict[tuple[str, int], list[int]] = {}
-        self.told: list[str] = []
+        self.replied: list[str] = []
         self.outlived: list[str] = []
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
@@ -119,7 +119,7 @@ class Network(LocalGrid):
         self.asked[phase, server_round] = sorted(message.metadata.dst_node_id - 1000 for message in sent)
         replies: list[Message] = []
         for reply in super().send_and_receive(sent, timeout=timeout):
-            self.told.extend(_texts(reply))
+            self.replied.extend(_texts(reply))
             event = self._world.plan.event(phase, server_round, reply.metadata.src_node_id - 1000)
             replies.extend(_after(event, reply, phase))
         random.Random(f"{self._world.plan.seed} {phase} {server_round}").shuffle(replies)

@@ -98,7 +98,7 @@ def _check_model(planned: Plan, whole: Outcome) -> None:
 
 
 def _check_texts(outcome: Outcome) -> None:
-    for text in outcome.told:
+    for text in outcome.replied:
         for secret in SECRETS:
             _require(secret not in text, f"{secret!r} leaves the client in {text!r}")
     for text in outcome.kept:

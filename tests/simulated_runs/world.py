@@ -73,7 +73,7 @@ class Outcome:
         story: The result, without times; None if the process did not finish.
         error: What ended the process, unless the clients did.
         asked: The partitions that were asked, by phase and round.
-        told: Every text in a reply, as the client sent it.
+        replied: Every text in a reply, as the client sent it.
         kept: Every text that the server keeps or prints.
         outlived: What was still alive after its round.
         model: The model at the end.
@@ -82,7 +82,7 @@ class Outcome:
     story: Story | None = None
     error: BaseException | None = None
     asked: dict[tuple[str, int], list[int]] = field(default_factory=dict)
-    told: list[str] = field(default_factory=list)
+    replied: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     outlived: list[str] = field(default_factory=list)
     model: list[Any] = field(default_factory=list)
@@ -173,7 +173,7 @@ class World:
                 outcome.error = error
                 return outcome
             finally:
-                outcome.asked, outcome.told, outcome.outlived = network.asked, network.told, network.outlived
+                outcome.asked, outcome.replied, outcome.outlived = network.asked, network.replied, network.outlived
         outcome.kept += [failure.reason + failure.traceback for entry in strategy.history for failure in entry.failures]
         outcome.kept += strategy.history.dropped()
         outcome.model = result.arrays.to_numpy_ndarrays()

@@ -77,7 +77,7 @@ def run(strategy: FedAvg | Checked, folder: Path | None, rounds: int = ROUNDS, *
         return strategy.start(grid, INITIAL, rounds, evaluate_fn=evaluate_fn, checkpoint_dir=folder, **options)
 
 
-def told(result: Result, history: History) -> dict[str, object]:
+def outcome(result: Result, history: History) -> dict[str, object]:
     """Everything about a run except its times."""
     return {
         "arrays": [(name, array.dtype, array.shape, array.data) for name, array in result.arrays.items()],
@@ -122,15 +122,15 @@ def test_a_run_killed_at_any_point_resumes_with_the_result_of_an_uninterrupted_o
     owner: object, name: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = fed_avg()
-    expected = told(run(whole, None), whole.history)
+    expected = outcome(run(whole, None), whole.history)
     with monkeypatch.context() as patched:
         killed_at(patched, owner, name, count)
         with pytest.raises(Killed):
             run(fed_avg(), tmp_path)
     strategy = fed_avg()
-    assert told(run(strategy, tmp_path, resume=True), strategy.history) == expected
+    assert outcome(run(strategy, tmp_path, resume=True), strategy.history) == expected
     checkpoint = Checkpoint.load(tmp_path)
-    assert told(checkpoint.result, checkpoint.history) == expected
+    assert outcome(checkpoint.result, checkpoint.history) == expected
     assert checkpoint.server_round == ROUNDS
 
 
@@ -167,9 +167,9 @@ def test_a_killed_simulation_process_resumes(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True)
         assert done.returncode == ends, done.stderr
     whole = fed_avg()
-    expected = told(run(whole, None), whole.history)
+    expected = outcome(run(whole, None), whole.history)
     checkpoint = Checkpoint.load(tmp_path)
-    assert told(checkpoint.result, checkpoint.history) == expected
+    assert outcome(checkpoint.result, checkpoint.history) == expected
 
 
 @over_every_strategy
@@ -263,7 +263,7 @@ def test_the_strategy_object_that_was_stopped_resumes_like_a_new_one(last: int, 
             super().load_state_dict(state)
             self.momentum, self.best = state["momentum"], state["best"]
 
-        def told(self) -> tuple[object, ...]:
+        def outcome(self) -> tuple[object, ...]:
             momentum = None if self.momentum is None else self.momentum.tolist()
             return self.mu_by_round, self._mu, momentum, self.best, self.result.arrays["w"].data
 
@@ -276,7 +276,7 @@ def test_the_strategy_object_that_was_stopped_resumes_like_a_new_one(last: int, 
     def start(strategy: Remembers, **options: Any) -> tuple[object, ...]:
         with LocalGrid(rises_and_falls, NODES) as grid:
             strategy.start(grid, ArrayRecord({"w": Array(np.zeros(3))}), len(losses), **options)
-        return strategy.told()
+        return strategy.outcome()
 
     strategy = Remembers()
     with pytest.raises(Breaks):
@@ -395,7 +395,7 @@ class CountsAndTells(Counts):
         self.rounds = state["rounds"]
 
 
-def test_an_unknown_strategy_is_refused_by_name_when_checkpoints_are_requested(tmp_path: Path) -> None:
+def test_checkpoints_of_an_unknown_strategy_are_refused_with_an_error_that_names_it(tmp_path: Path) -> None:
     wanted = r"cannot tell what Counts remembers from round to round; give it the methods state_dict\(\) and load"
     with pytest.raises(TypeError, match=wanted):
         run_plain(Checked(Counts()), checkpoint_dir=tmp_path)
@@ -459,12 +459,12 @@ def test_should_stop_ends_the_run_after_the_round_and_its_evaluation(make: Calla
     assert list(result.evaluate_metrics_serverapp) == [0, 1, 2]
 
 
-def test_a_run_that_was_stopped_has_a_checkpoint_and_resumes_as_if_unbroken(tmp_path: Path) -> None:
+def test_a_run_that_was_stopped_has_a_checkpoint_and_resumes_like_an_uninterrupted_one(tmp_path: Path) -> None:
     run(fed_avg(), tmp_path, should_stop=stops_after(2, []))
     assert Checkpoint.load(tmp_path).server_round == 2
     whole, resumed = fed_avg(), fed_avg()
-    expected = told(run(whole, None), whole.history)
-    assert told(run(resumed, tmp_path, resume=True), resumed.history) == expected
+    expected = outcome(run(whole, None), whole.history)
+    assert outcome(run(resumed, tmp_path, resume=True), resumed.history) == expected
 
 
 def test_a_run_killed_between_the_checkpoint_and_the_stop_still_stops_there(tmp_path: Path) -> None:
@@ -502,7 +502,7 @@ def test_resuming_a_finished_run_sends_no_messages_and_does_not_call_the_strateg
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = fed_avg()
-    expected = told(run(first, tmp_path), first.history)
+    expected = outcome(run(first, tmp_path), first.history)
 
     def unasked(*args: Any, **kwargs: Any) -> Any:
         raise AssertionError
@@ -512,7 +512,7 @@ def test_resuming_a_finished_run_sends_no_messages_and_does_not_call_the_strateg
     strategy = fed_avg()
     with LocalGrid(app, NODES) as grid:
         result = strategy.start(grid, INITIAL, ROUNDS, evaluate_fn=unasked, checkpoint_dir=tmp_path, resume=True)
-    assert told(result, strategy.history) == expected
+    assert outcome(result, strategy.history) == expected
     assert strategy.result is result
 
 
@@ -526,7 +526,7 @@ def test_a_run_without_evaluation_resumes_with_more_rounds(tmp_path: Path) -> No
     run_here(2, checkpoint_dir=tmp_path)
     longer = run_here(5, checkpoint_dir=tmp_path, resume=True)
     whole = run_here(5)
-    assert told(longer.result, longer.history) == told(whole.result, whole.history)
+    assert outcome(longer.result, longer.history) == outcome(whole.result, whole.history)
 
 
 def test_a_failed_run_resumes_once_the_clients_are_fixed(tmp_path: Path) -> None:
@@ -763,12 +763,12 @@ def test_an_adaptive_norm_resumes_from_the_saved_round_and_ignores_a_new_initial
 
 def test_a_refused_start_changes_nothing(tmp_path: Path) -> None:
     strategy = fed_avg()
-    before = told(run(strategy, tmp_path, rounds=2), strategy.history)
+    before = outcome(run(strategy, tmp_path, rounds=2), strategy.history)
     with pytest.raises(FileExistsError):
         run(strategy, tmp_path, rounds=3)
     with LocalGrid(app, 3) as grid, pytest.raises(ValueError, match="has the state of node"):
         strategy.start(grid, INITIAL, checkpoint_dir=tmp_path, resume=True)
-    assert told(strategy.result, strategy.history) == before
+    assert outcome(strategy.result, strategy.history) == before
 
 
 def test_an_invalid_folder_is_refused_before_the_run(tmp_path: Path) -> None:

@@ -23,9 +23,9 @@ from tests.strategies.test_checkpoints import (
     Breaks,
     app,
     fed_avg,
+    outcome,
     run,
     run_plain,
-    told,
     without_times,
 )  # fmt: skip
 
@@ -51,11 +51,11 @@ def test_the_last_two_checkpoints_are_kept(tmp_path: Path) -> None:
     ]
 
 
-def test_a_run_with_a_damaged_checkpoint_resumes_from_the_one_before(
+def test_a_run_with_a_damaged_checkpoint_resumes_from_the_previous_one(
     tmp_path: Path, log: pytest.LogCaptureFixture
 ) -> None:
     whole = fed_avg()
-    expected = told(run(whole, None), whole.history)
+    expected = outcome(run(whole, None), whole.history)
     run(fed_avg(), tmp_path, rounds=3)
     damage(tmp_path / "checkpoint-00003.npz")
     assert Checkpoint.load(tmp_path).server_round == 2
@@ -63,7 +63,7 @@ def test_a_run_with_a_damaged_checkpoint_resumes_from_the_one_before(
     assert wanted in log.text
     assert "Everything after round 2 is lost" in log.text
     strategy = fed_avg()
-    assert told(run(strategy, tmp_path, resume=True), strategy.history) == expected
+    assert outcome(run(strategy, tmp_path, resume=True), strategy.history) == expected
     log.clear()
     assert Checkpoint.load(tmp_path).server_round == ROUNDS
     assert log.text == ""
@@ -83,7 +83,7 @@ def test_a_folder_of_damaged_checkpoints_is_an_error_that_names_them(tmp_path: P
 @pytest.mark.parametrize("loss", ["damaged", "missing", "of another round", "of another run"])
 def test_a_lost_history_does_not_affect_the_model(loss: str, tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
     whole = fed_avg()
-    expected = told(run(whole, None), whole.history)
+    expected = outcome(run(whole, None), whole.history)
     run(fed_avg(), tmp_path / "run", rounds=3)
     lost = tmp_path / "run" / "history-00002.npz"
     if loss == "damaged":
@@ -101,7 +101,7 @@ def test_a_lost_history_does_not_affect_the_model(loss: str, tmp_path: Path, log
     assert "history-00002.npz" in log.text
     assert {entry.server_round for entry in checkpoint.history} == {1, 3}
     strategy = fed_avg()
-    resumed = told(run(strategy, tmp_path / "run", resume=True), strategy.history)
+    resumed = outcome(run(strategy, tmp_path / "run", resume=True), strategy.history)
     kept = [without_times(entry) for entry in whole.history if entry.server_round != 2]
     assert resumed == expected | {"history": repr(kept)}
 
@@ -259,7 +259,7 @@ def test_a_full_disk_ends_the_run_with_an_error_that_names_the_round_and_the_fol
     step: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = fed_avg()
-    expected = told(run(whole, None), whole.history)
+    expected = outcome(run(whole, None), whole.history)
     run(fed_avg(), tmp_path, rounds=2)
     left, original = iter(range(1, count)), getattr(files, step)
 
@@ -277,7 +277,7 @@ def test_a_full_disk_ends_the_run_with_an_error_that_names_the_round_and_the_fol
     assert Checkpoint.load(tmp_path).server_round == (3 if (step, count) == ("sync_folder", 2) else 2)
     assert [path.name for path in tmp_path.glob(".*")] == [".lock"]
     strategy = fed_avg()
-    assert told(run(strategy, tmp_path, resume=True), strategy.history) == expected
+    assert outcome(run(strategy, tmp_path, resume=True), strategy.history) == expected
 
 
 KEY = b"sixteen letters!"
@@ -299,9 +299,9 @@ def test_files_written_or_changed_without_the_key_are_refused(tmp_path: Path) ->
 
 def test_a_run_with_a_key_resumes_with_it(tmp_path: Path) -> None:
     whole, resumed = fed_avg(), fed_avg()
-    expected = told(run(whole, None), whole.history)
+    expected = outcome(run(whole, None), whole.history)
     run(fed_avg(), tmp_path, rounds=2, checkpoint_key=KEY)
-    assert told(run(resumed, tmp_path, resume=True, checkpoint_key=KEY), resumed.history) == expected
+    assert outcome(run(resumed, tmp_path, resume=True, checkpoint_key=KEY), resumed.history) == expected
 
 
 @pytest.mark.parametrize(
@@ -474,7 +474,7 @@ print("done", flush=True)
 def test_resuming_an_active_run_is_refused_and_the_active_run_continues(tmp_path: Path, python: str) -> None:
     whole = fed_avg()
     with LocalGrid(app, NODES) as grid:
-        expected = told(whole.start(grid, INITIAL, ROUNDS, evaluate_fn=lambda *_: None), whole.history)
+        expected = outcome(whole.start(grid, INITIAL, ROUNDS, evaluate_fn=lambda *_: None), whole.history)
     with subprocess.Popen(
         [python, "-c", LIVES, str(tmp_path)],
         cwd=Path(__file__).parents[2],
@@ -492,4 +492,4 @@ def test_resuming_an_active_run_is_refused_and_the_active_run_continues(tmp_path
         living.stdin.flush()
         assert living.stdout.readline() == "done\n"
     checkpoint = Checkpoint.load(tmp_path)
-    assert told(checkpoint.result, checkpoint.history) == expected
+    assert outcome(checkpoint.result, checkpoint.history) == expected

@@ -29,7 +29,7 @@ HOSTILE = (
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Ten thousand warnings are more than a log should hold."""
+    """Ten thousand warnings would flood the log."""
     logger = logging.getLogger("flwr")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

@@ -899,7 +899,7 @@ def test_flowers_own_fedavg_runs_on_the_same_grid_and_gives_the_same_model(feder
     sent = ArrayRecord([np.zeros((3, 4), np.float32)])
     ours = FedAvg(fraction_evaluate=0.0).start(federation(*replies), sent, num_rounds=1)
     flowers = FlowerFedAvg(fraction_evaluate=0.0)
-    # Flower shuffles the nodes, so its sums may be in another order; fix it to ours.
+    # Flower shuffles the nodes, so it may sum in another order; use the same order here.
     grid = federation(*replies)
     messages = flowers._construct_messages(RecordDict({"arrays": sent}), grid.get_node_ids(), "train")
     arrays, metrics = flowers.aggregate_train(1, grid.send_and_receive(messages))

@@ -44,7 +44,7 @@ def reasons(strategy: FedAvg) -> dict[int, str]:
 
 
 @pytest.mark.parametrize("kind", [FedAvg, FedProx])
-def test_partial_work_counts_by_its_examples_and_not_by_its_epochs(
+def test_partial_work_is_weighted_by_examples_and_not_by_epochs(
     kind: type[FedAvg], federation: MakesFederation
 ) -> None:
     strategy = kind(fraction_evaluate=0.0)
@@ -174,7 +174,7 @@ def straggle_in_round_two(index: int, message: Message) -> dict[str, Any]:
     return reply(float(array[0]) + 1, 1, local_epochs=done)
 
 
-def test_a_round_of_stragglers_alone_ends_the_run_unless_a_round_may_be_empty(federation: MakesFederation) -> None:
+def test_a_round_with_only_stragglers_ends_the_run_unless_a_round_may_be_empty(federation: MakesFederation) -> None:
     strategy = FedAvg(fraction_evaluate=0.0, drop_stragglers=True)
     with pytest.raises(RoundError, match=r"round 2: accepted 0 of 3 train replies.*\n.*straggler: 1 of 10") as caught:
         trained(strategy, federation(train=straggle_in_round_two), rounds=3)
@@ -197,9 +197,9 @@ def test_an_empty_round_leaves_the_model_unchanged_and_is_logged(
     assert result.arrays["0"].numpy().tolist() == [2.0]
     assert sorted(result.train_metrics_clientapp) == [1, 3]
     assert [(len(entry.replies), len(entry.failures)) for entry in strategy.history] == [(3, 0), (0, 3), (3, 0)]
-    told = [record.getMessage() for record in log.records if record.levelname == "WARNING"]
-    assert "\t> Dropped nodes 1000, 1001, 1002: straggler: 1 of 10 local epochs" in told
-    assert "\t> Round 2 has no accepted train reply: the model is unchanged" in told
+    warnings = [record.getMessage() for record in log.records if record.levelname == "WARNING"]
+    assert "\t> Dropped nodes 1000, 1001, 1002: straggler: 1 of 10 local epochs" in warnings
+    assert "\t> Round 2 has no accepted train reply: the model is unchanged" in warnings
 
 
 def test_a_run_of_empty_rounds_returns_the_initial_model(federation: MakesFederation) -> None:

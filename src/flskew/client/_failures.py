@@ -82,7 +82,7 @@ class Failures:
 def _is_first(message: Message, log_id: str) -> bool:
     """Return whether this is the first failure of its kind in a run.
 
-    A grid in this process may serve several runs: if the same message comes again, another has begun.
+    A grid in this process may serve several runs: the same message again means that a new run has begun.
     """
     metadata = message.metadata
     configs = [record for record in message.content.values() if isinstance(record, ConfigRecord)]

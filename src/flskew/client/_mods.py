@@ -21,7 +21,7 @@ def check_mods(name: str, mods: object) -> None:
     """Refuse mods that cannot work.
 
     Raises:
-        TypeError: They are not a list, or a mod is not callable, or a class.
+        TypeError: They are not a list, or a mod is not callable or is a class.
         ValueError: A mod is one of Flower's SecAgg protocols.
     """
     if not isinstance(mods, Sequence) or isinstance(mods, str):

@@ -15,14 +15,14 @@ __all__ = ["check_grid", "config", "fraction", "initial", "norm", "seconds"]
 
 
 def check_grid(grid: object) -> None:
-    """Refuse what cannot send messages."""
+    """Refuse an object that is not a Flower grid."""
     if not hasattr(grid, "send_and_receive"):
         got = "a ClientApp" if isinstance(grid, ClientApp) else type(grid).__name__
         raise TypeError(f"grid must be a Grid, got {got}; LocalGrid(client_app, num_supernodes) makes one")
 
 
 def config(name: str, given: object) -> ConfigRecord:
-    """Return a copy of a config, into which Flower's strategies write; empty for None."""
+    """Return a copy of a config, because Flower's strategies write into it; empty for None."""
     if not isinstance(given, Mapping | None):
         raise TypeError(f"{name} must be a ConfigRecord, got {type(given).__name__}")
     copied = ConfigRecord()

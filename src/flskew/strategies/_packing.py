@@ -30,7 +30,7 @@ _SEQUENCES: dict[str, Callable[[list[Any]], Any]] = {"tuple": tuple, "set": set,
 
 
 class NotPlainError(TypeError):
-    """A value has a type that checkpoints cannot save."""
+    """A value is of a type that checkpoints cannot save."""
 
 
 def pack(values: dict[str, object]) -> Arrays:

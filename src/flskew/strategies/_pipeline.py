@@ -1,17 +1,16 @@
-"""The steps of a round, the same for every algorithm: send, check, drop, combine, record, checkpoint, stop."""
+"""A whole run, the same for every algorithm: resume, train and evaluate round by round, save, stop."""
 
 from __future__ import annotations
 
 import logging
 import os
 import time
-from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.app import ArrayRecord, ConfigRecord, MetricRecord
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import Result, Strategy
+from flwr.serverapp.strategy import Result
 from numpy.typing import NDArray
 
 from flskew._util import checks
@@ -20,12 +19,11 @@ from flskew._util.values import call_repr
 from flskew.strategies import _arguments
 from flskew.strategies._disk import RunOnDisk
 from flskew.strategies._errors import RoundError
-from flskew.strategies._judgement import Judgement, judge
 from flskew.strategies._packing import pack, unpack
 from flskew.strategies._record import RunRecord
+from flskew.strategies._round import RoundStrategy
 from flskew.strategies.checkpoints import Checkpoint
-from flskew.strategies.history import History
-from flskew.typing import Phase, ServerEvaluation, StopRule
+from flskew.typing import ServerEvaluation, StopRule
 
 __all__ = ["Pipeline"]
 
@@ -34,7 +32,7 @@ _logger = logging.getLogger("flwr")
 _LONGEST_METRICS = 2000
 
 
-class Pipeline(Strategy):
+class Pipeline(RoundStrategy):
     """Base of strategies that only define what to send and how to combine the replies.
 
     A subclass implements `_messages`, `_combine` and `_combine_metrics`, and, if it remembers anything from round to
@@ -42,15 +40,8 @@ class Pipeline(Strategy):
     privacy, call the same `configure_*` and `aggregate_*` methods as `start`.
     """
 
-    weighted_by_key: str
-    arrayrecord_key: str
-    min_replies: int
-    min_evaluate_replies: int
-    max_update_norm: float | None
-
     def __init__(self) -> None:
-        self._record = RunRecord()
-        self._is_running = False
+        super().__init__()
         self._before: Mapping[str, NDArray[Any]] | None = None
 
     def __repr__(self) -> str:
@@ -67,16 +58,6 @@ class Pipeline(Strategy):
             is_legacy = name == "initialize_parameters"
             hint = "; it belongs in a ServerApp with @app.main(), not in a server_fn" if is_legacy else ""
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=self)
-
-    @property
-    def result(self) -> Result:
-        """The latest model and the metrics of the last `start`, so far."""
-        return self._record.result
-
-    @property
-    def history(self) -> History:
-        """The rounds since the last `start`: training and, unless disabled, evaluation."""
-        return self._record.history
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the strategy remembers from round to round, without its settings.
@@ -131,9 +112,9 @@ class Pipeline(Strategy):
                 refused. Without a key, checkpoints are checked for damage only.
 
         Raises:
-            TypeError: `grid` is not a Grid, `initial_arrays` not an ArrayRecord, a config has values that Flower cannot
-                send, `evaluate_fn` returns something other than a MetricRecord
-                or None, or a number has the wrong type.
+            TypeError: `grid` is not a Grid, `initial_arrays` is not an ArrayRecord, a config has values that Flower
+                cannot send, `evaluate_fn` returns something other than a MetricRecord or None, or a number has the
+                wrong type.
             ValueError: `initial_arrays` is empty or cannot be averaged, a number is out of range, or `checkpoint_dir`
                 is damaged or holds a run with another model, strategy or key; or the strategy adds random noise, which
                 a resumed run could repeat.
@@ -200,58 +181,6 @@ class Pipeline(Strategy):
         _logger.info("Strategy execution finished in %.2f s", time.monotonic() - begun)
         return result
 
-    def configure_train(
-        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> Iterable[Message]:
-        """Return the messages of a round's training.
-
-        Raises:
-            TimeoutError: Too few nodes connected.
-        """
-        return self._noted("train", server_round, self._messages("train", server_round, arrays, config, grid), arrays)
-
-    def configure_evaluate(
-        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> Iterable[Message]:
-        """Return the messages of a round's evaluation.
-
-        Raises:
-            TimeoutError: Too few nodes connected.
-        """
-        messages = self._messages("evaluate", server_round, arrays, config, grid)
-        return self._noted("evaluate", server_round, messages, arrays)
-
-    def aggregate_train(
-        self, server_round: int, replies: Iterable[Message]
-    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Return the new model and the metrics; None for both if no reply was accepted and none is needed.
-
-        Raises:
-            RoundError: Too few replies were accepted, or clients use different splits.
-        """
-        judgement = self._judge("train", server_round, replies)
-        if judgement is None:
-            return self._nothing_trained(server_round)
-        judgement, made = self._screen(judgement)
-        self._record.close(judgement, self.min_replies)
-        if not judgement.counted:
-            _logger.warning("\t> Round %d has no accepted train reply: the model is unchanged", server_round)
-            return None, None
-        return self._combine(judgement, made)
-
-    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """Return the metrics of the accepted replies; None if there are none.
-
-        Raises:
-            RoundError: Too few replies were accepted, or clients use different splits.
-        """
-        judgement = self._judge("evaluate", server_round, replies)
-        if judgement is not None:
-            self._record.close(judgement, self.min_evaluate_replies)
-            if judgement.counted:
-                return self._combine_metrics(judgement)
-        return self._nothing_evaluated(server_round)
-
     def _continued(
         self, disk: RunOnDisk, before: Mapping[str, NDArray[Any]], arrays: ArrayRecord, rounds: int, resume: bool
     ) -> Checkpoint | None:
@@ -277,34 +206,6 @@ class Pipeline(Strategy):
             disk.close()
             raise
         return checkpoint
-
-    @abstractmethod
-    def _messages(
-        self, phase: Phase, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> Iterable[Message]:
-        """Return the messages to send."""
-
-    def _screen(self, judgement: Judgement) -> tuple[Judgement, ArrayRecord | None]:
-        """Drop replies with NaN, infinity or a large update; also return the new model if this has computed it."""
-        return judgement.screened(self.max_update_norm), None
-
-    @abstractmethod
-    def _combine(
-        self, judgement: Judgement, made: ArrayRecord | None
-    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Return the new model and the metrics of at least one accepted reply."""
-
-    @abstractmethod
-    def _combine_metrics(self, judgement: Judgement) -> MetricRecord | None:
-        """Return the metrics of at least one accepted evaluation."""
-
-    def _nothing_trained(self, server_round: int) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Return the model and the metrics of a round in which no node is asked to train."""
-        return None, None
-
-    def _nothing_evaluated(self, server_round: int) -> MetricRecord | None:
-        """Return the metrics of a round without an accepted evaluation."""
-        return None
 
     def _kinds(self) -> list[str]:
         """Return the class of the strategy and of those inside it, outermost first."""
@@ -349,28 +250,6 @@ class Pipeline(Strategy):
             )
         _logger.info("Server evaluation of round %d: %s", server_round, metrics)
         self._record.result.evaluate_metrics_serverapp[server_round] = metrics
-
-    def _noted(
-        self, phase: Phase, server_round: int, messages: Iterable[Message], arrays: ArrayRecord
-    ) -> list[Message]:
-        """Remember messages that one of Flower's own loops will send; `start` does this itself."""
-        sent = list(messages)
-        if not self._is_running:
-            self._record.expect(phase, server_round, self._checked_count(phase, sent), arrays)
-        return sent
-
-    def _checked_count(self, phase: Phase, messages: Iterable[Message]) -> list[Message]:
-        name = "min_replies" if phase == "train" else "min_evaluate_replies"
-        needed, sent = getattr(self, name), list(messages)
-        if 0 < len(sent) < needed:
-            raise ValueError(f"{name}={needed}, but only {len(sent)} nodes {phase}; lower it, or sample more nodes")
-        return sent
-
-    def _judge(self, phase: Phase, server_round: int, replies: Iterable[Message]) -> Judgement | None:
-        received, sent = list(replies), self._record.take_sent(phase, server_round)
-        if not sent.messages and not received:
-            return None
-        return judge(received, sent, self.weighted_by_key, self.arrayrecord_key)
 
 
 def _last_round(record: RunRecord, done: int) -> int:
