@@ -66,5 +66,5 @@ def test_a_benchmark_does_not_resume_with_other_settings(python: str, small_mnis
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     found = subprocess.run(command, check=False, capture_output=True, env=environment, text=True)
     assert found.returncode == 1
-    assert "fedavg-iid.npz is of other settings: others; move it away" in found.stderr
+    assert "fedavg-iid.npz has other settings: others; move it away" in found.stderr
     assert not (small_mnist / "x.json").exists()
