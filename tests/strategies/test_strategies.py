@@ -136,6 +136,7 @@ def test_a_mu_that_is_negative_or_not_finite_is_refused(mu: float) -> None:
     [
         ({"fraction_train": 1.5}, ValueError, "fraction_train must be between 0 and 1, got 1.5"),
         ({"fraction_evaluate": float("nan")}, ValueError, "fraction_evaluate must be between 0 and 1, got nan"),
+        ({"fraction_train": 10**400}, ValueError, "fraction_train must be between 0 and 1, got 1000"),
         ({"fraction_train": "half"}, TypeError, "fraction_train must be a number, got 'half' of type str"),
         ({"fraction_train": True}, TypeError, "fraction_train must be a number, got True of type bool"),
         ({"min_train_nodes": -1}, ValueError, "min_train_nodes must be at least 0, got -1"),
