@@ -104,6 +104,19 @@ def evaluates(index: int, message: Message) -> dict[str, Any]:
     return {"metrics": MetricRecord({"num-examples": 1, "loss": float(index)})}
 
 
+@over_every_strategy
+def test_too_few_nodes_on_a_grid_without_others_are_an_error_at_once(
+    make: Callable[[], flower.Strategy], federation: MakesFederation
+) -> None:
+    strategy = make()
+    inner: Any = strategy
+    while hasattr(inner, "strategy"):
+        inner = inner.strategy
+    inner.min_available_nodes = 5
+    with pytest.raises(TimeoutError, match=r"needs 5 nodes, but only nodes 1000, 1001, 1002 are connected"):
+        Checked(strategy).start(federation(nodes=3), ArrayRecord([np.zeros(2)]))
+
+
 def test_every_strategy_of_flower_is_tested() -> None:
     tested = {type(make()).__name__ for make in EVERY_STRATEGY.values()}
     assert tested | NOT_TESTED == set(flower.__all__)

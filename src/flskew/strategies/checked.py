@@ -23,6 +23,7 @@ from flskew.strategies._judgement import Judgement
 from flskew.strategies._metrics import aggregate_metrics, shared_keys
 from flskew.strategies._pipeline import Pipeline
 from flskew.strategies._record import round_error
+from flskew.strategies._sampling import available_nodes
 from flskew.typing import MetricValue, Phase
 
 __all__ = ["Checked"]
@@ -35,7 +36,7 @@ class Checked(Pipeline):
 
     The checks, the history and the errors are those of `FedAvg`. How the accepted replies are combined, and which nodes
     are sampled, is up to the strategy: Flower's sample with Python's global generator, and wait indefinitely for the
-    nodes they need. In addition:
+    nodes they need, except on a `LocalGrid`, where no node will join. In addition:
 
     - The strategy computes with floats: it sees float16 and bfloat16 as float32, integers and booleans as float64, and
       0-d arrays as arrays of shape (1,). Clients and the result get the dtypes and shapes of the initial model;
@@ -131,6 +132,8 @@ class Checked(Pipeline):
     def _messages(
         self, phase: Phase, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
+        if getattr(grid, "nodes_are_fixed", False):  # Flower's strategies would wait forever
+            available_nodes(grid, _nodes_awaited(self.strategy, phase), patience=0.0)
         if phase == "evaluate":
             messages = self.strategy.configure_evaluate(server_round, arrays, config, grid)
             return [message for message in messages if self._record.evaluates(message.metadata.dst_node_id)]
@@ -222,6 +225,15 @@ def _kinds(arrays: ArrayRecord) -> list[tuple[str, str, tuple[int, ...]]]:
 
 def _is_no_less_than_zero(value: MetricValue | None) -> bool:
     return isinstance(value, int | float) and 0 <= value < math.inf
+
+
+def _nodes_awaited(strategy: Strategy, phase: Phase) -> int:
+    """Return how many nodes Flower's strategies wait for before they sample."""
+    minimums = [
+        getattr(inner, "min_available_nodes", 0) if getattr(inner, f"fraction_{phase}", 0.0) else 0
+        for inner in nested(strategy)
+    ]
+    return max(minimums)
 
 
 def _setting(strategy: object, name: str, default: str) -> str:
