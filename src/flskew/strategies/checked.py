@@ -53,8 +53,8 @@ class Checked(Pipeline):
             and `arrayrecord_key` apply, or those of the strategy inside it.
         min_replies: Minimum number of accepted training replies, >= 1.
         min_evaluate_replies: Minimum number of accepted evaluation replies, >= 0.
-        max_update_norm: Largest norm of the difference between a reply and the arrays that were sent to its client,
-            > 0; replies with a larger update are dropped. None accepts any update.
+        max_update_norm: Largest norm, > 0, of the difference between a reply and the arrays that were sent to its
+            client; replies with a larger update are dropped. None accepts any update.
 
     Raises:
         TypeError: `strategy` is not a Flower strategy, already checks its replies, or grows trees.
