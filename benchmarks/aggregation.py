@@ -91,12 +91,12 @@ def seconds(action: Callable[[], object]) -> float:
 def against_flower(dtype: str, clients: int) -> dict[str, object]:
     """Time both, alternating."""
     messages = replies(clients, dtype)
+    same = [a.data == b.data for a, b in zip(ours(messages).values(), theirs(messages).values(), strict=True)]
     mine, peer = [], []
     for _ in range(REPEATS):
         mine.append(seconds(lambda: ours(messages)))
         peer.append(seconds(lambda: theirs(messages)))
     ratios = sorted(their / our for our, their in zip(mine, peer, strict=True))
-    same = [a.data == b.data for a, b in zip(ours(messages).values(), theirs(messages).values(), strict=True)]
     return {
         "what": "time", "dtype": dtype, "clients": clients, "ours_s": statistics.median(mine),
         "peer_s": statistics.median(peer), "ratio": statistics.median(ratios), "ratio_from": ratios[0],
