@@ -41,7 +41,7 @@ class Adds:
         return [array + 1 for array in parameters], 10, {"loss": 0.5}
 
     def evaluate(self, parameters: list[np.ndarray], config: dict[str, object]) -> tuple[float, int, dict[str, float]]:
-        """Return a placeholder loss."""
+        """Return a constant loss."""
         return 0.5, 10, {"accuracy": 0.5}
 
 

@@ -22,6 +22,8 @@ _BLOCK = 1 << 16
 # random stream, and pieces with a length in _DRAWN are sampled instead of shuffled.
 _ROWS_PER_GROUP = 1 << 16
 _DRAWN = range(10_001, 1 << 18)
+# The mean length of pieces from which threads save time.
+_ROWS_PER_PIECE = 500
 
 
 class Deal(NamedTuple):
@@ -160,8 +162,10 @@ def _in_groups(work: Callable[[int, int, int], None], starts: NDArray[np.int64],
     near = starts // _ROWS_PER_GROUP
     firsts = [0, *(np.flatnonzero(np.diff(near)) + 1).tolist(), len(near)]
     groups = [(int(near[first]), first, last) for first, last in pairwise(firsts)]
-    # Starting a thread takes as long as shuffling several thousand rows.
-    threads = min(usable_processors(), num_rows // 100_000)
+    # Starting a thread takes as long as shuffling several thousand rows. If the pieces are small, most of the time is
+    # spent in Python code, and threads only wait for each other.
+    is_worthwhile = num_rows >= _ROWS_PER_PIECE * len(starts)
+    threads = min(usable_processors(), num_rows // 100_000) if is_worthwhile else 1
     for _ in in_threads(lambda group: work(*group), groups, threads):
         pass  # Results are ready in any order; errors are raised here.
 
