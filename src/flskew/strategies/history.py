@@ -65,6 +65,13 @@ class Reply:
             if math.isnan(getattr(self, name)):  # NaN equals itself only as one object
                 object.__setattr__(self, name, math.nan)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether all attributes are equal, where NaN equals NaN."""
+        if not isinstance(other, Reply):
+            return NotImplemented
+        # Tuples compare identity first; since Python 3.13, the comparison that a dataclass generates does not.
+        return tuple(vars(self).values()) == tuple(vars(other).values())
+
 
 @dataclass(frozen=True)
 class Failure:
