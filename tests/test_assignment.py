@@ -271,10 +271,60 @@ def test_the_fingerprint_depends_on_the_boundaries_between_class_names(one, othe
     assert first.fingerprint != second.fingerprint
 
 
-def test_partitions_may_be_sets_but_not_a_mapping():
+def test_partitions_may_be_sets():
     assert Assignment.from_partitions([{1, 2}, {0}]).sizes.tolist() == [2, 1]
-    with pytest.raises(TypeError, match="got a mapping; pass a list of its values"):
-        Assignment.from_partitions({0: [1], 1: [0]})
+
+
+def test_a_mapping_names_its_partitions():
+    named = Assignment.from_partitions({"Lyon": [3, 0], "Bern": range(1, 3)}, labels=list("abab"))
+    assert named.names == ("Lyon", "Bern")
+    assert named["Bern"].tolist() == named[1].tolist() == [1, 2]
+    assert repr(named).startswith("Assignment(2 partitions (Lyon, Bern) of 2 to 2 rows, ")
+    assert named.match(list("ab")).names == named.names
+    frame = named.to_frame()
+    assert (frame.index.tolist(), frame.index.name) == (["Lyon", "Bern"], "Partition")
+    assert Assignment.from_partitions([[3, 0], [1, 2]]).names is None
+
+
+def test_names_are_part_of_the_value(tmp_path):
+    rows = [[3, 0], [1, 2]]
+    plain = Assignment.from_partitions(rows)
+    named, renamed = (Assignment.from_partitions(dict(zip(names, rows, strict=True))) for names in ("ab", "ac"))
+    assert len({plain, named, renamed}) == len({each.fingerprint for each in (plain, named, renamed)}) == 3
+    assert pickle.loads(pickle.dumps(named)).names == ("a", "b")
+    named.save(tmp_path / "split.npz")
+    loaded = Assignment.load(tmp_path / "split.npz")
+    assert loaded == named
+    assert loaded["b"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["Lyon", "1", "Bern ", ""])
+@pytest.mark.parametrize("error", [KeyError, IndexError])
+def test_an_unknown_name_is_an_error_that_quotes_no_name(name, error):
+    with pytest.raises(error) as caught:
+        Assignment.from_partitions({"Bern": [0], "Rome": [1]})[name]
+    assert str(caught.value) == "no partition has this name; there are 2 partitions, 0 to 1"
+
+
+@pytest.mark.parametrize(
+    ("partitions", "error", "message"),
+    [
+        ({0: [1], 1: [0]}, TypeError, "got 0 of type int; convert them with str, or pass a list of the mapping's"),
+        ({"Bern": [0], None: [1]}, TypeError, "got None of type NoneType"),
+        ({"Bern": [0], "": [1]}, ValueError, "of 1 to 200 characters, got ''; rename this partition"),
+        ({" \t": [0]}, ValueError, r"got ' \\t'"),
+        ({" ": [0]}, ValueError, "got ' '"),
+        ({"Bern\nLyon": [0]}, ValueError, r"in one line .* got 'Bern\\nLyon'"),
+        ({"\x1b[31mBern": [0]}, ValueError, r"got '\\x1b\[31mBern'"),
+        ({"x" * 201: [0]}, ValueError, "of 1 to 200 characters"),
+        ({"Bern": [0.5]}, TypeError, r"partitions\['Bern'\] must be a one-dimensional"),
+        ({}, ValueError, "at least one partition"),
+    ],
+    ids=["integers", "none", "empty", "tab", "blank", "two lines", "escape", "long", "rows", "no partitions"],
+)
+def test_names_that_cannot_be_printed_are_refused(partitions, error, message):
+    with pytest.raises(error, match=message):
+        Assignment.from_partitions(partitions)
 
 
 def test_the_fingerprint_depends_on_every_part():
@@ -404,6 +454,18 @@ FALSE = {
     "totals below the counts": {"class_totals": [0, 5]},
     "edges of another number": {"edges": [0.5, 1.5]},
     "edges that are not a number": {"classes": [0, 1], "edges": np.array(["x"])},
+    "names of another number": {"names": ["Bern"]},
+    "a name twice": {"names": ["Bern", "Bern"]},
+    "a name that is blank": {"names": ["Bern", " "]},
+    "a name with an escape": {"names": ["Bern", "\x1b[31mLyon"]},
+    "names that are no strings": {"names": [1, 2]},
+    "natural ids without partitions": {"natural_ids": ["x", "y"]},
+    "partitions without natural ids": {"natural_id_partitions": [0, 1]},
+    "natural ids of another number": {"natural_ids": ["x"], "natural_id_partitions": [0, 1]},
+    "a natural id twice": {"natural_ids": ["x", "x"], "natural_id_partitions": [0, 1]},
+    "natural ids that are no labels": {"natural_ids": [0.5, 1.5], "natural_id_partitions": [0, 1]},
+    "a natural id in no partition": {"natural_ids": ["x", "y"], "natural_id_partitions": [0, 2]},
+    "a matrix of natural ids": {"natural_ids": [["x", "y"]], "natural_id_partitions": [0, 1]},
     "an unknown array": {"more": [1]},
     "no totals": {"class_totals": None},
     "no rows": {"rows": None},

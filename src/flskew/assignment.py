@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from flskew._split.allocation import apportion
 from flskew._split.building import Parts, deal_counts, stored_parts, with_labels
 from flskew._split.labels import LabelColumn, read_column, read_labels, shown
+from flskew._split.names import checked_names
 from flskew._split.streams import Streams
 from flskew._split.wrapping import given_counts, given_rows, joined, loaded_rows
 from flskew._util import archive, checks
+from flskew._util.texts import listed
 from flskew.typing import Classes, Edges, LabelCounts, Labels, Offsets, Rows, Sizes
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ class Assignment:
     @classmethod
     def from_partitions(
         cls,
-        partitions: Iterable[Iterable[int]],
+        partitions: Iterable[Iterable[int]] | Mapping[str, Iterable[int]],
         labels: Labels | LabelColumn | None = None,
         *,
         num_rows: int | None = None,
@@ -96,7 +98,8 @@ class Assignment:
         """Wrap an existing split: the rows of each partition.
 
         Args:
-            partitions: The rows of each partition; their order is kept.
+            partitions: The rows of each partition; their order is kept. A mapping from names to rows names the
+                partitions, too.
             labels: One label per row of the data set, or the column that `Partitioner.split` is given; without labels,
                 class counts are unavailable.
             num_rows: Number of rows in the data set. Defaults to the number of labels or, without labels, to one more
@@ -107,19 +110,22 @@ class Assignment:
 
         Raises:
             ValueError: A row occurs twice, is negative or is beyond the data set; or `num_rows` differs from the number
-                of labels.
-            TypeError: A row is not an integer.
+                of labels; or a name is blank or cannot be printed in one line.
+            TypeError: A row is not an integer, or a name is not a string.
 
         Examples:
             >>> Assignment.from_partitions([[4, 0], [2]], labels=["a", "b", "a", "b", "b"]).unassigned
             array([1, 3])
+            >>> Assignment.from_partitions({"Bern": [4, 0], "Lyon": [2]})["Bern"]
+            array([4, 0])
         """
         column = None if labels is None else read_labels(labels)
         num_rows = checks.optional_integer("num_rows", num_rows, minimum=0, maximum=checks.MOST_ROWS)
         if column is not None and num_rows not in (None, len(column)):
             raise ValueError(f"num_rows={num_rows} differs from the number of labels, {len(column)}; omit num_rows")
+        names = checked_names(partitions) if isinstance(partitions, Mapping) else None
         parts = joined(given_rows(partitions), num_rows if column is None else len(column))
-        return cls._seal(with_labels(parts, column))
+        return cls._seal(with_labels(parts._replace(names=names), column))
 
     @classmethod
     def from_counts(
@@ -190,14 +196,18 @@ class Assignment:
         """Number of partitions."""
         return len(self.offsets) - 1
 
-    def __getitem__(self, partition_id: int) -> Rows:
-        """Return the rows of one partition: read-only int64, without a copy.
+    def __getitem__(self, partition_id: int | str) -> Rows:
+        """Return the rows of one partition, by its id or its name: read-only int64, without a copy.
 
         Raises:
-            PartitionIdError: No partition has this id. It is both a KeyError and an IndexError.
+            PartitionIdError: No partition has this id or name. It is both a KeyError and an IndexError.
         """
         there_are = f"there are {len(self)} partitions, 0 to {len(self) - 1}"
         # A client's error goes to the server, so the message does not quote what may be a row's label or id.
+        if isinstance(partition_id, str) and self.names is not None:
+            if partition_id not in self._ids_by_name:
+                raise PartitionIdError(f"no partition has this name; {there_are}")
+            partition_id = self._ids_by_name[partition_id]
         try:
             index = checks.integer("partition_id", partition_id)
         except TypeError:
@@ -225,6 +235,11 @@ class Assignment:
     def unassigned(self) -> Rows:
         """Rows in no partition, in increasing order; empty unless you asked for rows to be dropped; read-only int64."""
         return self._parts.unassigned
+
+    @cached_property
+    def names(self) -> tuple[str, ...] | None:
+        """The name of each partition, such as its natural id, in the order of their ids; None if they have no names."""
+        return None if self._parts.names is None else tuple(self._parts.names.tolist())
 
     @property
     def sizes(self) -> Sizes:
@@ -277,7 +292,7 @@ class Assignment:
             seed: Draws the rounding and the rows.
 
         Returns:
-            An assignment of the other rows, with the same number of partitions, some of which may be empty.
+            An assignment of the other rows, with the same partitions and names; some partitions may be empty.
 
         Raises:
             ValueError: A label is not a class of this assignment, or this assignment was made without labels.
@@ -304,7 +319,8 @@ class Assignment:
         shares = np.hstack([held, (totals - held.sum(axis=1))[:, None]]) / totals[:, None]
         offsets = np.array([streams("match", label).random() for label in column.labels])
         counts = apportion(shares, column.sizes, offsets)[:, :-1]
-        return self._seal(deal_counts(column, counts, streams, shuffle=True))
+        known = {name: getattr(self._parts, name) for name in ("names", "natural_ids", "natural_id_partitions")}
+        return self._seal(deal_counts(column, counts, streams, shuffle=True)._replace(**known))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -356,16 +372,19 @@ class Assignment:
     def to_frame(self) -> pd.DataFrame:
         """Return `label_counts` in the layout of `flwr_datasets.metrics.compute_counts`: partitions by classes.
 
+        The index contains the names of the partitions, or their ids if they have no names.
+
         Raises:
             ValueError: The assignment was made without labels.
         """
         import pandas as pd
 
-        index = pd.Index(range(len(self)), name="Partition ID")
+        ids = pd.Index(range(len(self)), name="Partition ID")
+        index = ids if self.names is None else pd.Index(self.names, name="Partition")
         return pd.DataFrame(self.label_counts, index=index, columns=self.classes.tolist())
 
     def __eq__(self, other: object) -> bool:
-        """Whether both have the same rows, classes and counts."""
+        """Whether both have the same rows, names, natural ids, classes and counts."""
         if not isinstance(other, Assignment):
             return NotImplemented
         mine, theirs = self._arrays(), other._arrays()
@@ -380,9 +399,10 @@ class Assignment:
 
     def __repr__(self) -> str:
         """A summary: partitions, rows and classes."""
+        names = "" if self.names is None else f" ({listed(self.names, most=3, show=str)})"
         classes = f"{len(self.classes)} classes" if self.has_labels else "no labels"
         return (
-            f"Assignment({len(self)} partitions of {self.sizes.min()} to {self.sizes.max()} rows, "
+            f"Assignment({len(self)} partitions{names} of {self.sizes.min()} to {self.sizes.max()} rows, "
             f"{len(self.unassigned)} of {self.num_rows} rows unassigned, {classes})"
         )
 
@@ -393,6 +413,10 @@ class Assignment:
     def __reduce__(self) -> tuple[object, tuple[Parts]]:
         """Pickle the arrays, and seal them again when they are unpickled."""
         return Assignment._seal, (self._parts,)
+
+    @cached_property
+    def _ids_by_name(self) -> dict[str, int]:
+        return {name: partition_id for partition_id, name in enumerate(self.names or ())}
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         return {name: array for name, array in self._parts._asdict().items() if array is not None}

@@ -115,6 +115,30 @@ def test_each_natural_id_has_a_partition_in_sorted_order():
     assert [rows.tolist() for rows in assignment] == [[1, 4], [0, 2, 6], [5], [3]]
 
 
+@pytest.mark.parametrize(
+    ("ids", "names"),
+    [
+        (USERS, ("ann", "bob", "dan", "eve")),
+        ([30, 4, 4], ("4", "30")),
+        ([True, False], ("False", "True")),
+        (["b", "", " ", "\n", "\u202ea"], ("''", "'\\n'", "' '", "b", "'\\u202ea'")),
+        (["\n", "'\\n'"], None),
+        (["a" * 300, "b"], None),
+    ],
+    ids=["strings", "integers", "booleans", "not printable", "ambiguous", "long"],
+)
+def test_a_partition_is_named_after_its_natural_id(ids, names):
+    assignment = NaturalIdPartitioner("user").assign(ids)
+    assert assignment.names == names
+    for name, rows in zip(names or (), assignment, strict=False):
+        assert assignment[name].tolist() == rows.tolist()
+
+
+def test_groups_have_names_only_if_each_is_one_natural_id():
+    assert GroupedNaturalIdPartitioner("user", 2).assign(USERS).names is None
+    assert GroupedNaturalIdPartitioner("user", 1).assign(USERS).names == ("bob", "ann", "eve", "dan")
+
+
 def test_a_bound_natural_split_knows_the_natural_ids_of_its_partitions():
     dataset = Dataset.from_dict({"user": USERS})
     alone, grouped, dropping = (

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flskew import DirichletPartitioner, IidPartitioner, skew
+from flskew import Assignment, DirichletPartitioner, IidPartitioner, skew
 
 THREE = np.array([[8, 0, 2], [0, 5, 5], [0, 0, 0]])
 
@@ -133,9 +133,17 @@ def test_a_report_is_shown_as_its_text() -> None:
     assert repr(report) == str(report)
 
 
+def test_an_assignment_is_reported_by_its_names() -> None:
+    named = Assignment.from_partitions({"Bern": [0, 1], "site 9": [2], "17": []}, labels=[0, 1, 1])
+    report = skew.report(named)
+    assert report.to_frame().index.tolist() == ["Bern", "site 9", "17"]
+    assert report.remarks[:2] == ("Partition 17 has no rows.", "site 9 is missing class 0.")
+    assert skew.tally(named.to_frame()).names == skew.tally(named).names == named.names
+
+
 def test_named_partitions_have_their_names_in_every_format() -> None:
     report = skew.report(pd.DataFrame([[5, 0], [5, 5], [0, 0]], index=["Bern", "Geneva", "two\nlines"]))
-    assert report.remarks[:2] == ("Partition two lines has no rows.", "Partition Bern is missing class 1.")
+    assert report.remarks[:2] == ("two lines has no rows.", "Bern is missing class 1.")
     assert report.to_frame().index.tolist() == ["Bern", "Geneva", "two\nlines"]
     assert json.loads(report.to_json())["partitions"][0]["partition"] == "Bern"
     for text in (str(report), report.to_markdown(), report._repr_html_()):

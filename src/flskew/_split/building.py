@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from flskew._split.dealing import deal
 from flskew._split.labels import LabelColumn
+from flskew._split.names import is_partition_name
 from flskew._split.streams import Streams
 from flskew.typing import Classes, Counts, Edges, Holders, LabelCounts, Offsets, Rows, Sizes
 
@@ -21,7 +22,21 @@ __all__ = ["Parts", "deal_counts", "deal_sizes", "keep_held", "stored_parts", "w
 
 
 class Parts(NamedTuple):
-    """The arrays of an assignment, shared with no other object; without labels, those about classes are None."""
+    """The arrays of an assignment, shared only with other assignments.
+
+    Attributes:
+        rows: The rows of all partitions, one partition after the other.
+        offsets: (num_partitions + 1,) where each partition begins in `rows`.
+        unassigned: The rows of no partition, in increasing order.
+        classes: (num_classes,) the distinct labels; None, like all arrays about classes, without labels.
+        label_counts: (num_partitions, num_classes) rows of each class in each partition.
+        class_totals: (num_classes,) rows of each class, assigned or not.
+        edges: (num_classes - 1,) boundaries of the classes if they are bins.
+        names: (num_partitions,) the name of each partition; None if they have none.
+        natural_ids: (num_ids,) the natural ids by which rows were split, in the order of their partitions; None for
+            other splits.
+        natural_id_partitions: (num_ids,) the partition of each natural id; -1 if its rows are unassigned.
+    """
 
     rows: Rows
     offsets: Offsets
@@ -30,6 +45,9 @@ class Parts(NamedTuple):
     label_counts: LabelCounts | None = None
     class_totals: Sizes | None = None
     edges: Edges | None = None
+    names: NDArray[np.str_] | None = None
+    natural_ids: Classes | None = None
+    natural_id_partitions: NDArray[np.int64] | None = None
 
 
 def deal_counts(column: LabelColumn, counts: Counts, streams: Streams, *, shuffle: bool) -> Parts:
@@ -70,10 +88,12 @@ def stored_parts(arrays: Mapping[str, NDArray[Any]]) -> Parts:
         ValueError: They are not those of an assignment; the error says which rule they break.
     """
     about_rows, about_classes = ("rows", "offsets", "unassigned"), ("classes", "label_counts", "class_totals")
-    has_classes = "classes" in arrays
-    wanted = {*about_rows, *(about_classes if has_classes else ())}
-    _rule(wanted <= set(arrays) <= wanted | ({"edges"} if has_classes else set()), "it has other arrays")
-    for name in sorted(wanted - {"classes"}):
+    about_ids = ("natural_ids", "natural_id_partitions")
+    has_classes, has_ids = "classes" in arrays, "natural_ids" in arrays
+    wanted = {*about_rows, *(about_classes if has_classes else ()), *(about_ids if has_ids else ())}
+    allowed = wanted | {"names"} | ({"edges"} if has_classes else set())
+    _rule(wanted <= set(arrays) <= allowed, "it has other arrays")
+    for name in sorted(wanted - {"classes", "natural_ids"}):
         _rule(arrays[name].dtype == np.int64, f"{name} must be int64, not {arrays[name].dtype}")
         _rule(arrays[name].ndim == 1 + (name == "label_counts"), f"{name} must have another number of dimensions")
     parts = Parts(**arrays)
@@ -95,11 +115,32 @@ def stored_parts(arrays: Mapping[str, NDArray[Any]]) -> Parts:
         _rule(((totals >= 0) & (totals <= num_rows)).all(), f"class counts must be in 0 ... {num_rows}")
         _rule((counts.sum(axis=1) == np.diff(offsets)).all(), "class counts must sum to the sizes of the partitions")
         _rule(totals.sum() == num_rows and (counts.sum(axis=0) <= totals).all(), "class counts must sum to the rows")
+    if parts.names is not None:
+        _check_names(parts.names, len(offsets) - 1)
+    if parts.natural_ids is not None and parts.natural_id_partitions is not None:
+        _check_natural_ids(parts.natural_ids, parts.natural_id_partitions, len(offsets) - 1)
     return parts
 
 
+def _check_names(names: NDArray[Any], num_partitions: int) -> None:
+    _rule(names.dtype.kind == "U" and names.shape == (num_partitions,), "names must be one string per partition")
+    texts = names.tolist()
+    _rule(all(map(is_partition_name, texts)), "names must be printable in one line")
+    _rule(len(set(texts)) == len(texts), "names must be distinct")
+
+
+def _check_natural_ids(natural_ids: NDArray[Any], partitions: NDArray[np.int64], num_partitions: int) -> None:
+    _check_labels("natural_ids", natural_ids)
+    _rule(len(set(natural_ids.tolist())) == len(natural_ids) == len(partitions), "natural ids must be distinct")
+    _rule(((partitions >= -1) & (partitions < num_partitions)).all(), "natural ids must be in partitions that exist")
+
+
+def _check_labels(name: str, labels: NDArray[Any]) -> None:
+    _rule(labels.ndim == 1 and labels.dtype.kind in "iuUb", f"{name} must be integers, strings or booleans")
+
+
 def _check_classes(classes: NDArray[Any], edges: Edges | None) -> None:
-    _rule(classes.ndim == 1 and classes.dtype.kind in "iuUb", "classes must be integers, strings or booleans")
+    _check_labels("classes", classes)
     _rule((classes[1:] > classes[:-1]).all(), "classes must increase")
     if edges is not None:
         _rule(edges.dtype == np.float64 and edges.shape == (len(classes) - 1,), "edges must lie between the classes")

@@ -22,20 +22,18 @@ __all__ = ["given_counts", "given_rows", "joined", "loaded_rows"]
 _ROW_COLUMN = "flskew row"
 
 
-def given_rows(partitions: Iterable[Iterable[int]]) -> list[Rows]:
+def given_rows(partitions: Iterable[Iterable[int]] | Mapping[str, Iterable[int]]) -> list[Rows]:
     """Return the rows of each partition as a new array.
 
     Raises:
         TypeError: A row is not an integer.
         ValueError: A row is larger than any can be.
     """
-    if isinstance(partitions, Mapping):
-        raise TypeError("partitions must be in the order of their ids, got a mapping; pass a list of its values")
     if not isinstance(partitions, Iterable):
         raise TypeError(f"partitions must be a list with the rows of each, got {type(partitions).__name__}")
     arrays = []
-    for partition_id, rows in enumerate(partitions):
-        rule = f"partitions[{partition_id}] must be a one-dimensional collection of row numbers"
+    for key, rows in partitions.items() if isinstance(partitions, Mapping) else enumerate(partitions):
+        rule = f"partitions[{key!r}] must be a one-dimensional collection of row numbers"
         try:
             array = np.asarray(rows if hasattr(rows, "__array__") else list(rows))
         except (TypeError, ValueError):  # A number instead of rows, or lists of several lengths.
@@ -43,7 +41,7 @@ def given_rows(partitions: Iterable[Iterable[int]]) -> list[Rows]:
         if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
             raise TypeError(f"{rule}, got an array of {array.dtype} of shape {array.shape}")
         if array.max(initial=0) >= checks.MOST_ROWS:
-            raise ValueError(f"partitions[{partition_id}] contains row {array.max()}, more than there can be rows")
+            raise ValueError(f"partitions[{key!r}] contains row {array.max()}, more than there can be rows")
         arrays.append(array.astype(np.int64))
     return arrays
 

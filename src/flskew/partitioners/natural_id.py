@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from flskew._split.building import Parts, with_labels
 from flskew._split.dealing import stable_order
 from flskew._split.labels import LabelColumn, read_column, read_labels
+from flskew._split.names import names_of_ids
 from flskew._util import checks
 from flskew.assignment import Assignment
 from flskew.partitioners._binding import BindingPartitioner
@@ -75,6 +76,13 @@ class _NaturalPartitioner(BindingPartitioner):
         ends = np.cumsum(np.bincount(groups))
         assigned = int(ends[num_groups - 1])
         parts = Parts(rows[:assigned], np.concatenate(([0], ends[:num_groups])), np.sort(rows[assigned:]))
+        is_kept = group_of_each < num_groups
+        in_order = ids.classes[self._order(ids)]
+        parts = parts._replace(
+            names=names_of_ids(in_order[is_kept]) if np.count_nonzero(is_kept) == num_groups else None,
+            natural_ids=in_order,
+            natural_id_partitions=np.where(is_kept, group_of_each, -1),
+        )
         return Assignment._seal(with_labels(parts, labels))
 
     def _members(self) -> Iterator[tuple[Label, int]]:

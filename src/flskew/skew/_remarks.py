@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew.skew._words import listed, one_line
+from flskew.skew._words import capital, listed, named_partitions, one_line
 from flskew.skew.chance import iid_total_variation
 from flskew.skew.measures import total_variation
 from flskew.skew.tally import Tally
@@ -38,8 +38,8 @@ def remarks(split: Tally) -> tuple[str, ...]:
 def _empty(split: Tally) -> Iterator[str]:
     empty = np.flatnonzero(split.sizes == 0)
     if len(empty):
-        names = listed([split.partitions[partition_id] for partition_id in empty.tolist()])
-        yield f"Partitions {names} have no rows." if len(empty) > 1 else f"Partition {names} has no rows."
+        subject = capital(named_partitions([split.partitions[partition_id] for partition_id in empty.tolist()]))
+        yield f"{subject} {'have' if len(empty) > 1 else 'has'} no rows."
 
 
 def _missing(split: Tally) -> Iterator[str]:
@@ -68,8 +68,7 @@ def _classes_of(split: Tally, partition_id: int) -> str:
     held = _names(split, own > 0)
     missing = _names(split, (own == 0) & (split._summary.totals > 0))
     verb, names = ("is missing", missing) if len(missing) <= len(held) else ("has only", held)
-    subject = _partition(split, partition_id)
-    return f"{subject[0].upper()}{subject[1:]} {verb} {_classes(names)}."
+    return f"{capital(_partition(split, partition_id))} {verb} {_classes(names)}."
 
 
 def _absent(split: Tally) -> Iterator[str]:
@@ -114,7 +113,7 @@ def _names(split: Tally, which: NDArray[np.bool_]) -> list[Label]:
 
 
 def _partition(split: Tally, partition_id: int) -> str:
-    return f"partition {one_line(split.partitions[partition_id])}"
+    return named_partitions([split.partitions[partition_id]])
 
 
 def _classes(names: list[Label], last: str = "and") -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 
 from flskew.typing import Label
 
-__all__ = ["listed", "names_of_classes", "one_line", "plural"]
+__all__ = ["capital", "listed", "named_partitions", "names_of_classes", "one_line", "plural"]
 
 
 def one_line(name: object) -> str:
@@ -38,6 +38,22 @@ def listed(names: Sequence[object], most: int = 6, last: str = "and") -> str:
     if len(names) > most:
         return f"{', '.join(words)} and {len(names) - most} more"
     return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def named_partitions(names: Sequence[object], most: int = 6) -> str:
+    """Return partitions as in a sentence: names stand alone, and numbers follow the word partition.
+
+    Examples:
+        >>> named_partitions(["Bern", "Lyon"]), named_partitions([3])
+        ('Bern and Lyon', 'partition 3')
+    """
+    numbers = not all(any(map(str.isalpha, str(name))) for name in names)
+    return f"partition{'s' * (len(names) > 1)} {listed(names, most)}" if numbers else listed(names, most)
+
+
+def capital(subject: str) -> str:
+    """Return the start of a sentence: names keep their first letter, and the word partition gets a capital."""
+    return f"P{subject[1:]}" if subject.startswith(("partition ", "partitions ")) else subject
 
 
 def names_of_classes(class_names: object, classes: Sequence[Label]) -> tuple[str, ...]:

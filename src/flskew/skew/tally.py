@@ -106,7 +106,7 @@ def tally(split: Split, *, label_by: str | None = None, class_names: Iterable[st
     if isinstance(split, Tally):
         counted = split
     elif isinstance(split, Assignment):
-        counted = _checked(split.label_counts, split.classes.tolist())
+        counted = _checked(split.label_counts, split.classes.tolist(), split.names)
     elif _is_partitioner(split):
         return _named(_of_partitioner(split, label_by), class_names)
     else:
