@@ -31,6 +31,7 @@ __all__ = [
     "NumExamples",
     "Offsets",
     "OnExcluded",
+    "OnUnknown",
     "Parameters",
     "Phase",
     "Record",
@@ -86,6 +87,9 @@ Alpha: TypeAlias = float | Sequence[float] | NDArray[np.floating[Any]] | NDArray
 
 OnExcluded: TypeAlias = Literal["redistribute", "drop"]
 """What becomes of the rows that a partition must not hold: other partitions get them, or no partition does."""
+
+OnUnknown: TypeAlias = Literal["error", "drop"]
+"""What becomes of the rows of a natural id that has no partition: an error, or they are unassigned."""
 
 ClassAssignmentMode: TypeAlias = Literal["random", "deterministic", "first-deterministic"]
 """How the classes of a partition are chosen, as in Flower Datasets' `PathologicalPartitioner`."""

@@ -167,10 +167,25 @@ def test_an_unbound_natural_split_has_no_natural_ids_yet(make):
                 getattr(partitioner, name)
 
 
-def test_an_error_about_labels_beside_natural_ids_recommends_no_argument_that_does_not_exist():
-    with pytest.raises(TypeError, match=r"labels must be integers.*; cast .* or bin the values first") as caught:
-        NaturalIdPartitioner("user").assign(["ann", "bob"], labels=[0.5, 1.5])
-    assert "num_bins" not in str(caught.value)
+def test_labels_beside_natural_ids_may_be_bins_of_a_continuous_target():
+    ages = [20, 30, 40, 50, 60, 70, 80]
+    with pytest.raises(TypeError, match="or pass num_bins for a continuous target"):
+        NaturalIdPartitioner("user").assign(USERS, [age / 2 for age in ages])
+    binned = NaturalIdPartitioner("user", label_by="age", num_bins=2)
+    # 20 to 40 are below the median and 50 to 80 above; the users are ann, bob, dan and eve.
+    assert binned.assign(USERS, ages).label_counts.tolist() == [[1, 1], [2, 1], [0, 1], [0, 1]]
+    binned.dataset = Dataset.from_dict({"user": USERS, "age": ages})
+    assert binned.assignment == binned.assign(USERS, ages)
+    grouped = GroupedNaturalIdPartitioner("user", 2, label_by="age", num_bins=2)
+    assert grouped.assign(USERS, ages).label_counts.tolist() == [[3, 2], [0, 2]]
+
+
+def test_a_split_like_another_has_its_bins():
+    binned = NaturalIdPartitioner("user", num_bins=2)
+    train = binned.assign(USERS, [20, 30, 40, 50, 60, 70, 80])
+    test = binned.assign(["eve", "ann"], [49.9, 50], like=train)
+    assert np.array_equal(test.edges, train.edges)
+    assert test.label_counts.tolist() == [[0, 1], [0, 0], [0, 0], [1, 0]]
 
 
 @pytest.mark.parametrize(

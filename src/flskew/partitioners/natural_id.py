@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from typing import Any, cast
 
 import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from flskew._split.building import Parts, with_labels
-from flskew._split.dealing import stable_order
 from flskew._split.labels import LabelColumn, read_column, read_labels
-from flskew._split.names import names_of_ids
+from flskew._split.natural_ids import Numbering, numbered, numbering_of, partition_of_codes, pinned, split_by_ids
 from flskew._util import checks
 from flskew.assignment import Assignment
 from flskew.partitioners._binding import BindingPartitioner
-from flskew.typing import GroupMode, Label, Labels
+from flskew.typing import GroupMode, Label, Labels, OnUnknown
 
 __all__ = ["GroupedNaturalIdPartitioner", "NaturalIdPartitioner"]
 
@@ -24,34 +23,51 @@ __all__ = ["GroupedNaturalIdPartitioner", "NaturalIdPartitioner"]
 class _NaturalPartitioner(BindingPartitioner):
     """Give each partition all rows of one or several natural ids; nothing is random."""
 
-    _groups: tuple[tuple[Label, ...], ...] = ()
-
-    def __init__(self, partition_by: str, label_by: str | None) -> None:
+    def __init__(
+        self,
+        partition_by: str,
+        label_by: str | None,
+        natural_ids: Labels | None,
+        on_unknown: OnUnknown,
+        num_bins: int | None,
+    ) -> None:
         super().__init__()
         self.partition_by = checks.column_name("partition_by", partition_by)
         self.label_by = None if label_by is None else checks.column_name("label_by", label_by)
+        self.natural_ids = None if natural_ids is None else pinned(natural_ids)
+        self.on_unknown = checks.choice("on_unknown", on_unknown, ("error", "drop"))
+        self.num_bins = checks.optional_integer("num_bins", num_bins, minimum=1)
 
-    def assign(self, natural_ids: Labels, /, labels: Labels | None = None) -> Assignment:
+    def assign(
+        self, natural_ids: Labels, /, labels: Labels | None = None, *, like: Assignment | None = None
+    ) -> Assignment:
         """Split rows by their natural ids, without a data set.
 
         Args:
             natural_ids: One natural id per row: integers, strings or booleans.
             labels: One label per row. The split does not depend on them; without them, the assignment has no classes.
+            like: A split of other rows, such as the training set. Each natural id gets the partition that it has
+                there: ids without rows here have an empty partition, and ids that are not there are unknown
+                (`on_unknown`). Its names identify its natural ids if it was not made from natural ids. Labels that are
+                bins there become the same bins here.
 
         Returns:
             The assignment; the rows of a partition are in the order of the data set.
 
         Raises:
-            TypeError: Natural ids or labels have another type, or are nested or mixed.
-            ValueError: A natural id or a label is missing, or the natural ids do not fill the groups.
+            TypeError: Natural ids or labels have another type, or are nested or mixed; or `like` is not an assignment.
+            ValueError: A natural id or a label is missing, a natural id is unknown, the natural ids do not fill the
+                groups, or `like` has neither natural ids nor names.
         """
-        column = None if labels is None else read_labels(labels)
-        return self._assign(read_labels(natural_ids, name="natural_ids"), column)
+        edges = None if like is None else _assignment(like).edges
+        binning: dict[str, Any] = {"num_bins": self.num_bins} if edges is None else {"edges": edges}
+        column = None if labels is None else read_labels(labels, can_bin=True, **binning)
+        return self._assign(read_labels(natural_ids, name="natural_ids"), column, "natural_ids", like)
 
     @property
     def num_partitions(self) -> int:
-        """Number of partitions of the bound data set."""
-        return len(self.assignment)
+        """Number of partitions: of the bound data set, or given by `natural_ids`."""
+        return len(self.assignment) if self.natural_ids is None else self._group_of_each(len(self.natural_ids))[0]
 
     @abstractmethod
     def _order(self, ids: LabelColumn) -> NDArray[np.intp]:
@@ -62,35 +78,61 @@ class _NaturalPartitioner(BindingPartitioner):
         """Return the number of groups, and the group of each natural id in that order; num_groups if it is dropped."""
 
     def _assign_dataset(self, dataset: Dataset) -> Assignment:
-        labels = None if self.label_by is None else read_column(dataset, self.label_by, argument="label_by")
-        return self._assign(read_column(dataset, self.partition_by), labels)
+        labels = None
+        if self.label_by is not None:
+            labels = read_column(dataset, self.label_by, argument="label_by", num_bins=self.num_bins, can_bin=True)
+        return self._assign(read_column(dataset, self.partition_by), labels, f"column {self.partition_by!r}")
 
-    def _assign(self, ids: LabelColumn, labels: LabelColumn | None) -> Assignment:
+    def _assign(
+        self, ids: LabelColumn, labels: LabelColumn | None, name: str, like: Assignment | None = None
+    ) -> Assignment:
         if labels is not None and len(labels) != len(ids):
             raise ValueError(f"labels must be one per row, got {len(labels)} for {len(ids)} natural ids")
-        num_groups, group_of_each = self._group_of_each(len(ids.classes))
-        group_of_code = np.empty(len(ids.classes), dtype=np.min_scalar_type(num_groups))
-        group_of_code[self._order(ids)] = group_of_each
-        groups = group_of_code[ids.codes]
-        rows = stable_order(groups, num_groups + 1)
-        ends = np.cumsum(np.bincount(groups))
-        assigned = int(ends[num_groups - 1])
-        parts = Parts(rows[:assigned], np.concatenate(([0], ends[:num_groups])), np.sort(rows[assigned:]))
-        is_kept = group_of_each < num_groups
-        in_order = ids.classes[self._order(ids)]
-        parts = parts._replace(
-            names=names_of_ids(in_order[is_kept]) if np.count_nonzero(is_kept) == num_groups else None,
-            natural_ids=in_order,
-            natural_id_partitions=np.where(is_kept, group_of_each, -1),
-        )
-        return Assignment._seal(with_labels(parts, labels))
+        known = self._known(like)
+        if known is None:
+            order = self._order(ids)
+            num_groups, groups = self._group_of_each(len(order))
+            known = numbered(ids.classes[order], groups, num_groups)
+            partition_of_code = np.empty(len(order), dtype=np.int64)
+            partition_of_code[order] = known.partitions
+        else:
+            source = "the partitioner's natural_ids" if like is None else "like"
+            drops = self.on_unknown == "drop"
+            partition_of_code = partition_of_codes(ids, known, name=name, source=source, drops_unknown=drops)
+        return Assignment._seal(split_by_ids(ids, known, partition_of_code, labels))
+
+    def _known(self, like: Assignment | None) -> Numbering | None:
+        """Return the numbering that is fixed before the rows are seen, if any."""
+        if like is not None:
+            if self.natural_ids is not None:
+                raise ValueError("natural_ids of the partitioner already number the partitions; omit like")
+            numbering = numbering_of(like._parts)
+            if numbering is None:
+                raise ValueError(
+                    "like has neither natural ids nor names; make it with NaturalIdPartitioner, "
+                    "GroupedNaturalIdPartitioner or from_partitions({name: rows})"
+                )
+            return numbering
+        if self.natural_ids is None:
+            return None
+        column = read_labels(self.natural_ids, name="natural_ids")
+        num_groups, groups = self._group_of_each(len(column))
+        return numbered(column.classes[column.codes], groups, num_groups)
 
     def _members(self) -> Iterator[tuple[Label, int]]:
         """Yield each natural id of the bound data set that is not dropped, and its partition, in order."""
-        ids = read_column(self.dataset, self.partition_by)
-        num_groups, group_of_each = self._group_of_each(len(ids.classes))
-        members = zip(ids.classes[self._order(ids)].tolist(), group_of_each.tolist(), strict=True)
-        return ((one, partition_id) for one, partition_id in members if partition_id < num_groups)
+        numbering = cast("Numbering", numbering_of(self.assignment._parts))
+        members = zip(numbering.natural_ids.tolist(), numbering.partitions.tolist(), strict=True)
+        return ((one, partition_id) for one, partition_id in members if partition_id >= 0)
+
+
+def _assignment(like: object) -> Assignment:
+    if not isinstance(like, Assignment):
+        raise TypeError(
+            f"like must be an Assignment, such as that of the training set, got {type(like).__name__}; "
+            f"pass the result of assign, or the partitioner's assignment"
+        )
+    return like
 
 
 class GroupedNaturalIdPartitioner(_NaturalPartitioner):
@@ -107,11 +149,16 @@ class GroupedNaturalIdPartitioner(_NaturalPartitioner):
             `"strict"`: they raise an error.
         sort_unique_ids: Whether natural ids are taken in sorted order or in the order in which they first appear.
         label_by: The column with the labels in a data set; None if there is none.
+        natural_ids: All natural ids, in the order in which they fill the groups; None to take those of the rows that
+            are split. Splits of several data sets then agree, as with `NaturalIdPartitioner`.
+        on_unknown: What happens to the rows of a natural id that is not among `natural_ids` or in `like`.
+            `"error"`: they raise an error. `"drop"`: they are `unassigned`.
+        num_bins: For a continuous target, the number of quantile bins to use as classes; None for labels.
 
     Raises:
         TypeError: An argument of the wrong type.
-        ValueError: A number out of range; on assigning, a missing natural id, or natural ids that do not fill the
-            groups.
+        ValueError: A number out of range, or a natural id listed twice; on assigning, a missing or unknown natural id,
+            or natural ids that do not fill the groups.
 
     Examples:
         >>> users = ["ann", "bob", "ann", "eve", "bob"]
@@ -129,8 +176,11 @@ class GroupedNaturalIdPartitioner(_NaturalPartitioner):
         sort_unique_ids: bool = False,
         *,
         label_by: str | None = None,
+        natural_ids: Labels | None = None,
+        on_unknown: OnUnknown = "error",
+        num_bins: int | None = None,
     ) -> None:
-        super().__init__(partition_by, label_by)
+        super().__init__(partition_by, label_by, natural_ids, on_unknown, num_bins)
         self.group_size = checks.integer("group_size", group_size, minimum=1)
         self.mode = checks.choice("mode", mode, ("allow-smaller", "allow-bigger", "drop-reminder", "strict"))
         self.sort_unique_ids = checks.truth("sort_unique_ids", sort_unique_ids)
@@ -184,23 +234,46 @@ class NaturalIdPartitioner(_NaturalPartitioner):
     """Give each natural id its own partition.
 
     Takes the arguments of Flower Datasets' partitioner of the same name. With `label_by`, the assignment has
-    `label_counts`. Partitions are in the sorted order of the natural ids, as in flwr-datasets since 0.6.
+    `label_counts`. Partitions are in the sorted order of the natural ids, as in flwr-datasets since 0.6, and are named
+    after them (`Assignment.names`).
+
+    A test set may lack some of the natural ids, and its partitions would then be other sites than those of the training
+    set. Pass the training split as `like` to `assign`. For a `FederatedDataset`, list the `natural_ids` in the
+    partitioners of both.
 
     Args:
         partition_by: The column with the natural ids in a data set.
         label_by: The column with the labels in a data set; None if there is none.
+        natural_ids: The natural id of each partition; None to take those of the rows that are split. Ids without rows
+            have empty partitions.
+        on_unknown: What happens to the rows of a natural id that is not among `natural_ids` or in `like`.
+            `"error"`: they raise an error. `"drop"`: they are `unassigned`.
+        num_bins: For a continuous target, the number of quantile bins to use as classes; None for labels.
 
     Raises:
         TypeError: An argument of the wrong type.
-        ValueError: On assigning, a missing natural id.
+        ValueError: A natural id is listed twice; on assigning, one is missing or unknown.
 
     Examples:
-        >>> [rows.tolist() for rows in NaturalIdPartitioner("user").assign(["bob", "ann", "bob"])]
-        [[1], [0, 2]]
+        >>> hospitals = NaturalIdPartitioner("hospital")
+        >>> train = hospitals.assign(["Rome", "Bern", "Rome", "Lyon"])
+        >>> train.names, train["Rome"]
+        (('Bern', 'Lyon', 'Rome'), array([0, 2]))
+        >>> test = hospitals.assign(["Rome", "Bern", "Bern"], like=train)
+        >>> [rows.tolist() for rows in test]
+        [[1, 2], [], [0]]
     """
 
-    def __init__(self, partition_by: str, *, label_by: str | None = None) -> None:
-        super().__init__(partition_by, label_by)
+    def __init__(
+        self,
+        partition_by: str,
+        *,
+        label_by: str | None = None,
+        natural_ids: Labels | None = None,
+        on_unknown: OnUnknown = "error",
+        num_bins: int | None = None,
+    ) -> None:
+        super().__init__(partition_by, label_by, natural_ids, on_unknown, num_bins)
 
     @property
     def partition_id_to_natural_id(self) -> dict[int, Label]:
