@@ -311,9 +311,9 @@ def test_equal_values_share_a_bin(target, sizes):
     ("target", "error", "message"),
     [
         ([0.5, float("nan")], ValueError, "at row 1"),
-        (["a", "b"], TypeError, "must be numbers to be binned, got string; omit num_bins"),
-        ([True, False], TypeError, "must be numbers to be binned, got bool"),
-        (np.array([True, False]), TypeError, "must be numbers to be binned, got bool"),
+        (["a", "b"], TypeError, "must be numbers or dates, got string; omit num_bins"),
+        ([True, False], TypeError, "must be numbers or dates, got bool"),
+        (np.array([True, False]), TypeError, "must be numbers or dates, got bool"),
         ([0.5, None], ValueError, "at row 1"),
     ],
 )

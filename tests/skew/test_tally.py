@@ -169,7 +169,7 @@ def test_class_names_replace_the_labels() -> None:
         ([1, 2], TypeError, r"split\[0\] must be the labels of partition 0, got 1; pass counts as a NumPy array"),
         (["ab", "cd"], TypeError, r"split\[0\] must be the labels of partition 0, got 'ab'"),
         ([["a"], [1]], TypeError, "labels must have one type in all partitions"),
-        ([["a"], ["b", None]], ValueError, r"split\[1\] has a missing value \(None or NaN\) at row 1"),
+        ([["a"], ["b", None]], ValueError, r"split\[1\] has a missing value \(None, NaN or NaT\) at row 1"),
         (
             np.array([1, 2]),
             TypeError,

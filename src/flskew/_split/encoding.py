@@ -15,7 +15,7 @@ from flskew.typing import Classes, Codes, Edges, Label, Sizes
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["ALLOWED", "LabelColumn", "encode", "encode_bins"]
+__all__ = ["ALLOWED", "LabelColumn", "encode", "encode_bins", "read_numbers"]
 
 ALLOWED = "must be integers, strings or booleans"
 # Rows encoded at a time: few enough to stay in the cache, so working memory does not grow with the data set.
@@ -92,6 +92,9 @@ def encode(
         raise TypeError(
             f"{name} {ALLOWED}, got floating-point numbers ({kind}); cast whole numbers with .astype(int), or {remedy}"
         )
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        remedy = "pass num_bins to split by time" if can_bin else "group them first, e.g. by year"
+        raise TypeError(f"{name} {ALLOWED}, got dates ({kind}); {remedy}")
     if pa.types.is_nested(kind):
         raise TypeError(f"{name} {ALLOWED}, one per row, got several per row ({kind}); choose one of them")
     raise TypeError(f"{name} {ALLOWED}, got {kind}; convert it first")
@@ -100,8 +103,13 @@ def encode(
 def encode_bins(
     column: NDArray[Any] | pa.ChunkedArray, name: str, num_bins: int | None, edges: Edges | None
 ) -> LabelColumn:
-    """Encode numbers by their bin: `num_bins` quantile bins, or bins with the given `edges`."""
-    values = _numbers(column, name)
+    """Encode numbers or dates by their bin: `num_bins` quantile bins, or bins with the given `edges`."""
+    values = read_numbers(column, name, "omit num_bins" if edges is None else "pass the values of which bins were made")
+    if values.dtype.kind != "M":
+        values = values.astype(np.float64)
+    if edges is not None and edges.dtype.kind != values.dtype.kind:
+        wanted, got = ("dates", "numbers") if edges.dtype.kind == "M" else ("numbers", "dates")
+        raise TypeError(f"{name} must be {wanted}, like those that were binned before, got {got}")
     if edges is None:
         count = min(num_bins or 1, len(values))
         places = np.arange(1, count) * len(values) // count
@@ -112,6 +120,27 @@ def encode_bins(
     codes = np.searchsorted(edges, values, side="right").view(np.uint64)
     narrow = codes.astype(np.min_scalar_type(len(edges)))
     return replace(_narrowed(narrow, np.arange(len(edges) + 1), None), edges=edges)
+
+
+def read_numbers(column: NDArray[Any] | pa.ChunkedArray, name: str, remedy: str) -> NDArray[Any]:
+    """Return numbers as they are, and dates as datetime64[us] in UTC; a time without a zone is taken as UTC.
+
+    Raises:
+        TypeError: The values are neither.
+        ValueError: A value is missing, or a date has no 64-bit number of microseconds.
+    """
+    import pyarrow as pa
+
+    if isinstance(column, np.ndarray):  # integers or booleans
+        kind = pa.from_numpy_dtype(column.dtype)
+    else:
+        column = present(column, name)
+        kind = column.type
+        if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+            return _dates(column, name)
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        raise TypeError(f"{name} must be numbers or dates, got {kind}; {remedy}")
+    return _as_numpy(column)
 
 
 def present(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
@@ -129,20 +158,24 @@ def present(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
         missing = pc.is_null(column, nan_is_null=True)
         if pc.any(missing).as_py():
             raise ValueError(
-                f"{name} has a missing value (None or NaN) at row {pc.index(missing, True).as_py()} "
+                f"{name} has a missing value (None, NaN or NaT) at row {pc.index(missing, True).as_py()} "
                 f"({pc.sum(missing).as_py()} in total); drop these rows or fill them in first"
             )
     return column
 
 
-def _numbers(column: NDArray[Any] | pa.ChunkedArray, name: str) -> NDArray[np.float64]:
+def _dates(column: pa.ChunkedArray, name: str) -> NDArray[np.datetime64]:
+    """Return dates in microseconds, which a match compares exactly, unlike floats; nanoseconds are cut off."""
     import pyarrow as pa
 
-    values = column if isinstance(column, np.ndarray) else present(column, name)
-    kind = pa.from_numpy_dtype(values.dtype) if isinstance(values, np.ndarray) else values.type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        raise TypeError(f"{name} must be numbers to be binned, got {kind}; omit num_bins")
-    return _as_numpy(values).astype(np.float64)
+    has_time = pa.types.is_timestamp(column.type)
+    micros = pa.timestamp("us", column.type.tz if has_time else None)
+    try:
+        # Arrow refuses to cut off nanoseconds if it has to be safe.
+        counts = column.cast(micros, safe=not (has_time and column.type.unit == "ns")).cast(pa.int64())
+    except pa.ArrowInvalid:
+        raise ValueError(f"{name} contains a date too far away to count in microseconds; correct it") from None
+    return np.asarray(counts.to_numpy().view("M8[us]"))
 
 
 def _blocks(values: NDArray[Any] | pa.ChunkedArray) -> Iterator[tuple[slice, NDArray[Any]]]:

@@ -153,7 +153,7 @@ class GroupedNaturalIdPartitioner(_NaturalPartitioner):
             are split. Splits of several data sets then agree, as with `NaturalIdPartitioner`.
         on_unknown: What happens to the rows of a natural id that is not among `natural_ids` or in `like`.
             `"error"`: they raise an error. `"drop"`: they are `unassigned`.
-        num_bins: For a continuous target, the number of quantile bins to use as classes; None for labels.
+        num_bins: For a continuous target or dates, the number of quantile bins to use as classes; None for labels.
 
     Raises:
         TypeError: An argument of the wrong type.
@@ -248,7 +248,7 @@ class NaturalIdPartitioner(_NaturalPartitioner):
             have empty partitions.
         on_unknown: What happens to the rows of a natural id that is not among `natural_ids` or in `like`.
             `"error"`: they raise an error. `"drop"`: they are `unassigned`.
-        num_bins: For a continuous target, the number of quantile bins to use as classes; None for labels.
+        num_bins: For a continuous target or dates, the number of quantile bins to use as classes; None for labels.
 
     Raises:
         TypeError: An argument of the wrong type.
