@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class PartitionIdError(KeyError, IndexError):
-    """No partition has this id. It is both a KeyError and an IndexError, so you can catch either.
+    """No partition has this id or name. It is both a KeyError and an IndexError, so you can catch either.
 
     Examples:
         >>> from flskew import Assignment

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import flwr_datasets.partitioner as flower
 import hypothesis.strategies as st
 import numpy as np
@@ -58,7 +60,9 @@ def test_a_listed_id_without_rows_has_an_empty_partition():
     assert rows_of(assignment) == [[1], [], [0, 2]]
     assert assignment.names == ("Rome", "Bern", "Lyon")
     assert assignment.label_counts.tolist() == [[0, 1], [0, 0], [1, 1]]
-    assert pinned.num_partitions == 3  # before a data set is bound
+    # Known before a data set is bound.
+    assert pinned.num_partitions == 3
+    assert pinned.partition_id_to_natural_id == {0: "Rome", 1: "Bern", 2: "Lyon"}
     pinned.dataset = Dataset.from_dict({"site": ["Lyon"]})
     assert pinned.partition_id_to_natural_id == {0: "Rome", 1: "Bern", 2: "Lyon"}
     assert pinned.load_partition(1).num_rows == 0
@@ -112,6 +116,11 @@ def test_any_split_with_natural_ids_or_names_can_be_the_model(suffix, tmp_path):
     else:
         like = Assignment.from_partitions({"Bern": [0], "Lyon": [], "Oslo": [3], "Rome": [1]})
     assert rows_of(NaturalIdPartitioner("site").assign(["Rome", "Bern"], like=like)) == [[1], [], [], [0]]
+
+
+def test_a_matched_split_keeps_natural_ids_that_are_no_strings():
+    matched = NaturalIdPartitioner("x").assign([30, 4, 4], labels=[0, 0, 0]).match([0] * 5)
+    assert rows_of(NaturalIdPartitioner("x").assign([30], like=matched)) == [[], [0]]
 
 
 def test_integers_are_looked_up_exactly():
@@ -175,15 +184,16 @@ def test_the_training_and_the_test_set_of_a_federated_data_set_agree_on_every_id
         return FederatedDataset(dataset=folder, partitioners=partitioners)
 
     theirs = load(train=flower.NaturalIdPartitioner("site"))
-    first = theirs.load_partition(0)
-    assert first.num_rows
+    theirs.load_partition(0)  # only then are the ids numbered
     flowers = theirs.partitioners["train"].partition_id_to_natural_id
 
     alone = load(train=NaturalIdPartitioner("site"))
-    sites = [alone.load_partition(i)["site"][0] for i in range(alone.partitioners["train"].num_partitions)]
+    sites = [alone.load_partition(i)["site"][0] for i in range(len(flowers))]
     assert alone.partitioners["train"].partition_id_to_natural_id == dict(enumerate(sites))
-    assert sites == sorted(sites)
-    # flwr-datasets numbers natural ids in sorted order since 0.6, and by first appearance before.
+    assert sites == sorted(flowers.values())
+    # Since 0.6, flwr-datasets numbers natural ids in sorted order, too; before, by first appearance.
+    if [int(part) for part in version("flwr-datasets").split(".")[:2]] >= [0, 6]:
+        assert dict(enumerate(sites)) == flowers
     ours = load(
         train=NaturalIdPartitioner("site", natural_ids=[*flowers.values()]),
         test=NaturalIdPartitioner("site", natural_ids=[*flowers.values()]),

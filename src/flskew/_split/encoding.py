@@ -168,11 +168,10 @@ def _dates(column: pa.ChunkedArray, name: str) -> NDArray[np.datetime64]:
     """Return dates in microseconds, which a match compares exactly, unlike floats; nanoseconds are cut off."""
     import pyarrow as pa
 
-    has_time = pa.types.is_timestamp(column.type)
-    micros = pa.timestamp("us", column.type.tz if has_time else None)
+    has_nanoseconds = pa.types.is_timestamp(column.type) and column.type.unit == "ns"
     try:
-        # Arrow refuses to cut off nanoseconds if it has to be safe.
-        counts = column.cast(micros, safe=not (has_time and column.type.unit == "ns")).cast(pa.int64())
+        # Arrow refuses to cut off nanoseconds if it has to be safe. Without a zone, the time is that in UTC.
+        counts = column.cast(pa.timestamp("us"), safe=not has_nanoseconds).cast(pa.int64())
     except pa.ArrowInvalid:
         raise ValueError(f"{name} contains a date too far away to count in microseconds; correct it") from None
     return np.asarray(counts.to_numpy().view("M8[us]"))

@@ -120,8 +120,8 @@ class _NaturalPartitioner(BindingPartitioner):
         return numbered(column.classes[column.codes], groups, num_groups)
 
     def _members(self) -> Iterator[tuple[Label, int]]:
-        """Yield each natural id of the bound data set that is not dropped, and its partition, in order."""
-        numbering = cast("Numbering", numbering_of(self.assignment._parts))
+        """Yield each natural id that is not dropped, and its partition, in order: those listed, or of the data set."""
+        numbering = self._known(None) or cast("Numbering", numbering_of(self.assignment._parts))
         members = zip(numbering.natural_ids.tolist(), numbering.partitions.tolist(), strict=True)
         return ((one, partition_id) for one, partition_id in members if partition_id >= 0)
 
@@ -187,7 +187,7 @@ class GroupedNaturalIdPartitioner(_NaturalPartitioner):
 
     @property
     def partition_id_to_natural_ids(self) -> dict[int, list[Label]]:
-        """The natural ids of each partition of the bound data set."""
+        """The natural ids of each partition of the bound data set, or as listed in `natural_ids`."""
         groups: dict[int, list[Label]] = {}
         for one, partition_id in self._members():
             groups.setdefault(partition_id, []).append(one)
@@ -195,7 +195,7 @@ class GroupedNaturalIdPartitioner(_NaturalPartitioner):
 
     @property
     def natural_id_to_partition_id(self) -> dict[Label, int]:
-        """The partition of each natural id in the bound data set, except dropped ones."""
+        """The partition of each natural id of the bound data set or in `natural_ids`, except dropped ones."""
         return dict(self._members())
 
     def _order(self, ids: LabelColumn) -> NDArray[np.intp]:
@@ -277,7 +277,7 @@ class NaturalIdPartitioner(_NaturalPartitioner):
 
     @property
     def partition_id_to_natural_id(self) -> dict[int, Label]:
-        """The natural id of each partition of the bound data set."""
+        """The natural id of each partition of the bound data set, or as listed in `natural_ids`."""
         return {partition_id: one for one, partition_id in self._members()}
 
     def _order(self, ids: LabelColumn) -> NDArray[np.intp]:
