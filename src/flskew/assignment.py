@@ -239,7 +239,11 @@ class Assignment:
 
     @cached_property
     def names(self) -> tuple[str, ...] | None:
-        """The name of each partition, such as its natural id, in the order of their ids; None if they have no names."""
+        """The name of each partition, in the order of their ids; None if they have no names.
+
+        `NaturalIdPartitioner` takes the natural ids as names, without blanks at their ends, and
+        `Assignment.from_partitions` the keys of a mapping. Reports, pictures and data frames show them.
+        """
         return None if self._parts.names is None else tuple(self._parts.names.tolist())
 
     @property

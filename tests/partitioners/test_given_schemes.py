@@ -122,10 +122,12 @@ def test_each_natural_id_has_a_partition_in_sorted_order():
         ([30, 4, 4], ("4", "30")),
         ([True, False], ("False", "True")),
         (["b", "", " ", "\n", "\u202ea"], ("''", "'\\n'", "' '", "b", "'\\u202ea'")),
+        (["MN ", " KY", "New York "], ("KY", "MN", "New York")),
+        (["MN ", "MN", "KY "], ("KY ", "MN", "MN ")),
         (["\n", "'\\n'"], None),
         (["a" * 300, "b"], None),
     ],
-    ids=["strings", "integers", "booleans", "not printable", "ambiguous", "long"],
+    ids=["strings", "integers", "booleans", "not printable", "padded", "padded twins", "ambiguous", "long"],
 )
 def test_a_partition_is_named_after_its_natural_id(ids, names):
     assignment = NaturalIdPartitioner("user").assign(ids)
