@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew._split.encoding import ALLOWED, LabelColumn, encode, encode_bins, read_numbers
+from flskew._split.columns import ALLOWED, read_numbers
+from flskew._split.encoding import LabelColumn, encode, encode_bins
 from flskew.typing import Edges, Label, Labels, Times
 
 if TYPE_CHECKING:
