@@ -2,8 +2,8 @@
 
 A query is a ConfigRecord "tables" with "ask" ("summary" or "ranks") and, unless every column is asked for, "columns".
 A summary has "rows", and per column an entry in each of "columns", "kinds", "counts", "missing", "withheld", "means"
-and "m2"; for categorical column i also "categories-i" and "category-counts-i". For ranks, the query has "thresholds-i" and
-the reply "ranks-i", the number of values whose key (see `_keys`) is at most each threshold.
+and "m2"; for categorical column i also "categories-i" and "category-counts-i". For ranks, the query has "thresholds-i"
+and the reply "ranks-i", the number of values whose key (see `_keys`) is at most each threshold.
 """
 
 from __future__ import annotations
