@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import pickle
+import subprocess
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -312,19 +314,33 @@ def test_impossible_arguments_are_refused_before_any_query(arguments, error) -> 
         tables.collect(LocalGrid(client_app(lambda context: Mute()), 1), **arguments)
 
 
+RAY_RUN = """
+import numpy as np, pandas as pd
+from flwr.serverapp import ServerApp
+from flwr.simulation import run_simulation
+from flskew import client_app, partition_id, tables
+
+class Site:
+    def __init__(self, context):
+        self.frame = pd.DataFrame({"a": [[1.0, 2.0, np.nan], [5.0]][partition_id(context)]})
+    def fit(self, parameters, config):
+        return parameters, 1, {}
+    def query(self, content):
+        return tables.answer(self.frame, content, min_count=1, allow_quantiles=True)
+
+server = ServerApp()
+
+@server.main()
+def main(grid, context):
+    print("found:", tables.collect(grid, quantiles=[0.5], min_nodes=2, timeout=60).to_json())
+
+run_simulation(server, client_app(Site), 2, backend_config={"client_resources": {"num_cpus": 1}})
+"""
+
+
 @pytest.mark.ray
 def test_the_statistics_are_the_same_on_ray() -> None:
-    from flwr.serverapp import ServerApp
-    from flwr.simulation import run_simulation
-
-    found = []
-    server = ServerApp()
-
-    @server.main()
-    def main(grid, context):
-        found.append(tables.collect(grid, quantiles=[0.5], min_nodes=2))
-
+    run = subprocess.run([sys.executable, "-c", RAY_RUN], check=True, capture_output=True, text=True)
+    found = run.stdout.partition("found: ")[2].partition("\n")[0]
     frames = [pd.DataFrame({"a": [1.0, 2.0, np.nan]}), pd.DataFrame({"a": [5.0]})]
-    app = client_app(lambda context: Site(frames[partition_id(context)], min_count=1, allow_quantiles=True))
-    run_simulation(server, app, num_supernodes=2)
-    assert found == [collect(frames, quantiles=[0.5])]
+    assert TableStatistics.from_json(found) == collect(frames, quantiles=[0.5])

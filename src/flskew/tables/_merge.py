@@ -55,7 +55,8 @@ def _merge(parts: Sequence[Column]) -> Column:
         return Column(parts[0].name, kind, count, missing, withheld, categories=tuple(sorted(counts.items())))
     mean = m2 = 0.0
     seen = 0
-    for part in parts:
+    # Sorted, because node ids are random on some engines, and sums depend on the order in the last digit.
+    for part in sorted(parts, key=lambda part: (part.mean, part.m2, part.count)):
         if part.count:
             seen += part.count
             delta = part.mean - mean if seen > part.count else 0.0
