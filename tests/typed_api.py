@@ -16,7 +16,6 @@ from flwr.app import ArrayRecord, Context, Message
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAdam, Result, Strategy
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -114,13 +113,13 @@ except PartitionIdError as error:
     key_error: KeyError = error
     index_error: IndexError = error
 
-# A picture takes any split, and returns figure and axes.
-assert_type(plots.dots(assignment), tuple[Figure, Axes])
+# A picture takes any split, and returns its figure.
+assert_type(plots.dots(assignment), Figure)
 plots.dots(iid, partition_id_axis="y", ax=Figure().add_subplot())
 plots.heatmap(np.array([[1, 2], [3, 4]]))
 plots.bars([["cat", "dog"], ["dog"]])
 plots.sizes(assignment.to_frame())
-assert_type(plots.splits({"mine": assignment}, kind="bars"), tuple[Figure, list[Axes]])
+assert_type(plots.splits({"mine": assignment}, kind="bars"), Figure)
 plots.splits([assignment, iid], ax=[Figure().add_subplot(), Figure().add_subplot()])
 plots.recall({"alone": [0.5, 1.0], "together": np.array([0.9, 0.9])}, class_names=["cat", "dog"])
 plots.recall(np.array([[0.5, 1.0]]))
