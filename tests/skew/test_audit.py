@@ -196,9 +196,8 @@ def test_a_split_is_never_an_exception(parts, test, num_rows, labels) -> None:
         [{row: part.count(row) for row in part if 0 <= row < min(limit, 2**63)} for part in split]
         for split in (parts, test or [])
     ]
-    assert ("repeated-rows" in found.codes) == any(
-        max(part.values(), default=0) > 1 for split in splits for part in split
-    )
+    twice = any(max(part.values(), default=0) > 1 for split in splits for part in split)
+    assert ("repeated-rows" in found.codes) == twice
     assert ("shared-rows" in found.codes) == any(sum(map(len, split)) > len(set().union(*split)) for split in splits)
     for text in (str(found), found.to_markdown(), found._repr_html_()):
         assert all(finding.code in text for finding in found.findings)
@@ -222,6 +221,17 @@ def test_a_test_split_made_like_the_training_split_has_the_same_sites() -> None:
     assert skew.audit(train, test=pinned).ok
     assert "different-sites" in skew.audit(train, test=alone).codes
     assert "different-sites" in skew.audit(list(train), ids=ids, test=list(alone), test_ids=test_ids).codes
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [tuple, range, np.uint8, np.uint64, pd.Series, lambda rows: pd.array(list(rows), dtype="Int64")],
+    ids=["tuple", "range", "uint8", "uint64", "pandas", "nullable"],
+)
+def test_rows_may_be_of_any_integer_type(kind) -> None:
+    rows = range(12) if kind is range else kind(list(range(12)))
+    found = skew.audit([range(12) if kind is range else rows, [12]], 13)
+    assert found.ok
 
 
 def test_the_title_says_which_data_set_test_rows_belong_to() -> None:

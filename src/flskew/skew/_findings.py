@@ -59,10 +59,16 @@ class Finding:
         partitions: The affected partitions: their names, or their ids.
         rows: The affected rows, at most the first 1,000.
         count: Number of affected entries.
+
+    Examples:
+        >>> from flskew import skew
+        >>> finding = skew.audit({"Bern": [0, 1], "Lyon": [1]}, num_rows=2).findings[0]
+        >>> finding.code, finding.severity, finding.partitions, finding.rows
+        ('shared-rows', 'error', ('Bern', 'Lyon'), (1,))
     """
 
     code: str
-    severity: Severity
+    severity: Literal["error", "warning", "note"]
     message: str
     partitions: tuple[int | str, ...] = ()
     rows: tuple[int, ...] = ()

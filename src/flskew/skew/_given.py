@@ -47,6 +47,10 @@ class Codes(NamedTuple):
     values: list[Any]
 
 
+# Unsigned integers that fit into int64.
+_SMALL = (np.uint8, np.uint16, np.uint32)
+
+
 def read_split(split: object, argument: str) -> Given:
     """Read a split; only a type that cannot be a split is an error.
 
@@ -91,7 +95,9 @@ def read_split(split: object, argument: str) -> Given:
 
 def _read_rows(part: Iterable[object]) -> tuple[Rows, int, bool]:
     """Return the entries that are integers, how many entries there are, and whether whole floats are among them."""
-    if isinstance(part, np.ndarray) and part.ndim == 1 and part.dtype.kind == "i":
+    if hasattr(part, "__array__"):  # A pandas column, a tensor.
+        part = np.asarray(part)
+    if isinstance(part, np.ndarray) and part.ndim == 1 and (part.dtype.kind == "i" or part.dtype in _SMALL):
         return part.astype(np.int64, copy=False), len(part), False
     entries = list(part)
     kinds = set(map(type, entries))

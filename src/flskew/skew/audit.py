@@ -45,6 +45,14 @@ class Audit:
     Attributes:
         title: What was audited, including whether test rows were taken for rows of the same data set.
         findings: The findings, errors first, then warnings, then notes.
+
+    Examples:
+        >>> from flskew import skew
+        >>> audit = skew.audit([range(20), range(40, 80)], num_rows=80)
+        >>> audit.ok
+        False
+        >>> audit.codes
+        ('lost-rows', 'file-order')
     """
 
     title: str
