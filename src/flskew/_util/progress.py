@@ -186,8 +186,9 @@ class _Filter(logging.Filter):
 
 
 def _is_ours(path: str) -> bool:
-    """Whether a line comes from Flower or flskew; users may log on Flower's logger too."""
-    return any(Path(path).is_relative_to(folder) for folder in _folders())
+    """Whether a line comes from Flower or flskew; users may log on Flower's logger too, and add mods that do."""
+    file = Path(path)
+    return any(file.is_relative_to(folder) for folder in _folders()) and file.parent.name != "mod"
 
 
 @cache

@@ -11,8 +11,10 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flskew._util.html import table
 from flskew._util.texts import listed
 from flskew.strategies._reasons import grouped
+from flskew.strategies._summary import in_one_line, per_phase
 from flskew.typing import MetricValue, Phase, Record
 
 if TYPE_CHECKING:
@@ -97,7 +99,7 @@ class Failure:
         return grouped([(self.node_id, self.reason)])[0]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Round:
     """The training or the evaluation of one round.
 
@@ -121,6 +123,10 @@ class Round:
     failures: tuple[Failure, ...]
     seconds: float
 
+    def __repr__(self) -> str:
+        """A summary; the replies are in `replies`."""
+        return f"<Round {self.server_round}, {self.phase}: {len(self.replies)} replies, {len(self.failures)} failures>"
+
 
 class History(list[Round]):
     """The rounds of one run: training and, unless disabled, evaluation.
@@ -138,6 +144,13 @@ class History(list[Round]):
         0     1000     True           0.5
         1     1001    False           NaN
     """
+
+    def __repr__(self) -> str:
+        """A summary; the rounds are in the list, and every reply is in `to_frame()`."""
+        return f"<History: {in_one_line(self)}>"
+
+    def _repr_html_(self) -> str:
+        return table(in_one_line(self), per_phase(self))
 
     def _add(self, entries: Iterable[Round]) -> None:
         """Append entries, and empty the records and the tracebacks of earlier rounds."""
