@@ -47,7 +47,7 @@ def draw_rounds(axes: Axes, comparison: Comparison) -> None:
     axes.grid(axis="y", color="#e0e0e0", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.set_xlabel("round")
-    axes.set_title("Reduction of the squared error, compared with alone", loc="left", fontsize=11, fontweight="bold")
+    axes.set_title("Lower squared error than alone, by round", loc="left", fontsize=11, fontweight="bold")
 
 
 def draw_students(axes: Axes, comparison: Comparison) -> None:
@@ -58,7 +58,7 @@ def draw_students(axes: Axes, comparison: Comparison) -> None:
     axes.hist(
         together, bins, histtype="step", color=INK, linewidth=1.6, label=f"together, median {np.median(together):.2f}"
     )
-    axes.set_xlim(0, bins[-1])
+    axes.set_xlim(0, 3.5)
     axes.set_xlabel("a student's RMSE")
     axes.set_ylabel("students")
     axes.legend(frameon=False, loc="upper right")
