@@ -34,6 +34,7 @@ def main(grid: Grid, context: Context) -> None:
         evaluate_config=statistics,
     )
 
-    context.state["auc"] = MetricRecord(strategy.history.clients("auc").iloc[-1].to_dict())
+    last = strategy.history.clients("auc").iloc[-1]
+    context.state["auc"] = MetricRecord({str(name): float(auc) for name, auc in last.items()})
     context.state["statistics"] = statistics
     context.state["arrays"] = result.arrays

@@ -35,6 +35,7 @@ def main(grid: Grid, context: Context) -> None:
         evaluate_config=statistics,
     )
 
-    context.state["scores"] = MetricRecord(strategy.history.clients("score").iloc[-1].to_dict())
+    last = strategy.history.clients("score").iloc[-1]
+    context.state["scores"] = MetricRecord({str(name): float(score) for name, score in last.items()})
     context.state["statistics"] = statistics
     context.state["arrays"] = result.arrays

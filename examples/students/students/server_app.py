@@ -36,5 +36,6 @@ def main(grid: Grid, context: Context) -> None:
     for server_round, scores in result.evaluate_metrics_clientapp.items():
         context.state[f"round-{server_round}"] = scores
     for model in ("alone", "together"):
-        context.state[model] = MetricRecord(final.history.clients(model).iloc[-1].to_dict())
+        errors = final.history.clients(model).iloc[-1]
+        context.state[model] = MetricRecord({str(name): float(error) for name, error in errors.items()})
     context.state["arrays"] = result.arrays
