@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flskew.skew.alpha import AlphaEstimate, alpha_for
+from flskew.skew.audit import Audit, Content, Finding, Partitions, audit
 from flskew.skew.chance import iid_total_variation
 from flskew.skew.comparison import Comparison, compare
 from flskew.skew.features import TwoSample, feature_distances
@@ -24,13 +25,18 @@ from flskew.skew.tally import Split, Tally, tally
 __all__ = [
     "MEASURES",
     "AlphaEstimate",
+    "Audit",
     "Comparison",
+    "Content",
+    "Finding",
     "Measure",
+    "Partitions",
     "Report",
     "Split",
     "Tally",
     "TwoSample",
     "alpha_for",
+    "audit",
     "compare",
     "effective_classes",
     "effective_clients",
