@@ -5,7 +5,7 @@ from __future__ import annotations
 from flskew.skew.alpha import AlphaEstimate, alpha_for
 from flskew.skew.chance import iid_total_variation
 from flskew.skew.comparison import Comparison, compare
-from flskew.skew.features import TwoSample, feature_distances
+from flskew.skew.features import FeatureReport, FeatureSkew, Kind, Table, feature_report
 from flskew.skew.measures import (
     MEASURES,
     Measure,
@@ -25,16 +25,19 @@ __all__ = [
     "MEASURES",
     "AlphaEstimate",
     "Comparison",
+    "FeatureReport",
+    "FeatureSkew",
+    "Kind",
     "Measure",
     "Report",
     "Split",
+    "Table",
     "Tally",
-    "TwoSample",
     "alpha_for",
     "compare",
     "effective_classes",
     "effective_clients",
-    "feature_distances",
+    "feature_report",
     "gini",
     "hellinger",
     "iid_total_variation",
