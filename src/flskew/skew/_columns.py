@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Dataset
 
-__all__ = ["Column", "Kind", "Table", "read_columns", "read_table"]
+__all__ = ["Column", "Kind", "Table", "read_columns", "read_table", "with_missing"]
 
 Table: TypeAlias = "pd.DataFrame | Dataset | pa.Table | Mapping[str, Sequence[Any]] | NDArray[Any]"
 """One row per row of the data set: a DataFrame; a data set, an Arrow table or anything else that has `to_pandas`; a
@@ -100,6 +100,14 @@ def read_columns(frame: pd.DataFrame, rows: Rows) -> Iterator[Column]:
         if isinstance(values.dtype, pd.SparseDtype):
             values = values.to_dense()
         yield _read(name, pd.Series(values.take(rows)), rows)
+
+
+def with_missing(column: Column) -> Iterator[Column]:
+    """Yield a column, and another with its missing values if it has some."""
+    yield column
+    if column.missing.any():
+        missing, none = column.missing.astype(np.int64), np.zeros(len(column.missing), dtype=np.bool_)
+        yield Column(f"{column.name} is missing", "missing", missing, none, ("no", "yes"))
 
 
 def _read(name: str, series: pd.Series[Any], rows: Rows) -> Column:

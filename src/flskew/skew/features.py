@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew.assignment import Assignment
-from flskew.skew._columns import Column, Kind, Table, read_columns, read_table
+from flskew.skew._columns import Column, Kind, Table, read_columns, read_table, with_missing
 from flskew.skew._differences import difference
 from flskew.skew._distances import Places, total_variations, wasserstein_distances
 from flskew.skew._tables import Formats, as_html, as_markdown, as_text
@@ -53,6 +53,7 @@ class FeatureSkew:
         difference: How it differs from all rows, such as "mean 25.9 against 28.1".
         distances: (num_partitions,) the distance of each partition, >= 0; their mean, weighted by the rows that have a
             value, is `distance`. Single partitions can exceed 1.
+        chances: (num_partitions,) the mean distance of each partition in random splits.
 
     Examples:
         >>> from flskew import Assignment, skew
@@ -70,6 +71,7 @@ class FeatureSkew:
     most_different: int | str | None
     difference: str
     distances: NDArray[np.float64]
+    chances: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -220,14 +222,9 @@ def feature_report(frame: Table, assignment: Assignment) -> FeatureReport:
 
 def _parts(column: Column, all_rows: Places) -> Iterator[tuple[Column, Places]]:
     """Yield a column, and its missing values as another if it has some."""
-    if not column.missing.any():
-        yield column, all_rows
-        return
-    missing = column.missing.astype(np.int64)
     lost = np.bincount(all_rows.owners, column.missing, len(all_rows.sizes)).astype(np.int64)
-    yield column, Places(all_rows.sizes - lost)
-    name = f"{column.name} is missing"
-    yield Column(name, "missing", missing, np.zeros(len(missing), dtype=np.bool_), ("no", "yes")), all_rows
+    for part in with_missing(column):
+        yield part, Places(all_rows.sizes - lost) if part.missing.any() else all_rows
 
 
 def _skew(column: Column, places: Places, partitions: tuple[int, ...] | tuple[str, ...]) -> FeatureSkew:
@@ -239,10 +236,7 @@ def _skew(column: Column, places: Places, partitions: tuple[int, ...] | tuple[st
     distance, chance = (float(weights @ values) for values in distances[:2])
     most, how = None, ""
     if distance > 0:
-        # Multiplied by the root of the size, as in the Kolmogorov-Smirnov test: otherwise, a site with a single row
-        # would nearly always differ most.
-        surplus = np.sqrt(places.sizes) * (distances.measured - distances.by_chance)
-        most = int(np.argmax(np.where(places.sizes > 0, surplus, -np.inf)))
+        most = int(by_difference(places.sizes, *distances[:2])[0])
         start = int(places.sizes[:most].sum())
         own = slice(start, start + int(places.sizes[most]))
         how = difference(column, own, float(distances.measured[most]) * distances.unit)
@@ -255,7 +249,18 @@ def _skew(column: Column, places: Places, partitions: tuple[int, ...] | tuple[st
         most_different=None if most is None else partitions[most],
         difference=how,
         distances=distances.measured,
+        chances=distances.by_chance,
     )
+
+
+def by_difference(sizes: Sizes, distances: NDArray[np.float64], chances: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the partitions, most different first.
+
+    The excess over chance is multiplied by the root of the size, as in the Kolmogorov-Smirnov test. Otherwise,
+    partitions with a single row would nearly always come first.
+    """
+    surplus = np.where(sizes > 0, np.sqrt(sizes) * (distances - chances), -np.inf)
+    return np.argsort(-surplus, kind="stable")
 
 
 def _deviation(parts: NDArray[np.float64]) -> float:
