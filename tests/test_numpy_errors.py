@@ -123,13 +123,13 @@ def test_features_of_any_size_are_compared() -> None:
 @every_split
 @pytest.mark.parametrize("plot", [plots.dots, plots.heatmap, plots.bars, plots.sizes])
 def test_every_split_is_drawn(plot: Any, counts: Any) -> None:
-    figure, _ = plot(counts)
+    figure = plot(counts)
     figure.canvas.draw()
 
 
 def test_every_recall_and_accuracy_is_drawn() -> None:
     fractions = np.array([[0.0, SMALLEST, 0.5], [1.0, 1e-310, np.nan]])
-    for figure, _ in (plots.recall(fractions), plots.accuracy(fractions, central=[0.1, SMALLEST])):
+    for figure in (plots.recall(fractions), plots.accuracy(fractions, central=[0.1, SMALLEST])):
         figure.canvas.draw()
 
 

@@ -55,7 +55,7 @@ LAYERS = [
     {"skew"},
     {"simulation", "strategies", "client"},
     {"partitioners"},
-    {"testing"},
+    {"testing", "_time_split"},
     {"assignment"},
     {"_split"},
     {"_arrays"},

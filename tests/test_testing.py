@@ -33,6 +33,29 @@ def test_natural_ids_and_bins_can_be_checked_but_not_class_by_class():
             check_partitioner(partitioner, labels, by_class=True)
 
 
+class Forgetful(NaturalIdPartitioner):
+    """Numbers the natural ids that it sees, whatever they were in the other split."""
+
+    def assign(self, natural_ids, /, labels=None, *, like=None):
+        return super().assign(natural_ids, labels)
+
+
+class Reversed(NaturalIdPartitioner):
+    def assign(self, natural_ids, /, labels=None, *, like=None):
+        own = super().assign(natural_ids, labels)
+        if like is None:
+            return own
+        return Assignment.from_partitions(dict(zip(like.names, [*own][::-1], strict=True)))
+
+
+def test_natural_ids_that_move_between_splits_are_named():
+    ids = [row % 5 for row in range(40)]
+    with pytest.raises(LawError, match="natural ids: a split made like another has other partitions"):
+        check_partitioner(Forgetful("user"), [9, *ids, 0])  # 9 is not among every second row
+    with pytest.raises(LawError, match="natural ids: 4 is in another partition of a split made like this one"):
+        check_partitioner(Reversed("user"), ids)
+
+
 def test_a_scheme_that_names_classes_is_checked_with_fewer_rows_of_the_others():
     check_partitioner(LabelExclusionPartitioner([{0}, {1}, ()]), LABELS, by_class=True)
     with pytest.raises(LawError, match="law 5: the counts of class 0 depend on the other classes"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import assert_type
 
@@ -15,7 +16,6 @@ from flwr.app import ArrayRecord, Context, Message
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAdam, Result, Strategy
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -30,6 +30,7 @@ from flskew import (
     IidPartitioner,
     LabelExclusionPartitioner,
     LocalGrid,
+    NaturalIdPartitioner,
     PartitionIdError,
     ProximalTerm,
     RoundError,
@@ -39,6 +40,7 @@ from flskew import (
     plots,
     simulate,
     skew,
+    split_by_time,
 )
 
 Arrays = list[NDArray[np.float64]]
@@ -96,19 +98,30 @@ assert_type(assignment.match([0, 1]), Assignment)
 assert_type(assignment.to_frame(), pd.DataFrame)
 assignment.save(Path("split.npz"))
 assert_type(Assignment.load("split.npz"), Assignment)
+assert_type(assignment.names, tuple[str, ...] | None)
+assert_type(assignment["Bern"], NDArray[np.int64])
+Assignment.from_partitions({"Bern": np.array([0, 2]), "Lyon": np.array([1])})
+Assignment.from_partitions({"Bern": [0, 2], "Lyon": [1]}, labels=["a", "b", "a"])
+sites = NaturalIdPartitioner("site", natural_ids=["Bern", "Lyon"], on_unknown="drop", num_bins=4)
+assert_type(sites.assign(pd.Series(["Bern"]), like=assignment), Assignment)
+assert_type(sites.partition_id_to_natural_id, dict[int, int | str | bool])
+assert_type(split_by_time(assignment, [date(2024, 1, 1)] * 3, date(2024, 1, 1)), tuple[Assignment, Assignment])
+split_by_time(assignment, pd.to_datetime(pd.Series(["2024-01-01"] * 3)), test=0.3, labels=[0, 1, 2])
+split_by_time(assignment, np.array(["2024-01-01"] * 3, dtype="datetime64[D]"), np.datetime64("2024"))
+split_by_time(assignment, [2020, 2021.5, 2022], 2021)
 try:
     assignment[9]
 except PartitionIdError as error:
     key_error: KeyError = error
     index_error: IndexError = error
 
-# A picture takes any split, and returns figure and axes.
-assert_type(plots.dots(assignment), tuple[Figure, Axes])
+# A picture takes any split, and returns its figure.
+assert_type(plots.dots(assignment), Figure)
 plots.dots(iid, partition_id_axis="y", ax=Figure().add_subplot())
 plots.heatmap(np.array([[1, 2], [3, 4]]))
 plots.bars([["cat", "dog"], ["dog"]])
 plots.sizes(assignment.to_frame())
-assert_type(plots.splits({"mine": assignment}, kind="bars"), tuple[Figure, list[Axes]])
+assert_type(plots.splits({"mine": assignment}, kind="bars"), Figure)
 plots.splits([assignment, iid], ax=[Figure().add_subplot(), Figure().add_subplot()])
 plots.recall({"alone": [0.5, 1.0], "together": np.array([0.9, 0.9])}, class_names=["cat", "dog"])
 plots.recall(np.array([[0.5, 1.0]]))

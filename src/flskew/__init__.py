@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from flskew import testing as testing
     from flskew import typing as typing
     from flskew._arrays.records import ParametersError as ParametersError
+    from flskew._time_split import split_by_time as split_by_time
     from flskew.assignment import Assignment as Assignment
     from flskew.assignment import PartitionIdError as PartitionIdError
     from flskew.client import ClientError as ClientError
@@ -86,6 +87,7 @@ _HOMES = {
     "partition_id": "flskew.client",
     "read_app_config": "flskew.simulation",
     "simulate": "flskew.simulation",
+    "split_by_time": "flskew._time_split",
 }
 
 # Public modules, used by their names: `flskew.skew.report`.

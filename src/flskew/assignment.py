@@ -15,7 +15,7 @@ from flskew._split.building import Parts, deal_counts, stored_parts, with_labels
 from flskew._split.labels import LabelColumn, read_column, read_labels, shown
 from flskew._split.names import checked_names
 from flskew._split.streams import Streams
-from flskew._split.wrapping import given_counts, given_rows, joined, loaded_rows
+from flskew._split.wrapping import given_counts, given_rows, joined, loaded
 from flskew._util import archive, checks
 from flskew._util.texts import listed
 from flskew.typing import Classes, Edges, LabelCounts, Labels, Offsets, Rows, Sizes
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class PartitionIdError(KeyError, IndexError):
-    """No partition has this id. It is both a KeyError and an IndexError, so you can catch either.
+    """No partition has this id or name. It is both a KeyError and an IndexError, so you can catch either.
 
     Examples:
         >>> from flskew import Assignment
@@ -175,7 +175,8 @@ class Assignment:
             label_by: The column with the labels; without it, class counts are unavailable.
 
         Returns:
-            An assignment; rows that the partitioner leaves out are `unassigned`.
+            An assignment; rows that the partitioner leaves out are `unassigned`. Partitions of a
+            `NaturalIdPartitioner` are named after their natural ids.
 
         Raises:
             TypeError: An argument has another type.
@@ -188,9 +189,9 @@ class Assignment:
             >>> [rows.tolist() for rows in Assignment.from_partitioner(LinearPartitioner(3), dataset)]
             [[0], [1, 2], [3, 4, 5]]
         """
-        arrays = loaded_rows(partitioner, dataset)
+        parts = loaded(partitioner, dataset)
         labels = None if label_by is None else read_column(dataset, label_by, argument="label_by")
-        return cls._seal(with_labels(joined(arrays, dataset.num_rows), labels))
+        return cls._seal(with_labels(parts, labels))
 
     def __len__(self) -> int:
         """Number of partitions."""
@@ -238,7 +239,11 @@ class Assignment:
 
     @cached_property
     def names(self) -> tuple[str, ...] | None:
-        """The name of each partition, such as its natural id, in the order of their ids; None if they have no names."""
+        """The name of each partition, in the order of their ids; None if they have no names.
+
+        `NaturalIdPartitioner` takes the natural ids as names, without blanks at their ends, and
+        `Assignment.from_partitions` the keys of a mapping. Reports, pictures and data frames show them.
+        """
         return None if self._parts.names is None else tuple(self._parts.names.tolist())
 
     @property

@@ -6,6 +6,7 @@ test set that does not match its training set, a run that cannot be repeated.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import deepcopy
@@ -70,6 +71,8 @@ def check_partitioner(
       of the rows nor on the other classes.
     - Law 6: a missing label is an error, and no row is silently dropped.
     - Law 7: the labels are not changed, and their container does not matter.
+    - Names: if partitions have names, each identifies its partition.
+    - Natural ids: if `assign` takes `like`, a split made like another has each natural id in the same partition.
     - Flower Datasets: once bound to a data set, it loads the same partitions, and refuses partition ids out of range.
 
     The laws are numbered as on the docs page Partitioners. Laws 3 (splitting ends, in linear time) and 4 (a partition's
@@ -100,11 +103,14 @@ def check_partitioner(
     if tuple(labels) != given:
         raise LawError("law 7: the list of labels was changed")
     _check_rows(assignment, labels, drops_rows)
+    _check_names(assignment)
     _check_repeats(assign, _assign_of(deepcopy(partitioner)), assignment, labels)
     _check_containers(assign, assignment, labels)
     _check_missing(assign, labels)
     if by_class:
         _check_by_class(assign, assignment, labels)
+    if isinstance(partitioner, Assigns) and "like" in inspect.signature(partitioner.assign).parameters:
+        _check_like(partitioner, assignment, labels)
     if isinstance(partitioner, flwr_datasets.partitioner.Partitioner):
         _check_binding(partitioner, assignment, labels)
 
@@ -165,6 +171,25 @@ def _check_rows(assignment: Assignment, labels: Sequence[Label], drops_rows: boo
         counted = np.bincount(column.codes[held], minlength=len(assignment.classes))
         if not np.array_equal(counted, assignment.label_counts[partition_id]):
             raise LawError(f"law 1: label_counts of partition {partition_id} differ from the labels of its rows")
+
+
+def _check_names(assignment: Assignment) -> None:
+    for partition_id, name in enumerate(assignment.names or ()):
+        if not np.array_equal(assignment[name], assignment[partition_id]):
+            raise LawError(f"names: {name!r} is not the name of partition {partition_id} alone")
+
+
+def _check_like(partitioner: Assigns, assignment: Assignment, natural_ids: list[Label]) -> None:
+    """Split some of the rows in another order, like all of them."""
+    partition_of = {natural_ids[row]: partition_id for partition_id, rows in enumerate(assignment) for row in rows}
+    others = natural_ids[::-2]
+    like = partitioner.assign(others, like=assignment)  # type: ignore[call-arg]
+    if (len(like), like.names) != (len(assignment), assignment.names):
+        raise LawError("natural ids: a split made like another has other partitions")
+    for partition_id, rows in enumerate(like):
+        moved = [others[row] for row in rows if partition_of.get(others[row]) != partition_id]
+        if moved:
+            raise LawError(f"natural ids: {moved[0]!r} is in another partition of a split made like this one")
 
 
 def _check_repeats(assign: _Assign, copied: _Assign, assignment: Assignment, labels: Sequence[Label]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -31,6 +32,7 @@ __all__ = [
     "NumExamples",
     "Offsets",
     "OnExcluded",
+    "OnUnknown",
     "Parameters",
     "Phase",
     "Record",
@@ -41,6 +43,7 @@ __all__ = [
     "Shares",
     "Sizes",
     "StopRule",
+    "Times",
     "Weights",
 ]
 
@@ -77,8 +80,9 @@ Codes: TypeAlias = NDArray[np.unsignedinteger[Any]]
 Classes: TypeAlias = NDArray[np.int64] | NDArray[np.uint64] | NDArray[np.str_] | NDArray[np.bool_]
 """(num_classes,) the distinct labels, sorted."""
 
-Edges: TypeAlias = NDArray[np.float64]
-"""(num_classes - 1,) increasing boundaries of bins: the class of a value is the number of edges that are <= it."""
+Edges: TypeAlias = NDArray[np.float64] | NDArray[np.datetime64]
+"""(num_classes - 1,) increasing boundaries of bins, numbers or dates: the class of a value is the number of edges that
+are <= it. Dates are datetime64[us] in UTC."""
 
 Alpha: TypeAlias = float | Sequence[float] | NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
 """A Dirichlet concentration, > 0: one number for all partitions, or one per partition."""
@@ -86,6 +90,9 @@ Alpha: TypeAlias = float | Sequence[float] | NDArray[np.floating[Any]] | NDArray
 
 OnExcluded: TypeAlias = Literal["redistribute", "drop"]
 """What becomes of the rows that a partition must not hold: other partitions get them, or no partition does."""
+
+OnUnknown: TypeAlias = Literal["error", "drop"]
+"""What becomes of the rows of a natural id that has no partition: an error, or they are unassigned."""
 
 ClassAssignmentMode: TypeAlias = Literal["random", "deterministic", "first-deterministic"]
 """How the classes of a partition are chosen, as in Flower Datasets' `PathologicalPartitioner`."""
@@ -115,6 +122,10 @@ class _ArrayLike(Protocol):
 
 Labels: TypeAlias = Sequence[Label] | _ArrayLike | _ArrowColumn
 """One label per row: a list, a NumPy array, a pandas or Arrow column, a column of a Hugging Face data set."""
+
+Times: TypeAlias = Sequence[date] | Sequence[np.datetime64] | Sequence[float] | _ArrayLike | _ArrowColumn
+"""One time per row: dates with or without a time of day and a zone, or numbers such as years; a list, a NumPy array, a
+pandas or Arrow column, a column of a Hugging Face data set."""
 
 Parameters: TypeAlias = list[NDArray[Any]]
 """A model's weights in a fixed order; each array has its own dtype and shape."""

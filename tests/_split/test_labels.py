@@ -129,7 +129,7 @@ def test_codes_are_as_narrow_as_the_classes_allow():
 @pytest.mark.parametrize(
     ("labels", "error", "message"),
     [
-        ([1, None, 2], ValueError, r"missing value \(None or NaN\) at row 1 \(1 in total\); drop these rows"),
+        ([1, None, 2], ValueError, r"missing value \(None, NaN or NaT\) at row 1 \(1 in total\); drop these rows"),
         (["a", "b", None, None], ValueError, r"at row 2 \(2 in total\)"),
         ([None, None], ValueError, r"at row 0 \(2 in total\)"),
         ([1.0, float("nan")], ValueError, "at row 1"),
@@ -153,7 +153,7 @@ def test_codes_are_as_narrow_as_the_classes_allow():
         ([2**63, None], ValueError, "at row 1"),
         (pd.Series([0, 1], dtype="Sparse[int]"), TypeError, r"a column of type Sparse.*e.g. labels.to_numpy\(\)"),
         (pd.cut(pd.Series([1, 2, 3]), 2), TypeError, "got .*interval.*convert it first"),
-        (pd.Series(pd.to_datetime(["2020-01-01"])), TypeError, "got timestamp"),
+        (pd.Series(pd.to_datetime(["2020-01-01"])), TypeError, "got dates"),
         ("abc", TypeError, "a sequence with one label per row, got 'abc' of type str"),
         (7, TypeError, "got 7 of type int"),
         ({1, 2}, TypeError, "of type set"),

@@ -41,6 +41,7 @@ from flskew import (
     client_app,
     partition,
     partition_id,
+    split_by_time,
 )
 from flskew.client import sklearn as client_sklearn
 from flskew.client._arrays import Slot, fit_into
@@ -188,6 +189,7 @@ PARTITIONERS = [
     NaturalIdPartitioner("name"),
 ]
 SPLIT = Assignment.from_partitions([[0], [1], [2]])
+SITES = Assignment.from_partitions({TEXT: [0]})
 NAMED = DirichletPartitioner(2, alpha=100.0, min_partition_size=0).assign([TEXT, "b"] * 10)
 
 WAYS: dict[str, Fails] = {
@@ -223,6 +225,13 @@ WAYS: dict[str, Fails] = {
     "a text as a partition": lambda: SPLIT[TEXT],  # type: ignore[index]
     "a number as a partition": lambda: SPLIT[NUMBER],
     "a negative number as a partition": lambda: SPLIT[-NUMBER],
+    "a name as a partition": lambda: SITES[NUMBER],
+    "an unknown name as a partition": lambda: SITES[f"not {TEXT}"],
+    "a number as a name": lambda: Assignment.from_partitions({NUMBER: [0]}),  # type: ignore[dict-item]
+    "an unknown natural id": lambda: NaturalIdPartitioner("name").assign([f"not {TEXT}"], like=SITES),
+    "a listed natural id": lambda: NaturalIdPartitioner("name", natural_ids=[TEXT, TEXT]),
+    "a time": lambda: split_by_time(SITES, [TEXT], test=0.5),  # type: ignore[arg-type]
+    "a first time": lambda: split_by_time(SITES, [1], test=-NUMBER),
     "a mu": lambda: ProximalTerm.from_config({"proximal-mu": TEXT}, []),
     "two mus": lambda: ProximalTerm.from_config({"proximal-mu": NUMBER, "proximal_mu": 1.0}, []),
     "weights": overflow,

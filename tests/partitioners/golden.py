@@ -15,7 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from flskew import Assignment, GroupedNaturalIdPartitioner, NaturalIdPartitioner
+from flskew import (
+    Assignment,
+    DirichletPartitioner,
+    GroupedNaturalIdPartitioner,
+    NaturalIdPartitioner,
+    split_by_time,
+)
 from flskew.typing import Label
 
 from .cases import CASES, Case
@@ -52,10 +58,20 @@ def fingerprints(cases: list[Case] = CASES, seeds: tuple[int, ...] = SEEDS) -> I
                 except ValueError as error:
                     print_of = str(error).partition("(")[0].strip()
                 yield f"{case} | {kind} | seed {seed}", print_of
-        yield f"natural ids | {kind}", NaturalIdPartitioner("user").assign(labels).fingerprint
+        natural = NaturalIdPartitioner("user").assign(labels)
+        yield f"natural ids | {kind}", natural.fingerprint
+        like = NaturalIdPartitioner("user").assign(labels[::3], like=natural)
+        yield f"natural ids like others | {kind}", like.fingerprint
         grouped = GroupedNaturalIdPartitioner("user", 2).assign(labels, labels)
         yield f"grouped natural ids | {kind}", grouped.fingerprint
         yield f"matched natural ids | {kind}", grouped.match(labels[::2]).fingerprint
+    named = Assignment.from_partitions({"Bern": range(40, 100), "Genève": range(40)}, LABELS["words"][:100])
+    yield "named | words", named.fingerprint
+    days = np.arange("2020-02-01", "2021-02-01", dtype="M8[D]")
+    dated = DirichletPartitioner(4, alpha=0.5, min_partition_size=0, num_bins=5).assign(days)
+    yield "dirichlet | dates in bins", dated.fingerprint
+    for side, part in zip(("past", "future"), split_by_time(named, np.arange(100) * 7919 % 101), strict=True):
+        yield f"named, {side} | words", part.fingerprint
     # Enough rows for threads, and for a class that is shuffled instead of sampled.
     huge = np.arange(700_000) * 7919 % 2
     counts = [[100_000, 20_000], [0, 300_000], [250_000, 30_000]]

@@ -122,10 +122,12 @@ def test_each_natural_id_has_a_partition_in_sorted_order():
         ([30, 4, 4], ("4", "30")),
         ([True, False], ("False", "True")),
         (["b", "", " ", "\n", "\u202ea"], ("''", "'\\n'", "' '", "b", "'\\u202ea'")),
+        (["MN ", " KY", "New York "], ("KY", "MN", "New York")),
+        (["MN ", "MN", "KY "], ("KY ", "MN", "MN ")),
         (["\n", "'\\n'"], None),
         (["a" * 300, "b"], None),
     ],
-    ids=["strings", "integers", "booleans", "not printable", "ambiguous", "long"],
+    ids=["strings", "integers", "booleans", "not printable", "padded", "padded twins", "ambiguous", "long"],
 )
 def test_a_partition_is_named_after_its_natural_id(ids, names):
     assignment = NaturalIdPartitioner("user").assign(ids)
@@ -167,10 +169,25 @@ def test_an_unbound_natural_split_has_no_natural_ids_yet(make):
                 getattr(partitioner, name)
 
 
-def test_an_error_about_labels_beside_natural_ids_recommends_no_argument_that_does_not_exist():
-    with pytest.raises(TypeError, match=r"labels must be integers.*; cast .* or bin the values first") as caught:
-        NaturalIdPartitioner("user").assign(["ann", "bob"], labels=[0.5, 1.5])
-    assert "num_bins" not in str(caught.value)
+def test_labels_beside_natural_ids_may_be_bins_of_a_continuous_target():
+    ages = [20, 30, 40, 50, 60, 70, 80]
+    with pytest.raises(TypeError, match="or pass num_bins for a continuous target"):
+        NaturalIdPartitioner("user").assign(USERS, [age / 2 for age in ages])
+    binned = NaturalIdPartitioner("user", label_by="age", num_bins=2)
+    # 20 to 40 are below the median and 50 to 80 above; the users are ann, bob, dan and eve.
+    assert binned.assign(USERS, ages).label_counts.tolist() == [[1, 1], [2, 1], [0, 1], [0, 1]]
+    binned.dataset = Dataset.from_dict({"user": USERS, "age": ages})
+    assert binned.assignment == binned.assign(USERS, ages)
+    grouped = GroupedNaturalIdPartitioner("user", 2, label_by="age", num_bins=2)
+    assert grouped.assign(USERS, ages).label_counts.tolist() == [[3, 2], [0, 2]]
+
+
+def test_a_split_like_another_has_its_bins():
+    binned = NaturalIdPartitioner("user", num_bins=2)
+    train = binned.assign(USERS, [20, 30, 40, 50, 60, 70, 80])
+    test = binned.assign(["eve", "ann"], [49.9, 50], like=train)
+    assert np.array_equal(test.edges, train.edges)
+    assert test.label_counts.tolist() == [[0, 1], [0, 0], [0, 0], [1, 0]]
 
 
 @pytest.mark.parametrize(
@@ -296,9 +313,9 @@ def test_equal_values_share_a_bin(target, sizes):
     ("target", "error", "message"),
     [
         ([0.5, float("nan")], ValueError, "at row 1"),
-        (["a", "b"], TypeError, "must be numbers to be binned, got string; omit num_bins"),
-        ([True, False], TypeError, "must be numbers to be binned, got bool"),
-        (np.array([True, False]), TypeError, "must be numbers to be binned, got bool"),
+        (["a", "b"], TypeError, "must be numbers or dates, got string; omit num_bins"),
+        ([True, False], TypeError, "must be numbers or dates, got bool"),
+        (np.array([True, False]), TypeError, "must be numbers or dates, got bool"),
         ([0.5, None], ValueError, "at row 1"),
     ],
 )

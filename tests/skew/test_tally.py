@@ -169,7 +169,7 @@ def test_class_names_replace_the_labels() -> None:
         ([1, 2], TypeError, r"split\[0\] must be the labels of partition 0, got 1; pass counts as a NumPy array"),
         (["ab", "cd"], TypeError, r"split\[0\] must be the labels of partition 0, got 'ab'"),
         ([["a"], [1]], TypeError, "labels must have one type in all partitions"),
-        ([["a"], ["b", None]], ValueError, r"split\[1\] has a missing value \(None or NaN\) at row 1"),
+        ([["a"], ["b", None]], ValueError, r"split\[1\] has a missing value \(None, NaN or NaT\) at row 1"),
         (
             np.array([1, 2]),
             TypeError,
@@ -183,6 +183,7 @@ def test_class_names_replace_the_labels() -> None:
         (np.full((2, 2), 2**61), ValueError, r"counts must sum to less than 2\*\*62, got 9.22e\+18 rows in total"),
         (np.array([[2**64 - 1]], dtype=np.uint64), ValueError, r"counts must sum to less than 2\*\*62"),
         (np.array([[1, 2], [3, -4]]), ValueError, "counts must be >= 0, got -4 for partition 1 and class 1"),
+        (pd.DataFrame({"cat": [1, -4]}, index=["Bern", "Lyon"]), ValueError, "got -4 for Lyon and class cat"),
         (np.zeros((3, 2), int), ValueError, "split must contain at least one row, got none in 3 partitions"),
         (np.zeros((0, 2), int), ValueError, "split must contain at least one row"),
         ([], ValueError, "split must contain at least one row"),

@@ -134,7 +134,7 @@ def test_a_metric_that_is_a_list_is_refused() -> None:
 def test_the_accuracy_plot_accepts_a_metric_of_a_history() -> None:
     replies = tuple(Reply(1000 + node, 1.0, {"accuracy": node / 10}, 1.0) for node in range(3))
     history = History([Round(number, "evaluate", replies, (), 1.0) for number in (1, 2)])
-    _, axes = plots.accuracy(history.metric("accuracy"))
+    axes = plots.accuracy(history.metric("accuracy")).axes[0]
     (median,) = axes.lines
     assert median.get_xydata().tolist() == [[1, 0.1], [2, 0.1]]
 

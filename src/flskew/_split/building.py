@@ -143,8 +143,9 @@ def _check_classes(classes: NDArray[Any], edges: Edges | None) -> None:
     _check_labels("classes", classes)
     _rule((classes[1:] > classes[:-1]).all(), "classes must increase")
     if edges is not None:
-        _rule(edges.dtype == np.float64 and edges.shape == (len(classes) - 1,), "edges must lie between the classes")
-        _rule((edges[1:] > edges[:-1]).all(), "edges must increase")
+        _rule(edges.dtype in (np.float64, np.dtype("M8[us]")), "edges must be numbers or dates")
+        _rule(edges.shape == (len(classes) - 1,) and (edges == edges).all(), "edges must lie between the classes")
+        _rule(np.array_equal(edges, np.unique(edges)), "edges must increase")
 
 
 def _rule(holds: bool | np.bool_, otherwise: str) -> None:

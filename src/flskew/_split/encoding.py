@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from flskew._split.columns import ALLOWED, present, read_numbers
 from flskew.typing import Classes, Codes, Edges, Label, Sizes
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["ALLOWED", "LabelColumn", "encode", "encode_bins"]
+__all__ = ["LabelColumn", "encode", "encode_bins"]
 
-ALLOWED = "must be integers, strings or booleans"
 # Rows encoded at a time: few enough to stay in the cache, so working memory does not grow with the data set.
 _BLOCK = 1 << 16
 # NumPy stores every string in as many bytes as the longest needs. Labels never reach this limit, but a column of texts
@@ -92,6 +92,9 @@ def encode(
         raise TypeError(
             f"{name} {ALLOWED}, got floating-point numbers ({kind}); cast whole numbers with .astype(int), or {remedy}"
         )
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        remedy = "pass num_bins to split by time" if can_bin else "group them first, e.g. by year"
+        raise TypeError(f"{name} {ALLOWED}, got dates ({kind}); {remedy}")
     if pa.types.is_nested(kind):
         raise TypeError(f"{name} {ALLOWED}, one per row, got several per row ({kind}); choose one of them")
     raise TypeError(f"{name} {ALLOWED}, got {kind}; convert it first")
@@ -100,8 +103,13 @@ def encode(
 def encode_bins(
     column: NDArray[Any] | pa.ChunkedArray, name: str, num_bins: int | None, edges: Edges | None
 ) -> LabelColumn:
-    """Encode numbers by their bin: `num_bins` quantile bins, or bins with the given `edges`."""
-    values = _numbers(column, name)
+    """Encode numbers or dates by their bin: `num_bins` quantile bins, or bins with the given `edges`."""
+    values = read_numbers(column, name, "omit num_bins" if edges is None else "pass the values of which bins were made")
+    if values.dtype.kind != "M":
+        values = values.astype(np.float64)
+    if edges is not None and edges.dtype.kind != values.dtype.kind:
+        wanted, got = ("dates", "numbers") if edges.dtype.kind == "M" else ("numbers", "dates")
+        raise TypeError(f"{name} must be {wanted}, like those that were binned before, got {got}")
     if edges is None:
         count = min(num_bins or 1, len(values))
         places = np.arange(1, count) * len(values) // count
@@ -112,37 +120,6 @@ def encode_bins(
     codes = np.searchsorted(edges, values, side="right").view(np.uint64)
     narrow = codes.astype(np.min_scalar_type(len(edges)))
     return replace(_narrowed(narrow, np.arange(len(edges) + 1), None), edges=edges)
-
-
-def present(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    """Return the column without a dictionary, after checking that no value is missing."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if pa.types.is_dictionary(column.type):
-        try:
-            column = column.cast(column.type.value_type)
-        except pa.ArrowNotImplementedError:
-            raise TypeError(f"{name} {ALLOWED}, got {column.type.value_type}; convert it first") from None
-    # NaN, which only floating-point numbers can be, is a value in Arrow but a missing label here.
-    if column.null_count or pa.types.is_floating(column.type):
-        missing = pc.is_null(column, nan_is_null=True)
-        if pc.any(missing).as_py():
-            raise ValueError(
-                f"{name} has a missing value (None or NaN) at row {pc.index(missing, True).as_py()} "
-                f"({pc.sum(missing).as_py()} in total); drop these rows or fill them in first"
-            )
-    return column
-
-
-def _numbers(column: NDArray[Any] | pa.ChunkedArray, name: str) -> NDArray[np.float64]:
-    import pyarrow as pa
-
-    values = column if isinstance(column, np.ndarray) else present(column, name)
-    kind = pa.from_numpy_dtype(values.dtype) if isinstance(values, np.ndarray) else values.type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        raise TypeError(f"{name} must be numbers to be binned, got {kind}; omit num_bins")
-    return _as_numpy(values).astype(np.float64)
 
 
 def _blocks(values: NDArray[Any] | pa.ChunkedArray) -> Iterator[tuple[slice, NDArray[Any]]]:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Mapping, Set
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew._split.encoding import ALLOWED, LabelColumn, encode, encode_bins
-from flskew.typing import Edges, Label, Labels
+from flskew._split.columns import ALLOWED, read_numbers
+from flskew._split.encoding import LabelColumn, encode, encode_bins
+from flskew.typing import Edges, Label, Labels, Times
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Dataset
 
-__all__ = ["LabelColumn", "read_column", "read_labels", "shown"]
+__all__ = ["LabelColumn", "read_column", "read_labels", "read_times", "shown"]
+
+# Arrow has days, seconds and fractions of a second; only NaT has no unit.
+_ARROWS_UNIT = {"Y": "M8[D]", "M": "M8[D]", "W": "M8[D]", "h": "M8[s]", "m": "M8[s]", "generic": "M8[s]"}
 
 
 def read_labels(
@@ -30,8 +34,8 @@ def read_labels(
     """Read one label per row from a list, a NumPy array, a pandas or Arrow column, or any other array.
 
     Args:
-        labels: One-dimensional integers, strings or booleans, in any order and with gaps; any numbers if they are
-            binned. A `LabelColumn` is returned unchanged.
+        labels: One-dimensional integers, strings or booleans, in any order and with gaps; any numbers or dates if they
+            are binned. A `LabelColumn` is returned unchanged.
         name: What error messages call them.
         num_bins: Number of quantile bins to use as classes. Bins have equal numbers of rows, except that equal values
             share a bin, so many equal values make fewer bins.
@@ -80,6 +84,22 @@ def read_column(
             f"{argument}={column!r} is not a column of the data set; it has {', '.join(dataset.column_names)}"
         )
     return _read_selected(dataset, column, f"column {column!r}", num_bins, None, can_bin)
+
+
+def read_times(times: Times, name: str) -> NDArray[Any]:
+    """Return one number per row as it is, or one date per row as datetime64[us] in UTC.
+
+    Raises:
+        TypeError: The values are neither numbers nor dates.
+        ValueError: A value is missing.
+    """
+    if _is_datasets_column(times, name):
+        dataset, column = times.source, times.column_name  # type: ignore[union-attr]
+        values = dataset.data.column(column)
+        column = values if dataset._indices is None else values.combine_chunks().take(dataset._indices.column(0))
+    else:
+        column = times
+    return read_numbers(_integers_or_arrow(column, name), name, "parse strings, e.g. with pandas.to_datetime")
 
 
 def shown(labels: Collection[Label], most: int = 10) -> str:
@@ -134,7 +154,7 @@ def _without_unlabelled(labels: LabelColumn, dataset: Dataset, column: str) -> L
     return labels
 
 
-def _integers_or_arrow(labels: Labels, name: str) -> NDArray[Any] | pa.ChunkedArray:
+def _integers_or_arrow(labels: Labels | Times, name: str) -> NDArray[Any] | pa.ChunkedArray:
     """Return integers and booleans as a NumPy array, anything else as an Arrow column."""
     import pyarrow as pa
 
@@ -160,7 +180,9 @@ def _integers_or_arrow(labels: Labels, name: str) -> NDArray[Any] | pa.ChunkedAr
             f"{name} must be one column, got a whole {type(labels).__name__} of shape {getattr(labels, 'shape', '?')}; "
             f'pass the one with the labels, e.g. df["label"]'
         )
-    if not isinstance(labels, np.ndarray) and hasattr(labels, "__array__"):
+    # Arrow does not convert a list of NumPy's dates.
+    has_numpys = isinstance(labels, Sequence) and len(labels) > 0 and isinstance(labels[0], np.datetime64)
+    if has_numpys or (not isinstance(labels, np.ndarray) and hasattr(labels, "__array__")):
         labels = np.asarray(labels)
     if isinstance(labels, np.ndarray):
         if labels.ndim != 1:
@@ -179,6 +201,8 @@ def _integers_or_arrow(labels: Labels, name: str) -> NDArray[Any] | pa.ChunkedAr
     try:
         if isinstance(labels, np.ndarray) and labels.dtype.kind == "S":
             labels = labels.astype(np.str_)
+        if isinstance(labels, np.ndarray) and labels.dtype.kind == "M":
+            labels = labels.astype(_ARROWS_UNIT.get(np.datetime_data(labels.dtype)[0], labels.dtype))
         if isinstance(labels, np.ndarray) and labels.dtype.kind in "UT":
             # Arrow would cut NumPy's strings at the first NUL, and does not support those of variable width.
             labels = labels.astype(object)
@@ -187,8 +211,12 @@ def _integers_or_arrow(labels: Labels, name: str) -> NDArray[Any] | pa.ChunkedAr
             array = pa.array(labels, from_pandas=True)
         except OverflowError:  # Arrow infers signed integers.
             array = pa.array(labels, type=pa.uint64(), from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, ValueError) as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OverflowError, TypeError, ValueError) as error:
         raise TypeError(f"{name} {ALLOWED}, all of the same type and integers of 64 bits: {error}") from None
+    is_typed = isinstance(labels, np.ndarray) and labels.dtype != object
+    # Arrow takes an integer among dates for a number of days or microseconds.
+    if pa.types.is_temporal(array.type) and not is_typed and int in set(map(type, cast("Sequence[object]", labels))):
+        raise TypeError(f"{name} must be all dates or all numbers, got both")
     return pa.chunked_array([array])
 
 

@@ -40,12 +40,16 @@ def checked_names(names: Collection[object]) -> NDArray[np.str_]:
 
 
 def names_of_ids(natural_ids: Classes) -> NDArray[np.str_] | None:
-    r"""Return the names of partitions that hold one natural id each: the id as text.
+    """Return the names of partitions that hold one natural id each: the id as text, without blanks at its ends.
 
     A string that cannot be a name is written as Python writes it, in quotes and with escapes. None if that gives names
     that are equal or too long.
     """
     texts: list[str] = natural_ids.astype(np.str_).tolist()
+    # Tables often pad their strings. Ids that only differ in blanks stay as they are.
+    stripped = [text.strip() or text for text in texts]
+    if len(set(stripped)) == len(texts):
+        texts = stripped
     # One look at all texts, because there may be 100,000 of them.
     together = "".join(texts)
     if printable(together) == together and all(map(_is_short, texts)) and not any(map(str.isspace, texts)):

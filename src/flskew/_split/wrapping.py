@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flskew._split.building import Parts
+from flskew._split.natural_ids import with_natural_ids
 from flskew._util import checks
 from flskew.typing import Counts, LabelCounts, Rows
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import flwr_datasets.partitioner
     from datasets import Dataset
 
-__all__ = ["given_counts", "given_rows", "joined", "loaded_rows"]
+__all__ = ["given_counts", "given_rows", "joined", "loaded"]
 
 # Added to a copy of the user's data set, so the name should be unlikely.
 _ROW_COLUMN = "flskew row"
@@ -67,8 +68,8 @@ def given_counts(label_counts: LabelCounts | Sequence[Sequence[int]], num_classe
     return counts.T
 
 
-def loaded_rows(partitioner: flwr_datasets.partitioner.Partitioner, dataset: Dataset) -> list[Rows]:
-    """Return the rows of each partition that a partitioner of Flower Datasets makes.
+def loaded(partitioner: flwr_datasets.partitioner.Partitioner, dataset: Dataset) -> Parts:
+    """Return the split that a partitioner of Flower Datasets makes, with its natural ids if it has them.
 
     Raises:
         TypeError: An argument has another type.
@@ -86,7 +87,10 @@ def loaded_rows(partitioner: flwr_datasets.partitioner.Partitioner, dataset: Dat
     bound = deepcopy(partitioner)
     bound.dataset = checks.dataset(dataset).add_column(_ROW_COLUMN, np.arange(dataset.num_rows))
     partitions = (bound.load_partition(i) for i in range(bound.num_partitions))
-    return [np.asarray(part.with_format("numpy")[_ROW_COLUMN][:], dtype=np.int64) for part in partitions]
+    arrays = [np.asarray(part.with_format("numpy")[_ROW_COLUMN][:], dtype=np.int64) for part in partitions]
+    parts = joined(arrays, dataset.num_rows)
+    natural_ids = getattr(bound, "partition_id_to_natural_id", None)
+    return parts if natural_ids is None else with_natural_ids(parts, natural_ids)
 
 
 def joined(arrays: list[Rows], num_rows: int | None) -> Parts:

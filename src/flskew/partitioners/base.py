@@ -126,7 +126,7 @@ class LabelPartitioner(Partitioner):
         partition_by: The column with the labels in a data set; not used by `assign`.
         seed: Any integer.
         shuffle: Whether the rows of a partition are in random order or in the order of the data set.
-        num_bins: For a continuous target, the number of quantile bins to use as classes; None for labels.
+        num_bins: For a continuous target or dates, the number of quantile bins to use as classes; None for labels.
 
     Examples:
         >>> import numpy as np

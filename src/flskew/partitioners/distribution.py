@@ -43,7 +43,7 @@ class DistributionPartitioner(LabelPartitioner):
             numbers of rows, which must be integers, and the remaining rows are `unassigned`.
         shuffle: Whether the rows of a partition are in random order or in the order of the data set.
         seed: Any integer.
-        num_bins: For a continuous target, the number of quantile bins to use as classes; None for labels.
+        num_bins: For a continuous target or dates, the number of quantile bins to use as classes; None for labels.
 
     Raises:
         TypeError: An argument of the wrong type, or `seed=None`.

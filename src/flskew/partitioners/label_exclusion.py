@@ -42,8 +42,8 @@ class LabelExclusionPartitioner(LabelPartitioner):
         alpha: Dirichlet concentration of the shares of each class, > 0, one number or one per partition; None splits
             evenly.
         seed: Any integer.
-        num_bins: For a continuous target, the number of quantile bins to use as classes, labelled 0, 1, … in increasing
-            order; None for labels.
+        num_bins: For a continuous target or dates, the number of quantile bins to use as classes, labelled 0, 1, … in
+            increasing order; None for labels.
 
     Raises:
         TypeError: An argument of the wrong type, or `seed=None`.

@@ -2,98 +2,18 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Iterator
-
 import numpy as np
-from datasets import Dataset
 from numpy.typing import NDArray
 
-from flskew._split.building import Parts, with_labels
-from flskew._split.dealing import stable_order
-from flskew._split.labels import LabelColumn, read_column, read_labels
-from flskew._split.names import names_of_ids
+from flskew._split.labels import LabelColumn
 from flskew._util import checks
-from flskew.assignment import Assignment
-from flskew.partitioners._binding import BindingPartitioner
-from flskew.typing import GroupMode, Label, Labels
+from flskew.partitioners._natural import NaturalPartitioner
+from flskew.typing import GroupMode, Label, Labels, OnUnknown
 
 __all__ = ["GroupedNaturalIdPartitioner", "NaturalIdPartitioner"]
 
 
-class _NaturalPartitioner(BindingPartitioner):
-    """Give each partition all rows of one or several natural ids; nothing is random."""
-
-    _groups: tuple[tuple[Label, ...], ...] = ()
-
-    def __init__(self, partition_by: str, label_by: str | None) -> None:
-        super().__init__()
-        self.partition_by = checks.column_name("partition_by", partition_by)
-        self.label_by = None if label_by is None else checks.column_name("label_by", label_by)
-
-    def assign(self, natural_ids: Labels, /, labels: Labels | None = None) -> Assignment:
-        """Split rows by their natural ids, without a data set.
-
-        Args:
-            natural_ids: One natural id per row: integers, strings or booleans.
-            labels: One label per row. The split does not depend on them; without them, the assignment has no classes.
-
-        Returns:
-            The assignment; the rows of a partition are in the order of the data set.
-
-        Raises:
-            TypeError: Natural ids or labels have another type, or are nested or mixed.
-            ValueError: A natural id or a label is missing, or the natural ids do not fill the groups.
-        """
-        column = None if labels is None else read_labels(labels)
-        return self._assign(read_labels(natural_ids, name="natural_ids"), column)
-
-    @property
-    def num_partitions(self) -> int:
-        """Number of partitions of the bound data set."""
-        return len(self.assignment)
-
-    @abstractmethod
-    def _order(self, ids: LabelColumn) -> NDArray[np.intp]:
-        """(num_ids,) positions among the sorted natural ids, in the order in which the ids fill the partitions."""
-
-    @abstractmethod
-    def _group_of_each(self, num_ids: int) -> tuple[int, NDArray[np.int64]]:
-        """Return the number of groups, and the group of each natural id in that order; num_groups if it is dropped."""
-
-    def _assign_dataset(self, dataset: Dataset) -> Assignment:
-        labels = None if self.label_by is None else read_column(dataset, self.label_by, argument="label_by")
-        return self._assign(read_column(dataset, self.partition_by), labels)
-
-    def _assign(self, ids: LabelColumn, labels: LabelColumn | None) -> Assignment:
-        if labels is not None and len(labels) != len(ids):
-            raise ValueError(f"labels must be one per row, got {len(labels)} for {len(ids)} natural ids")
-        num_groups, group_of_each = self._group_of_each(len(ids.classes))
-        group_of_code = np.empty(len(ids.classes), dtype=np.min_scalar_type(num_groups))
-        group_of_code[self._order(ids)] = group_of_each
-        groups = group_of_code[ids.codes]
-        rows = stable_order(groups, num_groups + 1)
-        ends = np.cumsum(np.bincount(groups))
-        assigned = int(ends[num_groups - 1])
-        parts = Parts(rows[:assigned], np.concatenate(([0], ends[:num_groups])), np.sort(rows[assigned:]))
-        is_kept = group_of_each < num_groups
-        in_order = ids.classes[self._order(ids)]
-        parts = parts._replace(
-            names=names_of_ids(in_order[is_kept]) if np.count_nonzero(is_kept) == num_groups else None,
-            natural_ids=in_order,
-            natural_id_partitions=np.where(is_kept, group_of_each, -1),
-        )
-        return Assignment._seal(with_labels(parts, labels))
-
-    def _members(self) -> Iterator[tuple[Label, int]]:
-        """Yield each natural id of the bound data set that is not dropped, and its partition, in order."""
-        ids = read_column(self.dataset, self.partition_by)
-        num_groups, group_of_each = self._group_of_each(len(ids.classes))
-        members = zip(ids.classes[self._order(ids)].tolist(), group_of_each.tolist(), strict=True)
-        return ((one, partition_id) for one, partition_id in members if partition_id < num_groups)
-
-
-class GroupedNaturalIdPartitioner(_NaturalPartitioner):
+class GroupedNaturalIdPartitioner(NaturalPartitioner):
     """Give each partition all rows of several natural ids.
 
     Takes the arguments of Flower Datasets' partitioner of the same name. With `label_by`, the assignment has
@@ -107,11 +27,16 @@ class GroupedNaturalIdPartitioner(_NaturalPartitioner):
             `"strict"`: they raise an error.
         sort_unique_ids: Whether natural ids are taken in sorted order or in the order in which they first appear.
         label_by: The column with the labels in a data set; None if there is none.
+        natural_ids: All natural ids, in the order in which they fill the groups; None to take those of the rows that
+            are split. Splits of several data sets then agree, as with `NaturalIdPartitioner`.
+        on_unknown: What happens to the rows of a natural id that is not among `natural_ids` or in `like`.
+            `"error"`: they raise an error. `"drop"`: they are `unassigned`.
+        num_bins: For a continuous target or dates, the number of quantile bins to use as classes; None for labels.
 
     Raises:
         TypeError: An argument of the wrong type.
-        ValueError: A number out of range; on assigning, a missing natural id, or natural ids that do not fill the
-            groups.
+        ValueError: A number out of range, or a natural id listed twice; on assigning, a missing or unknown natural id,
+            or natural ids that do not fill the groups.
 
     Examples:
         >>> users = ["ann", "bob", "ann", "eve", "bob"]
@@ -129,15 +54,18 @@ class GroupedNaturalIdPartitioner(_NaturalPartitioner):
         sort_unique_ids: bool = False,
         *,
         label_by: str | None = None,
+        natural_ids: Labels | None = None,
+        on_unknown: OnUnknown = "error",
+        num_bins: int | None = None,
     ) -> None:
-        super().__init__(partition_by, label_by)
+        super().__init__(partition_by, label_by, natural_ids, on_unknown, num_bins)
         self.group_size = checks.integer("group_size", group_size, minimum=1)
         self.mode = checks.choice("mode", mode, ("allow-smaller", "allow-bigger", "drop-reminder", "strict"))
         self.sort_unique_ids = checks.truth("sort_unique_ids", sort_unique_ids)
 
     @property
     def partition_id_to_natural_ids(self) -> dict[int, list[Label]]:
-        """The natural ids of each partition of the bound data set."""
+        """The natural ids of each partition of the bound data set, or as listed in `natural_ids`."""
         groups: dict[int, list[Label]] = {}
         for one, partition_id in self._members():
             groups.setdefault(partition_id, []).append(one)
@@ -145,7 +73,7 @@ class GroupedNaturalIdPartitioner(_NaturalPartitioner):
 
     @property
     def natural_id_to_partition_id(self) -> dict[Label, int]:
-        """The partition of each natural id in the bound data set, except dropped ones."""
+        """The partition of each natural id of the bound data set or in `natural_ids`, except dropped ones."""
         return dict(self._members())
 
     def _order(self, ids: LabelColumn) -> NDArray[np.intp]:
@@ -180,31 +108,54 @@ class GroupedNaturalIdPartitioner(_NaturalPartitioner):
         return full + (left_over > 0), groups
 
 
-class NaturalIdPartitioner(_NaturalPartitioner):
+class NaturalIdPartitioner(NaturalPartitioner):
     """Give each natural id its own partition.
 
     Takes the arguments of Flower Datasets' partitioner of the same name. With `label_by`, the assignment has
-    `label_counts`. Partitions are in the sorted order of the natural ids, as in flwr-datasets since 0.6.
+    `label_counts`. Partitions are in the sorted order of the natural ids, as in flwr-datasets since 0.6, and are named
+    after them (`Assignment.names`).
+
+    A test set may lack some of the natural ids, and its partitions would then be other sites than those of the training
+    set. Pass the training split as `like` to `assign`. For a `FederatedDataset`, list the `natural_ids` in the
+    partitioners of both.
 
     Args:
         partition_by: The column with the natural ids in a data set.
         label_by: The column with the labels in a data set; None if there is none.
+        natural_ids: The natural id of each partition; None to take those of the rows that are split. Ids without rows
+            have empty partitions.
+        on_unknown: What happens to the rows of a natural id that is not among `natural_ids` or in `like`.
+            `"error"`: they raise an error. `"drop"`: they are `unassigned`.
+        num_bins: For a continuous target or dates, the number of quantile bins to use as classes; None for labels.
 
     Raises:
         TypeError: An argument of the wrong type.
-        ValueError: On assigning, a missing natural id.
+        ValueError: A natural id is listed twice; on assigning, one is missing or unknown.
 
     Examples:
-        >>> [rows.tolist() for rows in NaturalIdPartitioner("user").assign(["bob", "ann", "bob"])]
-        [[1], [0, 2]]
+        >>> hospitals = NaturalIdPartitioner("hospital")
+        >>> train = hospitals.assign(["Rome", "Bern", "Rome", "Lyon"])
+        >>> train.names, train["Rome"]
+        (('Bern', 'Lyon', 'Rome'), array([0, 2]))
+        >>> test = hospitals.assign(["Rome", "Bern", "Bern"], like=train)
+        >>> [rows.tolist() for rows in test]
+        [[1, 2], [], [0]]
     """
 
-    def __init__(self, partition_by: str, *, label_by: str | None = None) -> None:
-        super().__init__(partition_by, label_by)
+    def __init__(
+        self,
+        partition_by: str,
+        *,
+        label_by: str | None = None,
+        natural_ids: Labels | None = None,
+        on_unknown: OnUnknown = "error",
+        num_bins: int | None = None,
+    ) -> None:
+        super().__init__(partition_by, label_by, natural_ids, on_unknown, num_bins)
 
     @property
     def partition_id_to_natural_id(self) -> dict[int, Label]:
-        """The natural id of each partition of the bound data set."""
+        """The natural id of each partition of the bound data set, or as listed in `natural_ids`."""
         return {partition_id: one for one, partition_id in self._members()}
 
     def _order(self, ids: LabelColumn) -> NDArray[np.intp]:

@@ -40,7 +40,7 @@ class PathologicalPartitioner(LabelPartitioner):
             `"first-deterministic"`: partition i has class i, likewise wrapping around, and others drawn uniformly.
         shuffle: Whether the rows of a partition are in random order or in the order of the data set.
         seed: Any integer.
-        num_bins: For a continuous target, the number of quantile bins to use as classes; None for labels.
+        num_bins: For a continuous target or dates, the number of quantile bins to use as classes; None for labels.
 
     Raises:
         TypeError: An argument of the wrong type, or `seed=None`.

@@ -31,7 +31,7 @@ def accuracy(
     central: Mapping[int, float] | Fractions | None = None,
     *,
     ax: Axes | None = None,
-) -> tuple[Figure, Axes]:
+) -> Figure:
     """Draw the accuracy after each round: the median of the clients, their spread, and the server's accuracy.
 
     The median and the server's accuracy are lines with different markers. Up to ten clients are circles. With more, a
@@ -52,8 +52,8 @@ def accuracy(
 
     Examples:
         >>> from flskew import plots
-        >>> figure, axes = plots.accuracy([[0.4, 0.6], [0.7], [0.8, 0.9]], central={0: 0.1, 1: 0.5, 2: 0.7, 3: 0.8})
-        >>> [text.get_text() for text in axes.get_legend().get_texts()]
+        >>> figure = plots.accuracy([[0.4, 0.6], [0.7], [0.8, 0.9]], central={0: 0.1, 1: 0.5, 2: 0.7, 3: 0.8})
+        >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
         ['server', 'clients: median', 'clients: each']
     """
     on_server = {} if central is None else _by_round("central", central)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from flskew._split.labels import LabelColumn, read_column, read_labels
 from flskew.assignment import Assignment
 from flskew.skew._summary import Summary, summarise
-from flskew.skew._words import names_of_classes
+from flskew.skew._words import named_partitions, names_of_classes, one_line
 from flskew.typing import Label, LabelCounts, Labels, Sizes
 
 if TYPE_CHECKING:
@@ -161,9 +161,9 @@ def _of_counts(counts: NDArray[Any], classes: Sequence[Label] | None, names: tup
     wrong = np.argwhere(counts < 0)
     if len(wrong):
         partition_id, code = wrong[0].tolist()
-        raise ValueError(
-            f"counts must be >= 0, got {counts[partition_id, code]} for partition {partition_id} and class {code}"
-        )
+        partition = named_partitions([partition_id if names is None else names[partition_id]])
+        name = one_line(code if classes is None else classes[code])
+        raise ValueError(f"counts must be >= 0, got {counts[partition_id, code]} for {partition} and class {name}")
     if counts.sum(dtype=np.float64) >= _TOO_MANY:
         raise ValueError(f"counts must sum to less than 2**62, got {counts.sum(dtype=np.float64):.3g} rows in total")
     return _checked(counts.astype(np.int64), range(counts.shape[1]) if classes is None else classes, names)
