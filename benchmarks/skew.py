@@ -1,6 +1,6 @@
-"""Time the measures of skew relative to one pass over the counts; measure their memory and their values on MNIST.
+"""Time the measures of skew relative to one pass over the counts, and the feature report relative to SciPy.
 
-    python benchmarks/skew.py                               # times and memory
+    python benchmarks/skew.py                               # times and memory; needs SciPy
     FLSKEW_MNIST=/path/to/mnist python benchmarks/skew.py   # also the table of docs/skew.md
 
 Each ratio compares alternating timings from one run. Writes a JSON file to --output.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from records import RESULTS, about, write
+from scipy.stats import wasserstein_distance
 
 from flskew import (
     Assignment,
@@ -33,6 +35,9 @@ from flskew import (
 
 CLIENTS, CLASSES = 10_000, 1000
 REPEATS = 15
+# The table of the feature report; SciPy compares fewer of its columns.
+FEATURE_ROWS, FEATURES, COMPARED = 10**6, 50, 2
+FEATURE_PARTITIONS = (10, 1000)
 SEEDS = range(20)
 HOSPITALS = ({1, 3, 7}, {2, 5, 8}, {4, 6, 9})
 
@@ -96,6 +101,42 @@ def peak_memory() -> dict[str, float]:
     return {"copies_of_the_counts": float(run.stdout)}
 
 
+def scipy_distances(columns: np.ndarray, assignment: Assignment) -> list[float]:
+    """Return the same distances with SciPy, one partition after the other, without what chance would give."""
+    distances = []
+    for values in columns.T:
+        rising, ranks = np.sort(values), np.arange(len(values))
+        spread = 2 * (2 * ranks - len(values) + 1) @ rising / len(values) ** 2
+        each = [wasserstein_distance(values[rows], values) for rows in assignment]
+        distances.append(float(assignment.sizes @ each / len(values) / spread))
+    return distances
+
+
+def feature_reports() -> list[dict[str, float]]:
+    """Return the times of feature reports by number of partitions, and the memory of one in copies of its table."""
+    rng = np.random.default_rng(0)
+    columns = rng.normal(size=(FEATURE_ROWS, FEATURES))
+    records = []
+    for partitions in FEATURE_PARTITIONS:
+        cuts = np.sort(rng.choice(np.arange(1, FEATURE_ROWS), partitions - 1, replace=False))
+        assignment = Assignment.from_partitions(np.split(rng.permutation(FEATURE_ROWS), cuts))
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        report = skew.feature_report(columns, assignment)
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+        ours_s = seconds(lambda own=assignment: skew.feature_report(columns, own))
+        compared = columns[:, :COMPARED]
+        short_s = seconds(lambda own=assignment: skew.feature_report(compared, own))
+        start = time.perf_counter()
+        peer = scipy_distances(compared, assignment)
+        peer_s = time.perf_counter() - start
+        ours = {one.name: one.distance for one in report.columns}
+        np.testing.assert_allclose([ours[f"feature {i}"] for i in range(COMPARED)], peer, atol=1e-9)
+        record = {"partitions": partitions, "ours_s": ours_s, "per_column_s": short_s / COMPARED}
+        record |= {"peer_per_column_s": peer_s / COMPARED, "ratio": peer_s / short_s}
+        records.append({**record, "copies_of_the_table": grown / columns.nbytes})
+    return records
+
+
 def mnist_table(folder: Path) -> list[dict[str, object]]:
     """Return the mean and range of each measure over twenty seeds, for the 60,000 training labels."""
     (path,) = folder.glob("train-labels-idx1-ubyte*")
@@ -131,11 +172,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    report: dict[str, object] = {"about": about("numpy")}
+    report: dict[str, object] = {"about": about("numpy", "pandas", "scipy")}
     report["time"] = timed = against_one_pass()
     print(f"all measures of {CLIENTS:,} by {CLASSES:,} counts: {timed['ratio']:.1f} times their sum")
     report["memory"] = memory = peak_memory()
     print(f"their memory in addition to the counts: {memory['copies_of_the_counts']:.2f} copies of the counts")
+    report["features"] = features = feature_reports()
+    for record in features:
+        print(
+            f"feature report, {record['partitions']:,.0f} partitions: {record['ours_s']:.1f} s, {record['ratio']:.1f} times "
+            f"as fast as SciPy, {record['copies_of_the_table']:.2f} copies of the table"
+        )
     folder = os.environ.get("FLSKEW_MNIST")
     if folder:
         report["mnist"] = records = mnist_table(Path(folder))

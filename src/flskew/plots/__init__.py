@@ -10,10 +10,11 @@ from __future__ import annotations
 from flskew.plots._accuracy import accuracy
 from flskew.plots._bars import bars
 from flskew.plots._dots import dots
+from flskew.plots._features import features
 from flskew.plots._heatmap import heatmap
 from flskew.plots._numbers import Fractions
 from flskew.plots._recall import recall
 from flskew.plots._sizes import sizes
 from flskew.plots._splits import splits
 
-__all__ = ["Fractions", "accuracy", "bars", "dots", "heatmap", "recall", "sizes", "splits"]
+__all__ = ["Fractions", "accuracy", "bars", "dots", "features", "heatmap", "recall", "sizes", "splits"]
