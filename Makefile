@@ -85,7 +85,7 @@ site-test: .venv/installed-docs .venv/installed-dev  ## open every page in Chrom
 	@FLSKEW_TEST_ALL=1 .venv/bin/python -m pytest -m site tests/site
 
 gallery: .venv/installed-dev  ## redraw the site's pictures by running the code on its pages
-	@echo "gallery: running the code in docs/pictures.md, docs/tutorial.md and docs/which-partitioner.md"
+	@echo "gallery: running the code in docs/how-to/fair-to-every-site.md, docs/pictures.md, docs/tutorial.md and docs/which-partitioner.md"
 	@.venv/bin/python scripts/gallery.py
 
 wheel: .venv/installed-dev  ## build wheel and sdist, check them, and use the wheel in an empty environment

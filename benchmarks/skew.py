@@ -125,7 +125,7 @@ def feature_reports() -> list[dict[str, float]]:
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
         ours_s = seconds(lambda own=assignment: skew.feature_report(columns, own))
         compared = columns[:, :COMPARED]
-        short_s = seconds(lambda own=assignment: skew.feature_report(compared, own))
+        short_s = seconds(lambda own=assignment, some=compared: skew.feature_report(some, own))
         start = time.perf_counter()
         peer = scipy_distances(compared, assignment)
         peer_s = time.perf_counter() - start
@@ -180,8 +180,8 @@ def main() -> None:
     report["features"] = features = feature_reports()
     for record in features:
         print(
-            f"feature report, {record['partitions']:,.0f} partitions: {record['ours_s']:.1f} s, {record['ratio']:.1f} times "
-            f"as fast as SciPy, {record['copies_of_the_table']:.2f} copies of the table"
+            f"feature report, {record['partitions']:,.0f} partitions: {record['ours_s']:.1f} s, "
+            f"{record['ratio']:.1f} times as fast as SciPy, {record['copies_of_the_table']:.2f} copies of the table"
         )
     folder = os.environ.get("FLSKEW_MNIST")
     if folder:

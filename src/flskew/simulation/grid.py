@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -121,6 +121,7 @@ class LocalGrid(Grid):
         self._run = new_run(next(_run_ids), config)
         self._contexts = {_FIRST_NODE_ID + index: self._new_context(index, count, config) for index in range(count)}
         self._outcomes: dict[str, _Outcome] = {}
+        self._logged_failures: set[Hashable] = set()
         self._num_messages = itertools.count(1)
         self._close = weakref.finalize(self, Identity(self._run.run_id).release)
 
@@ -187,7 +188,7 @@ class LocalGrid(Grid):
                     done.update((id_of(outcome.request), outcome) for outcome in outcomes)
                     step()
         finally:
-            log_failures(outcome.failure for outcome in done.values() if outcome.failure)
+            log_failures((outcome.failure for outcome in done.values() if outcome.failure), self._logged_failures)
         # Stored only now: if an interrupt ends this call, the caller has no ids and could never pull the replies.
         self._outcomes.update(done)
         return [id_of(message) for message in known]
