@@ -62,9 +62,9 @@ def read_table(table: Table, num_rows: int) -> pd.DataFrame:
 
     if isinstance(table, np.ndarray) and table.ndim in (1, 2):
         columns = table.reshape(len(table), -1)
-        frame = pd.DataFrame(columns, columns=[f"feature {number}" for number in range(columns.shape[1])])
+        frame = pd.DataFrame(columns, columns=[f"feature {number}" for number in range(columns.shape[1])], copy=False)
     elif isinstance(table, Mapping):
-        frame = pd.DataFrame(dict(table))
+        frame = pd.DataFrame(dict(table), copy=False)
     else:
         given: Any = table
         frame = given.to_pandas() if hasattr(given, "to_pandas") else given
@@ -83,7 +83,9 @@ def read_table(table: Table, num_rows: int) -> pd.DataFrame:
     if len(set(names)) < len(names):
         twice = next(name for position, name in enumerate(names) if name in names[:position])
         raise ValueError(f"frame must have distinct column names, got {twice!r} twice; rename one of them")
-    return frame.set_axis(names, axis=1)
+    renamed = frame.copy(deep=False)  # unlike `set_axis`, which copies the values in pandas 2
+    renamed.columns = pd.Index(names)
+    return renamed
 
 
 def read_columns(frame: pd.DataFrame, rows: Rows) -> Iterator[Column]:
