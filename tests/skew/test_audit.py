@@ -252,7 +252,7 @@ PAIRS = [
         id="blocks of the file, or nearly",
     ),
     pytest.param(
-        "file-order", {"partitions": [range(2), range(2, 4)]}, {"partitions": [range(40)]}, id="one block is no split"
+        "file-order", {"partitions": [range(2), range(2, 4)]}, {"partitions": [range(40), []]}, id="a single block"
     ),
     pytest.param(
         "file-order", {"partitions": [range(2), range(2, 4)]}, {"partitions": [[0], [1], [2, 3]]}, id="too few rows"
@@ -311,6 +311,14 @@ PAIRS = [
         _two(labels=[row % 2 for row in range(40)], test=[[0, 1]], test_labels=[1, 0]),
         id="a test on the server has all classes",
     ),
+    pytest.param(
+        "label-skew",
+        _two(labels=HALVES),
+        {"partitions": [range(40), []], "labels": HALVES},
+        id="one client cannot differ from the others",
+    ),
+    pytest.param("label-skew", _two(labels=HALVES), _two(labels=[0] * 40), id="one class cannot be skewed"),
+    pytest.param("label-skew", _two(labels=HALVES), _two(), id="no labels"),
     pytest.param(
         "missing-labels", _two(labels=[None, *HALVES[1:]]), _two(labels=[*HALVES, None]), id="of a row or of none"
     ),
@@ -483,6 +491,7 @@ def test_skew_is_told_from_chance_if_there_are_enough_rows() -> None:
     # By chance, a split of 7 rows can have any distribution.
     assert _judged([range(3), range(3, 7)], [0, 1, 0, 1, 0, 1, 0]) == "too few rows"
     assert _judged([range(3), range(3, 7)], [0, 0, 0, 0, 0, 1, 1]) == "too few rows"
+    assert _judged([range(3), range(3, 7)], [0, 0, 0, 0, 0, 0, 1]) == "too few rows"
     # Many small clients are enough, although chance alone makes each of them differ.
     clients = np.arange(10000).reshape(1000, 10)
     assert _judged(clients, rng.integers(0, 10, 10000)) == "looks IID"

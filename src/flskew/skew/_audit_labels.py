@@ -22,7 +22,8 @@ __all__ = ["Classes", "by_class", "classes_of_assignments", "classes_of_columns"
 
 # The split is called skewed if it is more skewed than all of these, which happens to 1 of 20 random splits.
 _RANDOM_SPLITS = 19
-# If random splits differ more than this among themselves, chance hides moderate skew.
+# If there are fewer rows, or random splits differ more among themselves, chance hides moderate skew.
+_FEWEST_ROWS = 100
 _TOO_VARIED = 0.05
 
 
@@ -129,7 +130,7 @@ def _only_tested(
 
 def _against_chance(split: Given, counts: LabelCounts) -> Iterator[Finding]:
     """How skewed the labels are, compared with random splits."""
-    if len(split.names) < 2 or np.count_nonzero(counts.any(axis=0)) < 2:
+    if np.count_nonzero(counts.any(axis=1)) < 2 or np.count_nonzero(counts.any(axis=0)) < 2:
         return
     value = _distance(counts)
     owners = np.repeat(np.arange(len(counts)), counts.sum(axis=1))
@@ -143,7 +144,7 @@ def _against_chance(split: Given, counts: LabelCounts) -> Iterator[Finding]:
         random.append(_distance(cells.reshape(counts.shape)))
     if value > max(random) + 1e-9:
         judged = "so the split is skewed"
-    elif max(random) - min(random) <= _TOO_VARIED:
+    elif max(random) - min(random) <= _TOO_VARIED and counts.sum() >= _FEWEST_ROWS:
         judged = "so the split looks IID. If you meant to skew it, check the labels"
     else:
         judged = "so there are too few rows to tell whether the split is skewed"

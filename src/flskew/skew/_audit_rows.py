@@ -116,10 +116,9 @@ def shared_rows(split: Given) -> Iterator[Finding]:
 
 def file_order(split: Given) -> Iterator[Finding]:
     """Partitions that are blocks of the file."""
-    if len(split.names) < 2 or len(split.rows) < 2 * len(split.names):
-        return
     within = split.owners[1:] == split.owners[:-1]
-    if (np.diff(split.rows) == 1)[within].all():
+    blocks = np.count_nonzero(~within) + 1
+    if blocks >= 2 and len(split.rows) >= 2 * blocks and (np.diff(split.rows) == 1)[within].all():
         text = (
             "Each partition is one block of consecutive rows of the file. If the file is sorted by class or by date, "
             "that alone makes the clients differ. Shuffle the rows first unless you want this."
