@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew.skew._findings import Finding, found, who
+from flskew.skew._findings import Finding, Severity, found, who
 from flskew.skew._given import Codes, Given
 from flskew.skew._words import listed, plural
 from flskew.typing import Rows
@@ -153,8 +153,8 @@ def lost_rows(splits: Sequence[Given], num_rows: int, *, on_request: bool) -> It
             else "Ignore this if you left them out on purpose; otherwise look for a filter or a lost partition."
         )
         text = f"{lost:,} of {plural(num_rows, 'row')} {'is' if lost == 1 else 'are'} in no partition. {remedy}"
-        severity, first = "note" if on_request else "warning", np.flatnonzero(free)
-        yield found("lost-rows", severity, text, splits[0], rows=first, count=lost)  # type: ignore[arg-type]
+        severity: Severity = "note" if on_request else "warning"
+        yield found("lost-rows", severity, text, splits[0], rows=np.flatnonzero(free), count=lost)
 
 
 def rows_of(split: Given, rows: Sequence[int] | Rows) -> str:

@@ -130,9 +130,12 @@ def audit(
         labels: One label per row of the data set.
         test: The test rows of each client, or a single partition for a test on the server.
         test_labels: One label per row of the test data set, if that is another data set.
-        content: The rows themselves, to find equal ones. They are compared by value, not only by digest.
+        content: The rows themselves, to find equal ones. They are compared by value, not only by digest. Equal test
+            rows are a warning if there are more than the share of training rows that equal another training row
+            explains, and a note otherwise.
         test_content: The rows of the test data set, if that is another data set.
-        ids: One natural id per row, such as the hospital; they tell whether partition i is the same in both.
+        ids: One natural id per row, such as the hospital, to find partitions that are different sites in the two
+            splits, and sites that only the test split has.
         test_ids: One natural id per row of the test data set, if that is another data set.
         same_rows: Whether `test` numbers rows of the same data set as `partitions`. By default, it does unless
             `test_labels`, `test_content` or `test_ids` is given or two Assignments have different `num_rows`. The title
