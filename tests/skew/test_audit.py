@@ -386,7 +386,7 @@ PAIRS = [
     pytest.param(
         "different-sites",
         {"partitions": [[0, 1], [2]], "ids": ["B", "B", "L"], "test": [[0], [1]], "test_ids": ["L", "B"]},
-        {"partitions": [[0, 2], [1]], "ids": ["B", "B", "L"], "test": [[0], [1]], "test_ids": ["L", "B"]},
+        {"partitions": [[0, 2], [1]], "ids": ["B", "B", "L"], "test": [[0], [1]], "test_ids": ["B", "L"]},
         id="ids that the training split divides are not sites",
     ),
     pytest.param(
