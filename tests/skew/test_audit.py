@@ -360,7 +360,7 @@ PAIRS = [
     ),
     pytest.param("lost-rows", _two(num_rows=41), _two(num_rows=40), id="one row too few"),
     pytest.param(
-        "lost-rows", _two(num_rows=41, test=[[0]], same_rows=False), _two(num_rows=41, test=[[40]]), id="tested rows"
+        "lost-rows", _two(num_rows=41, test=[[40]], same_rows=False), _two(num_rows=41, test=[[40]]), id="tested rows"
     ),
     pytest.param("out-of-range", _two(num_rows=39), _two(num_rows=40), id="one row beyond"),
     pytest.param("repeated-rows", {"partitions": [[3, 0, 3]]}, {"partitions": [[3], [0, 3]]}, id="in one client"),
@@ -492,6 +492,7 @@ def test_skew_is_told_from_chance_if_there_are_enough_rows() -> None:
     assert _judged([range(3), range(3, 7)], [0, 1, 0, 1, 0, 1, 0]) == "too few rows"
     assert _judged([range(3), range(3, 7)], [0, 0, 0, 0, 0, 1, 1]) == "too few rows"
     assert _judged([range(3), range(3, 7)], [0, 0, 0, 0, 0, 0, 1]) == "too few rows"
+    assert _judged([range(60), range(60, 120)], [0, 1] * 60) == "too few rows"
     # Many small clients are enough, although chance alone makes each of them differ.
     clients = np.arange(10000).reshape(1000, 10)
     assert _judged(clients, rng.integers(0, 10, 10000)) == "looks IID"
