@@ -8,25 +8,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flskew.skew._given import Codes
+
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["content_codes"]
+__all__ = ["read_contents"]
 
 
-def content_codes(content: object, test: object | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
-    """Return one number per row of `content` and of `test`.
+def read_contents(content: object, test: object) -> dict[str, Codes]:
+    """Number the rows of `content` and of `test` alike, as "content" and "test_content".
 
     The numbers come from comparing values, so different rows never get the same one, as two digests might. 0.0 equals
     -0.0, and a missing value equals a missing value.
 
     Raises:
         TypeError: A table is not an array, a DataFrame or a Hugging Face data set.
-        ValueError: The two have different columns.
+        ValueError: The two have different columns, or there is only a test table.
     """
+    if content is None:
+        if test is not None:
+            raise ValueError("test_content needs content; pass the training rows, too")
+        return {}
     table = _table(content, "content")
     if test is None:
-        return _codes(table), None
+        return {"content": Codes(_codes(table), [])}
     other = _table(test, "test_content")
     if isinstance(table, np.ndarray) != isinstance(other, np.ndarray):
         raise TypeError("content and test_content must be of one type, both arrays or both tables")
@@ -42,7 +48,7 @@ def content_codes(content: object, test: object | None = None) -> tuple[NDArray[
             raise ValueError(f"content and test_content must have the same columns; only one has {differing[:6]}")
         both = pd.concat([table, other[table.columns]], ignore_index=True)
     codes = _codes(both)
-    return codes[: len(table)], codes[len(table) :]
+    return {"content": Codes(codes[: len(table)], []), "test_content": Codes(codes[len(table) :], [])}
 
 
 def _table(content: object, argument: str) -> Any:

@@ -11,33 +11,7 @@ from numpy.typing import NDArray
 from flskew.assignment import Assignment
 from flskew.typing import Rows
 
-__all__ = ["Codes", "Given", "read_codes", "read_split"]
-
-
-class Given(NamedTuple):
-    """A split as it was given.
-
-    Attributes:
-        rows: (num_read,) the entries that are integers >= 0, one partition after the other.
-        owners: (num_read,) the partition of each of them.
-        names: The name of each partition, or its id.
-        named: Whether the partitions have names.
-        lengths: (num_partitions,) entries of each partition, readable or not.
-        negative: (partition, row) of entries below 0.
-        unreadable: The partition of each entry that is not an integer.
-        as_floats: Partitions whose rows are whole numbers stored as floats.
-        num_rows: Rows of the data set if the split knows them.
-    """
-
-    rows: Rows
-    owners: Rows
-    names: tuple[int | str, ...]
-    named: bool
-    lengths: NDArray[np.int64]
-    negative: list[tuple[int, int]]
-    unreadable: list[int]
-    as_floats: list[int]
-    num_rows: int | None
+__all__ = ["Codes", "Given", "read_columns", "read_split"]
 
 
 class Codes(NamedTuple):
@@ -47,11 +21,39 @@ class Codes(NamedTuple):
     values: list[Any]
 
 
+class Given(NamedTuple):
+    """A split as it was given.
+
+    Attributes:
+        role: "training" or "test".
+        rows: (num_read,) the entries that are integers >= 0, one partition after the other.
+        owners: (num_read,) the partition of each of them.
+        names: The name of each partition, or its id.
+        named: Whether the partitions have names.
+        negative: (partition, row) of entries below 0.
+        unreadable: The partition of each entry that is not an integer.
+        as_floats: Partitions whose rows are whole numbers stored as floats.
+        num_rows: Rows of the data set, if anything says it.
+        columns: The labels, ids and content of its rows, as far as they were given.
+    """
+
+    role: str
+    rows: Rows
+    owners: Rows
+    names: tuple[int | str, ...]
+    named: bool
+    negative: list[tuple[int, int]]
+    unreadable: list[int]
+    as_floats: list[int]
+    num_rows: int | None
+    columns: Mapping[str, Codes]
+
+
 # Unsigned integers that fit into int64.
 _SMALL = (np.uint8, np.uint16, np.uint32)
 
 
-def read_split(split: object, argument: str) -> Given:
+def read_split(split: object, argument: str, role: str) -> Given:
     """Read a split; only a type that cannot be a split is an error.
 
     Raises:
@@ -61,7 +63,7 @@ def read_split(split: object, argument: str) -> Given:
         owners = np.repeat(np.arange(len(split)), split.sizes)
         names: tuple[int | str, ...] = tuple(range(len(split))) if split.names is None else split.names
         named = split.names is not None
-        return Given(split.rows, owners, names, named, split.sizes, [], [], [], split.num_rows)
+        return Given(role, split.rows, owners, names, named, [], [], [], split.num_rows, {})
     wanted = f"{argument} must be an Assignment, a list of the rows of each partition, or a mapping from names to rows"
     if isinstance(split, str | bytes) or not isinstance(split, Iterable):
         raise TypeError(f"{wanted}, got {type(split).__name__}")
@@ -72,12 +74,10 @@ def read_split(split: object, argument: str) -> Given:
     negative: list[tuple[int, int]] = []
     unreadable: list[int] = []
     as_floats: list[int] = []
-    lengths = np.zeros(len(parts), dtype=np.int64)
     for index, part in enumerate(parts):
         if isinstance(part, str | bytes | Mapping) or not isinstance(part, Iterable):
             raise TypeError(f"{wanted}; partition {index} is of type {type(part).__name__}")
         rows, length, floats = _read_rows(part)
-        lengths[index] = length
         unreadable += [index] * (length - len(rows))
         if floats:
             as_floats.append(index)
@@ -87,10 +87,8 @@ def read_split(split: object, argument: str) -> Given:
             rows = rows[~below]
         held.append(rows)
     owners = np.repeat(np.arange(len(parts)), list(map(len, held)))
-    return Given(
-        np.concatenate([np.empty(0, dtype=np.int64), *held]), owners, names, named, lengths, negative, unreadable,
-        as_floats, None,
-    )  # fmt: skip
+    every = np.concatenate([np.empty(0, dtype=np.int64), *held])
+    return Given(role, every, owners, names, named, negative, unreadable, as_floats, None, {})
 
 
 def _read_rows(part: Iterable[object]) -> tuple[Rows, int, bool]:
@@ -113,12 +111,32 @@ def _read_rows(part: Iterable[object]) -> tuple[Rows, int, bool]:
     return np.array(rows, dtype=np.int64), len(entries), floats
 
 
-def read_codes(column: object, argument: str) -> Codes:
-    """Number the distinct values of a column, of any type; missing values are -1.
+def read_columns(column: object, test: object, name: str) -> dict[str, Codes]:
+    """Number the values of a column and of its test column alike, as `name` and `test_name`.
 
     Raises:
-        TypeError: `column` is not a list, array or column with one value per row.
+        TypeError: A column is not a list, array or column with one value per row.
+        ValueError: There is only a test column.
     """
+    if column is None:
+        if test is not None:
+            raise ValueError(f"test_{name} needs {name}; pass those of the training rows, too")
+        return {}
+    one = _read_codes(column, name)
+    if test is None:
+        return {name: one}
+    two = _read_codes(test, f"test_{name}")
+    numbers = {value: code for code, value in enumerate(one.values)}
+    for value in two.values:
+        numbers.setdefault(value, len(numbers))
+    # The last entry translates -1.
+    lookup = np.array([*(numbers[value] for value in two.values), -1], dtype=np.int64)
+    values = list(numbers)
+    return {name: Codes(one.codes, values), f"test_{name}": Codes(lookup[two.codes], values)}
+
+
+def _read_codes(column: object, argument: str) -> Codes:
+    """Number the distinct values of a column, of any type; missing values are -1."""
     import pandas as pd
 
     if isinstance(column, str | bytes | Mapping) or not isinstance(column, Iterable):
