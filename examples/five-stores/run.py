@@ -6,7 +6,6 @@ python run.py      ten seeds: about ten seconds
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 import tomllib
 from pathlib import Path
@@ -22,7 +21,6 @@ HERE = Path(__file__).resolve().parent
 def main(arguments: list[str] | None = None) -> None:
     """Run the comparison that the command line asks for."""
     options = _parser().parse_args(arguments)
-    logging.getLogger("flwr").setLevel(logging.WARNING)
     try:
         config = read_app_config(HERE, tomllib.loads("\n".join(options.run_config.split())))
     except (LookupError, TypeError, ValueError) as error:

@@ -6,7 +6,6 @@ python run.py      the gum index and preterm birth, ten seeds each: about a minu
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 import tomllib
 from pathlib import Path
@@ -27,7 +26,6 @@ TITLES = {
 def main(arguments: list[str] | None = None) -> None:
     """Run the comparisons that the command line asks for."""
     options = _parser().parse_args(arguments)
-    logging.getLogger("flwr").setLevel(logging.WARNING)
     for target in options.targets:
         try:
             overrides = tomllib.loads("\n".join(options.run_config.split()))

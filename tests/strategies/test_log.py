@@ -134,8 +134,9 @@ def test_a_terminal_shows_one_bar_with_the_latest_metrics(
     monkeypatch.setattr("sys.stderr", terminal)
     FedAvg().start(federation(train=good), zeros(), num_rounds=3)
     drawn = terminal.getvalue()
-    last = drawn.rstrip("\n").split("\r")[-1]
-    assert drawn.count("\n") == 1
+    *_, last, erased, _ = drawn.split("\r")
+    assert set(erased) == {" "}
+    assert "\n" not in drawn
     assert last.startswith("FedAvg, round 3/3: 100%|")
     assert last.rstrip().endswith("loss=1")
     assert "train:" not in drawn  # the grid's bar

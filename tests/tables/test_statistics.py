@@ -172,6 +172,20 @@ def test_a_site_whose_numbers_are_text_is_named_with_the_column() -> None:
     assert [failure.node_id for failure in caught.value.failures] == [1002]
 
 
+def test_a_site_is_called_by_its_name() -> None:
+    frames = {"Bern": pd.DataFrame({"age": [40.0]}), "Lyon": pd.DataFrame({"age": ["forty"]})}
+
+    def client_fn(context: Context) -> Site:
+        name = list(frames)[partition_id(context)]
+        site = Site(frames[name], min_count=1)
+        site.name = name
+        return site
+
+    with pytest.raises(TableError, match=r"Lyon \(node 1001\): column 'age' is categorical here") as caught:
+        tables.collect(LocalGrid(client_app(client_fn), 2))
+    assert [failure.name for failure in caught.value.failures] == ["Lyon"]
+
+
 def test_a_site_that_lacks_a_column_is_named_with_it() -> None:
     frame = pd.DataFrame({"a": [1], "b": [1]})
     with pytest.raises(TableError, match="node 1000: its table lacks 'b'"):

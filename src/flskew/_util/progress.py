@@ -56,7 +56,9 @@ class Progress:
 
     def __init__(self, name: str, done: int, total: int, *, is_shown: bool) -> None:
         self._name, self._total = name, total
-        self._bar = _bar(total=total, initial=done, bar_format=_FORMAT) if is_shown and total > done else None
+        self._bar = (
+            _bar(total=total, initial=done, bar_format=_FORMAT, leave=False) if is_shown and total > done else None
+        )
         self._round = done
         self._metrics = ""
         self._describe()
@@ -93,7 +95,7 @@ class Progress:
             self._bar.clear()
 
     def close(self) -> None:
-        """End the bar, which stays as it is."""
+        """Erase the bar."""
         if self._bar is not None:
             self._bar.close()
 

@@ -111,7 +111,7 @@ def total_variations(codes: NDArray[np.int64], num_categories: int, places: Plac
     measured = np.zeros(len(places.sizes))
     totals = np.bincount(codes, minlength=num_categories)
     # Only pairs of a partition and a category that occur: there may be a million of either.
-    pairs, counts = np.unique(places.owners * np.int64(num_categories) + codes, return_counts=True)
+    pairs, counts = np.unique(places.owners.astype(np.int64) * num_categories + codes, return_counts=True)
     owners, held = np.divmod(pairs, num_categories)
     overall = totals[held] / max(places.num_rows, 1)
     surplus = np.abs(counts / places.sizes[owners] - overall) - overall

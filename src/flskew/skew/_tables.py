@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -20,13 +21,29 @@ _MOST_ROWS = 20
 
 
 def as_text(frame: pd.DataFrame, formats: Formats) -> str:
-    """Return aligned columns, in which wide characters, such as Chinese ones, take two places."""
-    import pandas as pd
+    """Return aligned columns, in which wide characters, such as Chinese ones, take two places.
 
-    with pd.option_context("display.unicode.east_asian_width", True):
-        return frame.rename(index=one_line).to_string(
-            formatters=dict(formats), max_rows=_MOST_ROWS, show_dimensions=len(frame) > _MOST_ROWS
-        )
+    Written by hand because pandas' releases differ in the spaces between columns.
+    """
+    shortened = len(frame) > _MOST_ROWS
+    half = _MOST_ROWS // 2
+    kept = [*range(half), *range(len(frame) - half, len(frame))] if shortened else range(len(frame))
+    names = [one_line(frame.index[row]) for row in kept]
+    columns = [[formats[str(name)](frame[name].iloc[row]) for row in kept] for name in frame]
+    if shortened:
+        for cells in (names, *columns):
+            cells.insert(half, "...")
+    first = _padded([str(frame.columns.name), *names], str.ljust)
+    others = [_padded([str(name), *cells], str.rjust) for name, cells in zip(frame, columns, strict=True)]
+    lines = [" ".join(cells) for cells in zip(first, *others, strict=True)]
+    return "\n".join(lines) + f"\n\n[{len(frame)} rows x {len(columns)} columns]" * shortened
+
+
+def _padded(cells: list[str], pad: Callable[[str, int], str]) -> list[str]:
+    """Return cells of the same width in a terminal."""
+    wide = [sum(unicodedata.east_asian_width(letter) in "WF" for letter in cell) for cell in cells]
+    width = max(len(cell) + more for cell, more in zip(cells, wide, strict=True))
+    return [pad(cell, width - more) for cell, more in zip(cells, wide, strict=True)]
 
 
 def as_html(frame: pd.DataFrame, formats: Formats) -> str:
