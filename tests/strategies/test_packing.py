@@ -86,7 +86,7 @@ def test_an_array_that_occurs_twice_is_written_once() -> None:
     assert len(pack({"a": ArrayRecord({"x": array}), "b": ArrayRecord({"y": array})})) == 2
 
 
-def test_the_format_of_version_2_is_fixed() -> None:
+def test_the_format_of_version_1_is_fixed() -> None:
     """A change here needs a new version of the files, and code that still reads this one."""
     metrics, key = MetricRecord({"loss": 0.5}), ConfigRecord({"key": b"k"})
     replies = (
@@ -120,18 +120,6 @@ def test_the_format_of_version_2_is_fixed() -> None:
         np.float64(3).tobytes(),
     ]
     assert repr(unpack(written)) == repr(values)
-
-
-def test_replies_and_failures_of_version_1_have_no_partition() -> None:
-    text = {
-        "dict": [
-            ["reply", {"Reply": [7, 3, {"dict": []}, 0.25, "ab", {"dict": []}, 2.5]}],
-            ["failure", {"Failure": [8, "no disk", "Traceback"]}],
-        ]
-    }
-    read = unpack({"json": np.frombuffer(json.dumps(text).encode(), np.uint8)})
-    assert read["reply"] == Reply(7, 3, {}, 0.25, "ab", {}, 2.5, partition_id=None, name=None)
-    assert read["failure"] == Failure(8, "no disk", "Traceback", partition_id=None, name=None)
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,7 @@ __all__ = ["Checkpoint"]
 _logger = logging.getLogger("flwr")
 
 KIND = "checkpoint"
-VERSION = 2
-"""In version 1, replies and failures have no partition id and no name."""
-
+VERSION = 1
 LAST_ROUND = 999_999
 """The largest number of rounds in a folder."""
 _SHORTEST_KEY = 16
