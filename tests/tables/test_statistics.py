@@ -172,6 +172,20 @@ def test_a_site_whose_numbers_are_text_is_named_with_the_column() -> None:
     assert [failure.node_id for failure in caught.value.failures] == [1002]
 
 
+def test_an_error_calls_sites_by_their_names() -> None:
+    frames = {"Bern": pd.DataFrame({"age": [1.0]}), "Lyon": pd.DataFrame({"age": ["1"]})}
+    frames["Rome"] = frames["Bern"]
+
+    class Named(Site):
+        def __init__(self, context: Context) -> None:
+            self.name = list(frames)[partition_id(context)]
+            super().__init__(frames[self.name], min_count=1)
+
+    with pytest.raises(TableError, match=r"Lyon \(node 1001\): column 'age' is categorical here") as caught:
+        tables.collect(LocalGrid(client_app(Named), 3))
+    assert [(failure.node_id, failure.name) for failure in caught.value.failures] == [(1001, "Lyon")]
+
+
 def test_a_site_that_lacks_a_column_is_named_with_it() -> None:
     frame = pd.DataFrame({"a": [1], "b": [1]})
     with pytest.raises(TableError, match="node 1000: its table lacks 'b'"):
