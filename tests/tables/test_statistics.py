@@ -172,18 +172,18 @@ def test_a_site_whose_numbers_are_text_is_named_with_the_column() -> None:
     assert [failure.node_id for failure in caught.value.failures] == [1002]
 
 
-def test_a_site_is_called_by_its_name() -> None:
-    frames = {"Bern": pd.DataFrame({"age": [40.0]}), "Lyon": pd.DataFrame({"age": ["forty"]})}
+def test_an_error_calls_sites_by_their_names() -> None:
+    frames = {"Bern": pd.DataFrame({"age": [1.0]}), "Lyon": pd.DataFrame({"age": ["1"]})}
+    frames["Rome"] = frames["Bern"]
 
-    def client_fn(context: Context) -> Site:
-        name = list(frames)[partition_id(context)]
-        site = Site(frames[name], min_count=1)
-        site.name = name
-        return site
+    class Named(Site):
+        def __init__(self, context: Context) -> None:
+            self.name = list(frames)[partition_id(context)]
+            super().__init__(frames[self.name], min_count=1)
 
     with pytest.raises(TableError, match=r"Lyon \(node 1001\): column 'age' is categorical here") as caught:
-        tables.collect(LocalGrid(client_app(client_fn), 2))
-    assert [failure.name for failure in caught.value.failures] == ["Lyon"]
+        tables.collect(LocalGrid(client_app(Named), 3))
+    assert [(failure.node_id, failure.name) for failure in caught.value.failures] == [(1001, "Lyon")]
 
 
 def test_a_site_that_lacks_a_column_is_named_with_it() -> None:

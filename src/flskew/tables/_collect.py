@@ -31,7 +31,7 @@ Reader: TypeAlias = Callable[[int, RecordDict], T]
 class TableError(RuntimeError):
     """The statistics cannot be collected, because a site did not answer, or its answer is wrong.
 
-    The message lists each reason once, with the nodes that share it.
+    The message lists each reason once, with the sites that share it.
 
     Examples:
         >>> from flskew import LocalGrid, client_app, tables
