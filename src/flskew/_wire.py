@@ -20,6 +20,7 @@ __all__ = [
     "LOSS_KEY",
     "METRICS_KEY",
     "NUM_EXAMPLES_KEY",
+    "PARTITION_NAME_KEY",
     "UNSENT_METRICS_KEY",
     "does_not_evaluate",
 ]
@@ -41,6 +42,9 @@ FLSKEW_KEY = "flskew"
 
 ASSIGNMENT_KEY = "assignment"
 """Key of the fingerprint of the client's assignment in that record."""
+
+PARTITION_NAME_KEY = "partition-name"
+"""Key of the name of the client's partition in the record "flskew"."""
 
 LOCAL_EPOCHS_KEY = "local-epochs"
 """Key of the number of passes over the rows: requested in the config, done in the metrics."""

@@ -2,7 +2,7 @@
 
 from flskew.client._app import ClientFn, client_app
 from flskew.client._node_config import partition, partition_id
-from flskew.client._protocols import ClientError, SupportsEvaluate, SupportsFit
+from flskew.client._protocols import ClientError, SupportsEvaluate, SupportsFit, SupportsQuery
 from flskew.client._proximal import ProximalTerm
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "ProximalTerm",
     "SupportsEvaluate",
     "SupportsFit",
+    "SupportsQuery",
     "client_app",
     "partition",
     "partition_id",

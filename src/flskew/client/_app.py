@@ -17,7 +17,7 @@ from flskew.client._failures import Failures
 from flskew.client._metrics import MetricsReader, check_local_epochs, loss_value, num_examples
 from flskew.client._model import private_parameters, read_request, record_like, refuse_legacy
 from flskew.client._mods import check_mods, with_mods
-from flskew.client._protocols import ClientError, SupportsEvaluate, SupportsFit, WrapsNumPyClient
+from flskew.client._protocols import ClientError, SupportsEvaluate, SupportsFit, SupportsQuery, WrapsNumPyClient
 from flskew.client._replies import DoesNotEvaluateError, flskew_record
 from flskew.typing import Mod
 
@@ -36,13 +36,15 @@ def client_app(
     evaluate_mods: Sequence[Mod] = (),
     same_shapes: bool = True,
 ) -> ClientApp:
-    """Return a Flower `ClientApp` that answers train and evaluate messages with a NumPy client.
+    """Return a Flower `ClientApp` that answers train, evaluate and query messages with a NumPy client.
 
     `client_fn(context)` is called for each message and returns any object with
     `fit(parameters, config) -> (parameters, num_examples, metrics)` and, optionally,
     `evaluate(parameters, config) -> (loss, num_examples, metrics)`. A `flwr.client.NumPyClient` is such an object, and
     so is the result of its `to_client()`. A client without `evaluate` replies that it does not evaluate: the strategies
-    of this package do not ask it again, and Flower's ignore the reply.
+    of this package do not ask it again, and Flower's ignore the reply. A client may also have
+    `query(content) -> content`, both Flower's `RecordDict`, which answers query messages, such as those of
+    `flskew.tables.collect`.
 
     The client owns the parameters it receives: writable arrays that nothing else uses. The arrays that `fit` returns
     are sent under the names and the key of the server's record, if their number, shapes and dtypes match those
@@ -62,7 +64,7 @@ def client_app(
             it was raised, and the id under which the node's log has its message and traceback, which may quote data.
             The messages of `ClientError`, `ParametersError` and `PartitionIdError` are sent too: flskew's own quote no
             data. "full": message and traceback of any exception, for development and simulation.
-        mods: Flower's modifiers, for training and evaluation; the first one is outermost.
+        mods: Flower's modifiers, for every kind of message; the first one is outermost.
         train_mods: Modifiers for training only, inside `mods`, such as `fixedclipping_mod`.
         evaluate_mods: Modifiers for evaluation only, inside `mods`.
         same_shapes: Set it to False for models that change shape, such as trees that grow: arrays of any shape and
@@ -95,9 +97,13 @@ def client_app(
     def evaluate(message: Message, context: Context) -> Message:
         return _evaluate(_make_client(client_fn, context), message, metrics)
 
+    def query(message: Message, context: Context) -> Message:
+        return _query(_make_client(client_fn, context), message)
+
     app = _App(Failures(errors))
     app.train()(with_mods(train, [*mods, *train_mods]))
     app.evaluate()(with_mods(evaluate, [*mods, *evaluate_mods]))
+    app.query()(with_mods(query, mods))
     return app
 
 
@@ -150,6 +156,17 @@ def _evaluate(client: object, message: Message, metrics_reader: MetricsReader) -
     reserved = {LOSS_KEY: loss_value(loss), NUM_EXAMPLES_KEY: num_examples(count, "evaluate")}
     record, unsent = metrics_reader.read(metrics, reserved)
     return _reply(RecordDict({METRICS_KEY: record}), client, unsent, message)
+
+
+def _query(client: object, message: Message) -> Message:
+    if not isinstance(client, SupportsQuery):
+        raise ClientError(f"{type(client).__name__} does not answer queries; give it query(content), see flskew.tables")
+    content = client.query(message.content)
+    if not isinstance(content, RecordDict):
+        raise ClientError(f"{type(client).__name__}.query must return a RecordDict, got {type(content).__name__}")
+    if FLSKEW_KEY in content:
+        raise ClientError(f"{type(client).__name__}.query returned a record {FLSKEW_KEY!r}; use another key")
+    return _reply(content, client, [], message)
 
 
 def _reply(content: RecordDict, client: object, unsent: list[str], message: Message) -> Message:

@@ -1,9 +1,11 @@
-"""The protocol of a client: any object with `fit` and, optionally, `evaluate`; it needs no base class."""
+"""The protocol of a client: any object with `fit` and, optionally, `evaluate` and `query`; it needs no base class."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
+
+from flwr.app import RecordDict
 
 from flskew.typing import Config, NumExamples, Parameters, ReturnedParameters
 
@@ -12,6 +14,7 @@ __all__ = [
     "ClientError",
     "SupportsEvaluate",
     "SupportsFit",
+    "SupportsQuery",
     "WrapsNumPyClient",
 ]
 
@@ -61,6 +64,15 @@ class SupportsEvaluate(Protocol):
 
     def evaluate(self, parameters: Parameters, config: Config) -> tuple[float, NumExamples, Mapping[str, object]]:
         """Evaluate `parameters` on the client's rows; return the loss, rows used, metrics."""
+        ...
+
+
+@runtime_checkable
+class SupportsQuery(Protocol):
+    """A client that answers questions other than to train and to evaluate, such as those of `tables.collect`."""
+
+    def query(self, content: RecordDict) -> RecordDict:
+        """Return the answer to a message of Flower's type "query", given its content."""
         ...
 
 
