@@ -1,5 +1,5 @@
 # Each target creates the environment it needs, and updates it only if its requirements changed.
-#   .venv         demo, test, lint, types, docs, wheel: no torch, TensorFlow, JAX or Ray
+#   .venv         demo, example-..., test, lint, types, docs, wheel: no torch, TensorFlow, JAX or Ray
 #   .venv-all     test-all, e2e, bench: every extra
 #   .venv-oldest  test-oldest: the oldest supported versions
 
@@ -22,15 +22,27 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo test test-all test-rest test-oldest e2e lint types docs site-test gallery pages wheel wheel-extras bench reproductions clean
+.PHONY: help demo example-four-clinics example-five-stores example-students test test-all test-rest test-oldest e2e lint types docs site-test gallery pages wheel wheel-extras bench reproductions clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' \
-	  | while IFS='|' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
+	  | while IFS='|' read -r name text; do printf '  make %-20s %s\n' "$$name" "$$text"; done
 
 demo: .venv/installed-demo  ## train three hospitals, alone and together; print a table, write pictures
 	@echo "demo: three hospitals, alone and together"
 	@.venv/bin/python $(EXAMPLE)/run.py
+
+example-four-clinics: .venv/installed-examples  ## train four clinics on a real trial, alone and together; print tables, write pictures
+	@echo "example-four-clinics: patients of a real trial, alone and together"
+	@.venv/bin/python examples/four-clinics/run.py
+
+example-five-stores: .venv/installed-examples  ## train five stores on real purchases, alone and together; print a table, write a picture
+	@echo "example-five-stores: real purchases, alone and together"
+	@.venv/bin/python examples/five-stores/run.py
+
+example-students: .venv/installed-examples  ## train 2,972 students in one process; print a table, write a picture
+	@echo "example-students: thousands of clients in one process"
+	@.venv/bin/python examples/students/run.py
 
 test: .venv/installed-dev  ## run the tests that need neither torch, TensorFlow, JAX, Ray, MNIST nor a SuperLink
 	@echo "test: all tests except those marked torch, tensorflow, jax, ray, mnist, long, e2e and site"
@@ -61,6 +73,7 @@ lint: .venv/installed-dev  ## check style and format with ruff
 types: .venv/installed-dev  ## check types with mypy --strict: the package, the examples and typed uses of the API
 	@echo "types: mypy --strict"
 	@.venv/bin/mypy
+	@for script in examples/*/run.py; do MYPYPATH=$$(dirname "$$script") .venv/bin/mypy "$$script"; done
 
 docs: .venv/installed-docs  ## build the site in site/; warnings are errors
 	@echo "docs: mkdocs build --strict"
@@ -72,7 +85,7 @@ site-test: .venv/installed-docs .venv/installed-dev  ## open every page in Chrom
 	@FLSKEW_TEST_ALL=1 .venv/bin/python -m pytest -m site tests/site
 
 gallery: .venv/installed-dev  ## redraw the site's pictures by running the code on its pages
-	@echo "gallery: running the code in docs/pictures.md, docs/tutorial.md and docs/which-partitioner.md"
+	@echo "gallery: running the code in docs/how-to/fair-to-every-site.md, docs/pictures.md, docs/tutorial.md and docs/which-partitioner.md"
 	@.venv/bin/python scripts/gallery.py
 
 wheel: .venv/installed-dev  ## build wheel and sdist, check them, and use the wheel in an empty environment
@@ -115,9 +128,14 @@ clean:  ## remove build outputs and caches, but no environment
 	@.venv/bin/python $(PIP) -c requirements/constraints.txt -e '.[plot,sklearn]'
 	@touch $@
 
-.venv/installed-dev: $(INPUTS) requirements/constraints.txt | .venv/bin/python
+.venv/installed-examples: $(INPUTS) requirements/constraints.txt requirements/examples.txt | .venv/bin/python
+	@echo "installing what the examples need into .venv"
+	@.venv/bin/python $(PIP) -c requirements/constraints.txt -r requirements/examples.txt -e '.[plot,sklearn]'
+	@touch $@
+
+.venv/installed-dev: $(INPUTS) requirements/constraints.txt requirements/examples.txt | .venv/bin/python
 	@echo "installing what the tests and checks need into .venv"
-	@.venv/bin/python $(PIP) -c requirements/constraints.txt -e '.[dev,plot,sklearn]'
+	@.venv/bin/python $(PIP) -c requirements/constraints.txt -r requirements/examples.txt -e '.[dev,plot,sklearn]'
 	@touch $@
 
 .venv/installed-docs: $(INPUTS) requirements/constraints.txt | .venv/bin/python
@@ -125,13 +143,15 @@ clean:  ## remove build outputs and caches, but no environment
 	@.venv/bin/python $(PIP) -c requirements/constraints.txt -e '.[docs]'
 	@touch $@
 
-.venv-all/installed: $(INPUTS) requirements/constraints.txt requirements/frameworks.txt | .venv-all/bin/python
+.venv-all/installed: $(INPUTS) requirements/constraints.txt requirements/examples.txt requirements/frameworks.txt \
+  | .venv-all/bin/python
 	@echo "installing every extra into .venv-all"
-	@.venv-all/bin/python $(PIP) -c requirements/constraints.txt -r requirements/frameworks.txt \
+	@.venv-all/bin/python $(PIP) -c requirements/constraints.txt -r requirements/examples.txt \
+	  -r requirements/frameworks.txt \
 	  -e '.[dev,docs,jax,keras,plot,simulation,sklearn,torch]'
 	@touch $@
 
-.venv-oldest/installed: $(INPUTS) requirements/oldest.txt | .venv-oldest/bin/python
+.venv-oldest/installed: $(INPUTS) requirements/examples.txt requirements/oldest.txt | .venv-oldest/bin/python
 	@echo "installing the oldest supported versions into .venv-oldest"
-	@.venv-oldest/bin/python $(PIP) -c requirements/oldest.txt -e '.[dev,plot,sklearn]'
+	@.venv-oldest/bin/python $(PIP) -c requirements/oldest.txt -r requirements/examples.txt -e '.[dev,plot,sklearn]'
 	@touch $@

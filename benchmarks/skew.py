@@ -1,6 +1,6 @@
-"""Time the measures of skew relative to one pass over the counts; measure their memory and their values on MNIST.
+"""Time the measures of skew relative to one pass over the counts, and the feature report relative to SciPy.
 
-    python benchmarks/skew.py                               # times and memory
+    python benchmarks/skew.py                               # times and memory; needs SciPy
     FLSKEW_MNIST=/path/to/mnist python benchmarks/skew.py   # also the table of docs/skew.md
 
 Each ratio compares alternating timings from one run. Writes a JSON file to --output.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from records import RESULTS, about, write
+from scipy.stats import wasserstein_distance
 
 from flskew import (
     Assignment,
@@ -33,6 +35,9 @@ from flskew import (
 
 CLIENTS, CLASSES = 10_000, 1000
 REPEATS = 15
+# The table of the feature report, and the number of partitions that SciPy compares.
+FEATURE_ROWS, FEATURES, COMPARED = 10**6, 50, 10
+FEATURE_PARTITIONS = (10, 1000)
 SEEDS = range(20)
 HOSPITALS = ({1, 3, 7}, {2, 5, 8}, {4, 6, 9})
 
@@ -96,6 +101,41 @@ def peak_memory() -> dict[str, float]:
     return {"copies_of_the_counts": float(run.stdout)}
 
 
+def scipy_distances(values: np.ndarray, partitions: list[np.ndarray]) -> list[float]:
+    """Return the distances of partitions with SciPy, without what chance would give."""
+    ranks = np.arange(len(values))
+    spread = 2 * (2 * ranks - len(values) + 1) @ np.sort(values) / len(values) ** 2
+    return [wasserstein_distance(values[rows], values) / spread for rows in partitions]
+
+
+def feature_reports() -> list[dict[str, float]]:
+    """Return the times of feature reports by number of partitions, and their memory in copies of the table."""
+    rng = np.random.default_rng(0)
+    columns = rng.normal(size=(FEATURE_ROWS, FEATURES))
+    one = columns[:, :1].copy()
+    records = []
+    for count in FEATURE_PARTITIONS:
+        cuts = np.sort(rng.choice(np.arange(1, FEATURE_ROWS), count - 1, replace=False))
+        assignment = Assignment.from_partitions(np.split(rng.permutation(FEATURE_ROWS), cuts))
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        start = time.perf_counter()
+        skew.feature_report(columns, assignment)
+        all_s = time.perf_counter() - start
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+        start = time.perf_counter()
+        report = skew.feature_report(one, assignment)
+        ours_s = time.perf_counter() - start
+        # SciPy sorts all rows again for each partition, so its time is proportional to their number.
+        compared = [assignment[partition_id] for partition_id in range(min(count, COMPARED))]
+        start = time.perf_counter()
+        peer = scipy_distances(one[:, 0], compared)
+        peer_s = (time.perf_counter() - start) * count / len(compared)
+        np.testing.assert_allclose(report.columns[0].distances[: len(compared)], peer, atol=1e-9)
+        record = {"partitions": count, "ours_s": all_s, "per_column_s": ours_s, "peer_per_column_s": peer_s}
+        records.append({**record, "ratio": peer_s / ours_s, "copies_of_the_table": grown / columns.nbytes})
+    return records
+
+
 def mnist_table(folder: Path) -> list[dict[str, object]]:
     """Return the mean and range of each measure over twenty seeds, for the 60,000 training labels."""
     (path,) = folder.glob("train-labels-idx1-ubyte*")
@@ -131,11 +171,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    report: dict[str, object] = {"about": about("numpy")}
+    report: dict[str, object] = {"about": about("numpy", "pandas", "scipy")}
     report["time"] = timed = against_one_pass()
     print(f"all measures of {CLIENTS:,} by {CLASSES:,} counts: {timed['ratio']:.1f} times their sum")
     report["memory"] = memory = peak_memory()
     print(f"their memory in addition to the counts: {memory['copies_of_the_counts']:.2f} copies of the counts")
+    report["features"] = features = feature_reports()
+    for record in features:
+        faster, copies = record["ratio"], record["copies_of_the_table"]
+        print(
+            f"feature report, {record['partitions']:,} partitions: {record['ours_s']:.1f} s, {faster:.0f} times as "
+            f"fast as SciPy, {copies:.2f} copies of the table"
+        )
     folder = os.environ.get("FLSKEW_MNIST")
     if folder:
         report["mnist"] = records = mnist_table(Path(folder))

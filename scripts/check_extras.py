@@ -32,7 +32,7 @@ assert last > 0.7, last
 
 PLOT = """
 from flskew import DirichletPartitioner, plots
-figure, _ = plots.dots(DirichletPartitioner(5, "label", 0.5).assign([row % 10 for row in range(1000)]))
+figure = plots.dots(DirichletPartitioner(5, "label", 0.5).assign([row % 10 for row in range(1000)]))
 figure.savefig("dots.png")
 """
 

@@ -6,6 +6,7 @@ python scripts/gallery.py [FOLDER]   FOLDER defaults to docs
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-PAGES = ["pictures.md", "tutorial.md", "which-partitioner.md"]
+PAGES = ["how-to/fair-to-every-site.md", "pictures.md", "tutorial.md", "which-partitioner.md"]
 BLOCK_OR_IMAGE = re.compile(r"^```python\n(?P<code>.*?)^```|^!\[[^\]]*\]\((?P<image>[^)]+)\)", re.MULTILINE | re.DOTALL)
 
 
@@ -28,7 +29,8 @@ def pictures(page: str) -> Iterator[tuple[Path, Figure]]:
         else:
             figure = names["figure"]
             assert isinstance(figure, Figure)
-            yield Path(found["image"]), figure
+            # A page in a folder refers to ../assets.
+            yield Path(os.path.normpath(Path(page).parent / found["image"])), figure
 
 
 def main() -> None:

@@ -113,20 +113,23 @@ def test_splits_are_compared_and_an_alpha_is_found() -> None:
 
 
 def test_features_of_any_size_are_compared() -> None:
-    features = np.array([SMALLEST, 1e-310, 0.0, LARGEST] * 50)
-    assert skew.feature_distances(DirichletPartitioner(4, alpha=0.5).assign(LABELS), features).max() <= 1
+    split = DirichletPartitioner(4, alpha=0.5).assign(LABELS)
+    for extremes in ([SMALLEST, 1e-310, 0.0, LARGEST], [-LARGEST, LARGEST], [SMALLEST, 0.0], [1.0], [np.nan]):
+        report = skew.feature_report(np.array(extremes * (200 // len(extremes))), split)
+        assert 0 <= report.columns[0].distance <= 1
+        assert str(report)
 
 
 @every_split
 @pytest.mark.parametrize("plot", [plots.dots, plots.heatmap, plots.bars, plots.sizes])
 def test_every_split_is_drawn(plot: Any, counts: Any) -> None:
-    figure, _ = plot(counts)
+    figure = plot(counts)
     figure.canvas.draw()
 
 
 def test_every_recall_and_accuracy_is_drawn() -> None:
     fractions = np.array([[0.0, SMALLEST, 0.5], [1.0, 1e-310, np.nan]])
-    for figure, _ in (plots.recall(fractions), plots.accuracy(fractions, central=[0.1, SMALLEST])):
+    for figure in (plots.recall(fractions), plots.accuracy(fractions, central=[0.1, SMALLEST])):
         figure.canvas.draw()
 
 

@@ -16,7 +16,6 @@ from flwr.app import ArrayRecord, Context, Message
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAdam, Result, Strategy
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -84,7 +83,9 @@ assert_type(skew.report(assignment).to_frame(), pd.DataFrame)
 skew.compare([assignment, np.array([[1, 2]])])
 skew.compare({"ours": assignment, "theirs": iid})
 assert_type(skew.alpha_for(0.3, [0, 1, 2], 2, measure=skew.effective_classes).alpha, float)
-assert_type(skew.feature_distances(assignment, np.zeros((3, 2))), NDArray[np.float64])
+assert_type(skew.feature_report(np.zeros((3, 2)), assignment), skew.FeatureReport)
+assert_type(skew.feature_report({"age": [1, 2, 3]}, assignment).columns[0].distances, NDArray[np.float64])
+assert_type(skew.feature_report(pd.DataFrame(), assignment).to_frame(), pd.DataFrame)
 assert_type(assignment[0], NDArray[np.int64])
 assert_type(list(assignment), list[NDArray[np.int64]])
 assert_type(len(assignment), int)
@@ -114,13 +115,13 @@ except PartitionIdError as error:
     key_error: KeyError = error
     index_error: IndexError = error
 
-# A picture takes any split, and returns figure and axes.
-assert_type(plots.dots(assignment), tuple[Figure, Axes])
+# A picture takes any split, and returns its figure.
+assert_type(plots.dots(assignment), Figure)
 plots.dots(iid, partition_id_axis="y", ax=Figure().add_subplot())
 plots.heatmap(np.array([[1, 2], [3, 4]]))
 plots.bars([["cat", "dog"], ["dog"]])
 plots.sizes(assignment.to_frame())
-assert_type(plots.splits({"mine": assignment}, kind="bars"), tuple[Figure, list[Axes]])
+assert_type(plots.splits({"mine": assignment}, kind="bars"), Figure)
 plots.splits([assignment, iid], ax=[Figure().add_subplot(), Figure().add_subplot()])
 plots.recall({"alone": [0.5, 1.0], "together": np.array([0.9, 0.9])}, class_names=["cat", "dog"])
 plots.recall(np.array([[0.5, 1.0]]))

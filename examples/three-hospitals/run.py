@@ -7,7 +7,6 @@ python run.py --data-dir /path/to/mnist   MNIST at the published settings, about
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 import tomllib
@@ -33,8 +32,6 @@ RunConfig: TypeAlias = dict[str, bool | float | int | str]
 def main(arguments: list[str] | None = None) -> None:
     """Run the comparison that the command line asks for."""
     options = _parser().parse_args(arguments)
-    if not options.verbose:
-        logging.getLogger("flwr").setLevel(logging.WARNING)
     try:
         config = run_config(options.data_dir, _overrides(options.run_config))
         settings = Settings.from_run_config(config)
@@ -43,7 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(f"run.py: {error}")
     data = f"MNIST in {settings.data_dir}" if settings.data_dir else "scikit-learn's digits"
     print(f"{data}: {settings.num_server_rounds} rounds of {settings.local_epochs} local epochs\n", flush=True)
-    comparison = compare(config)
+    comparison = compare(config, verbose=options.verbose)
     print(comparison.table(), end="\n\n")
     drawn = {options.output / name: figure for name, figure in figures.pictures(comparison).items()}
     if options.overview:
@@ -67,13 +64,13 @@ def run_config(data_dir: str = "", overrides: Mapping[str, object] | None = None
     return read_app_config(HERE, {**changes, **(overrides or {})})
 
 
-def compare(config: RunConfig) -> Comparison:
+def compare(config: RunConfig, *, verbose: bool = False) -> Comparison:
     """Train each hospital alone, then all together, from the same weights and for the same number of local epochs."""
     settings = Settings.from_run_config(config)
     hospitals = range(len(EXCLUDED))
     counts = [np.bincount(load_hospital(hospital, settings)[0].labels, minlength=10) for hospital in hospitals]
     alone = [tuple(train_alone(hospital, settings)) for hospital in hospitals]
-    context = simulate(server_app.app, client_app.app, num_supernodes=len(hospitals), run_config=config)
+    context = simulate(server_app.app, client_app.app, len(hospitals), config, verbose=verbose)
     return Comparison(np.stack(counts), tuple(alone), tuple(read_scores(context.state)))
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from flskew import partitioners as partitioners
     from flskew import plots as plots
     from flskew import skew as skew
+    from flskew import tables as tables
     from flskew import testing as testing
     from flskew import typing as typing
     from flskew._arrays.records import ParametersError as ParametersError
@@ -91,7 +92,7 @@ _HOMES = {
 }
 
 # Public modules, used by their names: `flskew.skew.report`.
-_ROOMS = ("client", "partitioners", "plots", "skew", "testing", "typing")
+_ROOMS = ("client", "partitioners", "plots", "skew", "tables", "testing", "typing")
 
 __all__ = ["__version__", *_HOMES, *_ROOMS]
 

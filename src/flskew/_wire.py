@@ -4,6 +4,8 @@
   error is the only reply that they all ignore. Its own error code tells strategies that it is not a failure.
 - Which split a client uses: the ConfigRecord "flskew" has the assignment's fingerprint under "assignment".
 - How much local work a client did: "local-epochs" in the record "metrics".
+- Which partition a client holds: its number under "partition-id" and its name under "partition-name", in the record
+  "flskew".
 - Which metrics a client returned that cannot be sent: their names, in the ConfigRecord "flskew" under "unsent-metrics".
 """
 
@@ -20,6 +22,7 @@ __all__ = [
     "LOSS_KEY",
     "METRICS_KEY",
     "NUM_EXAMPLES_KEY",
+    "PARTITION_ID_KEY",
     "PARTITION_NAME_KEY",
     "UNSENT_METRICS_KEY",
     "does_not_evaluate",
@@ -42,6 +45,9 @@ FLSKEW_KEY = "flskew"
 
 ASSIGNMENT_KEY = "assignment"
 """Key of the fingerprint of the client's assignment in that record."""
+
+PARTITION_ID_KEY = "partition-id"
+"""Key of the number of the client's partition, in the node config and in the record "flskew"."""
 
 PARTITION_NAME_KEY = "partition-name"
 """Key of the name of the client's partition in the record "flskew"."""

@@ -17,6 +17,7 @@ from flskew._split.names import checked_names
 from flskew._split.streams import Streams
 from flskew._split.wrapping import given_counts, given_rows, joined, loaded
 from flskew._util import archive, checks
+from flskew._util.html import table
 from flskew._util.texts import listed
 from flskew.typing import Classes, Edges, LabelCounts, Labels, Offsets, Rows, Sizes
 
@@ -29,6 +30,8 @@ __all__ = ["Assignment", "PartitionIdError"]
 
 _VERSION = 1
 _FINGERPRINT = "fingerprint"
+# With more classes, a notebook shows how many of them each partition has.
+_MOST_COLUMNS = 12
 T = TypeVar("T")
 
 
@@ -410,6 +413,17 @@ class Assignment:
             f"Assignment({len(self)} partitions{names} of {self.sizes.min()} to {self.sizes.max()} rows, "
             f"{len(self.unassigned)} of {self.num_rows} rows unassigned, {classes})"
         )
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        partitions = list(range(len(self)) if self.names is None else self.names)
+        frame = pd.DataFrame({"rows": self.sizes}, index=pd.Index(partitions, name="partition"))
+        if self.has_labels and len(self.classes) <= _MOST_COLUMNS:
+            frame[[f"class {name}" for name in self.classes.tolist()]] = self.label_counts
+        elif self.has_labels:
+            frame["classes"] = np.count_nonzero(self.label_counts, axis=1)
+        return table(repr(self), frame)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         """Refuse; an assignment never changes."""

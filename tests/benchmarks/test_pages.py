@@ -107,10 +107,14 @@ INVENTED: dict[str, tuple[dict[str, Any], list[str]]] = {
         {
             "time": {"one_pass_s": 0.004, "measures_s": 0.08, "ratio": 20.0},
             "memory": {"copies_of_the_counts": 0.09},
+            "features": [{"partitions": 1000, "ours_s": 4.0, "per_column_s": 0.08, "peer_per_column_s": 40.0,
+                          "ratio": 500.0, "copies_of_the_table": 0.4}],
         },
         [
-            "| time | 80 ms | 4.0 ms | 20 times the sum |",
-            "| memory in addition to the counts | 0.09 copies of them |  |  |",
+            "| all measures of 10,000 clients by 1,000 classes: time | 80 ms | 4.0 ms | 20 times the sum |",
+            "| feature report of 1,000,000 rows, 1,000 partitions: one column | 80 ms | 40 s | 500 times as fast |",
+            "| feature report of 1,000,000 rows, 1,000 partitions: 50 columns | 4.0 s |  |  |",
+            "| feature report: memory in addition to the table | 0.40 copies of it |  |  |",
         ],
     ),
     "import_time": (

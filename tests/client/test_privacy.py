@@ -96,7 +96,8 @@ def test_every_message_of_a_run_contains_only_parameters_and_scalars() -> None:
                 assert set(kept) <= {"num-examples", "loss", "by-epoch", "accuracy"}
         configs = {key: dict(value) for key, value in message.content.items() if isinstance(value, ConfigRecord)}
         if message.metadata.reply_to_message_id:
-            assert configs == {"flskew": {"assignment": ASSIGNMENT.fingerprint}}
+            number = message.metadata.src_node_id - 1000
+            assert configs == {"flskew": {"assignment": ASSIGNMENT.fingerprint, "partition-id": number}}
         else:
             assert set(configs) == {"config"}
             assert set(configs["config"]) <= {"server-round", "proximal-mu"}

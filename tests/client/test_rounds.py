@@ -194,8 +194,8 @@ ASSIGNMENT = IidPartitioner(3).assign(range(30))
 @pytest.mark.parametrize("kind", ["train", "evaluate"])
 def test_a_client_with_an_assignment_sends_its_fingerprint(kind: str) -> None:
     with LocalGrid(client_app(lambda context: Split(ASSIGNMENT)), 3) as grid:
-        for reply in ask(grid, kind):
-            assert dict(reply["flskew"]) == {"assignment": ASSIGNMENT.fingerprint}
+        for number, reply in enumerate(ask(grid, kind)):
+            assert dict(reply["flskew"]) == {"assignment": ASSIGNMENT.fingerprint, "partition-id": number}
             assert isinstance(reply["flskew"], ConfigRecord)
 
 
@@ -203,7 +203,46 @@ def test_a_client_with_an_assignment_sends_its_fingerprint(kind: str) -> None:
 @pytest.mark.parametrize("client", [Adds(), Split(None)], ids=["no attribute", "None"])
 def test_a_client_without_an_assignment_sends_no_fingerprint(client: Any, kind: str) -> None:
     with LocalGrid(client_app(lambda context: client), 1) as grid:
-        assert "flskew" not in ask(grid, kind)[0]
+        assert list(ask(grid, kind)[0]["flskew"]) == ["partition-id"]
+
+
+NAMED = Assignment.from_partitions({"Bern": [0], "Lyon": [1]})
+
+
+@pytest.mark.parametrize("kind", ["train", "evaluate"])
+def test_the_name_of_a_partition_is_that_of_the_assignment(kind: str) -> None:
+    with LocalGrid(client_app(lambda context: Split(NAMED)), 3) as grid:
+        names = [reply["flskew"].get("partition-name") for reply in ask(grid, kind)]
+    assert names == ["Bern", "Lyon", None]
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        pytest.param("Ward 7", "Ward 7", id="a text"),
+        pytest.param(" \x1b[31mWard\n7 ", "Ward 7", id="a text that cannot be printed"),
+        pytest.param("", None, id="an empty text, which hides the name"),
+        pytest.param(7, "Bern", id="a number, which is unrelated"),
+        pytest.param(lambda: "x", "Bern", id="a method, which is unrelated"),
+    ],
+)
+def test_an_attribute_name_replaces_the_name_of_the_assignment_if_it_is_text(name: object, sent: str | None) -> None:
+    client = Split(NAMED)
+    client.name = name  # type: ignore[attr-defined]
+    with LocalGrid(client_app(lambda context: client), 1) as grid:
+        assert ask(grid, "train")[0]["flskew"].get("partition-name") == sent
+
+
+@pytest.mark.parametrize("number", ["0", -1, 2.0, True, 2**63, None])
+@pytest.mark.parametrize("kind", ["train", "evaluate"])
+def test_a_partition_id_that_is_not_a_number_of_a_partition_is_not_sent(number: Any, kind: str) -> None:
+    config = {} if number is None else {"partition-id": number}
+    context = Context(run_id=1, node_id=2, node_config=config, state=RecordDict(), run_config={})
+    app = client_app(lambda context: Split(NAMED))
+    with LocalGrid(app, 1):  # Flower needs its identity to make messages
+        message = Message(RecordDict({"arrays": ArrayRecord([np.zeros(2)]), "config": ConfigRecord()}), 2, kind)
+        reply = app(message, context)
+    assert dict(reply.content["flskew"]) == {"assignment": NAMED.fingerprint}
 
 
 @pytest.mark.parametrize("assignment", [IidPartitioner(3), ASSIGNMENT[0], ASSIGNMENT.fingerprint, Assignment])

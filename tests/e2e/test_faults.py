@@ -100,6 +100,12 @@ def test_a_round_completes_with_the_remaining_clients(after_kills: HeldRun) -> N
     assert after_kills.model() == pytest.approx(1 + (1 + 2 + 3) / 3)
 
 
+def test_each_row_of_the_history_has_the_partition_of_its_node(after_kills: HeldRun) -> None:
+    for row in [*after_kills.round(1), *after_kills.round(2)]:
+        if row["counted"]:
+            assert row["partition_id"] == row["metrics"]["partition"]
+
+
 def test_a_node_whose_clientapp_was_killed_is_named_and_takes_part_again(after_kills: HeldRun) -> None:
     node = counted(after_kills.round(2))[1]
     assert node in after_kills.nodes

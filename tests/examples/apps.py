@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -30,6 +31,15 @@ class ExampleApp:
 
     def module(self, name: str) -> ModuleType:
         return importlib.import_module(f"{self.package}.{name}")
+
+    def script(self) -> ModuleType:
+        """Import run.py by its path, because several examples have one."""
+        spec = importlib.util.spec_from_file_location(f"{self.package}_run", self.folder / "run.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
 
     def config(self, **settings: object) -> dict[str, bool | float | int | str]:
         return read_app_config(self.folder, {name.replace("_", "-"): value for name, value in settings.items()})

@@ -33,7 +33,7 @@ def line(axes: Axes, label: str) -> list[tuple[float, float]]:
 
 
 def test_recall_is_a_shade_and_a_number_for_each_class_and_model() -> None:
-    _, axes = plots.recall(RECALL, class_names=["cat", "dog", "fox"])
+    axes = plots.recall(RECALL, class_names=["cat", "dog", "fox"]).axes[0]
     assert np.allclose(only(axes, QuadMesh).get_array().reshape(2, 3), [*RECALL.values()])
     assert [text.get_text() for text in axes.texts] == ["98", "0", "50", "97", "95", "100"]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["cat", "dog", "fox"]
@@ -42,7 +42,7 @@ def test_recall_is_a_shade_and_a_number_for_each_class_and_model() -> None:
 
 
 def test_numbers_contrast_with_their_shade() -> None:
-    _, axes = plots.recall(RECALL)
+    axes = plots.recall(RECALL).axes[0]
     mesh = only(axes, QuadMesh)
     for value, text in zip(np.ravel([*RECALL.values()]), axes.texts, strict=True):
         behind = np.array(mesh.to_rgba(value))[:3] @ [0.299, 0.587, 0.114]
@@ -51,18 +51,18 @@ def test_numbers_contrast_with_their_shade() -> None:
 
 
 def test_models_and_classes_of_a_matrix_are_numbered() -> None:
-    _, axes = plots.recall(np.array([[0.1, 0.2]]))
+    axes = plots.recall(np.array([[0.1, 0.2]])).axes[0]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "1"]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["0"]
 
 
 def test_the_scale_of_recall_always_runs_from_0_to_1() -> None:
-    norm = only(plots.recall([[0.4, 0.5]])[1], QuadMesh).norm
+    norm = only(plots.recall([[0.4, 0.5]]).axes[0], QuadMesh).norm
     assert (norm.vmin, norm.vmax) == (0, 1)
 
 
 def test_a_class_that_was_not_tested_is_crossed_out_instead_of_zero() -> None:
-    _, axes = plots.recall([[0.5, np.nan], [0.0, 1.0]])
+    axes = plots.recall([[0.5, np.nan], [0.0, 1.0]]).axes[0]
     assert only(axes, PathCollection).get_offsets().tolist() == [[1, 0]]
     assert [text.get_text() for text in axes.texts] == ["50", "0", "100"]
     assert "×: not tested" in axes.get_xlabel()
@@ -72,7 +72,7 @@ def test_a_class_that_was_not_tested_is_crossed_out_instead_of_zero() -> None:
 def test_a_shade_of_several_classes_shows_the_worst_of_them() -> None:
     recall = np.ones((3, 1000))
     recall[1, 500] = 0
-    _, axes = plots.recall(recall)
+    axes = plots.recall(recall).axes[0]
     (image,) = axes.images
     assert image.get_array().shape == (3, 500)
     assert np.argwhere(image.get_array() == 0).tolist() == [[1, 250]]
@@ -114,7 +114,7 @@ def test_class_names_must_match_the_number_of_classes() -> None:
 
 
 def test_up_to_ten_clients_are_circles_around_their_median() -> None:
-    _, axes = plots.accuracy([[0.2, 0.4, 0.9], [0.6, 0.8]])
+    axes = plots.accuracy([[0.2, 0.4, 0.9], [0.6, 0.8]]).axes[0]
     assert only(axes, PathCollection).get_offsets().tolist() == [[1, 0.2], [1, 0.4], [1, 0.9], [2, 0.6], [2, 0.8]]
     assert line(axes, "clients: median") == [(1, 0.4), (2, pytest.approx(0.7))]
     assert legend(axes) == ["clients: median", "clients: each"]
@@ -127,7 +127,7 @@ def bands(axes: Axes) -> dict[object, Any]:
 
 def test_of_more_clients_all_and_the_middle_half_are_bands() -> None:
     clients = np.linspace(0, 1, 21)
-    _, axes = plots.accuracy([clients, clients / 2])
+    axes = plots.accuracy([clients, clients / 2]).axes[0]
     expected = {"clients: all": ([1, 0.5], [0, 0]), "clients: middle half": ([0.75, 0.375], [0.25, 0.125])}
     for label, (top, bottom) in expected.items():
         values, edges, baseline = bands(axes)[label]
@@ -139,7 +139,7 @@ def test_of_more_clients_all_and_the_middle_half_are_bands() -> None:
 
 def test_the_bands_have_a_gap_at_a_round_without_clients() -> None:
     clients = {number: np.linspace(0, number / 1000, 21) for number in range(1, 1001) if number != 500}
-    _, axes = plots.accuracy(clients)
+    axes = plots.accuracy(clients).axes[0]
     values, edges, baseline = bands(axes)["clients: all"]
     assert (edges[0], edges[-1], len(values)) == (0.5, 1000.5, 1000)
     assert np.allclose(np.delete(values, 499), [number / 1000 for number in clients])
@@ -148,7 +148,7 @@ def test_the_bands_have_a_gap_at_a_round_without_clients() -> None:
 
 
 def test_the_servers_accuracy_is_a_separate_line_that_may_begin_before_round_1() -> None:
-    _, axes = plots.accuracy([[0.2], [0.4]], central={0: 0.1, 1: 0.3, 2: 0.5})
+    axes = plots.accuracy([[0.2], [0.4]], central={0: 0.1, 1: 0.3, 2: 0.5}).axes[0]
     assert line(axes, "server") == [(0, 0.1), (1, 0.3), (2, 0.5)]
     assert line(axes, "clients: median") == [(1, 0.2), (2, 0.4)]
     assert legend(axes)[0] == "server"
@@ -156,23 +156,23 @@ def test_the_servers_accuracy_is_a_separate_line_that_may_begin_before_round_1()
 
 
 def test_a_sequence_begins_with_round_1() -> None:
-    _, axes = plots.accuracy([[0.2]], central=[0.1, 0.3])
+    axes = plots.accuracy([[0.2]], central=[0.1, 0.3]).axes[0]
     assert line(axes, "server") == [(1, 0.1), (2, 0.3)]
 
 
 def test_failed_clients_and_rounds_without_clients_are_left_out() -> None:
-    _, axes = plots.accuracy([[0.2, np.nan, 0.6], [np.nan], [], [0.9]], central=[0.1, np.nan, 0.2, 0.3])
+    axes = plots.accuracy([[0.2, np.nan, 0.6], [np.nan], [], [0.9]], central=[0.1, np.nan, 0.2, 0.3]).axes[0]
     assert line(axes, "clients: median") == [(1, 0.4), (4, 0.9)]
     assert line(axes, "server") == [(1, 0.1), (3, 0.2), (4, 0.3)]
     assert axes.get_xlabel() == "round\n1 to 2 clients in a round"
 
 
 def test_the_server_can_be_shown_without_clients() -> None:
-    assert legend(plots.accuracy({}, central=[0.5, 0.6])[1]) == ["server"]
+    assert legend(plots.accuracy({}, central=[0.5, 0.6]).axes[0]) == ["server"]
 
 
 def test_accuracy_is_shown_from_0_to_100_percent_and_rounds_as_integers() -> None:
-    _, axes = plots.accuracy([[0.91], [0.92]])
+    axes = plots.accuracy([[0.91], [0.92]]).axes[0]
     assert axes.get_ylim() == (0, 1)
     axes.figure.draw_without_rendering()
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["0", "20", "40", "60", "80", "100"]
@@ -181,7 +181,7 @@ def test_accuracy_is_shown_from_0_to_100_percent_and_rounds_as_integers() -> Non
 
 
 def test_server_and_clients_have_different_markers() -> None:
-    _, axes = plots.accuracy([[0.2], [0.4]], central=[0.1, 0.3])
+    axes = plots.accuracy([[0.2], [0.4]], central=[0.1, 0.3]).axes[0]
     assert len({one.get_marker() for one in axes.lines}) == 2
 
 

@@ -810,3 +810,19 @@ def test_memory_is_used_only_by_running_clients_and_by_replies(max_workers: int)
     assert peaks["evaluate", 40] < at_work
     assert peaks["train", 40] < 40 + at_work
     assert peaks["train", 4] < 4 + at_work
+
+
+def test_a_failure_that_comes_every_round_is_logged_once_by_a_grid(caplog: pytest.LogCaptureFixture) -> None:
+    app = ClientApp()
+
+    @app.train()
+    def _(message: Message, context: Context) -> Message:
+        raise ValueError(f"no data on {context.node_id}")
+
+    with LocalGrid(app, 3) as grid:
+        for _round in range(5):
+            grid.send_and_receive([Message(RecordDict(), node_id, "train") for node_id in grid.get_node_ids()])
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert [record.getMessage().partition(".")[0] for record in errors] == [
+        "3 clients failed in the same way, on nodes 1000, 1001, 1002"
+    ]

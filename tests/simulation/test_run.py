@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import textwrap
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,14 @@ import pytest
 from flwr.app import ArrayRecord, Context, MetricRecord
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp.strategy import FedAvg as FlowersFedAvg
 from flwr.serverapp.strategy import Result
 
 from flskew._flower import _read
 from flskew.client import client_app
 from flskew.simulation import LocalGrid, read_app_config, simulate
 from flskew.strategies import FedAvg, RoundError
+from flskew.typing import Parameters
 
 
 class Softmax:
@@ -276,3 +280,33 @@ def test_metrics_in_the_servers_state_are_returned() -> None:
         context.state["seen"] = MetricRecord({"nodes": len(list(grid.get_node_ids()))})
 
     assert simulate(app, ClientApp(), 5).state["seen"]["nodes"] == 5
+
+
+def logging_app() -> ServerApp:
+    server_app = ServerApp()
+
+    @server_app.main()
+    def main(grid: Grid, context: Context) -> None:
+        logging.getLogger("flwr").info("a line of the ServerApp")
+        for strategy in (FlowersFedAvg(fraction_evaluate=0.0), FedAvg(fraction_evaluate=0.0)):
+            strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
+
+    return server_app
+
+
+class Adds:
+    def fit(self, parameters: Parameters, config: Mapping[str, object]) -> tuple[Parameters, int, dict[str, float]]:
+        return [parameters[0] + 1], 10, {}
+
+
+@pytest.mark.parametrize("verbose", [True, False], ids=["verbose", "quiet"])
+def test_only_a_verbose_simulation_shows_what_flower_and_flskew_log(
+    verbose: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("flwr"), "propagate", True)
+    caplog.set_level(logging.INFO, logger="flwr")
+    simulate(logging_app(), client_app(lambda context: Adds()), num_supernodes=2, verbose=verbose)
+    messages = caplog.messages
+    assert messages.count("a line of the ServerApp") == 1
+    assert messages.count("[ROUND 1/1]") == (2 if verbose else 0)  # Flower's strategy and ours
+    assert {record.levelname for record in caplog.records[1:]} == ({"INFO", "WARNING"} if verbose else {"WARNING"})

@@ -84,3 +84,8 @@ def test_an_unreachable_target_is_refused_with_the_possible_range() -> None:
 def test_a_bad_argument_is_named(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         skew.alpha_for(**{"target": 0.4, "labels": LABELS, "num_partitions": 10, **arguments})
+
+
+def test_a_notebook_shows_an_estimate_in_one_line() -> None:
+    estimate = skew.AlphaEstimate(alpha=0.5, mean=0.4041, spread=0.031)
+    assert estimate._repr_html_() == "<p>alpha = 0.5: 0.404 ± 0.031</p>"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -238,3 +240,10 @@ def test_an_empty_list_and_a_single_split_are_refused() -> None:
             skew.compare(wrong)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="got a single Assignment; use report"):
         skew.compare(DirichletPartitioner(2, "label", 1.0).assign([0, 1] * 50))  # type: ignore[arg-type]
+
+
+def test_a_notebook_shows_each_remark_as_an_item_of_a_list() -> None:
+    report = skew.report(skew.tally([["<b>", "c"], ["c"]]))
+    items = re.findall("<li>(.*?)</li>", report._repr_html_())
+    assert list(map(html.unescape, items)) == list(report.remarks)
+    assert not any("<b>" in item for item in items)

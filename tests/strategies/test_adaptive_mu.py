@@ -49,7 +49,7 @@ def sent(client: Scripted, strategy: FedProx) -> dict[int, float]:
     """Return the mu of every round as the clients saw it."""
     rounds = len(client.train) or len(client.evaluations)
     with LocalGrid(client_app(lambda context: client), 2) as grid:
-        strategy.start(grid, ZERO, num_rounds=rounds)
+        strategy.start(grid, ZERO, num_rounds=rounds, verbose=True)
     return client.sent
 
 

@@ -428,7 +428,7 @@ def test_the_state_of_every_strategy_of_flower_is_in_the_table() -> None:
         Checked(make()).state_dict()
 
 
-def test_the_contents_of_a_version_1_file_are_fixed(tmp_path: Path) -> None:
+def test_the_contents_of_a_version_2_file_are_fixed(tmp_path: Path) -> None:
     """A change here needs a new version of the files, and code that still reads this one."""
     strategy = Checked(flower.DifferentialPrivacyServerSideAdaptiveClipping(flower.FedAvgM(), 0.0, NODES))
     run_plain(strategy, rounds=1, checkpoint_dir=tmp_path)
@@ -736,9 +736,9 @@ def test_privacy_settings_are_those_of_the_strategy_that_resumes(tmp_path: Path)
 def test_a_checkpoint_with_privacy_settings_in_it_does_not_apply_them(tmp_path: Path) -> None:
     run_plain(private("ServerSideFixed", 0.0), rounds=1, checkpoint_dir=tmp_path)
     path = tmp_path / "checkpoint-00001.npz"
-    values = unpack(archive.read(path, "checkpoint", 1))
+    values = unpack(archive.read(path, "checkpoint", 2))
     values["state"]["strategy"]["strategies"][0].update(clipping_norm=1e9, num_sampled_clients=1, noise_multiplier=-1.0)
-    archive.write(path, "checkpoint", 1, pack(values))
+    archive.write(path, "checkpoint", 2, pack(values))
     strategy: Any = private("ServerSideFixed", 0.0)
     run_plain(strategy, rounds=2, checkpoint_dir=tmp_path, resume=True)
     inner = strategy.strategy

@@ -107,13 +107,13 @@ def test_a_lost_history_does_not_affect_the_model(loss: str, tmp_path: Path, log
 
 
 @pytest.mark.parametrize("name", ["checkpoint-00001.npz", "history-00001.npz"])
-def test_files_have_version_1_and_later_versions_are_refused(name: str, tmp_path: Path) -> None:
+def test_files_have_version_2_and_later_versions_are_refused(name: str, tmp_path: Path) -> None:
     run(fed_avg(), tmp_path, rounds=1)
-    written = archive.read(tmp_path / name, "checkpoint", 1)
-    archive.write(tmp_path / name, "checkpoint", 1, written)
-    assert Checkpoint.load(tmp_path).server_round == 1
+    written = archive.read(tmp_path / name, "checkpoint", 2)
     archive.write(tmp_path / name, "checkpoint", 2, written)
-    with pytest.raises(ValueError, match=f"{name} is not .*: it has version 2, later than 1; update flskew"):
+    assert Checkpoint.load(tmp_path).server_round == 1
+    archive.write(tmp_path / name, "checkpoint", 3, written)
+    with pytest.raises(ValueError, match=f"{name} is not .*: it has version 3, later than 2; update flskew"):
         Checkpoint.load(tmp_path)
 
 
@@ -325,9 +325,9 @@ def test_a_key_that_is_text_or_too_short_is_refused(
 
 def test_a_state_that_the_strategy_cannot_load_is_an_error_that_names_the_folder(tmp_path: Path) -> None:
     run(FedProx(proximal_mu=0.1), tmp_path, rounds=1)
-    values = unpack(archive.read(tmp_path / "checkpoint-00001.npz", "checkpoint", 1))
+    values = unpack(archive.read(tmp_path / "checkpoint-00001.npz", "checkpoint", 2))
     values["state"]["strategy"] = {"mu": {"nu": 1}}
-    archive.write(tmp_path / "checkpoint-00001.npz", "checkpoint", 1, pack(values))
+    archive.write(tmp_path / "checkpoint-00001.npz", "checkpoint", 2, pack(values))
     wanted = "checkpoint_dir=.* holds a state that FedProx cannot load, TypeError: .*'nu'.*; choose another folder"
     with pytest.raises(ValueError, match=wanted):
         run(FedProx(proximal_mu=0.1), tmp_path, resume=True)
@@ -350,9 +350,9 @@ def test_an_intact_file_with_unexpected_values_is_an_error(
 ) -> None:
     run(fed_avg(), tmp_path, rounds=1)
     path = tmp_path / "checkpoint-00001.npz"
-    values = unpack(archive.read(path, "checkpoint", 1))
+    values = unpack(archive.read(path, "checkpoint", 2))
     forge(values)
-    archive.write(path, "checkpoint", 1, pack(values))
+    archive.write(path, "checkpoint", 2, pack(values))
     with pytest.raises(ValueError, match=r"checkpoint-00001\.npz (is not a valid|contains round 1000000000000)"):
         Checkpoint.load(tmp_path)
 
@@ -361,8 +361,8 @@ def test_an_intact_file_with_unexpected_values_is_an_error(
 def test_an_intact_history_file_with_unexpected_values_counts_as_lost(rounds: Any, tmp_path: Path) -> None:
     run(fed_avg(), tmp_path, rounds=1)
     path = tmp_path / "history-00001.npz"
-    values = unpack(archive.read(path, "checkpoint", 1))
-    archive.write(path, "checkpoint", 1, pack({**values, "rounds": rounds}))
+    values = unpack(archive.read(path, "checkpoint", 2))
+    archive.write(path, "checkpoint", 2, pack({**values, "rounds": rounds}))
     assert Checkpoint.load(tmp_path).lost_rounds == (1,)
 
 
@@ -444,7 +444,7 @@ def test_a_checkpoint_that_cannot_be_removed_is_removed_a_round_later(
 
 def test_a_file_without_values_is_damaged(tmp_path: Path) -> None:
     run(fed_avg(), tmp_path, rounds=2)
-    archive.write(tmp_path / "checkpoint-00002.npz", "checkpoint", 1, {})
+    archive.write(tmp_path / "checkpoint-00002.npz", "checkpoint", 2, {})
     assert Checkpoint.load(tmp_path).server_round == 1
 
 

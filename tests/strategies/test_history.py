@@ -78,7 +78,7 @@ def test_metric_columns_cannot_collide_with_other_columns() -> None:
 
 def test_the_frame_of_an_empty_history_has_all_columns() -> None:
     frame = History().to_frame()
-    assert frame.shape == (0, 10)
+    assert frame.shape == (0, 12)
     assert list(frame) == [name for name in HISTORY.to_frame() if not name.startswith("metrics.")]
 
 
@@ -88,6 +88,7 @@ def test_json_lines_contain_the_same_data_as_the_frame(tmp_path: Path) -> None:
     assert lines[2] == {
         "server_round": 1, "phase": "train", "node_id": 1002, "counted": False, "num_examples": None, "seconds": None,
         "round_seconds": 2.5, "assignment": None, "reason": "ValueError: no data", "update_norm": None,
+        "partition_id": None, "name": None,
         "metrics": {},
     }  # fmt: skip
     assert lines[0]["metrics"] == {"num-examples": 20, "loss": 0.5}
@@ -134,7 +135,7 @@ def test_a_metric_that_is_a_list_is_refused() -> None:
 def test_the_accuracy_plot_accepts_a_metric_of_a_history() -> None:
     replies = tuple(Reply(1000 + node, 1.0, {"accuracy": node / 10}, 1.0) for node in range(3))
     history = History([Round(number, "evaluate", replies, (), 1.0) for number in (1, 2)])
-    _, axes = plots.accuracy(history.metric("accuracy"))
+    axes = plots.accuracy(history.metric("accuracy")).axes[0]
     (median,) = axes.lines
     assert median.get_xydata().tolist() == [[1, 0.1], [2, 0.1]]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import threading
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
@@ -10,9 +13,12 @@ import numpy as np
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 
+from flskew._util.progress import Progress
 from flskew.strategies import Checkpoint, FedAvg
 
 from .conftest import MakesFederation
+
+move = Progress._move
 
 
 def zeros() -> ArrayRecord:
@@ -24,7 +30,7 @@ def good(index: int, message: Message) -> dict[str, Any]:
 
 
 def test_the_log_has_the_rounds_and_their_metrics(federation: MakesFederation, log: pytest.LogCaptureFixture) -> None:
-    FedAvg().start(federation(train=good), zeros(), num_rounds=2)
+    FedAvg().start(federation(train=good), zeros(), num_rounds=2, verbose=True)
     lines = [line.strip() for line in log.messages]
     assert "Starting FedAvg strategy: rounds 1 to 2" in lines
     assert [line for line in lines if line.startswith("[ROUND")] == ["[ROUND 1/2]", "[ROUND 2/2]"]
@@ -39,14 +45,126 @@ def test_the_log_has_the_servers_evaluation(federation: MakesFederation, log: py
         zeros(),
         num_rounds=1,
         evaluate_fn=lambda number, arrays: MetricRecord({"round": number}),
+        verbose=True,
     )
     told = [line for line in log.messages if line.startswith("Server evaluation")]
     assert told == ["Server evaluation of round 0: {'round': 0}", "Server evaluation of round 1: {'round': 1}"]
 
 
 def test_the_log_says_that_a_run_was_stopped(federation: MakesFederation, log: pytest.LogCaptureFixture) -> None:
-    FedAvg().start(federation(train=good), zeros(), num_rounds=9, should_stop=lambda number, result: number == 3)
+    strategy, stop = FedAvg(), lambda number, result: number == 3
+    strategy.start(federation(train=good), zeros(), num_rounds=9, should_stop=stop, verbose=True)
     assert "Stopped by should_stop after 3 of 9 rounds" in log.messages
+
+
+def lines_of(log: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    return [(record.levelname, record.getMessage()) for record in log.records]
+
+
+def test_a_run_in_this_process_logs_warnings_only(federation: MakesFederation, log: pytest.LogCaptureFixture) -> None:
+    def one_fails(index: int, message: Message) -> dict[str, Any]:
+        return {"arrays": ArrayRecord([np.full(2, np.nan)])} | good(index, message) if index else {}
+
+    FedAvg().start(federation(train=one_fails), zeros(), num_rounds=1)
+    assert {level for level, _ in lines_of(log)} == {"WARNING"}
+
+
+def test_a_run_on_flowers_engines_logs_each_round(federation: MakesFederation, log: pytest.LogCaptureFixture) -> None:
+    grid = federation(train=good)
+    grid.nodes_are_fixed = False  # as on a SuperLink
+    FedAvg().start(grid, zeros(), num_rounds=1)
+    assert ("INFO", "[ROUND 1/1]") in lines_of(log)
+    log.clear()
+    FedAvg().start(grid, zeros(), num_rounds=1, verbose=False)
+    assert lines_of(log) == []
+
+
+def test_verbose_must_be_a_truth_value(federation: MakesFederation) -> None:
+    with pytest.raises(TypeError, match="verbose must be True or False"):
+        FedAvg().start(federation(train=good), zeros(), verbose="yes")  # type: ignore[arg-type]
+
+
+def test_your_own_lines_on_flowers_logger_are_shown(federation: MakesFederation, log: pytest.LogCaptureFixture) -> None:
+    def evaluate(number: int, arrays: ArrayRecord) -> None:
+        logging.getLogger("flwr").info("round %d, by hand", number)
+
+    FedAvg().start(federation(train=good), zeros(), num_rounds=1, evaluate_fn=evaluate)
+    assert lines_of(log) == [("INFO", "round 0, by hand"), ("INFO", "round 1, by hand")]
+
+
+def test_two_runs_at_once_log_as_each_was_told(federation: MakesFederation, log: pytest.LogCaptureFixture) -> None:
+    both = threading.Barrier(2)
+
+    def run(strategy: FedAvg, verbose: bool) -> None:
+        def wait(number: int, arrays: ArrayRecord) -> None:
+            both.wait(10)  # both runs are inside a round
+
+        strategy.start(federation(train=good), zeros(), num_rounds=2, evaluate_fn=wait, verbose=verbose)
+
+    threads = [threading.Thread(target=run, args=(FedAvg(), verbose)) for verbose in (True, False)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    messages = [message for _, message in lines_of(log)]
+    assert [messages.count(line) for line in ("[ROUND 1/2]", "[ROUND 2/2]")] == [1, 1]
+
+
+def test_a_run_leaves_the_logger_as_it_was(federation: MakesFederation) -> None:
+    logger = logging.getLogger("flwr")
+    before = (logger.level, list(logger.handlers), list(logger.filters))
+
+    def fail(number: int, arrays: ArrayRecord) -> None:
+        raise ValueError("the server has no test set")
+
+    with pytest.raises(ValueError, match="no test set"):
+        FedAvg().start(federation(train=good), zeros(), evaluate_fn=fail)
+    assert (logger.level, list(logger.handlers), list(logger.filters)) == before
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_shows_one_bar_with_the_latest_metrics(
+    federation: MakesFederation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    FedAvg().start(federation(train=good), zeros(), num_rounds=3)
+    drawn = terminal.getvalue()
+    last = drawn.rstrip("\n").split("\r")[-1]
+    assert drawn.count("\n") == 1
+    assert last.startswith("FedAvg, round 3/3: 100%|")
+    assert last.rstrip().endswith("loss=1")
+    assert "train:" not in drawn  # the grid's bar
+
+
+def test_the_bar_moves_with_each_client(federation: MakesFederation, monkeypatch: pytest.MonkeyPatch) -> None:
+    places: list[float] = []
+    monkeypatch.setattr("flskew._util.progress._is_watched", lambda: True)
+    monkeypatch.setattr("sys.stderr", Terminal())
+    monkeypatch.setattr(Progress, "_move", lambda self, place: places.append(place) or move(self, place))
+    FedAvg().start(federation(train=good, nodes=2), zeros(), num_rounds=2)
+    # Each round: where it starts, two clients that train, two that evaluate, and where it ends.
+    assert places == [0, 0.25, 0.5, 0.75, 1, 1, 1, 1.25, 1.5, 1.75, 2, 2]
+
+
+def test_a_warning_erases_the_bar_first(federation: MakesFederation, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    handler = logging.StreamHandler(terminal)
+    handler.setLevel(logging.WARNING)
+    logging.getLogger("flwr").addHandler(handler)
+    try:
+        FedAvg().start(federation(train=lambda index, message: good(index, message) if index else {}), zeros(), 1)
+    finally:
+        logging.getLogger("flwr").removeHandler(handler)
+    (before,) = [text for text in terminal.getvalue().split("\n") if "Dropped" in text]
+    erased, warning = before.split("\r")[-2:]
+    assert set(erased) == {" "}
+    assert warning.startswith("\t> Dropped node 1000")
 
 
 def test_a_loaded_checkpoint_is_immutable(federation: MakesFederation, tmp_path: Path) -> None:

@@ -86,20 +86,22 @@ def test_an_array_that_occurs_twice_is_written_once() -> None:
     assert len(pack({"a": ArrayRecord({"x": array}), "b": ArrayRecord({"y": array})})) == 2
 
 
-def test_the_format_of_version_1_is_fixed() -> None:
+def test_the_format_of_version_2_is_fixed() -> None:
     """A change here needs a new version of the files, and code that still reads this one."""
     metrics, key = MetricRecord({"loss": 0.5}), ConfigRecord({"key": b"k"})
-    replies = (Reply(7, 3, metrics, 0.25, assignment="ab", records={"own": key}, update_norm=2.5),)
+    replies = (
+        Reply(7, 3, metrics, 0.25, assignment="ab", records={"own": key}, update_norm=2.5, partition_id=4, name="Bern"),
+    )
     values = {
         "model": ArrayRecord({"w": Array("float32", (1, 2), "numpy.ndarray", b"w")}),
         "records": RecordDict({"m": metrics}),
-        "rounds": [Round(1, "train", replies, (Failure(8, "no disk", "Traceback"),), 1.5)],
+        "rounds": [Round(1, "train", replies, (Failure(8, "no disk", "Traceback", name="Lyon"),), 1.5)],
         "groups": ((1, None), {2}, frozenset({True})),
         "arrays": [np.arange(2.0), np.float64(3)],
     }
     metrics_text, key_text = {"MetricRecord": [["loss", 0.5]]}, {"ConfigRecord": [["key", {"bytes": 1}]]}
-    reply_text = {"Reply": [7, 3, metrics_text, 0.25, "ab", {"dict": [["own", key_text]]}, 2.5]}
-    failures_text = {"tuple": [{"Failure": [8, "no disk", "Traceback"]}]}
+    reply_text = {"Reply": [7, 3, metrics_text, 0.25, "ab", {"dict": [["own", key_text]]}, 2.5, 4, "Bern"]}
+    failures_text = {"tuple": [{"Failure": [8, "no disk", "Traceback", None, "Lyon"]}]}
     text = {
         "dict": [
             ["model", {"ArrayRecord": [["w", {"Array": ["float32", [1, 2], "numpy.ndarray", 0]}]]}],
@@ -118,6 +120,18 @@ def test_the_format_of_version_1_is_fixed() -> None:
         np.float64(3).tobytes(),
     ]
     assert repr(unpack(written)) == repr(values)
+
+
+def test_replies_and_failures_of_version_1_have_no_partition() -> None:
+    text = {
+        "dict": [
+            ["reply", {"Reply": [7, 3, {"dict": []}, 0.25, "ab", {"dict": []}, 2.5]}],
+            ["failure", {"Failure": [8, "no disk", "Traceback"]}],
+        ]
+    }
+    read = unpack({"json": np.frombuffer(json.dumps(text).encode(), np.uint8)})
+    assert read["reply"] == Reply(7, 3, {}, 0.25, "ab", {}, 2.5, partition_id=None, name=None)
+    assert read["failure"] == Failure(8, "no disk", "Traceback", partition_id=None, name=None)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
-from flwr.app import Context, Message, RecordDict
+from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.client import Client, NumPyClient
 from flwr.clientapp import ClientApp
 
@@ -36,15 +36,14 @@ def client_app(
     evaluate_mods: Sequence[Mod] = (),
     same_shapes: bool = True,
 ) -> ClientApp:
-    """Return a Flower `ClientApp` that answers train, evaluate and query messages with a NumPy client.
+    """Return a Flower `ClientApp` that answers train and evaluate messages with a NumPy client.
 
     `client_fn(context)` is called for each message and returns any object with
     `fit(parameters, config) -> (parameters, num_examples, metrics)` and, optionally,
     `evaluate(parameters, config) -> (loss, num_examples, metrics)`. A `flwr.client.NumPyClient` is such an object, and
     so is the result of its `to_client()`. A client without `evaluate` replies that it does not evaluate: the strategies
-    of this package do not ask it again, and Flower's ignore the reply. A client may also have
-    `query(content) -> content`, both Flower's `RecordDict`, which answers query messages, such as those of
-    `flskew.tables.collect`.
+    of this package do not ask it again, and Flower's ignore the reply. A client with `query(content) -> content`, both
+    `RecordDict`s, also answers Flower's query messages; `flskew.tables` uses them.
 
     The client owns the parameters it receives: writable arrays that nothing else uses. The arrays that `fit` returns
     are sent under the names and the key of the server's record, if their number, shapes and dtypes match those
@@ -54,6 +53,10 @@ def client_app(
 
     If the client has an attribute `assignment`, an `Assignment`, each reply includes its fingerprint. Strategies use it
     to detect clients that split the data differently and so train on each other's rows.
+
+    Each reply also says which partition the client holds, so that the history of a strategy has results per site: the
+    "partition-id" of the node config, and a name if there is one. That is the client's attribute `name`, if it is a
+    string, or the partition's name in the `assignment`. Set `name = ""` to send no name.
 
     If `client_fn`, the client or a mod raises an exception, the reply is an error, and `context.state` is restored.
     Raise `ClientError` to tell the server something: its message is sent.
@@ -92,13 +95,13 @@ def client_app(
     metrics = MetricsReader()
 
     def train(message: Message, context: Context) -> Message:
-        return _train(_make_client(client_fn, context), message, metrics, same_shapes=same_shapes)
+        return _train(_make_client(client_fn, context), context, message, metrics, same_shapes=same_shapes)
 
     def evaluate(message: Message, context: Context) -> Message:
-        return _evaluate(_make_client(client_fn, context), message, metrics)
+        return _evaluate(_make_client(client_fn, context), context, message, metrics)
 
     def query(message: Message, context: Context) -> Message:
-        return _query(_make_client(client_fn, context), message)
+        return _query(_make_client(client_fn, context), context, message)
 
     app = _App(Failures(errors))
     app.train()(with_mods(train, [*mods, *train_mods]))
@@ -133,7 +136,9 @@ class _App(ClientApp):
         return reply
 
 
-def _train(client: object, message: Message, metrics_reader: MetricsReader, *, same_shapes: bool) -> Message:
+def _train(
+    client: object, context: Context, message: Message, metrics_reader: MetricsReader, *, same_shapes: bool
+) -> Message:
     if not isinstance(client, SupportsFit) or _is_inherited(client.fit, NumPyClient.fit):
         raise ClientError(f"{type(client).__name__} has no method fit(parameters, config)")
     key, arrays, config = read_request(message)
@@ -144,10 +149,10 @@ def _train(client: object, message: Message, metrics_reader: MetricsReader, *, s
     record, unsent = metrics_reader.read(metrics, {NUM_EXAMPLES_KEY: num_examples(count, "fit")})
     check_local_epochs(record)
     content = RecordDict({key: record_like(arrays, parameters, same_shapes=same_shapes), METRICS_KEY: record})
-    return _reply(content, client, unsent, message)
+    return _reply(content, flskew_record(client, context, unsent), message)
 
 
-def _evaluate(client: object, message: Message, metrics_reader: MetricsReader) -> Message:
+def _evaluate(client: object, context: Context, message: Message, metrics_reader: MetricsReader) -> Message:
     if not isinstance(client, SupportsEvaluate) or _is_inherited(client.evaluate, NumPyClient.evaluate):
         raise DoesNotEvaluateError(client)
     _, arrays, config = read_request(message)
@@ -155,10 +160,10 @@ def _evaluate(client: object, message: Message, metrics_reader: MetricsReader) -
     loss, count, metrics = _three(returned, client, "evaluate", "(loss, num_examples, metrics)")
     reserved = {LOSS_KEY: loss_value(loss), NUM_EXAMPLES_KEY: num_examples(count, "evaluate")}
     record, unsent = metrics_reader.read(metrics, reserved)
-    return _reply(RecordDict({METRICS_KEY: record}), client, unsent, message)
+    return _reply(RecordDict({METRICS_KEY: record}), flskew_record(client, context, unsent), message)
 
 
-def _query(client: object, message: Message) -> Message:
+def _query(client: object, context: Context, message: Message) -> Message:
     if not isinstance(client, SupportsQuery):
         raise ClientError(f"{type(client).__name__} does not answer queries; give it query(content), see flskew.tables")
     content = client.query(message.content)
@@ -166,11 +171,10 @@ def _query(client: object, message: Message) -> Message:
         raise ClientError(f"{type(client).__name__}.query must return a RecordDict, got {type(content).__name__}")
     if FLSKEW_KEY in content:
         raise ClientError(f"{type(client).__name__}.query returned a record {FLSKEW_KEY!r}; use another key")
-    return _reply(content, client, [], message)
+    return _reply(content, flskew_record(client, context, []), message)
 
 
-def _reply(content: RecordDict, client: object, unsent: list[str], message: Message) -> Message:
-    record = flskew_record(client, unsent)
+def _reply(content: RecordDict, record: ConfigRecord, message: Message) -> Message:
     if record:
         content[FLSKEW_KEY] = record
     return Message(content, reply_to=message)

@@ -10,18 +10,16 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-import sysconfig
 import traceback
 from collections.abc import Hashable
-from pathlib import Path
 from types import CodeType, TracebackType
 from typing import Literal
 
-import flwr
 from flwr.app import ConfigRecord, Error, Message
 from flwr.common.constant import ErrorCode
 
 from flskew._arrays.records import ParametersError
+from flskew._util.frames import is_own
 from flskew._util.texts import cut, one_line, printable
 from flskew.assignment import PartitionIdError
 from flskew.client._protocols import MISSING_CLASSES, ClientError
@@ -38,10 +36,6 @@ _ABOUT_MISSING_CLASSES = (
 )
 _HINT = '; for development, client_app(..., errors="full") sends this to the server'
 _LONGEST_NAME, _LONGEST_MESSAGE, _LONGEST_FULL = 100, 1000, 16 * 1024
-_FLSKEW, _FLWR = Path(__file__).parent.parent, Path(flwr.__file__).parent
-_LIBRARIES = (_FLSKEW, _FLWR, *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib")))
-# Code without a file is generated, like the methods of a dataclass, unless it was typed at a prompt.
-_INSTALLED = re.compile(r"[\\/](site|dist)-packages[\\/]|^<(?!stdin|ipython-input|python-input)")
 
 _logger = logging.getLogger("flwr")
 # The first message that failed, by run and id. It belongs to the process, since Ray unpickles the app for each message.
@@ -92,7 +86,7 @@ def _is_first(message: Message, log_id: str) -> bool:
 
 
 def _private_reason(error: Exception, frames: list[tuple[CodeType, int]], log_id: str) -> str:
-    own = [frame for frame in frames if _is_own(frame[0].co_filename)]
+    own = [frame for frame in frames if is_own(frame[0].co_filename)]
     if isinstance(error, _SENT_AS_THEY_ARE):
         place = f"{_place(own[-1])}, " if own else ""
         return f"{_kind(error)}: {_message(error)} ({place}id {log_id} in the node's log)"
@@ -118,12 +112,6 @@ def _frames(tb: TracebackType | None) -> list[tuple[CodeType, int]]:
 
 def _file_name(code: CodeType) -> str:
     return re.split(r"[\\/]", code.co_filename)[-1]
-
-
-def _is_own(file: str) -> bool:
-    """Return whether a file is the user's own, not part of flskew, Flower, Python or another library."""
-    path = Path(file)
-    return not _INSTALLED.search(file) and not any(path.is_relative_to(library) for library in _LIBRARIES)
 
 
 def _kind(error: Exception) -> str:

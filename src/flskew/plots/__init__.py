@@ -7,13 +7,28 @@ class, a picture shows fewer of them and says so below.
 
 from __future__ import annotations
 
-from flskew.plots._accuracy import accuracy
 from flskew.plots._bars import bars
+from flskew.plots._clients import clients
 from flskew.plots._dots import dots
+from flskew.plots._features import features
 from flskew.plots._heatmap import heatmap
-from flskew.plots._numbers import Fractions
+from flskew.plots._metric import accuracy, metric
+from flskew.plots._numbers import Fractions, Numbers
 from flskew.plots._recall import recall
 from flskew.plots._sizes import sizes
 from flskew.plots._splits import splits
 
-__all__ = ["Fractions", "accuracy", "bars", "dots", "heatmap", "recall", "sizes", "splits"]
+__all__ = [
+    "Fractions",
+    "Numbers",
+    "accuracy",
+    "bars",
+    "clients",
+    "dots",
+    "features",
+    "heatmap",
+    "metric",
+    "recall",
+    "sizes",
+    "splits",
+]

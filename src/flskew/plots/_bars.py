@@ -29,7 +29,7 @@ _LOWEST_FRAMED = 4
 _LIGHTNESS = np.array([0.299, 0.587, 0.114, 0.0])
 
 
-def bars(split: Split, *, ax: Axes | None = None) -> tuple[Figure, Axes]:
+def bars(split: Split, *, ax: Axes | None = None) -> Figure:
     """Draw each partition as a bar whose height is its number of rows, divided into its classes.
 
     The classes have the same order in each bar, from dark at the bottom to light at the top, and a legend names them.
@@ -47,8 +47,8 @@ def bars(split: Split, *, ax: Axes | None = None) -> tuple[Figure, Axes]:
     Examples:
         >>> import numpy as np
         >>> from flskew import plots
-        >>> figure, axes = plots.bars(np.array([[8, 0], [3, 1]]))
-        >>> [text.get_text() for text in axes.get_legend().get_texts()]  # from top to bottom, as in the bars
+        >>> figure = plots.bars(np.array([[8, 0], [3, 1]]))
+        >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]  # from top to bottom, as in the bars
         ['1', '0']
     """
     counted = tally(split)

@@ -30,7 +30,7 @@ _LONGEST_NAME = 32
 _MOST_MEASURED = 200
 
 
-def draw_on(ax: Axes | None, size: Size, draw: Callable[[list[Axes]], None]) -> tuple[Figure, Axes]:
+def draw_on(ax: Axes | None, size: Size, draw: Callable[[list[Axes]], None]) -> Figure:
     """Draw on the given axes, or on axes of this size in a new figure that fits all text around them.
 
     Raises:
@@ -39,10 +39,10 @@ def draw_on(ax: Axes | None, size: Size, draw: Callable[[list[Axes]], None]) -> 
     """
     if ax is not None:
         draw([check_axes("ax", ax)])
-        return root_figure(ax), ax
+        return root_figure(ax)
     with new_axes(size) as axes:
         draw(axes)
-    return root_figure(axes[0]), axes[0]
+    return root_figure(axes[0])
 
 
 @contextmanager

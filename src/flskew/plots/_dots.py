@@ -39,7 +39,7 @@ _MOST_LINEAR = 100
 _LARGEST_DOT = 0.94
 
 
-def dots(split: Split, *, partition_id_axis: Literal["x", "y"] = "x", ax: Axes | None = None) -> tuple[Figure, Axes]:
+def dots(split: Split, *, partition_id_axis: Literal["x", "y"] = "x", ax: Axes | None = None) -> Figure:
     """Draw a dot for each partition and class; its area is proportional to the number of rows.
 
     A cross marks a partition without rows of a class. Numbers are written into the dots that are large enough. If some
@@ -58,8 +58,8 @@ def dots(split: Split, *, partition_id_axis: Literal["x", "y"] = "x", ax: Axes |
     Examples:
         >>> from flskew import LabelExclusionPartitioner, plots
         >>> hospitals = LabelExclusionPartitioner([{1}, {2}]).assign([0, 1, 2, 0, 1, 2])
-        >>> figure, axes = plots.dots(hospitals)
-        >>> [tick.get_text() for tick in axes.get_xticklabels()]
+        >>> figure = plots.dots(hospitals)
+        >>> [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
         ['0', '1']
     """
     counted = tally(split)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["draw_heatmap", "heatmap", "heatmap_size"]
 
 
-def heatmap(split: Split, *, partition_id_axis: Literal["x", "y"] = "x", ax: Axes | None = None) -> tuple[Figure, Axes]:
+def heatmap(split: Split, *, partition_id_axis: Literal["x", "y"] = "x", ax: Axes | None = None) -> Figure:
     """Draw a table of the share of each class in each partition; larger shares are darker.
 
     The cells show percentages of the partition's rows if they fit; otherwise there is a scale beside the picture. Every
@@ -52,8 +52,8 @@ def heatmap(split: Split, *, partition_id_axis: Literal["x", "y"] = "x", ax: Axe
     Examples:
         >>> import numpy as np
         >>> from flskew import plots
-        >>> figure, axes = plots.heatmap(np.array([[8, 0], [3, 1]]))
-        >>> [text.get_text() for text in axes.texts]  # in %
+        >>> figure = plots.heatmap(np.array([[8, 0], [3, 1]]))
+        >>> [text.get_text() for text in figure.axes[0].texts]  # in %
         ['100', '75', '25']
     """
     counted = tally(split)

@@ -1,4 +1,4 @@
-"""Accuracies and recalls that users pass to a picture."""
+"""Metrics that users pass to a picture."""
 
 from __future__ import annotations
 
@@ -8,13 +8,28 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Fractions", "read_fractions"]
+__all__ = ["Fractions", "Numbers", "read_fractions", "read_numbers"]
 
 Fractions: TypeAlias = Sequence[float] | NDArray[np.floating[Any]]
 """Numbers between 0 and 1; NaN stands for a missing one."""
 
+Numbers: TypeAlias = Sequence[float] | NDArray[np.floating[Any]]
+"""Finite numbers in any unit; NaN stands for a missing one."""
+
 
 def read_fractions(name: str, given: object, item: str, *, first: int = 0) -> dict[Any, NDArray[np.float64]]:
+    """Return the fractions of each item by name, or by position counted from `first`.
+
+    Raises:
+        TypeError: As `read_numbers`.
+        ValueError: As `read_numbers`, or a number is not between 0 and 1.
+    """
+    return read_numbers(name, given, item, first=first, are_fractions=True)
+
+
+def read_numbers(
+    name: str, given: object, item: str, *, first: int = 0, are_fractions: bool = False
+) -> dict[Any, NDArray[np.float64]]:
     """Return the numbers of each item by name, or by position counted from `first`.
 
     Args:
@@ -22,10 +37,11 @@ def read_fractions(name: str, given: object, item: str, *, first: int = 0) -> di
         given: A mapping from items to numbers, or a sequence with the numbers of each item.
         item: What error messages call an item, such as "round".
         first: The position of the first item of a sequence.
+        are_fractions: Whether numbers must be between 0 and 1; otherwise any finite number is allowed.
 
     Raises:
         TypeError: `given` is neither, or contains anything but numbers.
-        ValueError: A number is not between 0 and 1, or an item has more than one dimension.
+        ValueError: A number is outside the range or infinite, or an item has more than one dimension.
     """
     if isinstance(given, Mapping):
         named = dict(given)
@@ -46,8 +62,13 @@ def read_fractions(name: str, given: object, item: str, *, first: int = 0) -> di
                 f"{name} must have one dimension for each {item}, got an array of shape {values.shape} for {item} "
                 f"{key!r}; draw one metric at a time"
             )
+        wrong = values[np.isinf(values)]
+        if not are_fractions and wrong.size:
+            raise ValueError(
+                f"{name} must be finite, got {wrong[0]:g} for {item} {key!r}; use NaN for a missing number"
+            )
         wrong = values[(values < 0) | (values > 1)]
-        if len(wrong):
+        if are_fractions and wrong.size:
             raise ValueError(
                 f"{name} must be between 0 and 1, got {wrong[0]:g} for {item} {key!r}; divide percentages by 100"
             )

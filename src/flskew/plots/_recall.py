@@ -38,7 +38,7 @@ def recall(
     *,
     class_names: Iterable[Label] | None = None,
     ax: Axes | None = None,
-) -> tuple[Figure, Axes]:
+) -> Figure:
     """Draw a table of the recall of each model for each class; higher recalls are darker.
 
     The cells show percentages if they fit; otherwise there is a scale beside the picture. A class without test data is
@@ -58,8 +58,8 @@ def recall(
     Examples:
         >>> from flskew import plots
         >>> recall = {"alone": [0.98, 0.0], "together": [0.97, 0.95]}
-        >>> figure, axes = plots.recall(recall, class_names=["cat", "dog"])
-        >>> [text.get_text() for text in axes.texts]  # in %
+        >>> figure = plots.recall(recall, class_names=["cat", "dog"])
+        >>> [text.get_text() for text in figure.axes[0].texts]  # in %
         ['98', '0', '97', '95']
     """
     read = read_fractions("recall", recall, "model")

@@ -22,7 +22,7 @@ __all__ = ["draw_sizes", "sizes"]
 _MOST_TIMES = 100
 
 
-def sizes(split: Split, *, ax: Axes | None = None) -> tuple[Figure, Axes]:
+def sizes(split: Split, *, ax: Axes | None = None) -> Figure:
     """Draw the number of rows of each partition as a bar, largest first.
 
     A dashed line marks the mean, and a cross a partition without rows. If the largest partition has more than 100 times
@@ -39,8 +39,8 @@ def sizes(split: Split, *, ax: Axes | None = None) -> tuple[Figure, Axes]:
     Examples:
         >>> import numpy as np
         >>> from flskew import plots
-        >>> figure, axes = plots.sizes(np.array([[2, 0], [3, 1]]))
-        >>> [tick.get_text() for tick in axes.get_xticklabels()]
+        >>> figure = plots.sizes(np.array([[2, 0], [3, 1]]))
+        >>> [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
         ['1', '0']
     """
     counted = tally(split)

@@ -41,7 +41,7 @@ def splits(
     *,
     kind: Literal["dots", "heatmap", "bars", "sizes"] = "dots",
     ax: Sequence[Axes] | None = None,
-) -> tuple[Figure, list[Axes]]:
+) -> Figure:
     """Draw several splits side by side, each below its name and all on the same scale.
 
     Equal numbers of rows have dots of the same area, the same shade, or bars of the same height in all splits.
@@ -53,7 +53,7 @@ def splits(
         ax: The axes to draw on, one for each split; a new figure by default, with four splits in a row.
 
     Returns:
-        The figure, and the axes in the order of the splits.
+        The figure; its `axes` are in the order of the splits.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -64,8 +64,8 @@ def splits(
         >>> from flskew import DirichletPartitioner, plots
         >>> labels = [0, 1, 2] * 100
         >>> splits = {f"alpha {a}": DirichletPartitioner(5, "label", a).assign(labels) for a in (0.1, 1, 10)}
-        >>> figure, axes = plots.splits(splits, kind="bars")
-        >>> [one.get_title() for one in axes]
+        >>> figure = plots.splits(splits, kind="bars")
+        >>> [one.get_title() for one in figure.axes]
         ['alpha 0.1', 'alpha 1', 'alpha 10']
     """
     measure, draw = _KINDS[checks.choice("kind", kind, tuple(_KINDS))]
@@ -88,7 +88,7 @@ def splits(
             if given is None and number % columns:  # The labels of the first in a row apply to all.
                 one.set_ylabel("")
                 one.tick_params(labelleft=False)
-    return root_figure(axes[0]), axes
+    return root_figure(axes[0])
 
 
 def _common_size(sizes: Sequence[Size], columns: int) -> Size:

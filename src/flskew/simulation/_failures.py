@@ -32,15 +32,23 @@ class Failure(NamedTuple):
         return cls(node_id, printable(f"{text}\n{trace}", keep="\n"), (type(error), places))
 
 
-def log_failures(failures: Iterable[Failure]) -> None:
-    """Log each kind of failure once: the same type of exception, raised in the same place."""
+def log_failures(failures: Iterable[Failure], logged: set[Hashable]) -> None:
+    """Log each kind of failure once: the same type of exception, raised in the same place.
+
+    Args:
+        failures: Those of one call of `push_messages`.
+        logged: The kinds that earlier calls have logged, which are only logged at level DEBUG; new ones are added.
+    """
     alike: dict[Hashable, list[Failure]] = {}
     for failure in sorted(failures, key=lambda failure: failure.node_id):
         alike.setdefault(failure.kind, []).append(failure)
-    for first, *others in alike.values():
+    for kind, (first, *others) in alike.items():
+        level = logging.DEBUG if kind in logged else logging.ERROR
+        logged.add(kind)
         if others:
             nodes = _listed([first.node_id, *(other.node_id for other in others)])
-            _logger.error(
+            _logger.log(
+                level,
                 "%d clients failed in the same way, on nodes %s. The client of node %d raised %s",
                 len(others) + 1,
                 nodes,
@@ -48,7 +56,7 @@ def log_failures(failures: Iterable[Failure]) -> None:
                 first.reason,
             )
         else:
-            _logger.error("The client of node %d raised %s", first.node_id, first.reason)
+            _logger.log(level, "The client of node %d raised %s", first.node_id, first.reason)
 
 
 def log_unknown(node_ids: list[int]) -> None:

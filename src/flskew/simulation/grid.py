@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import sys
 import time
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -15,7 +14,6 @@ from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
-from tqdm import tqdm  # type: ignore[import-untyped]
 
 from flskew._flower import (
     SERVER_NODE_ID,
@@ -27,6 +25,7 @@ from flskew._flower import (
     stamp,
 )
 from flskew._util import checks
+from flskew._util.progress import steps
 from flskew._util.threads import in_threads
 from flskew._util.values import call_repr
 from flskew.simulation._config import flat_config
@@ -122,6 +121,7 @@ class LocalGrid(Grid):
         self._run = new_run(next(_run_ids), config)
         self._contexts = {_FIRST_NODE_ID + index: self._new_context(index, count, config) for index in range(count)}
         self._outcomes: dict[str, _Outcome] = {}
+        self._logged_failures: set[Hashable] = set()
         self._num_messages = itertools.count(1)
         self._close = weakref.finalize(self, Identity(self._run.run_id).release)
 
@@ -182,13 +182,13 @@ class LocalGrid(Grid):
         done = {id_of(message): _Outcome(message, expired(message)) for message in late}
         tasks = self._tasks([message for message in new if id_of(message) not in done])
         try:
-            with self._progress_bar(pending, len(tasks)) as progress:
+            with steps(pending[0].metadata.message_type if pending else "", len(tasks)) as step:
                 for outcomes in in_threads(self._deliver, tasks, self.max_workers):
                     self._take_contexts(outcomes)
                     done.update((id_of(outcome.request), outcome) for outcome in outcomes)
-                    progress.update()
+                    step()
         finally:
-            log_failures(outcome.failure for outcome in done.values() if outcome.failure)
+            log_failures((outcome.failure for outcome in done.values() if outcome.failure), self._logged_failures)
         # Stored only now: if an interrupt ends this call, the caller has no ids and could never pull the replies.
         self._outcomes.update(done)
         return [id_of(message) for message in known]
@@ -225,12 +225,6 @@ class LocalGrid(Grid):
             raise ValueError(f"node {unknown[0]} does not exist; nodes are {_FIRST_NODE_ID} to {max(self._contexts)}")
         for node_id, context in self._contexts.items():
             context.state = isolated_records(states.get(node_id, RecordDict()))
-
-    def _progress_bar(self, messages: Sequence[Message], total: int) -> tqdm:
-        """Return a bar on standard error that vanishes when done; None disables it outside terminals."""
-        is_hidden = None if total and sys.stderr is not None else True
-        task = messages[0].metadata.message_type if messages else ""
-        return tqdm(total=total, desc=task, unit="client", file=sys.stderr, leave=False, disable=is_hidden)
 
     def _new_context(self, index: int, count: int, config: RunConfig) -> Context:
         return Context(

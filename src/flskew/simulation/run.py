@@ -9,6 +9,8 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 
 from flskew._flower import SERVER_NODE_ID, has_main
+from flskew._util import checks
+from flskew._util.progress import verbosity
 from flskew.simulation._config import flat_config
 from flskew.simulation.grid import LocalGrid, checked_client_app
 
@@ -22,6 +24,7 @@ def simulate(
     run_config: Mapping[str, object] | None = None,
     *,
     max_workers: int = 1,
+    verbose: bool = False,
 ) -> Context:
     """Run a Flower app in this process and return the server's context.
 
@@ -34,6 +37,8 @@ def simulate(
         num_supernodes: Number of nodes, >= 1.
         run_config: Run config of both apps; `read_app_config(path)` reads it from an app.
         max_workers: Number of clients that run at the same time, >= 1, in threads; it does not change the result.
+        verbose: Whether to show the log of Flower and flskew. Otherwise, a terminal or a notebook shows a progress bar.
+            Warnings, errors, and what your own code prints or logs are always shown.
 
     Returns:
         The server's context.
@@ -66,7 +71,8 @@ def simulate(
         raise ValueError(
             "server_app has nothing to run; decorate a function of grid and context with @server_app.main()"
         )
-    with LocalGrid(checked, num_supernodes, config, max_workers=max_workers) as grid:
+    is_verbose = checks.truth("verbose", verbose)
+    with verbosity(is_verbose), LocalGrid(checked, num_supernodes, config, max_workers=max_workers) as grid:
         context = Context(
             run_id=grid.run.run_id,
             node_id=SERVER_NODE_ID,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from flskew.skew.alpha import AlphaEstimate, alpha_for
+from flskew.skew.audit import Audit, Content, Finding, Partitions, audit
 from flskew.skew.chance import iid_total_variation
 from flskew.skew.comparison import Comparison, compare
-from flskew.skew.features import TwoSample, feature_distances
+from flskew.skew.features import FeatureReport, FeatureSkew, Kind, Table, feature_report
 from flskew.skew.measures import (
     MEASURES,
     Measure,
@@ -24,17 +25,25 @@ from flskew.skew.tally import Split, Tally, tally
 __all__ = [
     "MEASURES",
     "AlphaEstimate",
+    "Audit",
     "Comparison",
+    "Content",
+    "FeatureReport",
+    "FeatureSkew",
+    "Finding",
+    "Kind",
     "Measure",
+    "Partitions",
     "Report",
     "Split",
+    "Table",
     "Tally",
-    "TwoSample",
     "alpha_for",
+    "audit",
     "compare",
     "effective_classes",
     "effective_clients",
-    "feature_distances",
+    "feature_report",
     "gini",
     "hellinger",
     "iid_total_variation",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 
+from flskew._util.texts import LONGEST_NAME, cut, printable
 from flskew.typing import Label
 
 __all__ = ["capital", "listed", "named_partitions", "names_of_classes", "one_line", "plural"]
 
 
 def one_line(name: object) -> str:
-    """Return a name in one line; a class name may be a text of several lines."""
-    return " ".join(str(name).split())
+    """Return a name as one printable line of bounded length; names come from other people's files."""
+    return " ".join(printable(cut(str(name), LONGEST_NAME)).split())
 
 
 def plural(count: int, word: str) -> str:

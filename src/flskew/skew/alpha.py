@@ -41,6 +41,9 @@ class AlphaEstimate(NamedTuple):
     mean: float
     spread: float
 
+    def _repr_html_(self) -> str:
+        return f"<p>alpha = {self.alpha:,g}: {self.mean:.3f} ± {self.spread:.3f}</p>"
+
 
 def alpha_for(
     target: float,

@@ -90,7 +90,8 @@ class Report:
 
     def _repr_html_(self) -> str:
         tables = as_html(self._measures(), _ENDS), as_html(self._partitions(), _CELLS)
-        return "\n".join([f"<p>{self._title()}</p>", *tables, f"<p>{html.escape(' '.join(self.remarks))}</p>"])
+        items = (f"<li>{html.escape(remark)}</li>" for remark in self.remarks)
+        return "\n".join([f"<p>{self._title()}</p>", *tables, "<ul>", *items, "</ul>"])
 
     def to_json(self) -> str:
         """Return JSON: the measures, the remarks, and one object for every partition."""

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from flskew._arrays.bfloat16 import float32_from_bfloat16, is_bfloat16
 from flskew._arrays.records import ParametersError, all_finite, array_from_numpy, numpy_from_array
 from flskew._util.texts import LONGEST_NAME, is_name, listed
-from flskew._wire import ASSIGNMENT_KEY, FLSKEW_KEY, INT64, UNSENT_METRICS_KEY
+from flskew._wire import (
+    ASSIGNMENT_KEY,
+    FLSKEW_KEY,
+    INT64,
+    PARTITION_ID_KEY,
+    PARTITION_NAME_KEY,
+    UNSENT_METRICS_KEY,
+)
 from flskew.strategies._metrics import weight_holder
 from flskew.strategies._reasons import read_reason
 from flskew.typing import MetricValue, Parameters, Record
@@ -53,6 +60,8 @@ class CheckedReply:
         assignment: Fingerprint of the client's split, if it reports one.
         unsent_metrics: Names of the metrics that the client could not send.
         update_norm: Norm of the difference between its arrays and those sent; NaN if unknown.
+        partition_id: Number of the client's partition, if it reports one.
+        name: Name of the client's partition, if it reports one.
     """
 
     message: Message
@@ -65,6 +74,8 @@ class CheckedReply:
     assignment: str | None
     unsent_metrics: tuple[str, ...] = ()
     update_norm: float = math.nan
+    partition_id: int | None = None
+    name: str | None = None
 
     @property
     def records(self) -> dict[str, Record]:
@@ -103,7 +114,17 @@ def check_reply(message: Message, weighted_by_key: str, sent: ArrayRecord | None
         model = _converted(received, sent)
         parameters = check_arrays(model, sent)
     return CheckedReply(
-        message, weight, metrics, metrics_key, model_key, model, parameters, _assignment(content), _unsent(content)
+        message,
+        weight,
+        metrics,
+        metrics_key,
+        model_key,
+        model,
+        parameters,
+        _text(content, ASSIGNMENT_KEY, "an assignment's fingerprint"),
+        _unsent(content),
+        partition_id=_partition_id(content),
+        name=_text(content, PARTITION_NAME_KEY, f"a printable name of at most {LONGEST_NAME} characters"),
     )
 
 
@@ -163,12 +184,24 @@ def _check_names(kind: str, names: Iterable[str]) -> None:
             )
 
 
-def _assignment(content: RecordDict) -> str | None:
-    fingerprint = _flskew(content).get(ASSIGNMENT_KEY)
-    if fingerprint is not None and not is_name(fingerprint):
-        shown = repr(fingerprint[:LONGEST_NAME] if isinstance(fingerprint, str | bytes) else fingerprint)
-        raise BadReplyError(f"{FLSKEW_KEY}.{ASSIGNMENT_KEY} = {shown}; it must be an assignment's fingerprint")
-    return str(fingerprint) if fingerprint is not None else None
+def _text(content: RecordDict, key: str, what: str) -> str | None:
+    text = _flskew(content).get(key)
+    if text is not None and not is_name(text):
+        raise BadReplyError(f"{FLSKEW_KEY}.{key} = {_shown(text)}; it must be {what}")
+    return str(text) if text is not None else None
+
+
+def _partition_id(content: RecordDict) -> int | None:
+    number = _flskew(content).get(PARTITION_ID_KEY)
+    if number is None:
+        return None
+    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+        raise BadReplyError(f"{FLSKEW_KEY}.{PARTITION_ID_KEY} = {_shown(number)}; it must be an integer >= 0")
+    return int(number)
+
+
+def _shown(value: object) -> str:
+    return repr(value[:LONGEST_NAME] if isinstance(value, str | bytes) else value)
 
 
 def _unsent(content: RecordDict) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from flwr.serverapp.strategy import Result
 
-from flskew.strategies._reasons import grouped
+from flskew.strategies._reasons import grouped, place_of
 from flskew.strategies.history import Failure
 from flskew.typing import Phase
 
@@ -16,7 +16,8 @@ __all__ = ["RoundError"]
 class RoundError(RuntimeError):
     """A round has too few accepted replies, or replies that must not be mixed.
 
-    The message lists each reason once, with the nodes that share it. The error carries what was trained so far.
+    The message lists each reason once, with the nodes that share it; if the engine sent a traceback, it
+    ends with the line of your code that raised the exception. The error carries what was trained so far.
 
     Examples:
         >>> import numpy as np
@@ -42,7 +43,11 @@ class RoundError(RuntimeError):
     def __init__(
         self, message: str, server_round: int, phase: Phase, failures: Sequence[Failure], result: Result
     ) -> None:
-        lines = grouped((failure.node_id, failure.reason) for failure in failures)
+        names = {failure.node_id: failure.name for failure in failures if failure.name is not None}
+        lines = grouped(((failure.node_id, failure.reason) for failure in failures), names)
+        place = next(filter(None, (place_of(failure.traceback) for failure in failures)), "")
+        if place:
+            lines.append(f"raised at {place}")
         super().__init__("\n  ".join((message, *lines)))
         self.server_round = server_round
         self.phase = phase

@@ -17,7 +17,13 @@ Form: TypeAlias = Any
 must match; or a dict from names to forms, with exactly these names."""
 
 VALUES: dict[type, Form] = {
-    Failure: {"node_id": int, "reason": str, "traceback": str},
+    Failure: {
+        "node_id": int,
+        "reason": str,
+        "traceback": str,
+        "partition_id": int | None,
+        "name": str | None,
+    },
     Reply: {
         "node_id": int,
         "num_examples": int | float,
@@ -26,6 +32,8 @@ VALUES: dict[type, Form] = {
         "assignment": str | None,
         "records": {str: ArrayRecord | MetricRecord | ConfigRecord},
         "update_norm": int | float,
+        "partition_id": int | None,
+        "name": str | None,
     },
     Round: {
         "server_round": int,

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from flwr.app import ArrayRecord, Message, RecordDict
 
@@ -15,6 +16,7 @@ from flskew._arrays.update_norm import update_norm
 from flskew._util.texts import one_line
 from flskew._wire import does_not_evaluate
 from flskew.strategies._checks import BadReplyError, CheckedReply, check_finite, check_reply
+from flskew.strategies._sites import UNKNOWN_SITE, Site, site_of
 from flskew.strategies.history import _NO_RECORDS, Failure, Reply, Round
 from flskew.typing import Parameters, Phase
 
@@ -103,7 +105,10 @@ class Judgement:
     def without(self, reasons: Mapping[int, str]) -> Judgement:
         """Turn the replies at these positions into failures, for these reasons."""
         counted = {place: reply for place, reply in self.counted.items() if place not in reasons}
-        failed = {place: _failure(self.node_id(place), reason) for place, reason in reasons.items()}
+        failed = {
+            place: _failure(self.node_id(place), reason, site=site_of(self.counted[place]))
+            for place, reason in reasons.items()
+        }
         return replace(self, counted=counted, failures={**self.failures, **failed})
 
     def sent_parameters(self) -> list[Parameters] | None:
@@ -163,15 +168,23 @@ class Judgement:
             assignment=None if reply.assignment is None else sys.intern(reply.assignment),
             records=reply.records or _NO_RECORDS,
             update_norm=reply.update_norm,
+            partition_id=reply.partition_id,
+            name=None if reply.name is None else sys.intern(reply.name),
         )
 
 
-def judge(replies: Iterable[Message], sent: Sent, weighted_by_key: str, arrayrecord_key: str) -> Judgement:
+def judge(
+    replies: Iterable[Message],
+    sent: Sent,
+    weighted_by_key: str,
+    arrayrecord_key: str,
+    sites: Mapping[int, Site] = MappingProxyType({}),
+) -> Judgement:
     """Check every reply, except whether its arrays are finite, and name every node that sent none.
 
     An error reply for a lost node has the server's id; the node is found through the message that it replies to. A
     reply to none of the messages is dropped. A reply must resemble the arrays that its message carried or, if the
-    messages are unknown, those of the first reply.
+    messages are unknown, those of the first reply. `sites` are the partitions of the nodes that have replied before.
     """
     received = list(replies)
     models: dict[int, ArrayRecord] = {}
@@ -201,16 +214,17 @@ def judge(replies: Iterable[Message], sent: Sent, weighted_by_key: str, arrayrec
                 raise BadReplyError("it replies to none of the messages of this round")
             counted[place] = check_reply(message, weighted_by_key, like, arrayrecord_key)
         except BadReplyError as error:
-            failures[place] = _failure(node_id, error.reason, error.traceback)
+            failures[place] = _failure(node_id, error.reason, error.traceback, sites.get(node_id, UNKNOWN_SITE))
     for place, request in enumerate(sent.messages):
         if place not in counted and place not in failures and place not in abstained:
-            failures[place] = Failure(request.metadata.dst_node_id, _SILENCE)
+            node_id = request.metadata.dst_node_id
+            failures[place] = _failure(node_id, _SILENCE, site=sites.get(node_id, UNKNOWN_SITE))
     return Judgement(sent, like or ArrayRecord(), models, counted, failures, frozenset(abstained.values()))
 
 
-def _failure(node_id: int, reason: str, traceback: str = "") -> Failure:
+def _failure(node_id: int, reason: str, traceback: str = "", site: Site = UNKNOWN_SITE) -> Failure:
     """Return a failure whose texts can be printed and are shared with equal ones."""
-    return Failure(node_id, sys.intern(one_line(reason)), sys.intern(traceback))
+    return Failure(node_id, sys.intern(one_line(reason)), sys.intern(traceback), *site)
 
 
 def _model(message: Message, key: str) -> ArrayRecord:

@@ -14,6 +14,7 @@ from flwr.serverapp.strategy import Result
 from numpy.typing import NDArray
 
 from flskew._util import checks
+from flskew._util.progress import is_verbose, progress
 from flskew._util.texts import cut
 from flskew._util.values import call_repr
 from flskew.strategies import _arguments
@@ -89,6 +90,7 @@ class Pipeline(RoundStrategy):
         checkpoint_dir: str | os.PathLike[str] | None = None,
         resume: bool = False,
         checkpoint_key: bytes | None = None,
+        verbose: bool | None = None,
     ) -> Result:
         """Run all rounds and return Flower's `Result`; if nothing trains, its arrays are the initial ones.
 
@@ -110,6 +112,8 @@ class Pipeline(RoundStrategy):
             resume: Continue after the last complete round in `checkpoint_dir`, if there is one.
             checkpoint_key: At least 16 secret bytes; checkpoints that were changed or written without them are then
                 refused. Without a key, checkpoints are checked for damage only.
+            verbose: Whether to log each round, or to show a progress bar on a terminal or in a notebook. By default, a
+                run on a `LocalGrid` shows the bar, and one on Flower's engines logs. Warnings are always logged.
 
         Raises:
             TypeError: `grid` is not a Grid, `initial_arrays` is not an ArrayRecord, a config has values that Flower
@@ -136,6 +140,8 @@ class Pipeline(RoundStrategy):
             raise ValueError("resume=True needs the folder of the earlier run; pass it as checkpoint_dir")
         if checkpoint_key is not None and checkpoint_dir is None:
             raise ValueError("checkpoint_key seals the files in checkpoint_dir; pass a folder")
+        is_logged = is_verbose(not getattr(grid, "nodes_are_fixed", False)) if verbose is None else verbose
+        checks.truth("verbose", is_logged)
         disk = checkpoint = None
         if checkpoint_dir is not None:
             before = pack(self.state_dict())  # a copy, which also shows that the state can be saved
@@ -146,39 +152,42 @@ class Pipeline(RoundStrategy):
         result.arrays = _copy(arrays)
         done = checkpoint.server_round if checkpoint else 0
         begun = time.monotonic()
-        try:
-            if disk and checkpoint:
-                disk.restore(checkpoint, record)
-            _logger.info("Starting %s strategy: rounds %d to %d", type(self).__name__, done + 1, rounds)
-            self.summary()
-            self._is_running = True
-            if not done:
-                self._evaluate_on_server(evaluate_fn, 0)
-            is_over = bool(done and should_stop is not None and should_stop(done, result))
-            for server_round in range(done + 1, rounds + 1):
+        with progress(type(self).__name__, done, rounds, verbose=is_logged) as shown:
+            try:
+                if disk and checkpoint:
+                    disk.restore(checkpoint, record)
+                _logger.info("Starting %s strategy: rounds %d to %d", type(self).__name__, done + 1, rounds)
+                self.summary()
+                self._is_running = True
+                if not done:
+                    self._evaluate_on_server(evaluate_fn, 0)
+                is_over = bool(done and should_stop is not None and should_stop(done, result))
+                for server_round in range(done + 1, rounds + 1):
+                    if is_over:
+                        break
+                    _logger.info("")
+                    _logger.info("[ROUND %d/%d]", server_round, rounds)
+                    shown.start_round(server_round)
+                    self._train(server_round, for_training, grid, seconds)
+                    self._evaluate(server_round, for_evaluation, grid, seconds)
+                    self._evaluate_on_server(evaluate_fn, server_round)
+                    shown.end_round(_latest_metrics(result, server_round))
+                    if disk:
+                        disk.save(server_round, record, self._kinds(), self.state_dict())
+                    is_over = should_stop is not None and bool(should_stop(server_round, result))
                 if is_over:
-                    break
-                _logger.info("")
-                _logger.info("[ROUND %d/%d]", server_round, rounds)
-                self._train(server_round, for_training, grid, seconds)
-                self._evaluate(server_round, for_evaluation, grid, seconds)
-                self._evaluate_on_server(evaluate_fn, server_round)
+                    _logger.info("Stopped by should_stop after %d of %d rounds", _last_round(record, done), rounds)
+            except RoundError as error:
+                error.result = result
+                raise
+            finally:
+                self._is_running = False
                 if disk:
-                    disk.save(server_round, record, self._kinds(), self.state_dict())
-                is_over = should_stop is not None and bool(should_stop(server_round, result))
-            if is_over:
-                _logger.info("Stopped by should_stop after %d of %d rounds", _last_round(record, done), rounds)
-        except RoundError as error:
-            error.result = result
-            raise
-        finally:
-            self._is_running = False
-            if disk:
-                disk.close()
-            if _last_round(record, 0) > 1:  # what round 1 dropped has just been logged
-                for line in record.history.dropped():
-                    _logger.warning("In total, %s", line)
-        _logger.info("Strategy execution finished in %.2f s", time.monotonic() - begun)
+                    disk.close()
+                if _last_round(record, 0) > 1:  # what round 1 dropped has just been logged
+                    for line in record.history.dropped():
+                        _logger.warning("In total, %s", line)
+            _logger.info("Strategy execution finished in %.2f s", time.monotonic() - begun)
         return result
 
     def _continued(
@@ -254,6 +263,12 @@ class Pipeline(RoundStrategy):
 
 def _last_round(record: RunRecord, done: int) -> int:
     return max((entry.server_round for entry in record.history), default=done)
+
+
+def _latest_metrics(result: Result, server_round: int) -> MetricRecord:
+    """Return the metrics of a round: those of the server if it evaluates, otherwise those of the clients."""
+    sources = (result.evaluate_metrics_serverapp, result.evaluate_metrics_clientapp, result.train_metrics_clientapp)
+    return next((metrics[server_round] for metrics in sources if server_round in metrics), MetricRecord())
 
 
 def _copy(arrays: ArrayRecord) -> ArrayRecord:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
+from flskew._util.frames import is_own
 from flskew._util.texts import cut, one_line, printable
 
-__all__ = ["grouped", "named", "read_reason"]
+__all__ = ["grouped", "named", "place_of", "read_reason"]
 
 _ENGINE_START, _ENGINE_MIDDLE, _ENGINE_END = "<class '", "'>:<'", "'>"
 _HINTS = {
@@ -14,6 +17,8 @@ _HINTS = {
     "evaluateins.": "flwr.client.NumPyClient needs an app made by flskew.client_app(client_fn): ",
     "PartitionIdError": "there are more nodes than partitions, start one node per partition: ",
 }
+_NO_NAMES: Mapping[int, str] = MappingProxyType({})
+_FRAME = re.compile(r'^ +File "(?P<file>[^"\n]+)", line (?P<line>\d+), in (?P<function>.+)$', re.MULTILINE)
 _LONGEST_TEXT = 16 * 1024
 _MOST_NODES, _MOST_LINES = 10, 20
 
@@ -64,7 +69,7 @@ def _after_traceback(lines: list[str]) -> str | None:
     return None
 
 
-def grouped(reasons: Iterable[tuple[int, str]]) -> list[str]:
+def grouped(reasons: Iterable[tuple[int, str]], names: Mapping[int, str] = _NO_NAMES) -> list[str]:
     """Return one line for each reason, with the nodes that share it; long lists are cut and counted.
 
     Examples:
@@ -74,19 +79,37 @@ def grouped(reasons: Iterable[tuple[int, str]]) -> list[str]:
     nodes_by_reason: dict[str, list[int]] = {}
     for node_id, reason in reasons:
         nodes_by_reason.setdefault(reason, []).append(node_id)
-    lines = [f"{named(nodes)}: {one_line(reason)}" for reason, nodes in nodes_by_reason.items()]
+    lines = [f"{named(nodes, names)}: {one_line(reason)}" for reason, nodes in nodes_by_reason.items()]
     if len(lines) > _MOST_LINES:
         lines[_MOST_LINES:] = [f"and {len(lines) - _MOST_LINES:,} other reasons"]
     return lines
 
 
-def named(node_ids: list[int]) -> str:
-    """Return node ids as text.
+def named(node_ids: Sequence[int], names: Mapping[int, str] = _NO_NAMES) -> str:
+    """Return node ids as text, with the names of their partitions where these are known.
 
     Examples:
         >>> named([1000]), named([1000, 1001])
         ('node 1000', 'nodes 1000, 1001')
+        >>> named([1000, 1001], {1001: "Bern"})
+        'node 1000, Bern (node 1001)'
     """
-    shown = ", ".join(map(str, node_ids[:_MOST_NODES]))
+    listed = node_ids[:_MOST_NODES]
     more = f" and {len(node_ids) - _MOST_NODES:,} more" if len(node_ids) > _MOST_NODES else ""
-    return f"node{'s' if len(node_ids) > 1 else ''} {shown}{more}"
+    if any(node_id in names for node_id in listed):
+        of_each = (
+            f"{names[node_id]} (node {node_id})" if node_id in names else f"node {node_id}" for node_id in listed
+        )
+        return ", ".join(of_each) + more
+    return f"node{'s' if len(node_ids) > 1 else ''} {', '.join(map(str, listed))}{more}"
+
+
+def place_of(traceback: str) -> str:
+    r"""Return the last line of the user's own code in a traceback; empty if there is none.
+
+    Examples:
+        >>> place_of('Traceback:\n  File "/app/task.py", line 12, in fit\nValueError: no data')
+        '/app/task.py:12 in fit'
+    """
+    own = [found for found in _FRAME.finditer(traceback) if is_own(found["file"])]
+    return one_line(f"{own[-1]['file']}:{own[-1]['line']} in {own[-1]['function']}") if own else ""

@@ -16,7 +16,8 @@ from flskew._util.texts import listed
 from flskew.strategies._errors import RoundError
 from flskew.strategies._judgement import Judgement, Sent
 from flskew.strategies._reasons import grouped, named
-from flskew.strategies.history import History, Round
+from flskew.strategies._sites import Site, names_of, sites_of
+from flskew.strategies.history import History, Reply, Round
 from flskew.typing import Phase
 
 __all__ = ["RunRecord", "round_error"]
@@ -26,6 +27,7 @@ _logger = logging.getLogger("flwr")
 _OUTLIER, _FEWEST_NORMS = 10, 3
 # Maximum number of metric names remembered as already logged.
 _MOST_UNSENT = 1000
+_ONE_NODE_EACH = 'start one SuperNode per partition, each with its own "partition-id" in --node-config'
 
 
 class RunRecord:
@@ -34,12 +36,15 @@ class RunRecord:
     Attributes:
         history: The rounds so far.
         result: The latest model and the metrics so far.
+        sites: The partitions of the nodes that have replied, by node.
     """
 
     def __init__(self) -> None:
         self.history = History()
         self.result = Result()
+        self.sites: dict[int, Site] = {}
         self._sent: dict[Phase, Sent] = {}
+        self._has_warned_of_shared_partitions = False
         self._splits: dict[str, dict[int, None]] = {}
         self._only_train: set[int] = set()
         self._unsent: set[str] = set()
@@ -49,7 +54,8 @@ class RunRecord:
         return {"splits": {split: list(nodes) for split, nodes in self._splits.items()}, "only_train": self._only_train}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
+        """Restore what `state_dict` returned; the history has been restored before."""
+        self.sites = sites_of(self.history)
         self._splits = {split: dict.fromkeys(nodes) for split, nodes in state["splits"].items()}
         self._only_train = set(state["only_train"])
 
@@ -74,21 +80,24 @@ class RunRecord:
         """Add one phase of a round to the history.
 
         Raises:
-            RoundError: Fewer than `needed` replies were accepted, or clients use different splits.
+            RoundError: Fewer than `needed` replies were accepted, or clients use different splits or hold the same
+                partition.
         """
         entry = judgement.round()
         self.history._add([entry])
-        _log(entry)
+        self.sites.update(sites_of([entry]))
+        _log(entry, names_of(self.sites))
         self._log_unsent(judgement)
         self._refuse_mixed_splits(judgement, entry)
+        self._refuse_shared_partitions(judgement, entry)
         abstained = sorted(judgement.abstained)
         if abstained:
             self._only_train.update(abstained)
-            _logger.info("\t> Clients that only train, and are not asked to evaluate again: %s", named(abstained))
+            _logger.info("\t> Clients that only train, and are not asked to evaluate again: %s", self._named(abstained))
         counted = len(entry.replies)
         if counted < needed:
             asked = counted + len(entry.failures) + len(abstained)
-            others = f" ({named(abstained)} only train)" if abstained else ""
+            others = f" ({self._named(abstained)} only train)" if abstained else ""
             message = f"accepted {counted} of {asked} {entry.phase} replies, needs at least {needed}{others}:"
             raise round_error(judgement, message)
 
@@ -105,12 +114,34 @@ class RunRecord:
             if reply.assignment is not None:
                 self._splits.setdefault(reply.assignment, {})[reply.node_id] = None
         if len(self._splits) > 1:
-            splits = "; ".join(f"{split[:12]} by {named(list(nodes))}" for split, nodes in self._splits.items())
+            splits = "; ".join(f"{split[:12]} by {self._named(list(nodes))}" for split, nodes in self._splits.items())
             raise round_error(
                 judgement,
                 f"the clients use {len(self._splits)} different splits, {splits}; a row may belong to several clients, "
                 "so give all of them the same partitioner, seed and data set",
             )
+
+    def _refuse_shared_partitions(self, judgement: Judgement, entry: Round) -> None:
+        """Refuse clients that train on the same rows; without a fingerprint that proves it, only warn."""
+        holders: dict[int, list[Reply]] = {}
+        for reply in entry.replies:
+            if reply.partition_id is not None:
+                holders.setdefault(reply.partition_id, []).append(reply)
+        for partition_id, replies in sorted(holders.items()):
+            nodes = [reply.node_id for reply in replies]
+            if len(nodes) < 2:
+                continue
+            text = f"{self._named(nodes)} all hold partition {partition_id}" if len(nodes) > 2 else ""
+            text = text or f"{self._named(nodes)} both hold partition {partition_id}"
+            splits = [reply.assignment for reply in replies if reply.assignment is not None]
+            if len(splits) > len(set(splits)):
+                raise round_error(judgement, f"{text} of the same split, so its rows count twice; {_ONE_NODE_EACH}")
+            if not self._has_warned_of_shared_partitions:
+                self._has_warned_of_shared_partitions = True
+                _logger.warning("\t> %s; if they train on the same rows, %s", text, _ONE_NODE_EACH)
+
+    def _named(self, node_ids: list[int]) -> str:
+        return named(node_ids, names_of(self.sites))
 
 
 def round_error(judgement: Judgement, message: str) -> RoundError:
@@ -121,7 +152,7 @@ def round_error(judgement: Judgement, message: str) -> RoundError:
     return RoundError(f"round {sent.server_round}: {message}", sent.server_round, sent.phase, failures, result)
 
 
-def _log(entry: Round) -> None:
+def _log(entry: Round, names: Mapping[int, str]) -> None:
     _logger.info(
         "aggregate_%s: Received %d results and %d failures in %.1f s",
         entry.phase,
@@ -129,7 +160,7 @@ def _log(entry: Round) -> None:
         len(entry.failures),
         entry.seconds,
     )
-    for line in grouped((failure.node_id, failure.reason) for failure in entry.failures):
+    for line in grouped(((failure.node_id, failure.reason) for failure in entry.failures), names):
         _logger.warning("\t> Dropped %s", line)
     not_finite: dict[str, list[int]] = {}
     for reply in entry.replies:
@@ -137,12 +168,12 @@ def _log(entry: Round) -> None:
             if not all(map(math.isfinite, value if isinstance(value, list) else [value])):
                 not_finite.setdefault(key, []).append(reply.node_id)
     if not_finite:
-        shown = listed(not_finite.items(), show=lambda item: f"{item[0]!r} of {named(item[1])}")
+        shown = listed(not_finite.items(), show=lambda item: f"{item[0]!r} of {named(item[1], names)}")
         _logger.warning("\t> NaN or infinite metrics, so their means are not finite: %s", shown)
-    _log_outliers(entry)
+    _log_outliers(entry, names)
 
 
-def _log_outliers(entry: Round) -> None:
+def _log_outliers(entry: Round, names: Mapping[int, str]) -> None:
     norms = {reply.node_id: reply.update_norm for reply in entry.replies if not math.isnan(reply.update_norm)}
     if len(norms) < _FEWEST_NORMS:
         return
@@ -151,10 +182,10 @@ def _log_outliers(entry: Round) -> None:
     if outliers:
         node_id = max(outliers, key=lambda node_id: outliers[node_id])
         _logger.warning(
-            "\t> Updates more than %d times the median norm, %.3g: %s; the largest is %.3g, of node %d",
+            "\t> Updates more than %d times the median norm, %.3g: %s; the largest is %.3g, of %s",
             _OUTLIER,
             median,
-            named(list(outliers)),
+            named(list(outliers), names),
             outliers[node_id],
-            node_id,
+            named([node_id], names),
         )

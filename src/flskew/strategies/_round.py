@@ -146,4 +146,4 @@ class RoundStrategy(Strategy):
         received, sent = list(replies), self._record.take_sent(phase, server_round)
         if not sent.messages and not received:
             return None
-        return judge(received, sent, self.weighted_by_key, self.arrayrecord_key)
+        return judge(received, sent, self.weighted_by_key, self.arrayrecord_key, self._record.sites)

@@ -22,7 +22,9 @@ __all__ = ["Checkpoint"]
 _logger = logging.getLogger("flwr")
 
 KIND = "checkpoint"
-VERSION = 1
+VERSION = 2
+"""In version 1, replies and failures have no partition id and no name."""
+
 LAST_ROUND = 999_999
 """The largest number of rounds in a folder."""
 _SHORTEST_KEY = 16

@@ -11,8 +11,12 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flskew._util.texts import listed
+from flskew._util import checks
+from flskew._util.html import table
+from flskew.strategies import _per_client
 from flskew.strategies._reasons import grouped
+from flskew.strategies._sites import UNKNOWN_SITE, names_of, sites_of
+from flskew.strategies._summary import in_one_line, per_phase
 from flskew.typing import MetricValue, Phase, Record
 
 if TYPE_CHECKING:
@@ -25,7 +29,7 @@ _NO_RECORDS: Mapping[str, Record] = {}
 
 _COLUMNS = (
     "server_round", "phase", "node_id", "counted", "num_examples", "seconds", "round_seconds", "assignment", "reason",
-    "update_norm",
+    "update_norm", "partition_id", "name",
 )  # fmt: skip
 
 
@@ -44,6 +48,8 @@ class Reply:
             `History`.
         update_norm: Euclidean norm of the difference between all its parameters and those it was sent; infinite if it
             overflows float64, NaN for evaluations and if unknown.
+        partition_id: Number of the client's partition, >= 0, if it reports one.
+        name: Name of the client's partition, such as a hospital's, if it reports one.
 
     Examples:
         >>> from flskew import Reply
@@ -59,6 +65,8 @@ class Reply:
     assignment: str | None = None
     records: Mapping[str, Record] = field(default_factory=dict)
     update_norm: float = math.nan
+    partition_id: int | None = None
+    name: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("seconds", "update_norm"):
@@ -82,22 +90,29 @@ class Failure:
         reason: Why, in one line of at most 400 characters.
         traceback: The engine's text, such as a traceback, if it is longer than one line: its first and last 8 KiB.
             Kept for the latest round only; see `History`.
+        partition_id: Number of the node's partition, if an earlier reply, or this one, reported it.
+        name: Name of the node's partition, likewise.
 
     Examples:
         >>> from flskew import Failure
         >>> print(Failure(node_id=1000, reason="ValueError: no data"))
         node 1000: ValueError: no data
+        >>> print(Failure(1001, "Node Unavailable", partition_id=1, name="Bern"))
+        Bern (node 1001): Node Unavailable
     """
 
     node_id: int
     reason: str
     traceback: str = ""
+    partition_id: int | None = None
+    name: str | None = None
 
     def __str__(self) -> str:
-        return grouped([(self.node_id, self.reason)])[0]
+        names = {} if self.name is None else {self.node_id: self.name}
+        return grouped([(self.node_id, self.reason)], names)[0]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Round:
     """The training or the evaluation of one round.
 
@@ -121,6 +136,10 @@ class Round:
     failures: tuple[Failure, ...]
     seconds: float
 
+    def __repr__(self) -> str:
+        """A summary; the replies are in `replies`."""
+        return f"<Round {self.server_round}, {self.phase}: {len(self.replies)} replies, {len(self.failures)} failures>"
+
 
 class History(list[Round]):
     """The rounds of one run: training and, unless disabled, evaluation.
@@ -138,6 +157,13 @@ class History(list[Round]):
         0     1000     True           0.5
         1     1001    False           NaN
     """
+
+    def __repr__(self) -> str:
+        """A summary; the rounds are in the list, and every reply is in `to_frame()`."""
+        return f"<History: {in_one_line(self)}>"
+
+    def _repr_html_(self) -> str:
+        return table(in_one_line(self), per_phase(self))
 
     def _add(self, entries: Iterable[Round]) -> None:
         """Append entries, and empty the records and the tracebacks of earlier rounds."""
@@ -170,27 +196,110 @@ class History(list[Round]):
             >>> History([Round(1, "evaluate", tuple(replies), (), 2.0)]).metric("accuracy")
             {1: [0.5, 0.6]}
         """
-        entries = [entry for entry in self if entry.phase == phase]
-        by_round = {
-            entry.server_round: [_number(key, reply.metrics[key]) for reply in entry.replies if key in reply.metrics]
-            for entry in entries
-        }
-        if not any(by_round.values()):
-            keys = sorted({name for entry in entries for reply in entry.replies for name in reply.metrics})
-            raise LookupError(f"no accepted {phase} reply has the metric {key!r}; available are [{listed(keys)}]")
-        return {server_round: numbers for server_round, numbers in by_round.items() if numbers}
+        by_round: dict[int, list[float]] = {}
+        for server_round, replies in _per_client.replies_with(self, key, phase):
+            by_round.setdefault(server_round, []).extend(_per_client.number(key, reply) for reply in replies)
+        return by_round
+
+    def clients(self, key: str, phase: Phase = "evaluate") -> pd.DataFrame:
+        """Return one metric of each client: one row per round, one column per client.
+
+        A client is recognised by the partition it holds, so a SuperNode that was restarted with a new node id keeps its
+        column, and otherwise by its node id. The name of a column is the name of the partition, else its number, else
+        the node id.
+
+        Args:
+            key: The name of a metric.
+            phase: "train" or "evaluate".
+
+        Returns:
+            The numbers, by "server_round" and "client"; NaN where a client has no accepted reply with the metric.
+
+        Raises:
+            LookupError: No reply has it; the error lists the available metrics.
+            TypeError: It is a list of numbers.
+
+        Examples:
+            >>> from flskew import History, Reply, Round
+            >>> bern = Reply(1000, 20.0, {"accuracy": 0.5}, 1.5, partition_id=0, name="Bern")
+            >>> lyon = Reply(1001, 60.0, {"accuracy": 0.75}, 1.5, partition_id=1, name="Lyon")
+            >>> history = History([Round(1, "evaluate", (bern, lyon), (), 2.0)])
+            >>> history.clients("accuracy").loc[1].to_dict()
+            {'Bern': 0.5, 'Lyon': 0.75}
+        """
+        return _per_client.table(self, key, phase)
+
+    def worst(
+        self, key: str, phase: Phase = "evaluate", *, lower_is_better: bool = False, num_clients: int = 5
+    ) -> pd.DataFrame:
+        """Return the clients with the worst latest results, worst first.
+
+        Args:
+            key: The name of a metric.
+            phase: "train" or "evaluate".
+            lower_is_better: True for losses and errors, False for accuracies and scores.
+            num_clients: Maximum number of rows, >= 1.
+
+        Returns:
+            One row per "client": the latest `server_round` with a number of it, the `value`, and the `gap`: by how much
+            it is worse than the mean of that round's clients, negative if it is better. Clients whose latest number is
+            NaN come first.
+
+        Raises:
+            LookupError: No reply has the metric.
+            TypeError: It is a list of numbers, or `num_clients` is not an integer.
+            ValueError: `num_clients` is less than 1.
+
+        Examples:
+            >>> from flskew import History, Reply, Round
+            >>> bern = Reply(1000, 20.0, {"accuracy": 0.5}, 1.5, partition_id=0, name="Bern")
+            >>> lyon = Reply(1001, 60.0, {"accuracy": 0.75}, 1.5, partition_id=1, name="Lyon")
+            >>> history = History([Round(1, "evaluate", (bern, lyon), (), 2.0)])
+            >>> history.worst("accuracy", num_clients=1).to_dict("index")
+            {'Bern': {'server_round': 1, 'value': 0.5, 'gap': 0.125}}
+        """
+        checks.integer("num_clients", num_clients, minimum=1)
+        return _per_client.worst(self, key, phase, lower_is_better=lower_is_better).head(num_clients)
+
+    def spread(self, key: str, phase: Phase = "evaluate", *, lower_is_better: bool = False) -> pd.DataFrame:
+        """Return how a metric differs between the clients in each round.
+
+        Args:
+            key: The name of a metric.
+            phase: "train" or "evaluate".
+            lower_is_better: True for losses and errors, False for accuracies and scores.
+
+        Returns:
+            One row per "server_round": the number of `clients` with a finite number; over these, `mean`,
+            `weighted_mean` (by number of rows), `std` (population), `min`, `q25`, `median`, `q75` and `max`; the
+            `worst` client; and its `gap`, by how much it is worse than the mean.
+
+        Raises:
+            LookupError: No reply has the metric.
+            TypeError: It is a list of numbers.
+
+        Examples:
+            >>> from flskew import History, Reply, Round
+            >>> bern = Reply(1000, 20.0, {"accuracy": 0.5}, 1.5, partition_id=0, name="Bern")
+            >>> lyon = Reply(1001, 60.0, {"accuracy": 0.75}, 1.5, partition_id=1, name="Lyon")
+            >>> history = History([Round(1, "evaluate", (bern, lyon), (), 2.0)])
+            >>> history.spread("accuracy")[["mean", "weighted_mean", "worst", "gap"]].loc[1].to_dict()
+            {'mean': 0.625, 'weighted_mean': 0.6875, 'worst': 'Bern', 'gap': 0.125}
+        """
+        return _per_client.spread(self, key, phase, lower_is_better=lower_is_better)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per node and phase of a round.
 
         Columns: server_round, phase, node_id, counted, num_examples, seconds (the reply's), round_seconds, assignment,
-        reason, update_norm, and "metrics.<key>" for each metric that any reply has.
+        reason, update_norm, partition_id, name, and "metrics.<key>" for each metric that any reply has. A failure has
+        the partition_id and the name of the other replies of its node.
         """
         import pandas as pd
 
         rows = [{**row, **{f"metrics.{key}": value for key, value in metrics.items()}} for row, metrics in self._rows()]
         metrics = dict.fromkeys(key for row in rows for key in row if key not in _COLUMNS)
-        return pd.DataFrame(rows, columns=[*_COLUMNS, *metrics])
+        return pd.DataFrame(rows, columns=[*_COLUMNS, *metrics]).astype({"partition_id": "Int64"})
 
     def to_jsonl(self, path: str | PathLike[str]) -> None:
         """Write the rows of `to_frame` into a file, each one JSON object per line, with the metrics nested.
@@ -214,16 +323,19 @@ class History(list[Round]):
             asked.update((entry.phase, failure.node_id) for failure in entry.failures)
             for failure in entry.failures:
                 failures.setdefault((entry.phase, failure.node_id), []).append(failure)
-        return grouped(
+        lines = (
             (node_id, f"{len(dropped)} of {asked[phase, node_id]} {phase} replies dropped; {dropped[-1].reason}")
             for (phase, node_id), dropped in failures.items()
         )
+        return grouped(lines, names_of(sites_of(self)))
 
     def _rows(self) -> Iterator[tuple[dict[str, object], Mapping[str, MetricValue]]]:
+        sites = sites_of(self)
         for entry in self:
             nodes: list[Reply | Failure] = [*entry.replies, *entry.failures]
             for node in nodes:
                 reply = node if isinstance(node, Reply) else None
+                known = sites.get(node.node_id, UNKNOWN_SITE) if reply is None else (reply.partition_id, reply.name)
                 row: dict[str, object] = {
                     "server_round": entry.server_round,
                     "phase": entry.phase,
@@ -235,6 +347,8 @@ class History(list[Round]):
                     "assignment": reply.assignment if reply else None,
                     "reason": node.reason if isinstance(node, Failure) else None,
                     "update_norm": reply.update_norm if reply else math.nan,
+                    "partition_id": known[0],
+                    "name": known[1],
                 }
                 yield row, reply.metrics if reply else {}
 
@@ -246,12 +360,6 @@ def _without_details(entry: Round) -> Round:
         replies=tuple(replace(reply, records=_NO_RECORDS) if reply.records else reply for reply in entry.replies),
         failures=tuple(replace(failure, traceback="") if failure.traceback else failure for failure in entry.failures),
     )
-
-
-def _number(key: str, value: MetricValue) -> float:
-    if isinstance(value, list):
-        raise TypeError(f"metric {key!r} is a list of {len(value)} numbers; use reply.metrics or to_frame")
-    return value
 
 
 def _strict(value: object) -> object:

@@ -1,8 +1,8 @@
-"""Accuracy by round, and the spread of the clients."""
+"""A metric by round, and the spread of the clients."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew._util import checks
-from flskew.plots._canvas import BLUE, GREY, draw_on, font_size, room
-from flskew.plots._numbers import Fractions, read_fractions
+from flskew.plots._canvas import BLUE, GREY, draw_on, font_size, printable, room
+from flskew.plots._numbers import Fractions, Numbers, read_fractions, read_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.typing import ColorType
 
-__all__ = ["accuracy"]
+__all__ = ["accuracy", "metric", "style_axes"]
 
 # Up to this many clients are shown individually; more are shown as bands.
 _MOST_SINGLE = 10
@@ -31,7 +31,7 @@ def accuracy(
     central: Mapping[int, float] | Fractions | None = None,
     *,
     ax: Axes | None = None,
-) -> tuple[Figure, Axes]:
+) -> Figure:
     """Draw the accuracy after each round: the median of the clients, their spread, and the server's accuracy.
 
     The median and the server's accuracy are lines with different markers. Up to ten clients are circles. With more, a
@@ -52,30 +52,81 @@ def accuracy(
 
     Examples:
         >>> from flskew import plots
-        >>> figure, axes = plots.accuracy([[0.4, 0.6], [0.7], [0.8, 0.9]], central={0: 0.1, 1: 0.5, 2: 0.7, 3: 0.8})
-        >>> [text.get_text() for text in axes.get_legend().get_texts()]
+        >>> figure = plots.accuracy([[0.4, 0.6], [0.7], [0.8, 0.9]], central={0: 0.1, 1: 0.5, 2: 0.7, 3: 0.8})
+        >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
         ['server', 'clients: median', 'clients: each']
     """
-    on_server = {} if central is None else _by_round("central", central)
-    by_round = {} if on_server and len(clients) == 0 else _by_round("clients", clients)
+    return _picture(clients, central, read_fractions, partial(_draw, label="accuracy in %", are_fractions=True), ax)
+
+
+def metric(
+    clients: Mapping[int, Numbers] | Sequence[Numbers] | NDArray[np.floating],
+    central: Mapping[int, float] | Numbers | None = None,
+    *,
+    name: str,
+    unit: str = "",
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw any metric after each round, such as an RMSE or a loss, as `accuracy` draws the accuracy.
+
+    The axis has the unit of the metric and covers the numbers, with the same lines and bands.
+
+    Args:
+        clients: A mapping from each round to one finite number per accepted reply, as `History.metric` returns; or
+            (num_rounds, num_clients) numbers, starting with round 1. NaN stands for a client that failed.
+        central: A mapping from each round to the metric on the server's test set; or one number per round, starting
+            with round 1.
+        name: What the axis is called, such as "RMSE".
+        unit: The unit of the metric, such as "mmol/l".
+        ax: The axes to draw on; a new figure by default.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        TypeError: `ax` is not an Axes, or an argument contains anything but numbers.
+        ValueError: A number is infinite, there are no numbers, or `central` has several for one round.
+
+    Examples:
+        >>> from flskew import plots
+        >>> figure = plots.metric([[2.5, 4.0], [2.0, 3.5]], name="RMSE", unit="mmol/l")
+        >>> figure.axes[0].get_ylabel()
+        'RMSE in mmol/l'
+    """
+    label = printable(f"{name} in {unit}" if unit else name)
+    return _picture(clients, central, read_numbers, partial(_draw, label=label, are_fractions=False), ax)
+
+
+def _picture(
+    clients: Mapping[int, Numbers] | Sequence[Numbers] | NDArray[np.floating],
+    central: object,
+    read: Callable[..., dict[int, NDArray[np.float64]]],
+    draw: Callable[..., None],
+    ax: Axes | None,
+) -> Figure:
+    on_server = {} if central is None else _by_round("central", central, read)
+    by_round = {} if on_server and len(clients) == 0 else _by_round("clients", clients, read)
     for server_round, values in on_server.items():
         if len(values) > 1:
             raise ValueError(f"central must contain one number per round, got {len(values)} for round {server_round}")
-    return draw_on(ax, (4.6, 3.0), partial(_draw, by_round=by_round, on_server=on_server))
+    return draw_on(ax, (4.6, 3.0), partial(draw, by_round=by_round, on_server=on_server))
 
 
-def _by_round(name: str, given: object) -> dict[int, NDArray[np.float64]]:
+def _by_round(
+    name: str, given: object, reader: Callable[..., dict[int, NDArray[np.float64]]]
+) -> dict[int, NDArray[np.float64]]:
     """Return the numbers of each round without NaN, leaving out rounds without numbers."""
-    read = read_fractions(name, given, "round", first=1)
+    read = reader(name, given, "round", first=1)
     known = {checks.integer("round", number): values[~np.isnan(values)] for number, values in read.items()}
     return {number: np.atleast_1d(known[number]) for number in sorted(known) if known[number].size}
 
 
 def _draw(
-    axes: Sequence[Axes], by_round: Mapping[int, NDArray[np.float64]], on_server: Mapping[int, NDArray[np.float64]]
+    axes: Sequence[Axes],
+    by_round: Mapping[int, NDArray[np.float64]],
+    on_server: Mapping[int, NDArray[np.float64]],
+    label: str,
+    *,
+    are_fractions: bool,
 ) -> None:
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
-
     (ax,) = axes
     rounds = np.array(sorted({*by_round, *on_server}))
     place = room(ax)[0] * np.diff(rounds, prepend=rounds[0] - 1).min() / (rounds[-1] - rounds[0] + 1)
@@ -85,16 +136,28 @@ def _draw(
         _line(ax, by_round, BLUE, "s", place, "clients: median")
         _draw_clients(ax, by_round, place)
     counts = sorted({len(values) for values in by_round.values()})
+    style_axes(ax, rounds, label)
+    if are_fractions:
+        from matplotlib.ticker import PercentFormatter
+
+        ax.set_ylim(0, 1)
+        ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+    if len(counts) > 1:
+        ax.set_xlabel(f"round\n{counts[0]} to {counts[-1]} clients in a round")
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1.02), frameon=False, fontsize=0.9 * font_size(ax))
+
+
+def style_axes(ax: Axes, rounds: NDArray[np.int64], label: str) -> None:
+    """Label axes whose horizontal side has these rounds."""
+    from matplotlib.ticker import MaxNLocator
+
     ax.set_xlim(rounds[0] - 0.5, rounds[-1] + 0.5)
-    ax.set_ylim(0, 1)
     ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
-    ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
-    ax.set_ylabel("accuracy in %")
-    ax.set_xlabel(f"round\n{counts[0]} to {counts[-1]} clients in a round" if len(counts) > 1 else "round")
+    ax.set_ylabel(label)
+    ax.set_xlabel("round")
     ax.grid(axis="y", color=GREY, alpha=0.3, linewidth=0.8)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1.02), frameon=False, fontsize=0.9 * font_size(ax))
 
 
 def _line(
