@@ -11,7 +11,7 @@ from flwr.serverapp import Grid
 
 from flskew._util import checks
 from flskew._util.texts import is_name, one_line
-from flskew._wire import FLSKEW_KEY
+from flskew._wire import FLSKEW_KEY, PARTITION_NAME_KEY
 from flskew.strategies._reasons import grouped, read_reason
 from flskew.strategies._sampling import available_nodes
 from flskew.strategies.history import Failure
@@ -20,7 +20,7 @@ from flskew.tables._columns import NUMERIC
 from flskew.tables._merge import check_kinds, merge
 from flskew.tables._replies import read_ranks, read_summary
 from flskew.tables._statistics import TableStatistics
-from flskew.tables._wire import ASK_KEY, COLUMNS_KEY, PARTITION_NAME_KEY, RANKS, SUMMARY, TABLES_KEY
+from flskew.tables._wire import ASK_KEY, COLUMNS_KEY, RANKS, SUMMARY, TABLES_KEY
 
 __all__ = ["TableError", "collect"]
 
@@ -49,7 +49,8 @@ class TableError(RuntimeError):
     """
 
     def __init__(self, failures: Sequence[Failure]) -> None:
-        lines = grouped((failure.node_id, failure.reason) for failure in failures)
+        names = {failure.node_id: failure.name for failure in failures if failure.name is not None}
+        lines = grouped(((failure.node_id, failure.reason) for failure in failures), names)
         super().__init__("\n  ".join(("no statistics without the answer of every site:", *lines)))
         self.failures = tuple(failures)
 
@@ -172,8 +173,8 @@ def _ask(
             content = reply.content
             said = content.get(FLSKEW_KEY)
             name = said.get(PARTITION_NAME_KEY) if isinstance(said, ConfigRecord) else None
-            if isinstance(name, str) and is_name(name):
-                site_names[node_id] = name
+            if is_name(name):
+                site_names[node_id] = str(name)
             try:
                 answers[node_id] = read(node_id, content)
             except ValueError as error:
@@ -184,7 +185,6 @@ def _ask(
 
 
 def _error(reasons: Mapping[int, str], site_names: Mapping[int, str]) -> TableError:
-    def told(node_id: int, reason: str) -> str:
-        return f"site {site_names[node_id]!r}: {reason}" if node_id in site_names else reason
-
-    return TableError([Failure(node_id, one_line(told(node_id, reason))) for node_id, reason in reasons.items()])
+    return TableError(
+        [Failure(node_id, one_line(reason), name=site_names.get(node_id)) for node_id, reason in reasons.items()]
+    )

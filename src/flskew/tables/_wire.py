@@ -16,7 +16,6 @@ __all__ = [
     "MOST_CATEGORIES",
     "MOST_COLUMNS",
     "MOST_ROWS",
-    "PARTITION_NAME_KEY",
     "RANKS",
     "SUMMARY",
     "TABLES_KEY",
@@ -25,7 +24,6 @@ __all__ = [
 TABLES_KEY = "tables"
 ASK_KEY = "ask"
 COLUMNS_KEY = "columns"
-PARTITION_NAME_KEY = "partition-name"  # in the record "flskew" of a reply
 SUMMARY, RANKS = "summary", "ranks"
 
 MOST_COLUMNS = 10_000
