@@ -98,6 +98,12 @@ def test_impossible_arguments_are_refused_by_fit(arguments, reason: str) -> None
         TablePreparation(collect(sites), **arguments).fit(sites[0])
 
 
+def test_two_features_of_the_same_name_are_refused() -> None:
+    frame = pd.DataFrame({"a": ["b_c"] * 2, "a_b": ["c"] * 2})
+    with pytest.raises(ValueError, match="two features would be called 'a_b_c'"):
+        TablePreparation(collect([frame])).fit(frame)
+
+
 def test_rows_with_other_columns_are_refused() -> None:
     sites = random_sites(0)
     preparation = TablePreparation(collect(sites))

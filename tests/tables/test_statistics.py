@@ -172,18 +172,23 @@ def test_a_site_whose_numbers_are_text_is_named_with_the_column() -> None:
     assert [failure.node_id for failure in caught.value.failures] == [1002]
 
 
-def test_an_error_calls_sites_by_their_names() -> None:
-    frames = {"Bern": pd.DataFrame({"age": [1.0]}), "Lyon": pd.DataFrame({"age": ["1"]})}
-    frames["Rome"] = frames["Bern"]
+def test_where_no_kind_is_in_the_majority_every_site_is_named() -> None:
+    frames = [pd.DataFrame({"age": [1.0]}), pd.DataFrame({"age": ["1"]}), pd.DataFrame({"age": [None]})]
+    with pytest.raises(TableError, match="numeric here but categorical at 1 other site;") as caught:
+        collect(frames)
+    assert [failure.node_id for failure in caught.value.failures] == [1000, 1001]
 
-    class Named(Site):
+
+def test_an_error_calls_a_site_by_its_name() -> None:
+    class Clinic(Site):
         def __init__(self, context: Context) -> None:
-            self.name = list(frames)[partition_id(context)]
-            super().__init__(frames[self.name], min_count=1)
+            index = partition_id(context)
+            super().__init__(pd.DataFrame({"age": [[1.0], [2.0], ["3"]][index]}))
+            self.name = ["Bern", "Lyon", "Graz"][index]
 
-    with pytest.raises(TableError, match=r"Lyon \(node 1001\): column 'age' is categorical here") as caught:
-        tables.collect(LocalGrid(client_app(Named), 3))
-    assert [(failure.node_id, failure.name) for failure in caught.value.failures] == [(1001, "Lyon")]
+    with pytest.raises(TableError, match=r"Graz \(node 1002\): column 'age' is categorical here") as caught:
+        tables.collect(LocalGrid(client_app(Clinic), 3))
+    assert [failure.name for failure in caught.value.failures] == ["Graz"]
 
 
 def test_a_site_that_lacks_a_column_is_named_with_it() -> None:
@@ -241,6 +246,7 @@ def test_the_forged_reply_would_be_accepted_without_its_fault() -> None:
         pytest.param({"m2": [-1.0, 0.0]}, id="negative-m2"),
         pytest.param({"m2": [math.inf, 0.0]}, id="infinite-m2"),
         pytest.param({"means": [1.0, 1.0]}, id="mean-of-categories"),
+        pytest.param({"counts": [1, 3], "missing": [2, 0]}, id="spread-of-one-number"),
         pytest.param({"kinds": ["numeric", "evil"]}, id="kind"),
         pytest.param({"kinds": ["numeric", "numeric"]}, id="categories-of-numbers"),
         pytest.param({"columns": ["a", "a"]}, id="duplicate-name"),

@@ -14,6 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from flskew._util.texts import one_line
+
 __all__ = ["Progress", "is_verbose", "progress", "steps", "verbosity"]
 
 _logger = logging.getLogger("flwr")
@@ -72,7 +74,7 @@ class Progress:
     def end_round(self, metrics: Mapping[str, object]) -> None:
         """Show the latest metrics."""
         numbers = {key: value for key, value in metrics.items() if isinstance(value, float | int)}
-        self._metrics = ", ".join(f"{key}={value:.3g}" for key, value in list(numbers.items())[:3])
+        self._metrics = ", ".join(f"{one_line(key)}={value:.3g}" for key, value in list(numbers.items())[:3])
         self._move(self._round)
         self._describe()
 
@@ -141,7 +143,7 @@ def steps(task: str, count: int) -> Iterator[Callable[[], None]]:
 
 def _is_watched() -> bool:
     """Return whether there is someone to watch a bar: a terminal or a notebook."""
-    return sys.stderr is not None and (sys.stderr.isatty() or _is_notebook())
+    return sys.stderr is not None and not sys.stderr.closed and (sys.stderr.isatty() or _is_notebook())
 
 
 def _is_notebook() -> bool:

@@ -173,8 +173,8 @@ def _ask(
             content = reply.content
             said = content.get(FLSKEW_KEY)
             name = said.get(PARTITION_NAME_KEY) if isinstance(said, ConfigRecord) else None
-            if isinstance(name, str) and is_name(name):
-                site_names[node_id] = name
+            if is_name(name):
+                site_names[node_id] = str(name)
             try:
                 answers[node_id] = read(node_id, content)
             except ValueError as error:

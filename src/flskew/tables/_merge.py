@@ -13,26 +13,33 @@ __all__ = ["check_kinds", "merge"]
 
 
 def check_kinds(sites: Mapping[int, TableStatistics]) -> dict[int, str]:
-    """Return, for each site that disagrees with most others on a column, what it reports; empty if all agree."""
+    """Return, for each site that disagrees with most others on a column, what it reports; empty if all agree.
+
+    If two kinds are equally common, every site that reports one of them is listed.
+    """
     names = Counter(frozenset(site.names) for site in sites.values()).most_common(1)[0][0]
     reasons = {}
     for site_id, site in sites.items():
         lacking, extra = sorted(names - set(site.names)), sorted(set(site.names) - names)
         if lacking:
             reasons[site_id] = (
-                f"its table lacks {listed(lacking)}, which most sites have; pass columns=[...] to collect"
+                f"its table lacks {listed(lacking)}, which other sites have; pass columns=[...] to collect"
             )
         elif extra:
-            reasons[site_id] = f"its table has {listed(extra)}, which most sites lack; pass columns=[...] to collect"
+            reasons[site_id] = f"its table has {listed(extra)}, which other sites lack; pass columns=[...] to collect"
     if reasons:
         return reasons
     for name in sorted(names):
         kinds = {site_id: site[name].kind for site_id, site in sites.items() if site[name].kind != EMPTY}
+        sizes = Counter(kinds.values())
         for site_id, kind in kinds.items():
-            usual = Counter(kinds.values()).most_common(1)[0][0]
-            if kind != usual:
+            # There are two kinds beside "empty".
+            other = next((found for found in sizes if found != kind), kind)
+            if sizes[kind] <= sizes[other] and kind != other:
+                plural = "s" if sizes[other] > 1 else ""
                 reasons[site_id] = (
-                    f"column {name!r} is {kind} here but {usual} at most sites; convert it there before the query"
+                    f"column {name!r} is {kind} here but {other} at {sizes[other]:,} other site{plural}; "
+                    "convert it before the query"
                 )
     return reasons
 

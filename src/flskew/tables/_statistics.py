@@ -185,6 +185,8 @@ def _problem(column: Column) -> str:
         return f"{about} has a mean or a sum of squares that is negative or not finite"
     if (column.count == 0 or column.kind != NUMERIC) and (column.mean or column.m2):
         return f"{about} has a mean or a sum of squares without numbers"
+    if column.count == 1 and column.m2:
+        return f"{about} has a sum of squares, but only one number"
     if column.kind == EMPTY and (column.count or column.withheld):
         return f"{about} is empty but has values"
     if column.kind != NUMERIC and column.quantiles:

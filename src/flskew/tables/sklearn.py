@@ -42,7 +42,8 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     Raises:
         TypeError: From `fit` or `transform`: `statistics` has another type, or the rows are not a pandas DataFrame.
         ValueError: From `fit` or `transform`: an argument has another value, a quantile was not collected, a column has
-            no values at any site, or the rows lack a column or have another kind of values in it.
+            no values at any site, two features would have the same name, or the rows lack a column or have another kind
+            of values in it.
 
     Examples:
         >>> import pandas as pd
@@ -90,17 +91,20 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> NDArray[np.object_]:
         """Return the names of the features: "age", "sex_f", "missing_age"."""
         self._check()
-        names = []
+        return np.array(self._names(), object)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Return True: the statistics are all it needs."""
+        return True
+
+    def _names(self) -> list[str]:
+        names: list[str] = []
         for column in self.statistics.columns:
             texts = [f"{column.name}_{text}" for text, _ in column.categories]
             names += [column.name] if column.kind == NUMERIC else texts
         if self.indicator:
             names += [f"missing_{column.name}" for column in self.statistics.columns if column.missing]
-        return np.array(names, object)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        """Return True: the statistics are all it needs."""
-        return True
+        return names
 
     def _check(self) -> None:
         if not isinstance(self.statistics, TableStatistics):
@@ -115,6 +119,10 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 )
             if column.kind == NUMERIC:
                 self._scaling(column)
+        names = self._names()
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"two features would be called {twice!r}; rename a column at every site")
 
     def _columns(self, frame: pd.DataFrame) -> list[tuple[Column, NDArray[Any]]]:
         names = check_names(frame)
@@ -133,8 +141,12 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def _features(self, column: Column, values: NDArray[Any]) -> NDArray[np.float64]:
         if column.kind == CATEGORICAL:
-            texts = np.array([text for text, _ in column.categories], object)
-            return np.asarray(values[:, None] == texts, np.float64)
+            places = {text: place for place, (text, _) in enumerate(column.categories)}
+            codes = np.array([places.get(value, -1) for value in values], np.int64)
+            encoded = np.zeros((len(values), len(places)))
+            rows = np.flatnonzero(codes >= 0)
+            encoded[rows, codes[rows]] = 1
+            return encoded
         centre, scale, fill = self._scaling(column)
         filled = np.where(np.isnan(values), fill, values)
         return np.asarray((filled - centre) / scale)[:, None]
