@@ -143,7 +143,9 @@ def steps(task: str, count: int) -> Iterator[Callable[[], None]]:
 
 def _is_watched() -> bool:
     """Return whether there is someone to watch a bar: a terminal or a notebook."""
-    return sys.stderr is not None and not sys.stderr.closed and (sys.stderr.isatty() or _is_notebook())
+    return (
+        sys.stderr is not None and not getattr(sys.stderr, "closed", False) and (sys.stderr.isatty() or _is_notebook())
+    )
 
 
 def _is_notebook() -> bool:

@@ -77,7 +77,10 @@ def read(column: pd.Series[Any]) -> tuple[str, Numbers | Texts]:
     if all(isinstance(value, str) for value in values):
         return _texts(column, is_missing, [value.strip() for value in values])
     if all(isinstance(value, numbers.Real | np.bool_) for value in values):
-        return _numbers(column, is_missing, np.array(values, np.float64))
+        try:
+            return _numbers(column, is_missing, np.array(values, np.float64))
+        except OverflowError:
+            raise _refused(column, "integers too large for float64") from None
     raise _refused(column, ", ".join(sorted({type(value).__name__ for value in values})[:5]))
 
 
