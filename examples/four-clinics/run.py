@@ -11,10 +11,10 @@ import tomllib
 from pathlib import Path
 
 from four_clinics import figures
-from four_clinics.data import TARGETS
+from four_clinics.data import TARGETS, load_patients
 from four_clinics.study import compare
 
-from flskew import read_app_config
+from flskew import plots, read_app_config, skew
 
 HERE = Path(__file__).resolve().parent
 TITLES = {
@@ -26,18 +26,24 @@ TITLES = {
 def main(arguments: list[str] | None = None) -> None:
     """Run the comparisons that the command line asks for."""
     options = _parser().parse_args(arguments)
-    for target in options.targets:
-        try:
-            overrides = tomllib.loads("\n".join(options.run_config.split()))
-            config = read_app_config(HERE, {**overrides, "target": target})
-        except (LookupError, TypeError, ValueError) as error:
-            sys.exit(f"run.py: {error}")
+    try:
+        overrides = tomllib.loads("\n".join(options.run_config.split()))
+        configs = {target: read_app_config(HERE, {**overrides, "target": target}) for target in options.targets}
+    except (LookupError, TypeError, ValueError) as error:
+        sys.exit(f"run.py: {error}")
+
+    patients, assignment = load_patients(options.targets[0])
+    report = skew.feature_report(patients.columns, assignment)
+    print("How the clinics' patients differ\n", *report.remarks, "", sep="\n", flush=True)
+    figures.save(plots.features(patients.columns, assignment, report=report), options.output / "features.png")
+
+    for target, config in configs.items():
         comparison = compare(config, range(options.seeds))
         print(f"{TITLES[target]}, mean of {options.seeds} seeds ± half of the 95 % interval\n")
         print(comparison.table(), end="\n\n", flush=True)
         figures.save(figures.picture(comparison), options.output / f"{target}.png")
-    for target in options.targets:
-        print(f"wrote {options.output / target}.png")
+    for name in ("features", *options.targets):
+        print(f"wrote {options.output / name}.png")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -139,7 +139,20 @@ def test_a_lock_ends_with_its_process_however_that_ends(tmp_path: Path, python: 
 @posix_only
 def test_a_forked_worker_that_outlives_its_run_does_not_keep_the_lock(tmp_path: Path, python: str) -> None:
     path = tmp_path / ".lock"
-    code = HOLDS + "import os; os.fork() or sys.stdin.read(); os.kill(os.getpid(), 9)"
+    # The process that holds the lock dies only once its worker runs.
+    code = (
+        HOLDS
+        + """
+import os
+started, starts = os.pipe()
+if os.fork():
+    os.read(started, 1)
+else:
+    os.write(starts, b".")
+    sys.stdin.read()
+os.kill(os.getpid(), 9)
+"""
+    )
     with subprocess.Popen([python, "-c", code, str(path)], stdin=subprocess.PIPE) as other:
         assert other.wait(60) == -9  # the worker still waits
         files.unlock(files.lock(path, "mine"))
