@@ -180,7 +180,7 @@ def test_the_command_prints_the_tables_of_the_readme_and_draws_pictures(
     # Other versions of NumPy and scikit-learn and other processors round differently.
     found, expected = ([float(one) for one in number.findall(text)] for text in (printed, shown))
     np.testing.assert_allclose(found, expected, atol=0.015)
-    assert {path.name for path in tmp_path.iterdir()} == {"gum-index.png", "preterm-birth.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {"features.png", "gum-index.png", "preterm-birth.png"}
 
 
 @pytest.mark.parametrize(
