@@ -13,8 +13,6 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features
 from flwr_datasets.metrics import compute_counts
 from pandas.testing import assert_frame_equal
-from tests.partitioners import golden
-from tests.partitioners.cases import CASES
 
 from flskew import (
     Assignment,
@@ -25,6 +23,8 @@ from flskew import (
 )
 from flskew._util import archive, files
 from flskew.partitioners import LabelPartitioner
+from tests.partitioners import golden
+from tests.partitioners.cases import CASES
 
 LABELS = [row % 4 for row in range(40)]
 
