@@ -43,7 +43,7 @@ def run(config: RunConfig) -> Iterator[tuple[str, str, float]]:
     prepared = preparation(str(state.config_records["statistics"]["tables"]))
     models["together"] = prepared, state.array_records["arrays"].to_numpy_ndarrays()
 
-    # Only for the comparison: in a federation, nobody has the test rows of all stores.
+    # Only for the comparison: in a federation, no one has the test rows of all stores.
     test_sets = {**dict(zip(names, testing, strict=True)), ALL: np.concatenate(testing)}
     for model, (prepared, parameters) in models.items():
         for tested, rows in test_sets.items():

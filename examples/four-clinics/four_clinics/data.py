@@ -1,4 +1,4 @@
-"""The patients: what each clinic knew about them before the treatment, and what became of them."""
+"""The patients: what each clinic knew about them before the treatment, and their outcomes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TEST_SHARE = 0.3
 
 
 class Patients(NamedTuple):
-    """What was known about some women, and what became of them."""
+    """What was known about some women, and their outcomes."""
 
     columns: pd.DataFrame
     """(n, 38) one row per woman, with numbers, texts padded with blanks, and missing values."""

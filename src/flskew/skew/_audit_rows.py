@@ -175,7 +175,7 @@ def _is(rows: Sequence[int] | Rows) -> str:
 
 
 def _numbered(rows: Rows) -> tuple[Rows, Rows]:
-    """Return small numbers in place of rows, and the row that each number stands for."""
+    """Replace rows by small numbers; also return the row of each number."""
     highest = int(rows.max(initial=-1))
     if highest > 4 * len(rows) + _MOST_GAPS:
         values, numbers = np.unique(rows, return_inverse=True)
