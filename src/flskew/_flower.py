@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -183,7 +184,10 @@ def _run_class() -> Any:
         return import_module("flwr.common.typing").Run
 
 
+@cache
 def _task_identity() -> Any:
+    # Cached, because the garbage collector may release an identity in the middle of another import, and CPython's
+    # import lock fails if one thread then starts a second import that finds no module.
     try:
         return import_module("flwr.supercore.task_identity").TaskIdentity
     except ImportError:
