@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from datasets import Dataset
-from flwr.app import ArrayRecord, Context, Message
+from flwr.app import ArrayRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAdam, Result, Strategy
@@ -41,6 +41,7 @@ from flskew import (
     simulate,
     skew,
     split_by_time,
+    tables,
 )
 
 Arrays = list[NDArray[np.float64]]
@@ -86,6 +87,7 @@ assert_type(skew.alpha_for(0.3, [0, 1, 2], 2, measure=skew.effective_classes).al
 assert_type(skew.feature_report(np.zeros((3, 2)), assignment), skew.FeatureReport)
 assert_type(skew.feature_report({"age": [1, 2, 3]}, assignment).columns[0].distances, NDArray[np.float64])
 assert_type(skew.feature_report(pd.DataFrame(), assignment).to_frame(), pd.DataFrame)
+assert_type(skew.audit(assignment, labels=["a", "b"], test={"Bern": [0]}, ids=[1, 2]), skew.Audit)
 assert_type(assignment[0], NDArray[np.int64])
 assert_type(list(assignment), list[NDArray[np.int64]])
 assert_type(len(assignment), int)
@@ -127,6 +129,7 @@ plots.recall({"alone": [0.5, 1.0], "together": np.array([0.9, 0.9])}, class_name
 plots.recall(np.array([[0.5, 1.0]]))
 plots.accuracy({1: [0.5, 0.6], 2: [0.7]}, {0: 0.1, 1: 0.5})
 plots.accuracy(np.array([[0.5, 0.6]]), central=[0.5])
+assert_type(plots.features({"age": [1, 2, 3]}, assignment, columns=["age"]), Figure)
 
 
 # A client is any object with the two methods, or one of Flower's.
@@ -144,6 +147,18 @@ class Client:
     def evaluate(self, parameters: Arrays, config: Mapping[str, object]) -> tuple[float, int, dict[str, float]]:
         """Evaluate."""
         return 0.5, 10, {"accuracy": 0.9}
+
+
+class Table:
+    """Answers queries about its table."""
+
+    def fit(self, parameters: Arrays, config: Mapping[str, object]) -> tuple[Arrays, int, dict[str, float]]:
+        """Train."""
+        return parameters, 10, {}
+
+    def query(self, content: RecordDict) -> RecordDict:
+        """Return statistics of the columns."""
+        return tables.answer(pd.DataFrame({"age": [1.0, 2.0]}), content, min_count=1)
 
 
 class FlowersClient(flwr.client.NumPyClient):
@@ -186,6 +201,11 @@ grid: Grid = LocalGrid(app, 3)
 arrays = ArrayRecord([np.zeros(3)])
 assert_type(FedAvg().start(grid, arrays, num_rounds=3), Result)
 
+# A server collects statistics of the clients' tables.
+client_app(lambda context: Table())
+statistics = tables.collect(grid, quantiles=[0.5])
+assert_type(statistics, tables.TableStatistics)
+
 # A run is saved, sealed if wanted, and loaded.
 FedAvg().start(grid, arrays, checkpoint_dir=Path("run"), resume=True, checkpoint_key=bytes(32))
 checkpoint = Checkpoint.load("run", key=bytes(32))
@@ -203,5 +223,9 @@ assert_type(checked.history, History)
 assert_type(checked.history[0].replies[0].assignment, str | None)
 assert_type(checked.history[0].failures[0].reason, str)
 assert_type(checked.history.to_frame(), pd.DataFrame)
+assert_type(checked.history[0].replies[0].name, str | None)
+assert_type(checked.history[0].replies[0].partition_id, int | None)
+assert_type(checked.history.clients("accuracy", "train"), pd.DataFrame)
+assert_type(plots.clients(checked.history, "loss", lower_is_better=True), Figure)
 checked.history.to_jsonl(Path("history.jsonl"))
 assert_type(simulate(ServerApp(), app, num_supernodes=3, run_config={"learning-rate": 0.1}), Context)
