@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TypeVar
@@ -61,7 +60,7 @@ def in_threads(work: Callable[[Task], Result], tasks: Sequence[Task], max_worker
 
     If a task raises, or the consumer stops or is interrupted, no further task starts, and those that run are
     interrupted. A thread in a long call outside Python is interrupted only when the call returns; neither this function
-    nor the end of the program waits for it. Threads see the context variables of this one.
+    nor the end of the program waits for it.
     """
     workers = min(max_workers, len(tasks))
     if workers <= 1:
@@ -77,10 +76,7 @@ def in_threads(work: Callable[[Task], Result], tasks: Sequence[Task], max_worker
 
     # Python joins the threads of a ThreadPoolExecutor when it exits, so a client that takes a minute would delay Ctrl-C
     # by a minute. Daemon threads end with the program.
-    threads = [
-        Thread(target=copy_context().run, args=(work_until_done,), name=f"flskew-{number}", daemon=True)
-        for number in range(workers)
-    ]
+    threads = [Thread(target=work_until_done, name=f"flskew-{number}", daemon=True) for number in range(workers)]
     try:
         for thread in threads:
             thread.start()
