@@ -80,13 +80,15 @@ class Column:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TableStatistics:
     """Statistics of the tables of all sites together, made by `collect`; a value that can be sent as text.
 
     Examples:
         >>> from flskew.tables import Column, TableStatistics
         >>> statistics = TableStatistics(5, (Column("age", "numeric", count=4, missing=1, mean=25.0, m2=100.0),))
+        >>> statistics
+        TableStatistics(5 rows, columns 'age')
         >>> statistics["age"].mean
         25.0
         >>> TableStatistics.from_json(statistics.to_json()) == statistics
@@ -109,6 +111,10 @@ class TableStatistics:
         for column in self.columns:
             if column.count + column.missing + column.withheld != self.num_rows:
                 raise ValueError(f"the counts of column {column.name!r} do not add up to {self.num_rows:,} rows")
+
+    def __repr__(self) -> str:
+        """One line; `to_frame` shows the statistics."""
+        return f"{type(self).__name__}({self.num_rows:,} rows, columns {listed(self.names)})"
 
     @property
     def names(self) -> tuple[str, ...]:
