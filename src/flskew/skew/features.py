@@ -283,4 +283,4 @@ def _remarks(columns: Sequence[FeatureSkew]) -> Iterator[str]:
     if len(skewed) > _MOST_DESCRIBED:
         yield f"{len(skewed):,} of {len(columns):,} columns differ more than by chance."
     if not skewed:
-        yield "No column differs more than by chance."
+        yield "Over all partitions together, no column differs more than by chance; a small partition still may."
