@@ -357,6 +357,7 @@ def test_a_client_left_behind_by_an_interrupt_does_not_change_the_state_of_its_n
 
 ENDLESS = """
 import os
+import signal
 import threading
 
 import numpy as np
@@ -371,6 +372,8 @@ class Endless:
         threading.Event().wait()
 
 
+# A shell's background jobs ignore Ctrl-C, and pass that on to this program.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 FedAvg().start(LocalGrid(client_app(lambda context: Endless()), 4, max_workers=2), ArrayRecord([np.zeros(1)]))
 """
 

@@ -29,7 +29,7 @@ def main(grid: Grid, context: Context) -> None:
         num_rounds=int(config["num-server-rounds"]),
     )
 
-    # One more round, in which nobody trains and everybody tests.
+    # One more round, in which no one trains and every student tests.
     final = FedAvg(fraction_train=0.0, min_available_nodes=num_students)
     final.start(grid=grid, initial_arrays=result.arrays, num_rounds=1)
 

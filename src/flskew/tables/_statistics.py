@@ -132,7 +132,7 @@ class TableStatistics:
         """Return the statistics of some columns, in the order given.
 
         Raises:
-            KeyError: There is no such column.
+            KeyError: The statistics lack this column.
         """
         return TableStatistics(self.num_rows, tuple(self[name] for name in names))
 
