@@ -14,6 +14,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg as FlowerFedAvg
 
+from flskew import _flower
 from flskew._flower import Identity, _read, new_run
 from flskew.client import client_app
 from flskew.simulation import LocalGrid
@@ -750,6 +752,21 @@ def test_an_identity_that_other_code_has_set_in_the_meantime_is_kept() -> None:
     assert _read() == within
     Identity._held.append(theirs)
     theirs.release()
+
+
+def test_flowers_identity_is_imported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The garbage collector may release an identity in the middle of another import, so that must import nothing."""
+    imported: list[str] = []
+
+    def counted(name: str) -> Any:
+        imported.append(name)
+        return import_module(name)
+
+    _flower._task_identity.cache_clear()
+    monkeypatch.setattr(_flower, "import_module", counted)
+    for _ in range(2):
+        Identity(7).release()
+    assert imported == ["flwr.supercore.task_identity"]
 
 
 class Terminal(io.StringIO):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 
+from flskew._util import progress
 from flskew._util.progress import Progress
 from flskew.strategies import Checkpoint, FedAvg
 
@@ -120,6 +121,7 @@ def test_a_run_leaves_the_logger_as_it_was(federation: MakesFederation) -> None:
     with pytest.raises(ValueError, match="no test set"):
         FedAvg().start(federation(train=good), zeros(), evaluate_fn=fail)
     assert (logger.level, list(logger.handlers), list(logger.filters)) == before
+    assert progress._filter not in logger.filters  # not even from an earlier run
 
 
 class Terminal(io.StringIO):
