@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from flskew.assignment import Assignment as Assignment
     from flskew.assignment import PartitionIdError as PartitionIdError
     from flskew.client import ClientError as ClientError
-    from flskew.client import ProximalTerm as ProximalTerm
+    from flskew.client import LocalTerm as LocalTerm
     from flskew.client import client_app as client_app
     from flskew.client import partition as partition
     from flskew.client import partition_id as partition_id
@@ -72,12 +72,12 @@ _HOMES = {
     "InnerDirichletPartitioner": "flskew.partitioners",
     "LabelExclusionPartitioner": "flskew.partitioners",
     "LocalGrid": "flskew.simulation",
+    "LocalTerm": "flskew.client",
     "NaturalIdPartitioner": "flskew.partitioners",
     "PachinkoPartitioner": "flskew.partitioners",
     "ParametersError": "flskew._arrays.records",
     "PartitionIdError": "flskew.assignment",
     "PathologicalPartitioner": "flskew.partitioners",
-    "ProximalTerm": "flskew.client",
     "QuantityPartitioner": "flskew.partitioners",
     "Reply": "flskew.strategies",
     "Round": "flskew.strategies",

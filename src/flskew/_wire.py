@@ -7,6 +7,11 @@
 - Which partition a client holds: its number under "partition-id" and its name under "partition-name", in the record
   "flskew".
 - Which metrics a client returned that cannot be sent: their names, in the ConfigRecord "flskew" under "unsent-metrics".
+- What a strategy asks of a client's local term: a key in the config for each strategy, and in the ArrayRecord
+  "flskew-control" the server's control variate. The reply has a ConfigRecord "flskew-term": the positions of the arrays
+  that the term covers, the number of its steps, and the round from which the client's state comes; and a record
+  "flskew-control" with the change of the client's control variate.
+- Whether the client's last reply counted: "accepted-round" in the config, the last round in which it did, or 0.
 """
 
 from __future__ import annotations
@@ -14,16 +19,27 @@ from __future__ import annotations
 from flwr.app import Message
 
 __all__ = [
+    "ACCEPTED_ROUND_KEY",
     "ASSIGNMENT_KEY",
+    "CONTROL_KEY",
+    "COUNT_STEPS_KEY",
     "DOES_NOT_EVALUATE",
+    "FEDDYN_ALPHA_KEY",
     "FLSKEW_KEY",
     "INT64",
     "LOCAL_EPOCHS_KEY",
+    "LOCAL_STEPS_KEY",
     "LOSS_KEY",
     "METRICS_KEY",
     "NUM_EXAMPLES_KEY",
     "PARTITION_ID_KEY",
     "PARTITION_NAME_KEY",
+    "PROXIMAL_MU_KEYS",
+    "SCAFFOLD_KEY",
+    "SERVER_ROUND_KEY",
+    "TERM_ARRAYS_KEY",
+    "TERM_KEY",
+    "TERM_STATE_ROUND_KEY",
     "UNSENT_METRICS_KEY",
     "does_not_evaluate",
 ]
@@ -57,6 +73,39 @@ LOCAL_EPOCHS_KEY = "local-epochs"
 
 UNSENT_METRICS_KEY = "unsent-metrics"
 """Key of the names of metrics that were left out of a reply, a list of strings, in the record "flskew"."""
+
+SERVER_ROUND_KEY = "server-round"
+"""Key of the round in the config."""
+
+PROXIMAL_MU_KEYS = ("proximal-mu", "proximal_mu")
+"""Keys of FedProx's mu in the config: Flower's strategy sends the first, earlier releases sent the second."""
+
+FEDDYN_ALPHA_KEY = "feddyn-alpha"
+"""Key of FedDyn's alpha in the config."""
+
+SCAFFOLD_KEY = "scaffold"
+"""Key in the config that is True if the strategy is SCAFFOLD."""
+
+COUNT_STEPS_KEY = "count-steps"
+"""Key in the config that is True if the strategy needs the number of local steps, like FedNova."""
+
+ACCEPTED_ROUND_KEY = "accepted-round"
+"""Key in the config of the last round in which the reply of this node counted; 0 if none has."""
+
+CONTROL_KEY = "flskew-control"
+"""Key of the ArrayRecord with SCAFFOLD's control variate: the server's in a message, the client's change in a reply."""
+
+TERM_KEY = "flskew-term"
+"""Key of the ConfigRecord in which a client reports on its local term."""
+
+TERM_ARRAYS_KEY = "arrays"
+"""Key, in that record, of the positions of the model's arrays that the term covers."""
+
+LOCAL_STEPS_KEY = "local-steps"
+"""Key of the number of optimizer steps: in that record, or in the metrics of a client that counts them itself."""
+
+TERM_STATE_ROUND_KEY = "state-round"
+"""Key, in that record, of the round in which the state was made that the client used; 0 if it began at zero."""
 
 DOES_NOT_EVALUATE = 70_001
 """Error code of a client that only trains; far above Flower's own codes, which count up from 0."""

@@ -15,7 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BFLOAT16", "BFLOAT16_NAME", "bfloat16_from_float32", "bits", "float32_from_bfloat16", "is_bfloat16"]
+__all__ = [
+    "BFLOAT16",
+    "BFLOAT16_NAME",
+    "bfloat16_from_float32",
+    "bits",
+    "float32_from_bfloat16",
+    "is_bfloat16",
+    "wide_float",
+]
 
 BFLOAT16 = np.dtype("V2")
 """The dtype of raw bfloat16 bits, little-endian."""
@@ -77,3 +85,15 @@ def bfloat16_from_float32(array: NDArray[np.floating[Any]]) -> NDArray[np.void]:
         # A NaN keeps its upper bits; if they alone would mean infinity, one more is set.
         rounded = np.where(is_nan, np.where(high & 0x7F, high, high | 0x40), rounded)
     return rounded.astype("<u2").view(BFLOAT16).reshape(array.shape)
+
+
+def wide_float(array: NDArray[Any]) -> NDArray[Any]:
+    """Return bfloat16 and float16 as a new float32 array, any other dtype unchanged.
+
+    Examples:
+        >>> wide_float(np.ones(2, np.float16))
+        array([1., 1.], dtype=float32)
+    """
+    if is_bfloat16(array.dtype):
+        return float32_from_bfloat16(array)
+    return array.astype(np.float32) if array.dtype == np.float16 else array

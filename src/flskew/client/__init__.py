@@ -1,14 +1,14 @@
-"""Client side: a NumPy client as a Flower app, and FedProx's proximal term."""
+"""Client side: a NumPy client as a Flower app, and the local terms of strategies."""
 
 from flskew.client._app import ClientFn, client_app
+from flskew.client._local_term import LocalTerm
 from flskew.client._node_config import partition, partition_id
 from flskew.client._protocols import ClientError, SupportsEvaluate, SupportsFit, SupportsQuery
-from flskew.client._proximal import ProximalTerm
 
 __all__ = [
     "ClientError",
     "ClientFn",
-    "ProximalTerm",
+    "LocalTerm",
     "SupportsEvaluate",
     "SupportsFit",
     "SupportsQuery",

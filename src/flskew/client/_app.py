@@ -12,7 +12,8 @@ from flwr.client import Client, NumPyClient
 from flwr.clientapp import ClientApp
 
 from flskew._flower import isolated_records
-from flskew._wire import FLSKEW_KEY, LOSS_KEY, METRICS_KEY, NUM_EXAMPLES_KEY
+from flskew._wire import FLSKEW_KEY, LOSS_KEY, METRICS_KEY, NUM_EXAMPLES_KEY, TERM_KEY
+from flskew.client._exchange import Exchange
 from flskew.client._failures import Failures
 from flskew.client._metrics import MetricsReader, check_local_epochs, loss_value, num_examples
 from flskew.client._model import private_parameters, read_request, record_like, refuse_legacy
@@ -142,13 +143,17 @@ def _train(
     if not isinstance(client, SupportsFit) or _is_inherited(client.fit, NumPyClient.fit):
         raise ClientError(f"{type(client).__name__} has no method fit(parameters, config)")
     key, arrays, config = read_request(message)
-    if key in (METRICS_KEY, FLSKEW_KEY):
+    if key in (METRICS_KEY, FLSKEW_KEY, TERM_KEY):
         raise ClientError(f"the ArrayRecord is called {key!r}, like another record of the reply; call it 'arrays'")
-    returned = client.fit(private_parameters(arrays), config)
+    exchange = Exchange.of(message.content, arrays, config, context.state)
+    with exchange.open():
+        returned = client.fit(private_parameters(arrays), config)
     parameters, count, metrics = _three(returned, client, "fit", "(parameters, num_examples, metrics)")
     record, unsent = metrics_reader.read(metrics, {NUM_EXAMPLES_KEY: num_examples(count, "fit")})
     check_local_epochs(record)
-    content = RecordDict({key: record_like(arrays, parameters, same_shapes=same_shapes), METRICS_KEY: record})
+    made = record_like(arrays, parameters, same_shapes=same_shapes)
+    content = RecordDict({key: made, METRICS_KEY: record})
+    exchange.close(content, made, record, context.state)
     return _reply(content, flskew_record(client, context, unsent), message)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from flskew._arrays.bfloat16 import BFLOAT16, bfloat16_from_float32, float32_from_bfloat16
 from flskew._arrays.records import array_from_numpy, numpy_from_array, record_from_parameters
+from flskew._wire import CONTROL_KEY
 from flskew.client._protocols import MISSING_CLASSES, ClientError
 from flskew.client._shown import shape_of
 from flskew.typing import Config, Parameters, ReturnedParameters
@@ -94,7 +95,9 @@ def record_like(received: ArrayRecord, returned: object, *, same_shapes: bool = 
 
 
 def _only(message: Message, kind: type[Record]) -> tuple[str, Record | None]:
-    found = [(key, record) for key, record in message.content.items() if isinstance(record, kind)]
+    found = [
+        (key, record) for key, record in message.content.items() if isinstance(record, kind) and key != CONTROL_KEY
+    ]
     if len(found) > 1:
         raise ClientError(
             f"the message has {len(found)} records of type {kind.__name__}, {[key for key, _ in found]}; "

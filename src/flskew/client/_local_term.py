@@ -1,0 +1,319 @@
+"""What a strategy adds to a client's loss: the base for all frameworks, and the term for NumPy parameters.
+
+The term is (mu/2)·||w - w_t||² + <g, w>, where w_t are the parameters that the server sent. FedProx uses the first part
+(Tian Li et al., MLSys 2020, arXiv 1812.06127), SCAFFOLD the second, with g = c - c_k (Sai Praneeth Karimireddy et al.,
+ICML 2020, arXiv 1910.06378), and FedDyn both, with g = -h_k (Durmus Alp Emre Acar et al., ICLR 2021, arXiv 2111.04263).
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flskew._util import checks
+from flskew.client._exchange import Request, current
+from flskew.client._protocols import ClientError
+
+__all__ = ["BaseLocalTerm", "LocalTerm", "checked_learning_rate"]
+
+Anchor = TypeVar("Anchor")
+
+
+class BaseLocalTerm(Generic[Anchor]):
+    """Base of the local terms of all frameworks: mu, g, and how to read them from the server's config.
+
+    A subclass extends `_serve`, checks `_is_active` before it does any work, calls `_notice` whenever it is used, and,
+    if `_records` is set, sums the gradients that it sees.
+
+    Args:
+        anchor: w_t, in the framework's own form.
+        mu: The strength, finite and >= 0.
+        linear: g, one array per array of the model, in the order of `get_parameters`; None for an array is zero.
+
+    Raises:
+        TypeError: mu is not a real number.
+        ValueError: mu is negative or not finite.
+    """
+
+    def __init__(self, anchor: Anchor, *, mu: float = 0.0, linear: Sequence[NDArray[Any] | None] | None = None) -> None:
+        self._mu = checks.proximal_mu("mu", mu)
+        self._linear = [] if linear is None or all(g is None for g in linear) else list(linear)
+        self.request = Request(mu=self._mu)
+        self._records = False
+        self._counts = False
+        self._num_steps = 0
+        self._is_used = False
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, object], anchor: Anchor) -> Self:
+        """Return the term that the server's strategy asks for.
+
+        Under FedAvg it does nothing, and costs nothing. Under FedProx, FedDyn, `Scaffold` and `FedNova` call it in the
+        `fit` of a client that `client_app` runs, which keeps the client's state and sends the strategy what it needs.
+        With Flower's own FedProx, which sends "proximal-mu" or "proximal_mu", it works anywhere.
+
+        Args:
+            config: The config that `fit` received.
+            anchor: The parameters that `fit` received, or the model after setting them.
+
+        Raises:
+            ClientError: The strategy keeps state on its clients, but `fit` is not called by `client_app`.
+            TypeError: mu is not a real number.
+            ValueError: Both spellings of mu are present and differ, or mu is negative or not finite.
+
+        Examples:
+            >>> from flskew import LocalTerm
+            >>> LocalTerm.from_config({"proximal-mu": 0.1}, []).mu
+            0.1
+        """
+        request, exchange = Request.read(config), current()
+        if exchange is None and request.keeps_state:
+            raise ClientError(
+                f"{request.strategy} keeps state on its clients, which only client_app can do; run this client with "
+                "flskew.client_app"
+            )
+        linear = exchange.linear() if exchange is not None and request.keeps_state else None
+        term = cls(anchor, mu=request.strength, linear=linear)
+        term._serve(request, () if exchange is None else exchange.kept_local())
+        if exchange is not None:
+            exchange.term = term
+        return term
+
+    @property
+    def mu(self) -> float:
+        """The strength."""
+        return self._mu
+
+    @property
+    def steps(self) -> int:
+        """Number of optimizer steps to which the term was added so far; not counted under FedAvg."""
+        return self._num_steps
+
+    @property
+    def is_used(self) -> bool:
+        """Whether it was attached to an optimizer, or any of its methods was called."""
+        return self._is_used
+
+    def covered(self) -> list[int]:
+        """Return the positions, in the order of `get_parameters`, of the arrays to which the term applies."""
+        raise NotImplementedError
+
+    def mean_gradients(self) -> dict[int, NDArray[Any]]:
+        """Return the mean over the steps of the gradients without the term, by position, if SCAFFOLD asked for it."""
+        raise NotImplementedError
+
+    @property
+    def _is_active(self) -> bool:
+        return bool(self._mu or self._linear or self._records or self._counts)
+
+    def _serve(self, request: Request, left_out: Sequence[int]) -> None:
+        """Prepare for what a strategy asks, before the first step.
+
+        Args:
+            request: What it asks.
+            left_out: Positions of the arrays that the client keeps, to which the term does not apply.
+        """
+        self.request = request
+        self._records = request.is_scaffold
+        self._counts = request.counts_steps
+
+    def _notice(self, num_steps: int = 0) -> None:
+        """Note that the term was used, and for how many steps."""
+        self._is_used = True
+        self._num_steps += num_steps
+
+
+class LocalTerm(BaseLocalTerm[Sequence[NDArray[Any]]]):
+    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + <g, w>, for parameters in NumPy.
+
+    Make one at the start of `fit`, before the parameters change. Then, in each step, add its gradient to that of the
+    loss (`add_gradient`); or, with a learner that updates its weights itself, take a step after each update (`step`).
+    The same client then works under FedAvg, FedProx, FedDyn, SCAFFOLD and FedNova. Gradient steps diverge if learning
+    rate times mu exceeds 2: keep it well below 1, or use `step`. Under FedAvg the term does nothing and costs nothing:
+    the anchor is not copied.
+
+    Unlike the code in Flower's documentation, which sums the norms of the arrays, the first part is the squared norm of
+    all parameters together, as in FedProx's paper. Integer arrays, such as counters of batches, are not weights and are
+    ignored.
+
+    Args:
+        anchor: w_t, the parameters received; copied, so the same arrays can be trained in place.
+        mu: The strength, finite and >= 0.
+        linear: g, one array per parameter, of the same shape; None for a parameter, or for all, is zero.
+
+    Raises:
+        TypeError: mu is not a real number.
+        ValueError: mu is negative or not finite, or `linear` does not have the shapes of the anchor.
+
+    Examples:
+        >>> import numpy as np
+        >>> weights = [np.array([1.0, 2.0])]
+        >>> term = LocalTerm(weights, mu=0.5, linear=[np.array([0.0, 3.0])])
+        >>> weights[0] += 2.0
+        >>> term.loss(weights)  # 0.5 / 2 * (2**2 + 2**2) + 3 * 4
+        14.0
+        >>> gradients = [np.zeros(2)]
+        >>> term.add_gradient(weights, gradients)
+        >>> gradients  # 0.5 * 2 + 0, 0.5 * 2 + 3
+        [array([1., 4.])]
+    """
+
+    def __init__(
+        self,
+        anchor: Sequence[NDArray[Any]],
+        *,
+        mu: float = 0.0,
+        linear: Sequence[NDArray[Any] | None] | None = None,
+    ) -> None:
+        super().__init__(anchor, mu=mu, linear=linear)
+        self._shapes = [np.shape(array) for array in anchor]
+        self._weights = [i for i, array in enumerate(anchor) if np.asarray(array).dtype.kind in "fc"]
+        given = [None if g is None else np.shape(g) for g in self._linear]
+        if given and given != [None if g is None else shape for g, shape in zip(given, self._shapes, strict=False)]:
+            raise ValueError(f"linear must have the shapes of the anchor, {self._shapes}, got {given}")
+        self._anchor = [np.array(array) for array in anchor] if self._mu else []
+        self._given = anchor
+        self._sums: dict[int, NDArray[Any]] = {}
+        self._before: dict[int, NDArray[Any]] = {}
+
+    def loss(self, parameters: Sequence[NDArray[Any]]) -> float:
+        """Return (mu/2)·||w - w_t||² + <g, w>, summed in float64.
+
+        Raises:
+            ValueError: The parameters do not have the shapes of the anchor.
+        """
+        self._notice()
+        if not self._is_active:
+            return 0.0
+        self._check("parameters", parameters)
+        squares = [_squared_distance(parameters[i], self._anchor[i]) for i in self._weights] if self._mu else []
+        products = [_inner_product(g, parameters[i]) for i in self._weights if (g := self._g(i)) is not None]
+        return self._mu / 2 * math.fsum(squares) + math.fsum(products)
+
+    def add_gradient(self, parameters: Sequence[NDArray[Any]], gradients: Sequence[NDArray[Any]]) -> None:
+        """Add mu·(w - w_t) + g to the gradients of one step, in place.
+
+        Raises:
+            TypeError: A gradient is a scalar, or has an integer dtype.
+            ValueError: Parameters or gradients do not have the shapes of the anchor.
+        """
+        self._notice(1)
+        if not self._is_active:
+            return
+        self._check("parameters", parameters)
+        self._check("gradients", gradients)
+        self._check_changeable("gradients", gradients)
+        for i in self._weights:
+            with np.errstate(under="ignore"):
+                if self._records:
+                    self._sums[i] += gradients[i]
+                if self._mu:
+                    pull = self._mu * (parameters[i] - self._anchor[i])
+                    gradients[i][...] += pull.astype(gradients[i].dtype, copy=False)
+                g = self._g(i)
+                if g is not None:
+                    gradients[i][...] += g.astype(gradients[i].dtype, copy=False)
+
+    def step(self, parameters: Sequence[NDArray[Any]], learning_rate: float, *, num_steps: int = 1) -> None:
+        """Take one exact step on the term in place: w becomes (w - lr·g + lr·mu·w_t) / (1 + lr·mu).
+
+        This is the w' that minimises (mu/2)·||w' - w_t||² + <g, w'> + ||w' - w||² / (2·lr). Use it after each update of
+        a learner that does not expose its gradients, with the learning rate of that update.
+
+        The step bypasses the learner's momentum m, with which each gradient eventually moves the weights by
+        lr / (1 - m). Pass lr / (1 - m) to give the term the same strength as in the gradient; with lr, its strength is
+        1 - m times that.
+
+        Args:
+            parameters: w, changed in place.
+            learning_rate: lr, or lr / (1 - m); finite and >= 0. If the learner has made several updates since the last
+                step, the sum of their learning rates.
+            num_steps: Number of updates since the last step, >= 1.
+
+        Raises:
+            TypeError: A parameter is a scalar, or has an integer dtype where the anchor is floating-point; or
+                `num_steps` is not an integer.
+            ValueError: The parameters do not have the shapes of the anchor, or a number is out of range.
+        """
+        rate = checked_learning_rate(learning_rate)
+        self._notice(checks.integer("num_steps", num_steps, minimum=1))
+        if not self._is_active:
+            return
+        self._check("parameters", parameters)
+        self._check_changeable("parameters", parameters)
+        for i in self._weights:
+            w, g = parameters[i], self._g(i)
+            with np.errstate(under="ignore"):
+                if self._records and rate:
+                    # What the learner's own gradients, times their learning rates, have moved since the last step.
+                    self._sums[i] += (self._before[i] - w) * (num_steps / rate)
+                if self._mu:
+                    # Computed from the anchor, so that w = w_t is left exactly unchanged.
+                    w[...] = self._anchor[i] + (w - self._anchor[i]) / (1 + rate * self._mu)
+                if g is not None:
+                    w -= (g * (rate / (1 + rate * self._mu))).astype(w.dtype, copy=False)
+                if self._records:
+                    self._before[i][...] = w
+
+    def covered(self) -> list[int]:
+        """Return the positions of the arrays to which the term applies: those of floats."""
+        return list(self._weights)
+
+    def mean_gradients(self) -> dict[int, NDArray[Any]]:
+        """Return the mean over the steps of the gradients without the term, by position, if SCAFFOLD asked for it."""
+        return {i: np.asarray(total / max(self._num_steps, 1)) for i, total in self._sums.items()}
+
+    def _g(self, place: int) -> NDArray[Any] | None:
+        return self._linear[place] if self._linear else None
+
+    def _serve(self, request: Request, left_out: Sequence[int]) -> None:
+        super()._serve(request, left_out)
+        self._weights = [i for i in self._weights if i not in set(left_out)]
+        if self._records:
+            # Half precision would lose the sum of many gradients.
+            dtypes = {i: np.result_type(self._given[i], np.float32) for i in self._weights}
+            self._sums = {i: np.zeros(self._shapes[i], dtype) for i, dtype in dtypes.items()}
+            self._before = {i: np.array(self._given[i]) for i in self._weights}
+
+    def _check(self, name: str, arrays: Sequence[NDArray[Any]]) -> None:
+        have = [np.shape(array) for array in arrays]
+        if have != self._shapes:
+            raise ValueError(f"{name} must have the shapes of the anchor, {self._shapes}, got {have}")
+
+    def _check_changeable(self, name: str, arrays: Sequence[object]) -> None:
+        for index, array in enumerate(arrays):
+            # Arithmetic on a 0-d array returns a scalar, which cannot be changed in place.
+            if not isinstance(array, np.ndarray):
+                raise TypeError(f"{name}[{index}] must be an array, got {type(array).__name__}; use numpy.asarray")
+            # NumPy would silently truncate the floats written into it.
+            if array.dtype.kind in "iub" and index in self._weights:
+                raise TypeError(f"{name}[{index}] must be floating-point, got {array.dtype}; use .astype(float)")
+
+
+def checked_learning_rate(value: object) -> float:
+    """Return a learning rate as a float.
+
+    Raises:
+        ValueError: It is not a number, is negative, or is not finite.
+    """
+    rate = float(value) if isinstance(value, numbers.Real) else math.nan
+    if not (math.isfinite(rate) and rate >= 0):
+        raise ValueError(f"learning_rate must be finite and >= 0, got {value!r}")
+    return rate
+
+
+def _squared_distance(w: NDArray[Any], w_t: NDArray[Any]) -> float:
+    difference = np.subtract(w, w_t, dtype=np.result_type(w_t, np.float64)).ravel()
+    with np.errstate(under="ignore"):
+        return float(np.vdot(difference, difference).real)
+
+
+def _inner_product(g: NDArray[Any], w: NDArray[Any]) -> float:
+    wide = np.result_type(w, np.float64)
+    with np.errstate(under="ignore"):
+        return float(np.vdot(g.astype(wide).ravel(), w.astype(wide).ravel()).real)
