@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from flskew._arrays.records import ParametersError
 from flskew.typing import Parameters
 
-__all__ = ["Slot", "fit_into", "private_copy"]
+__all__ = ["Slot", "check_linear", "fit_into", "private_copy"]
 
 
 class Slot(NamedTuple):
@@ -49,6 +49,19 @@ def fit_into(slots: Sequence[Slot], parameters: Sequence[NDArray[Any]]) -> Param
             "start the server from get_parameters of the same model"
         )
     return [_fit(slot, array) for slot, array in zip(slots, parameters, strict=True)]
+
+
+def check_linear(linear: Sequence[NDArray[Any] | None], names: Sequence[str]) -> None:
+    """Check that the linear part of a local term is for a model with these arrays.
+
+    Raises:
+        ParametersError: It has another number of arrays.
+    """
+    if len(linear) != len(names):
+        raise ParametersError(
+            f"the model has {len(names)} arrays, {', '.join(names)}; the linear part of its local term is for "
+            f"{len(linear)}, as many as the server sent; start the server from get_parameters of the same model"
+        )
 
 
 def _fit(slot: Slot, array: NDArray[Any]) -> NDArray[Any]:
