@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -338,3 +340,39 @@ def test_a_client_that_ignores_the_strategy_is_an_error_in_round_1(
 @pytest.mark.parametrize("strategy", [FedAvg(), FedProx(proximal_mu=0.0)], ids=["FedAvg", "FedProx"])
 def test_without_a_term_to_add_no_client_has_to_make_one(strategy: FedAvg) -> None:
     assert trained(strategy, 1, WithoutTerm).tolist() == [1.0] * SIZE
+
+
+ON_RAY = """
+import sys
+
+import numpy as np
+from flwr.app import ArrayRecord
+from flwr.serverapp import ServerApp
+from flwr.simulation import run_simulation
+from tests.strategies.test_under_skew import CLIENTS, SIZE, TRAIN, Quadratic
+
+from flskew import FedDyn, Scaffold, client_app
+
+server = ServerApp()
+
+
+@server.main()
+def main(grid, context):
+    for name, kind in {"FedDyn": FedDyn, "Scaffold": Scaffold}.items():
+        strategy = kind(fraction_evaluate=0.0, min_train_nodes=CLIENTS, min_available_nodes=CLIENTS)
+        result = strategy.start(grid, ArrayRecord([np.zeros(SIZE)]), 3, train_config=TRAIN)
+        np.save(f"{sys.argv[1]}/{name}.npy", result.arrays["0"].numpy())
+
+
+run_simulation(server, client_app(Quadratic), CLIENTS, backend_config={"client_resources": {"num_cpus": 1}})
+"""
+
+
+@pytest.mark.ray
+def test_clients_keep_their_state_on_ray(repository: Path, python: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(repository / "src"), str(repository)])}
+    subprocess.run([python, "-c", ON_RAY, tmp_path], check=True, cwd=repository, env=environment, capture_output=True)
+    for kind in (FedDyn, Scaffold):
+        # Nodes on Ray have random ids, so the models are summed in another order.
+        expected = trained(kind(fraction_evaluate=0.0), 3)
+        assert np.load(tmp_path / f"{kind.__name__}.npy") == pytest.approx(expected, rel=1e-12)
