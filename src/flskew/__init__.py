@@ -43,20 +43,24 @@ if TYPE_CHECKING:
     from flskew.simulation import LocalGrid as LocalGrid
     from flskew.simulation import read_app_config as read_app_config
     from flskew.simulation import simulate as simulate
+    from flskew.strategies import BestModel as BestModel
     from flskew.strategies import Checked as Checked
     from flskew.strategies import Checkpoint as Checkpoint
     from flskew.strategies import Failure as Failure
     from flskew.strategies import FedAvg as FedAvg
     from flskew.strategies import FedProx as FedProx
     from flskew.strategies import History as History
+    from flskew.strategies import KeepBest as KeepBest
     from flskew.strategies import Reply as Reply
     from flskew.strategies import Round as Round
     from flskew.strategies import RoundError as RoundError
+    from flskew.strategies import RunResult as RunResult
 
 # The module that defines each public name. It is imported when the name is first used, so `import flskew` loads neither
 # Flower nor NumPy, and a script that only trains never loads Flower Datasets.
 _HOMES = {
     "Assignment": "flskew.assignment",
+    "BestModel": "flskew.strategies",
     "Checked": "flskew.strategies",
     "Checkpoint": "flskew.strategies",
     "ClientError": "flskew.client",
@@ -70,6 +74,7 @@ _HOMES = {
     "History": "flskew.strategies",
     "IidPartitioner": "flskew.partitioners",
     "InnerDirichletPartitioner": "flskew.partitioners",
+    "KeepBest": "flskew.strategies",
     "LabelExclusionPartitioner": "flskew.partitioners",
     "LocalGrid": "flskew.simulation",
     "NaturalIdPartitioner": "flskew.partitioners",
@@ -82,6 +87,7 @@ _HOMES = {
     "Reply": "flskew.strategies",
     "Round": "flskew.strategies",
     "RoundError": "flskew.strategies",
+    "RunResult": "flskew.strategies",
     "ShardPartitioner": "flskew.partitioners",
     "client_app": "flskew.client",
     "partition": "flskew.client",
