@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from flskew import (
     Assignment,
+    BestModel,
     Checked,
     Checkpoint,
     DirichletPartitioner,
@@ -28,12 +29,14 @@ from flskew import (
     FedProx,
     History,
     IidPartitioner,
+    KeepBest,
     LabelExclusionPartitioner,
     LocalGrid,
     NaturalIdPartitioner,
     PartitionIdError,
     ProximalTerm,
     RoundError,
+    RunResult,
     client_app,
     partition,
     partition_id,
@@ -199,7 +202,27 @@ strategy: Strategy = FedAvg(fraction_train=1.0, min_train_nodes=3)
 prox: Strategy = FedProx(proximal_mu=0.1)
 grid: Grid = LocalGrid(app, 3)
 arrays = ArrayRecord([np.zeros(3)])
-assert_type(FedAvg().start(grid, arrays, num_rounds=3), Result)
+assert_type(FedAvg().start(grid, arrays, num_rounds=3), RunResult)
+flowers_result: Result = FedAvg().start(grid, arrays)
+
+
+# The best model is kept, and a run ends once it no longer improves, or when a rule of yours says so.
+def is_good(server_round: int, result: RunResult) -> bool:
+    """Stop once the best model is good enough."""
+    return result.best is not None and result.best.value > 0.9
+
+
+def is_late(server_round: int, result: Result) -> bool:
+    """Know only of Flower's result."""
+    return server_round > 5
+
+
+FedAvg().start(grid, arrays, keep_best="accuracy", stop_after=5, should_stop=is_good)
+kept = FedAvg().start(grid, arrays, keep_best=KeepBest("loss", lower_is_better=True, source="clients")).best
+assert_type(kept, BestModel | None)
+if kept is not None:
+    assert_type((kept.server_round, kept.value, kept.arrays), tuple[int, float, ArrayRecord])
+FedProx().start(grid, arrays, should_stop=is_late)
 
 # A server collects statistics of the clients' tables.
 client_app(lambda context: Table())
@@ -209,15 +232,16 @@ assert_type(statistics, tables.TableStatistics)
 # A run is saved, sealed if wanted, and loaded.
 FedAvg().start(grid, arrays, checkpoint_dir=Path("run"), resume=True, checkpoint_key=bytes(32))
 checkpoint = Checkpoint.load("run", key=bytes(32))
-assert_type(checkpoint.result, Result)
+assert_type(checkpoint.result, RunResult)
+assert_type(checkpoint.result.best, BestModel | None)
 assert_type(checkpoint.lost_rounds, tuple[int, ...])
 
 # The history is available as values, as a frame and as a file.
 checked = Checked(FedAdam(), min_replies=3)
 try:
-    assert_type(checked.start(grid, arrays, num_rounds=3), Result)
+    assert_type(checked.start(grid, arrays, num_rounds=3), RunResult)
 except RoundError as round_error:
-    assert_type(round_error.result, Result)
+    assert_type(round_error.result, RunResult)
 assert_type(checked.result.arrays, ArrayRecord)
 assert_type(checked.history, History)
 assert_type(checked.history[0].replies[0].assignment, str | None)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from flskew.simulation import LocalGrid as LocalGrid
     from flskew.simulation import read_app_config as read_app_config
     from flskew.simulation import simulate as simulate
+    from flskew.strategies import BestModel as BestModel
     from flskew.strategies import Checked as Checked
     from flskew.strategies import Checkpoint as Checkpoint
     from flskew.strategies import Failure as Failure
@@ -51,15 +52,18 @@ if TYPE_CHECKING:
     from flskew.strategies import FedNova as FedNova
     from flskew.strategies import FedProx as FedProx
     from flskew.strategies import History as History
+    from flskew.strategies import KeepBest as KeepBest
     from flskew.strategies import Reply as Reply
     from flskew.strategies import Round as Round
     from flskew.strategies import RoundError as RoundError
+    from flskew.strategies import RunResult as RunResult
     from flskew.strategies import Scaffold as Scaffold
 
 # The module that defines each public name. It is imported when the name is first used, so `import flskew` loads neither
 # Flower nor NumPy, and a script that only trains never loads Flower Datasets.
 _HOMES = {
     "Assignment": "flskew.assignment",
+    "BestModel": "flskew.strategies",
     "Checked": "flskew.strategies",
     "Checkpoint": "flskew.strategies",
     "ClientError": "flskew.client",
@@ -75,6 +79,7 @@ _HOMES = {
     "History": "flskew.strategies",
     "IidPartitioner": "flskew.partitioners",
     "InnerDirichletPartitioner": "flskew.partitioners",
+    "KeepBest": "flskew.strategies",
     "LabelExclusionPartitioner": "flskew.partitioners",
     "LocalGrid": "flskew.simulation",
     "LocalTerm": "flskew.client",
@@ -87,6 +92,7 @@ _HOMES = {
     "Reply": "flskew.strategies",
     "Round": "flskew.strategies",
     "RoundError": "flskew.strategies",
+    "RunResult": "flskew.strategies",
     "Scaffold": "flskew.strategies",
     "ShardPartitioner": "flskew.partitioners",
     "client_app": "flskew.client",

@@ -1,6 +1,7 @@
 """Server side: strategies that check every reply before it counts."""
 
 from flskew.strategies._errors import RoundError
+from flskew.strategies.best import BestModel, KeepBest, RunResult
 from flskew.strategies.checked import Checked
 from flskew.strategies.checkpoints import Checkpoint
 from flskew.strategies.fedavg import FedAvg
@@ -11,6 +12,7 @@ from flskew.strategies.history import Failure, History, Reply, Round
 from flskew.strategies.scaffold import Scaffold
 
 __all__ = [
+    "BestModel",
     "Checked",
     "Checkpoint",
     "Failure",
@@ -19,8 +21,10 @@ __all__ = [
     "FedNova",
     "FedProx",
     "History",
+    "KeepBest",
     "Reply",
     "Round",
     "RoundError",
+    "RunResult",
     "Scaffold",
 ]
