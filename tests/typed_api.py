@@ -42,6 +42,7 @@ from flskew import (
     skew,
     split_by_time,
     tables,
+    without_local,
 )
 
 Arrays = list[NDArray[np.float64]]
@@ -190,6 +191,7 @@ def keep(message: Message, context: Context, call_next: Callable[[Message, Conte
 
 app = client_app(client_fn)
 client_app(lambda context: OnlyFits(assignment), mods=[keep], same_shapes=False)
+client_app(client_fn, keep_local=["*bn*", "head.*"])
 client_app(client_fn, errors="full", train_mods=[keep], evaluate_mods=(keep,))
 assert_type(app, ClientApp)
 client_app(lambda context: FlowersClient())
@@ -200,6 +202,7 @@ prox: Strategy = FedProx(proximal_mu=0.1)
 grid: Grid = LocalGrid(app, 3)
 arrays = ArrayRecord([np.zeros(3)])
 assert_type(FedAvg().start(grid, arrays, num_rounds=3), Result)
+assert_type(without_local(arrays, ("*bn*", "head.*")), ArrayRecord)
 
 # A server collects statistics of the clients' tables.
 client_app(lambda context: Table())

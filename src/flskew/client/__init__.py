@@ -2,6 +2,7 @@
 
 from flskew.client._app import ClientFn, client_app
 from flskew.client._node_config import partition, partition_id
+from flskew.client._private import without_local
 from flskew.client._protocols import ClientError, SupportsEvaluate, SupportsFit, SupportsQuery
 from flskew.client._proximal import ProximalTerm
 
@@ -15,4 +16,5 @@ __all__ = [
     "client_app",
     "partition",
     "partition_id",
+    "without_local",
 ]
