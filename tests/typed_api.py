@@ -45,6 +45,7 @@ from flskew import (
     skew,
     split_by_time,
     tables,
+    without_local,
 )
 
 Arrays = list[NDArray[np.float64]]
@@ -193,6 +194,7 @@ def keep(message: Message, context: Context, call_next: Callable[[Message, Conte
 
 app = client_app(client_fn)
 client_app(lambda context: OnlyFits(assignment), mods=[keep], same_shapes=False)
+client_app(client_fn, keep_local=["*bn*", "head.*"])
 client_app(client_fn, errors="full", train_mods=[keep], evaluate_mods=(keep,))
 assert_type(app, ClientApp)
 client_app(lambda context: FlowersClient())
@@ -223,6 +225,7 @@ assert_type(kept, BestModel | None)
 if kept is not None:
     assert_type((kept.server_round, kept.value, kept.arrays), tuple[int, float, ArrayRecord])
 FedProx().start(grid, arrays, should_stop=is_late)
+assert_type(without_local(arrays, ("*bn*", "head.*")), ArrayRecord)
 
 # A server collects statistics of the clients' tables.
 client_app(lambda context: Table())

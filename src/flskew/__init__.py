@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from flskew.client import client_app as client_app
     from flskew.client import partition as partition
     from flskew.client import partition_id as partition_id
+    from flskew.client import without_local as without_local
     from flskew.partitioners import DirichletPartitioner as DirichletPartitioner
     from flskew.partitioners import DistributionPartitioner as DistributionPartitioner
     from flskew.partitioners import ExtendedDirichletPartitioner as ExtendedDirichletPartitioner
@@ -101,6 +102,7 @@ _HOMES = {
     "read_app_config": "flskew.simulation",
     "simulate": "flskew.simulation",
     "split_by_time": "flskew._time_split",
+    "without_local": "flskew.client",
 }
 
 # Public modules, used by their names: `flskew.skew.report`.

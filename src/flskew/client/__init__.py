@@ -3,6 +3,7 @@
 from flskew.client._app import ClientFn, client_app
 from flskew.client._local_term import LocalTerm
 from flskew.client._node_config import partition, partition_id
+from flskew.client._private import without_local
 from flskew.client._protocols import ClientError, SupportsEvaluate, SupportsFit, SupportsQuery
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "client_app",
     "partition",
     "partition_id",
+    "without_local",
 ]
