@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from flskew.simulation import simulate as simulate
     from flskew.strategies import Checked as Checked
     from flskew.strategies import Checkpoint as Checkpoint
+    from flskew.strategies import ClassAware as ClassAware
     from flskew.strategies import Failure as Failure
     from flskew.strategies import FedAvg as FedAvg
     from flskew.strategies import FedProx as FedProx
@@ -59,6 +60,7 @@ _HOMES = {
     "Assignment": "flskew.assignment",
     "Checked": "flskew.strategies",
     "Checkpoint": "flskew.strategies",
+    "ClassAware": "flskew.strategies",
     "ClientError": "flskew.client",
     "DirichletPartitioner": "flskew.partitioners",
     "DistributionPartitioner": "flskew.partitioners",

@@ -7,6 +7,9 @@
 - Which partition a client holds: its number under "partition-id" and its name under "partition-name", in the record
   "flskew".
 - Which metrics a client returned that cannot be sent: their names, in the ConfigRecord "flskew" under "unsent-metrics".
+- How many rows of each class a client holds: requested by "label-counts" = True in the config, with the scale of the
+  noise under "label-count-noise"; sent in the ConfigRecord "flskew-labels" under "counts". It is a record of its own
+  because it is not kept in the history.
 """
 
 from __future__ import annotations
@@ -18,6 +21,10 @@ __all__ = [
     "DOES_NOT_EVALUATE",
     "FLSKEW_KEY",
     "INT64",
+    "LABELS_KEY",
+    "LABEL_COUNTS_KEY",
+    "LABEL_COUNT_NOISE_KEY",
+    "LARGEST_COUNT",
     "LOCAL_EPOCHS_KEY",
     "LOSS_KEY",
     "METRICS_KEY",
@@ -54,6 +61,18 @@ PARTITION_NAME_KEY = "partition-name"
 
 LOCAL_EPOCHS_KEY = "local-epochs"
 """Key of the number of passes over the rows: requested in the config, done in the metrics."""
+
+LABEL_COUNTS_KEY = "label-counts"
+"""Key of the config entry that is True if clients are to report how many rows of each class they hold."""
+
+LABEL_COUNT_NOISE_KEY = "label-count-noise"
+"""Key of the scale of the noise on these counts, in rows, in the config."""
+
+LABELS_KEY = "flskew-labels"
+"""Key of the ConfigRecord with the counts, under "counts", in a reply; in a client's state, of those it has sent."""
+
+LARGEST_COUNT = 2**53
+"""More rows than any data set has, but few enough that float64 represents every count and no sum is infinite."""
 
 UNSENT_METRICS_KEY = "unsent-metrics"
 """Key of the names of metrics that were left out of a reply, a list of strings, in the record "flskew"."""

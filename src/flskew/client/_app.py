@@ -12,8 +12,9 @@ from flwr.client import Client, NumPyClient
 from flwr.clientapp import ClientApp
 
 from flskew._flower import isolated_records
-from flskew._wire import FLSKEW_KEY, LOSS_KEY, METRICS_KEY, NUM_EXAMPLES_KEY
+from flskew._wire import FLSKEW_KEY, LABELS_KEY, LOSS_KEY, METRICS_KEY, NUM_EXAMPLES_KEY
 from flskew.client._failures import Failures
+from flskew.client._label_counts import label_counts_record, requested_noise
 from flskew.client._metrics import MetricsReader, check_local_epochs, loss_value, num_examples
 from flskew.client._model import private_parameters, read_request, record_like, refuse_legacy
 from flskew.client._mods import check_mods, with_mods
@@ -53,6 +54,10 @@ def client_app(
 
     If the client has an attribute `assignment`, an `Assignment`, each reply includes its fingerprint. Strategies use it
     to detect clients that split the data differently and so train on each other's rows.
+
+    If the strategy asks for label counts, as those with `ClassAware` do, each training reply includes them: the
+    client's attribute `label_counts`, (num_classes,) integers >= 0, if it has one, or else those of its partition in
+    the `assignment`. Other strategies do not learn them.
 
     Each reply also says which partition the client holds, so that the history of a strategy has results per site: the
     "partition-id" of the node config, and a name if there is one. That is the client's attribute `name`, if it is a
@@ -142,13 +147,16 @@ def _train(
     if not isinstance(client, SupportsFit) or _is_inherited(client.fit, NumPyClient.fit):
         raise ClientError(f"{type(client).__name__} has no method fit(parameters, config)")
     key, arrays, config = read_request(message)
-    if key in (METRICS_KEY, FLSKEW_KEY):
+    if key in (METRICS_KEY, FLSKEW_KEY, LABELS_KEY):
         raise ClientError(f"the ArrayRecord is called {key!r}, like another record of the reply; call it 'arrays'")
+    noise = requested_noise(config)
     returned = client.fit(private_parameters(arrays), config)
     parameters, count, metrics = _three(returned, client, "fit", "(parameters, num_examples, metrics)")
     record, unsent = metrics_reader.read(metrics, {NUM_EXAMPLES_KEY: num_examples(count, "fit")})
     check_local_epochs(record)
     content = RecordDict({key: record_like(arrays, parameters, same_shapes=same_shapes), METRICS_KEY: record})
+    if noise is not None:
+        content[LABELS_KEY] = label_counts_record(client, context, noise)
     return _reply(content, flskew_record(client, context, unsent), message)
 
 

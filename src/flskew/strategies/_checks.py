@@ -17,6 +17,8 @@ from flskew._wire import (
     ASSIGNMENT_KEY,
     FLSKEW_KEY,
     INT64,
+    LABELS_KEY,
+    LARGEST_COUNT,
     PARTITION_ID_KEY,
     PARTITION_NAME_KEY,
     UNSENT_METRICS_KEY,
@@ -26,9 +28,6 @@ from flskew.strategies._reasons import read_reason
 from flskew.typing import MetricValue, Parameters, Record
 
 __all__ = ["BadReplyError", "CheckedReply", "check_arrays", "check_finite", "check_reply"]
-
-# More rows than any data set has, but small enough that no sum of weights is infinite.
-_LARGEST_WEIGHT = 2**53
 
 
 class BadReplyError(ValueError):
@@ -79,10 +78,9 @@ class CheckedReply:
 
     @property
     def records(self) -> dict[str, Record]:
-        """Additional records."""
-        return {
-            key: record for key, record in self.message.content.items() if key not in (self.metrics_key, self.model_key)
-        }
+        """Additional records, without those that only a strategy reads."""
+        others = (self.metrics_key, self.model_key, LABELS_KEY)
+        return {key: record for key, record in self.message.content.items() if key not in others}
 
 
 def check_reply(message: Message, weighted_by_key: str, sent: ArrayRecord | None, arrayrecord_key: str) -> CheckedReply:
@@ -157,7 +155,7 @@ def check_finite(parameters: Parameters, like: ArrayRecord, remedy: str) -> None
 
 
 def _weight(key: str, value: MetricValue) -> float:
-    if isinstance(value, list) or not 0 < value <= _LARGEST_WEIGHT:
+    if isinstance(value, list) or not 0 < value <= LARGEST_COUNT:
         raise BadReplyError(f"{key} = {value!r}; it must be a number > 0 and at most 2^53")
     return float(value)
 

@@ -25,6 +25,7 @@ from flskew.strategies._pipeline import Pipeline
 from flskew.strategies._record import round_error
 from flskew.strategies._sampling import available_nodes, sample
 from flskew.strategies._stragglers import asked_epochs, without_stragglers
+from flskew.strategies.class_aware import ClassAware, checked_averaging
 from flskew.typing import MetricsAggregator, Phase
 
 __all__ = ["FedAvg"]
@@ -72,9 +73,11 @@ class FedAvg(Pipeline):
         max_update_norm: Largest Euclidean norm, over all parameters, of the difference between a reply and the model
             that was sent, > 0; replies with a larger update are dropped. None accepts any update. See the `update_norm`
             of the replies in `history` for typical values.
+        averaging: `ClassAware()` averages each class's row of the last layer over the clients that hold the class. None
+            averages every array by numbers of examples.
 
     Raises:
-        TypeError: A number has the wrong type.
+        TypeError: A number has the wrong type, or `averaging` is neither `ClassAware` nor None.
         ValueError: A number is out of range.
 
     Examples:
@@ -112,6 +115,7 @@ class FedAvg(Pipeline):
     node_patience: float = 3600.0
     drop_stragglers: bool = False
     max_update_norm: float | None = None
+    averaging: ClassAware | None = None
 
     def __post_init__(self) -> None:
         Pipeline.__init__(self)
@@ -125,6 +129,7 @@ class FedAvg(Pipeline):
         self.node_patience = _arguments.seconds("node_patience", self.node_patience)
         self.drop_stragglers = checks.truth("drop_stragglers", self.drop_stragglers)
         self.max_update_norm = _arguments.norm("max_update_norm", self.max_update_norm)
+        self.averaging = checked_averaging(self.averaging)
 
     def summary(self) -> None:
         """Log the configuration."""
@@ -151,6 +156,8 @@ class FedAvg(Pipeline):
         chosen = sample(node_ids, size, seed=self.seed, server_round=server_round, phase=phase)
         _logger.info("configure_%s: Sampled %d nodes (out of %d)", phase, len(chosen), len(node_ids))
         copied = ConfigRecord({**config, "server-round": server_round})
+        if is_train and self.averaging is not None:
+            copied.update(self.averaging._request(arrays))
         content = RecordDict({self.arrayrecord_key: arrays, self.configrecord_key: copied})
         message_type = MessageType.TRAIN if is_train else MessageType.EVALUATE
         return [Message(content, node_id, message_type) for node_id in chosen]
@@ -163,6 +170,8 @@ class FedAvg(Pipeline):
     def _screen(self, judgement: Judgement) -> tuple[Judgement, ArrayRecord | None]:
         if self.drop_stragglers:
             judgement = without_stragglers(judgement, self.configrecord_key)
+        if self.averaging is not None:
+            judgement = self.averaging._screen(judgement)
         # Computing the mean also measures the updates and detects NaN and infinity; replies are searched only if it
         # finds any.
         norms = np.full(len(judgement.counted), np.nan)
@@ -204,6 +213,8 @@ class FedAvg(Pipeline):
                 sent=sent,
                 norms=norms if sent else None,
             )
+            if self.averaging is not None:
+                self.averaging._average(judgement, {name: draft.numbers for name, draft in drafts.items()})
         except NotFiniteError:
             return None
         return ArrayRecord({name: draft.finish() for name, draft in drafts.items()})
