@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from flskew.strategies import BestModel as BestModel
     from flskew.strategies import Checked as Checked
     from flskew.strategies import Checkpoint as Checkpoint
+    from flskew.strategies import ClassAware as ClassAware
     from flskew.strategies import Failure as Failure
     from flskew.strategies import FedAvg as FedAvg
     from flskew.strategies import FedDyn as FedDyn
@@ -67,6 +68,7 @@ _HOMES = {
     "BestModel": "flskew.strategies",
     "Checked": "flskew.strategies",
     "Checkpoint": "flskew.strategies",
+    "ClassAware": "flskew.strategies",
     "ClientError": "flskew.client",
     "DirichletPartitioner": "flskew.partitioners",
     "DistributionPartitioner": "flskew.partitioners",

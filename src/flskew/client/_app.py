@@ -12,9 +12,10 @@ from flwr.client import Client, NumPyClient
 from flwr.clientapp import ClientApp
 
 from flskew._flower import isolated_records
-from flskew._wire import FLSKEW_KEY, LOSS_KEY, METRICS_KEY, NUM_EXAMPLES_KEY, TERM_KEY
+from flskew._wire import FLSKEW_KEY, LABELS_KEY, LOSS_KEY, METRICS_KEY, NUM_EXAMPLES_KEY, TERM_KEY
 from flskew.client._exchange import Exchange
 from flskew.client._failures import Failures
+from flskew.client._label_counts import label_counts_record, requested_noise
 from flskew.client._metrics import MetricsReader, check_local_epochs, loss_value, num_examples
 from flskew.client._model import private_parameters, read_request, record_like, refuse_legacy
 from flskew.client._mods import check_mods, with_mods
@@ -56,6 +57,10 @@ def client_app(
 
     If the client has an attribute `assignment`, an `Assignment`, each reply includes its fingerprint. Strategies use it
     to detect clients that split the data differently and so train on each other's rows.
+
+    If the strategy asks for label counts, as those with `ClassAware` do, each training reply includes them: the
+    client's attribute `label_counts`, (num_classes,) integers >= 0, if it has one, or else those of its partition in
+    the `assignment`. Other strategies do not learn them.
 
     Each reply also says which partition the client holds, so that the history of a strategy has results per site: the
     "partition-id" of the node config, and a name if there is one. That is the client's attribute `name`, if it is a
@@ -160,8 +165,9 @@ def _train(
     if not isinstance(client, SupportsFit) or _is_inherited(client.fit, NumPyClient.fit):
         raise ClientError(f"{type(client).__name__} has no method fit(parameters, config)")
     key, arrays, config = read_request(message)
-    if key in (METRICS_KEY, FLSKEW_KEY, TERM_KEY):
+    if key in (METRICS_KEY, FLSKEW_KEY, LABELS_KEY, TERM_KEY):
         raise ClientError(f"the ArrayRecord is called {key!r}, like another record of the reply; call it 'arrays'")
+    noise = requested_noise(config)
     model = with_private(arrays, patterns, client, config, context.state)
     exchange = Exchange.of(message.content, model, config, context.state, private_names(model, patterns))
     with exchange.open():
@@ -172,6 +178,8 @@ def _train(
     trained = record_like(model, parameters, same_shapes=same_shapes)
     content = RecordDict({key: keep_private(trained, arrays, patterns, context.state), METRICS_KEY: record})
     exchange.close(content, trained, record, context.state)
+    if noise is not None:
+        content[LABELS_KEY] = label_counts_record(client, context, noise)
     return _reply(content, flskew_record(client, context, unsent), message)
 
 

@@ -4,6 +4,7 @@ from flskew.strategies._errors import RoundError
 from flskew.strategies.best import BestModel, KeepBest, RunResult
 from flskew.strategies.checked import Checked
 from flskew.strategies.checkpoints import Checkpoint
+from flskew.strategies.class_aware import ClassAware
 from flskew.strategies.fedavg import FedAvg
 from flskew.strategies.feddyn import FedDyn
 from flskew.strategies.fednova import FedNova
@@ -15,6 +16,7 @@ __all__ = [
     "BestModel",
     "Checked",
     "Checkpoint",
+    "ClassAware",
     "Failure",
     "FedAvg",
     "FedDyn",

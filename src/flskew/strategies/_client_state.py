@@ -10,7 +10,7 @@ from typing import Any
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from flskew._arrays.records import ParametersError
-from flskew._wire import ACCEPTED_ROUND_KEY
+from flskew._wire import ACCEPTED_ROUND_KEY, LEFT_OUT_KEY
 from flskew.strategies._judgement import Judgement
 from flskew.strategies._record import round_error
 from flskew.strategies._terms import with_terms
@@ -43,14 +43,16 @@ class KeepsClientState(FedAvg):
         super().__post_init__()
         self._accepted: dict[int, int] = {}
         self._examples: dict[int, float] = {}
+        self._left_out: list[str] = []
 
     def state_dict(self) -> dict[str, Any]:
-        """Return in which round the last reply of each node counted, and the weight of each node."""
-        return {"accepted": dict(self._accepted), "examples": dict(self._examples)}
+        """Return what is known of each node, and the arrays that the clients' terms leave out."""
+        return {"accepted": dict(self._accepted), "examples": dict(self._examples), "left_out": list(self._left_out)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self._accepted, self._examples = dict(state["accepted"]), dict(state["examples"])
+        self._left_out = list(state["left_out"])
 
     def _contents(
         self, phase: Phase, server_round: int, arrays: ArrayRecord, config: ConfigRecord, node_ids: Sequence[int]
@@ -60,12 +62,13 @@ class KeepsClientState(FedAvg):
         if server_round == 1:  # a new run, whichever loop calls this
             self._forget()
         records = {self.arrayrecord_key: arrays, **self._extra_records()}
+        settings = {**config, **self._settings(), **({LEFT_OUT_KEY: self._left_out} if self._left_out else {})}
         return [
             RecordDict(
                 {
                     **records,
                     self.configrecord_key: ConfigRecord(
-                        {**config, **self._settings(), ACCEPTED_ROUND_KEY: self._accepted.get(node_id, 0)}
+                        {**settings, ACCEPTED_ROUND_KEY: self._accepted.get(node_id, 0)}
                     ),
                 }
             )
@@ -83,6 +86,8 @@ class KeepsClientState(FedAvg):
     def _forget(self) -> None:
         """Forget an earlier run."""
         self._accepted, self._examples = {}, {}
+        # A last layer that is averaged by class is left to that: corrected too, it overshoots.
+        self._left_out = list((self.averaging and self.averaging.head) or ())
 
     def _screen(self, judgement: Judgement) -> tuple[Judgement, ArrayRecord | None]:
         return super()._screen(with_terms(judgement, type(self).__name__))
@@ -106,6 +111,7 @@ class KeepsClientState(FedAvg):
             raise round_error(judgement, f"{name} has diverged, {error}; lower the clients' learning rate") from error
         self._log_lost_state(judgement)
         self._examples = examples
+        self._left_out = [name for name in mean if name not in self._body(judgement, mean)]
         self._accepted.update(dict.fromkeys(nodes, judgement.sent.server_round))
         return arrays, metrics
 

@@ -113,6 +113,6 @@ class FedDyn(KeepsClientState):
             sums[name] = update
             numbers += update / update.dtype.type(total)
 
-        arrays = changed(mean, covered_arrays(judgement), move)
+        arrays = changed(mean, self._body(judgement, covered_arrays(judgement)), move)
         self._sums = sums
         return arrays

@@ -110,7 +110,7 @@ class FedNova(FedAvg):
         covered = [name for name in mean if all(term is None or name in term.arrays for term in terms)]
         floats = [name for name in covered if wide_float(numpy_from_array(mean[name])).dtype.kind in "fc"]
         try:
-            return changed(mean, floats, move), metrics
+            return changed(mean, self._body(judgement, floats), move), metrics
         except ParametersError as error:
             raise round_error(judgement, f"FedNova has diverged, {error}; lower the learning rate") from error
 

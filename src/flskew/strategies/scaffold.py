@@ -124,7 +124,8 @@ class Scaffold(KeepsClientState):
         return super()._screen(judgement.without(reasons))
 
     def _stepped(self, judgement: Judgement, mean: ArrayRecord, total: float) -> ArrayRecord:
-        names, before, rate = covered_arrays(judgement), judgement.sent.model, self.server_learning_rate
+        names = self._body(judgement, covered_arrays(judgement))
+        before, rate = judgement.sent.model, self.server_learning_rate
 
         def move(name: str, numbers: NDArray[Any]) -> None:
             stretch(numbers, wide_float(numpy_from_array(before[name])), rate)
