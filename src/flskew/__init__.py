@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from flskew.assignment import Assignment as Assignment
     from flskew.assignment import PartitionIdError as PartitionIdError
     from flskew.client import ClientError as ClientError
+    from flskew.client import LabelPrior as LabelPrior
     from flskew.client import ProximalTerm as ProximalTerm
     from flskew.client import client_app as client_app
     from flskew.client import partition as partition
@@ -71,6 +72,7 @@ _HOMES = {
     "IidPartitioner": "flskew.partitioners",
     "InnerDirichletPartitioner": "flskew.partitioners",
     "LabelExclusionPartitioner": "flskew.partitioners",
+    "LabelPrior": "flskew.client",
     "LocalGrid": "flskew.simulation",
     "NaturalIdPartitioner": "flskew.partitioners",
     "PachinkoPartitioner": "flskew.partitioners",
