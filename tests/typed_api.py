@@ -31,6 +31,7 @@ from flskew import (
     IidPartitioner,
     KeepBest,
     LabelExclusionPartitioner,
+    LabelPrior,
     LocalGrid,
     NaturalIdPartitioner,
     PartitionIdError,
@@ -47,6 +48,7 @@ from flskew import (
     tables,
     without_local,
 )
+from flskew.client import LogitTransform
 
 Arrays = list[NDArray[np.float64]]
 
@@ -198,6 +200,17 @@ client_app(client_fn, keep_local=["*bn*", "head.*"])
 client_app(client_fn, errors="full", train_mods=[keep], evaluate_mods=(keep,))
 assert_type(app, ClientApp)
 client_app(lambda context: FlowersClient())
+
+# A loss for missing classes is a pair of arrays.
+prior = LabelPrior(assignment.label_counts[0])
+LabelPrior([3, 0, 1])
+LabelPrior(np.array([3, 0, 1], np.uint8))
+assert_type(prior.counts, NDArray[np.int64])
+assert_type(prior.masking(), LogitTransform)
+assert_type(prior.logit_adjustment(tau=0.5).offset, NDArray[np.float32])
+scale, offset = prior.fedrs(alpha=0.5)
+assert_type(scale, NDArray[np.float32])
+adjusted: NDArray[np.float32] = np.zeros((4, 3), np.float32) * scale + offset
 
 # The strategies, the Grid and the ServerApp are Flower's.
 strategy: Strategy = FedAvg(fraction_train=1.0, min_train_nodes=3)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from flskew.assignment import Assignment as Assignment
     from flskew.assignment import PartitionIdError as PartitionIdError
     from flskew.client import ClientError as ClientError
+    from flskew.client import LabelPrior as LabelPrior
     from flskew.client import LocalTerm as LocalTerm
     from flskew.client import client_app as client_app
     from flskew.client import partition as partition
@@ -84,6 +85,7 @@ _HOMES = {
     "InnerDirichletPartitioner": "flskew.partitioners",
     "KeepBest": "flskew.strategies",
     "LabelExclusionPartitioner": "flskew.partitioners",
+    "LabelPrior": "flskew.client",
     "LocalGrid": "flskew.simulation",
     "LocalTerm": "flskew.client",
     "NaturalIdPartitioner": "flskew.partitioners",
