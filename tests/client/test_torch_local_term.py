@@ -63,7 +63,7 @@ def exchange(
     config: Mapping[str, Any],
     control: Arrays | None = None,
     state: Arrays | None = None,
-    private: Sequence[int] = (),
+    left_out: Sequence[int] = (),
 ) -> Exchange:
     """What `client_app` opens around `fit`."""
     names = list(model.state_dict())
@@ -72,7 +72,7 @@ def exchange(
         for arrays in (control, state)
     ]
     arrays = record_from_parameters(get_parameters(model), names)
-    return Exchange(arrays, Request.read(config), 1, *given, private=frozenset(names[place] for place in private))
+    return Exchange(arrays, Request.read(config), 1, *given, left_out=frozenset(names[place] for place in left_out))
 
 
 def term_for(model: nn.Module, config: Mapping[str, Any], **settings: Any) -> LocalTerm:
@@ -424,7 +424,7 @@ def test_a_parameter_that_is_frozen_after_some_steps_stays_covered() -> None:
 
 def test_arrays_that_the_client_keeps_are_not_covered() -> None:
     model = network()
-    term = scaffold_term(model, control=slopes(model), private=(6, 7))
+    term = scaffold_term(model, control=slopes(model), left_out=(6, 7))
     start = copy.deepcopy(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=LR)
     term.attach(optimizer)
@@ -436,7 +436,7 @@ def test_arrays_that_the_client_keeps_are_not_covered() -> None:
 
 def test_arrays_that_the_client_keeps_do_not_count_in_the_loss() -> None:
     model = network()
-    term = term_for(model, {"proximal-mu": MU}, private=(0, 1, 2, 6))
+    term = term_for(model, {"proximal-mu": MU}, left_out=(0, 1, 2, 6))
     set_parameters(model, [array + 1 for array in get_parameters(model)])
     assert float(term.loss().detach()) == pytest.approx(MU / 2 * 3)  # the bias of three classes has moved by 1
 
