@@ -27,7 +27,7 @@ Scores = Sequence[Any]
 
 STRATEGIES: dict[str, Callable[..., FedAvg | Checked]] = {
     "FedAvg": FedAvg,
-    "FedProx": lambda **options: FedProx(proximal_mu=0.1, **options),
+    "FedProx": FedProx,
     "Checked": lambda **options: Checked(flower.FedAvg(**options)),
 }
 every_strategy = pytest.mark.parametrize("make", STRATEGIES.values(), ids=STRATEGIES)
