@@ -107,7 +107,7 @@ def proximal(content: dict[str, Any]) -> Rows:
     (record,) = content["records"]
     rows = [
         (name, f"{record[key]:+.0%}", " to ".join(f"{quartile:+.0%}" for quartile in record[f"{key}_quartiles"]))
-        for name, key in (("ProximalTerm, attached", "term_adds"), ("as part of the loss", "autograd_adds"))
+        for name, key in (("LocalTerm, attached", "term_adds"), ("as part of the loss", "autograd_adds"))
     ]
     step = seconds(record["plain_us"] / 1e6)
     return (f"added to a step of {step}", "median", "interquartile range"), rows

@@ -13,7 +13,7 @@ from flwr.serverapp.strategy import Result
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from flskew import FedAvg, FedProx, LabelExclusionPartitioner, LocalGrid, ProximalTerm, client_app, partition_id
+from flskew import FedAvg, FedProx, LabelExclusionPartitioner, LocalGrid, LocalTerm, client_app, partition_id
 from flskew._arrays.records import parameters_from_record
 
 Arrays = list[NDArray[Any]]
@@ -46,7 +46,7 @@ class NumPyHospital:
         self.images, self.digits = images, digits
 
     def fit(self, parameters: Arrays, config: Mapping[str, Any]) -> tuple[Arrays, int, dict[str, float]]:
-        term = ProximalTerm.from_config(config, parameters)
+        term = LocalTerm.from_config(config, parameters)
         w1, b1, w2, b2 = parameters
         count, targets = len(self.digits), np.eye(10, dtype=np.float32)[self.digits]
         for _ in range(STEPS):
@@ -76,7 +76,7 @@ class TorchHospital:
         # The weight of PyTorch's Linear is transposed.
         flskew_torch.set_parameters(model, [array.T for array in parameters])
         optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
-        flskew_torch.ProximalTerm.from_config(config, model).attach(optimizer)
+        flskew_torch.LocalTerm.from_config(config, model).attach(optimizer)
         images, digits = torch.from_numpy(self.images), torch.from_numpy(self.digits)
         for _ in range(STEPS):
             optimizer.zero_grad()
@@ -100,7 +100,7 @@ class KerasHospital:
         from flskew.client import keras as flskew_keras
 
         flskew_keras.set_parameters(self.model, parameters)
-        flskew_keras.ProximalTerm.from_config(config, self.model).attach()
+        flskew_keras.LocalTerm.from_config(config, self.model).attach()
         count = len(self.digits)
         # Sums in another order are rounded differently.
         self.model.fit(self.images, self.digits, batch_size=count, epochs=STEPS, shuffle=False, verbose=0)
@@ -119,7 +119,7 @@ class JaxHospital:
 
         tree = [(jnp.zeros((64, 16)), jnp.zeros(16)), (jnp.zeros((16, 10)), jnp.zeros(10))]
         tree = flskew_jax.set_parameters(tree, parameters)
-        term = flskew_jax.ProximalTerm.from_config(config, tree)
+        term = flskew_jax.LocalTerm.from_config(config, tree)
 
         def loss(tree: Any) -> Any:
             (w1, b1), (w2, b2) = tree
