@@ -47,11 +47,14 @@ if TYPE_CHECKING:
     from flskew.strategies import Checkpoint as Checkpoint
     from flskew.strategies import Failure as Failure
     from flskew.strategies import FedAvg as FedAvg
+    from flskew.strategies import FedDyn as FedDyn
+    from flskew.strategies import FedNova as FedNova
     from flskew.strategies import FedProx as FedProx
     from flskew.strategies import History as History
     from flskew.strategies import Reply as Reply
     from flskew.strategies import Round as Round
     from flskew.strategies import RoundError as RoundError
+    from flskew.strategies import Scaffold as Scaffold
 
 # The module that defines each public name. It is imported when the name is first used, so `import flskew` loads neither
 # Flower nor NumPy, and a script that only trains never loads Flower Datasets.
@@ -65,6 +68,8 @@ _HOMES = {
     "ExtendedDirichletPartitioner": "flskew.partitioners",
     "Failure": "flskew.strategies",
     "FedAvg": "flskew.strategies",
+    "FedDyn": "flskew.strategies",
+    "FedNova": "flskew.strategies",
     "FedProx": "flskew.strategies",
     "GroupedNaturalIdPartitioner": "flskew.partitioners",
     "History": "flskew.strategies",
@@ -82,6 +87,7 @@ _HOMES = {
     "Reply": "flskew.strategies",
     "Round": "flskew.strategies",
     "RoundError": "flskew.strategies",
+    "Scaffold": "flskew.strategies",
     "ShardPartitioner": "flskew.partitioners",
     "client_app": "flskew.client",
     "partition": "flskew.client",

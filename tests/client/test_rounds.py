@@ -161,7 +161,7 @@ class OnlyFits(NumPyClient):
 
 FLOWERS: dict[str, Callable[[], flower.Strategy]] = {
     "FedAvg": flower.FedAvg,
-    "FedProx": lambda: flower.FedProx(proximal_mu=0.1),
+    "FedProx": lambda: flower.FedProx(proximal_mu=0.0),
     "FedMedian": flower.FedMedian,
     "FedTrimmedAvg": flower.FedTrimmedAvg,
     "FedAvgM": flower.FedAvgM,

@@ -18,7 +18,7 @@ from flwr.serverapp import strategy as flower
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flskew.client import client_app
+from flskew.client import LocalTerm, client_app
 from flskew.simulation import LocalGrid
 from flskew.strategies import FedProx
 from flskew.strategies._adaptive_mu import AdaptiveMu
@@ -38,6 +38,7 @@ class Scripted:
 
     def fit(self, parameters: Any, config: Any) -> Any:
         self.sent[config["server-round"]] = config["proximal-mu"]
+        LocalTerm.from_config(config, parameters).loss(parameters)
         loss = self.train[config["server-round"] - 1] if self.train else None
         return [parameters[0] + 1], 1, {} if loss is None else {"loss": loss}
 

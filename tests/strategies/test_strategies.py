@@ -20,7 +20,7 @@ from flwr.serverapp import strategy as flower
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flskew.client import ProximalTerm, client_app
+from flskew.client import LocalTerm, client_app
 from flskew.simulation import LocalGrid
 from flskew.strategies import Checked, FedAvg, FedProx, Reply, Round
 from flskew.strategies._sampling import available_nodes, sample
@@ -40,7 +40,7 @@ class Drift:
         self.target = float(context.node_config["partition-id"])
 
     def fit(self, parameters: Any, config: Any) -> Any:
-        term = ProximalTerm.from_config(config, parameters)
+        term = LocalTerm.from_config(config, parameters)
         for _ in range(5):
             gradients = [parameters[0] - self.target]
             term.add_gradient(parameters, gradients)

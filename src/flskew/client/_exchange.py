@@ -220,7 +220,7 @@ class Exchange:
         Raises:
             ClientError: `fit` did not use the term that the strategy needs.
         """
-        if not self.request.strategy or (not self.request.keeps_state and LOCAL_STEPS_KEY in metrics):
+        if not self.request.strategy or (self.request.strategy == "FedNova" and LOCAL_STEPS_KEY in metrics):
             return
         term = self._used_term(made)
         if term is None:

@@ -15,14 +15,17 @@ from flskew._arrays.records import ParametersError, all_finite, array_from_numpy
 from flskew._util.texts import LONGEST_NAME, is_name, listed
 from flskew._wire import (
     ASSIGNMENT_KEY,
+    CONTROL_KEY,
     FLSKEW_KEY,
     INT64,
     PARTITION_ID_KEY,
     PARTITION_NAME_KEY,
+    TERM_KEY,
     UNSENT_METRICS_KEY,
 )
 from flskew.strategies._metrics import weight_holder
 from flskew.strategies._reasons import read_reason
+from flskew.strategies._terms import TermReport, read_term
 from flskew.typing import MetricValue, Parameters, Record
 
 __all__ = ["BadReplyError", "CheckedReply", "check_arrays", "check_finite", "check_reply"]
@@ -62,6 +65,7 @@ class CheckedReply:
         update_norm: Norm of the difference between its arrays and those sent; NaN if unknown.
         partition_id: Number of the client's partition, if it reports one.
         name: Name of the client's partition, if it reports one.
+        term: What it reports on its local term, if it does.
     """
 
     message: Message
@@ -76,13 +80,13 @@ class CheckedReply:
     update_norm: float = math.nan
     partition_id: int | None = None
     name: str | None = None
+    term: TermReport | None = None
 
     @property
     def records(self) -> dict[str, Record]:
-        """Additional records."""
-        return {
-            key: record for key, record in self.message.content.items() if key not in (self.metrics_key, self.model_key)
-        }
+        """Additional records, without those of strategies."""
+        known = (self.metrics_key, self.model_key, TERM_KEY, CONTROL_KEY)
+        return {key: record for key, record in self.message.content.items() if key not in known}
 
 
 def check_reply(message: Message, weighted_by_key: str, sent: ArrayRecord | None, arrayrecord_key: str) -> CheckedReply:
@@ -125,6 +129,7 @@ def check_reply(message: Message, weighted_by_key: str, sent: ArrayRecord | None
         _unsent(content),
         partition_id=_partition_id(content),
         name=_text(content, PARTITION_NAME_KEY, f"a printable name of at most {LONGEST_NAME} characters"),
+        term=_term(content, sent),
     )
 
 
@@ -209,6 +214,13 @@ def _unsent(content: RecordDict) -> tuple[str, ...]:
     return tuple(name for name in names if is_name(name)) if isinstance(names, list) else ()  # type: ignore[misc]
 
 
+def _term(content: RecordDict, sent: ArrayRecord | None) -> TermReport | None:
+    try:
+        return None if sent is None else read_term(content, sent)
+    except ValueError as error:
+        raise BadReplyError(str(error)) from error
+
+
 def _flskew(content: RecordDict) -> ConfigRecord:
     record = content.get(FLSKEW_KEY)
     return record if isinstance(record, ConfigRecord) else ConfigRecord()
@@ -252,7 +264,9 @@ def _check_array(name: str, array: Array, like: Array) -> np.ndarray[tuple[int, 
 
 def _model(content: RecordDict, sent: ArrayRecord, key: str) -> tuple[str, ArrayRecord]:
     # Not `content.array_records`, which keeps the reply in memory until the garbage collector runs.
-    records = {name: record for name, record in content.items() if isinstance(record, ArrayRecord)}
+    records = {
+        name: record for name, record in content.items() if isinstance(record, ArrayRecord) and name != CONTROL_KEY
+    }
     alike = [name for name, record in records.items() if set(record) == set(sent)]
     candidates = [key] if key in records else alike or list(records)
     if len(candidates) != 1:

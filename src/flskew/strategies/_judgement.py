@@ -14,7 +14,7 @@ from flwr.app import ArrayRecord, Message, RecordDict
 from flskew._arrays.records import parameters_from_record
 from flskew._arrays.update_norm import update_norm
 from flskew._util.texts import one_line
-from flskew._wire import does_not_evaluate
+from flskew._wire import CONTROL_KEY, does_not_evaluate
 from flskew.strategies._checks import BadReplyError, CheckedReply, check_finite, check_reply
 from flskew.strategies._sites import UNKNOWN_SITE, Site, site_of
 from flskew.strategies.history import _NO_RECORDS, Failure, Reply, Round
@@ -231,7 +231,9 @@ def _model(message: Message, key: str) -> ArrayRecord:
     """Return the arrays of a message, those under `key` if there are several records of them."""
     content = message.content if message.has_content() else {}
     # Not `content.array_records`, which keeps the message in memory until the garbage collector runs.
-    records = {name: record for name, record in content.items() if isinstance(record, ArrayRecord)}
+    records = {
+        name: record for name, record in content.items() if isinstance(record, ArrayRecord) and name != CONTROL_KEY
+    }
     return records.get(key) or next(iter(records.values()), ArrayRecord())
 
 

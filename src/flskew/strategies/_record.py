@@ -93,11 +93,11 @@ class RunRecord:
         abstained = sorted(judgement.abstained)
         if abstained:
             self._only_train.update(abstained)
-            _logger.info("\t> Clients that only train, and are not asked to evaluate again: %s", self._named(abstained))
+            _logger.info("\t> Clients that only train, and are not asked to evaluate again: %s", self.named(abstained))
         counted = len(entry.replies)
         if counted < needed:
             asked = counted + len(entry.failures) + len(abstained)
-            others = f" ({self._named(abstained)} only train)" if abstained else ""
+            others = f" ({self.named(abstained)} only train)" if abstained else ""
             message = f"accepted {counted} of {asked} {entry.phase} replies, needs at least {needed}{others}:"
             raise round_error(judgement, message)
 
@@ -114,7 +114,7 @@ class RunRecord:
             if reply.assignment is not None:
                 self._splits.setdefault(reply.assignment, {})[reply.node_id] = None
         if len(self._splits) > 1:
-            splits = "; ".join(f"{split[:12]} by {self._named(list(nodes))}" for split, nodes in self._splits.items())
+            splits = "; ".join(f"{split[:12]} by {self.named(list(nodes))}" for split, nodes in self._splits.items())
             raise round_error(
                 judgement,
                 f"the clients use {len(self._splits)} different splits, {splits}; a row may belong to several clients, "
@@ -131,8 +131,8 @@ class RunRecord:
             nodes = [reply.node_id for reply in replies]
             if len(nodes) < 2:
                 continue
-            text = f"{self._named(nodes)} all hold partition {partition_id}" if len(nodes) > 2 else ""
-            text = text or f"{self._named(nodes)} both hold partition {partition_id}"
+            text = f"{self.named(nodes)} all hold partition {partition_id}" if len(nodes) > 2 else ""
+            text = text or f"{self.named(nodes)} both hold partition {partition_id}"
             splits = [reply.assignment for reply in replies if reply.assignment is not None]
             if len(splits) > len(set(splits)):
                 raise round_error(judgement, f"{text} of the same split, so its rows count twice; {_ONE_NODE_EACH}")
@@ -140,7 +140,8 @@ class RunRecord:
                 self._has_warned_of_shared_partitions = True
                 _logger.warning("\t> %s; if they train on the same rows, %s", text, _ONE_NODE_EACH)
 
-    def _named(self, node_ids: list[int]) -> str:
+    def named(self, node_ids: list[int]) -> str:
+        """Return how the log calls these nodes."""
         return named(node_ids, names_of(self.sites))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from flskew._arrays.records import Draft
 from flskew._arrays.weighted_mean import NotFiniteError, weighted_mean
 from flskew._util import checks
+from flskew._wire import SERVER_ROUND_KEY
 from flskew.strategies import _arguments
 from flskew.strategies._judgement import Judgement
 from flskew.strategies._metrics import aggregate_metrics
@@ -125,6 +127,8 @@ class FedAvg(Pipeline):
         self.node_patience = _arguments.seconds("node_patience", self.node_patience)
         self.drop_stragglers = checks.truth("drop_stragglers", self.drop_stragglers)
         self.max_update_norm = _arguments.norm("max_update_norm", self.max_update_norm)
+        # How many nodes there were when those that train were last sampled.
+        self._num_nodes = 0
 
     def summary(self) -> None:
         """Log the configuration."""
@@ -150,10 +154,18 @@ class FedAvg(Pipeline):
         size = max(math.floor(len(node_ids) * fraction + 1e-9), self._minimum(phase), 1)
         chosen = sample(node_ids, size, seed=self.seed, server_round=server_round, phase=phase)
         _logger.info("configure_%s: Sampled %d nodes (out of %d)", phase, len(chosen), len(node_ids))
-        copied = ConfigRecord({**config, "server-round": server_round})
-        content = RecordDict({self.arrayrecord_key: arrays, self.configrecord_key: copied})
+        if is_train:
+            self._num_nodes = len(node_ids)
+        copied = ConfigRecord({**config, SERVER_ROUND_KEY: server_round})
+        contents = self._contents(phase, server_round, arrays, copied, chosen)
         message_type = MessageType.TRAIN if is_train else MessageType.EVALUATE
-        return [Message(content, node_id, message_type) for node_id in chosen]
+        return [Message(content, node_id, message_type) for content, node_id in zip(contents, chosen, strict=True)]
+
+    def _contents(
+        self, phase: Phase, server_round: int, arrays: ArrayRecord, config: ConfigRecord, node_ids: Sequence[int]
+    ) -> list[RecordDict]:
+        """Return the content of each node's message; here, all share one."""
+        return [RecordDict({self.arrayrecord_key: arrays, self.configrecord_key: config})] * len(node_ids)
 
     def _minimum(self, phase: Phase) -> int:
         if phase == "train":
@@ -184,6 +196,10 @@ class FedAvg(Pipeline):
         combine = self.evaluate_metrics_aggr_fn or aggregate_metrics
         return combine(judgement.contents(), self.weighted_by_key)
 
+    def _weights(self, judgement: Judgement) -> list[float]:
+        """Return the weight of each accepted reply in the mean of the models, in the order of the nodes."""
+        return [reply.weight for reply in judgement.in_order()]
+
     def _mean(self, judgement: Judgement, norms: NDArray[np.float64] | None = None) -> ArrayRecord | None:
         """Return the weighted mean of the accepted replies; None if there are none, or if it is not finite.
 
@@ -199,7 +215,7 @@ class FedAvg(Pipeline):
         try:
             weighted_mean(
                 [reply.parameters for reply in counted],
-                [reply.weight for reply in counted],
+                self._weights(judgement),
                 out=[draft.numbers for draft in drafts.values()],
                 sent=sent,
                 norms=norms if sent else None,

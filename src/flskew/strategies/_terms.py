@@ -1,0 +1,112 @@
+"""What clients report on their local terms, and what the server does with it."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, RecordDict
+from numpy.typing import NDArray
+
+from flskew._arrays.bfloat16 import bfloat16_from_float32, is_bfloat16, wide_float
+from flskew._arrays.records import Draft, ParametersError, all_finite, numpy_from_array
+from flskew._wire import INT64, LOCAL_STEPS_KEY, TERM_ARRAYS_KEY, TERM_KEY, TERM_STATE_ROUND_KEY
+
+if TYPE_CHECKING:
+    from flskew.strategies._judgement import Judgement
+
+__all__ = ["TermReport", "changed", "covered_arrays", "read_term", "toward", "with_terms"]
+
+
+@dataclass(frozen=True)
+class TermReport:
+    """What a reply says about the client's local term.
+
+    Attributes:
+        arrays: Names of the model's arrays that the term covers.
+        steps: Number of optimizer steps, >= 0.
+        state_round: The round in which the state was made that the client used; 0 if it began at zero.
+    """
+
+    arrays: tuple[str, ...]
+    steps: int
+    state_round: int
+
+
+def read_term(content: RecordDict, sent: ArrayRecord) -> TermReport | None:
+    """Return the report in a reply; None if it has none.
+
+    Raises:
+        ValueError: It is malformed.
+    """
+    record = content.get(TERM_KEY)
+    if record is None:
+        return None
+    if not isinstance(record, ConfigRecord):
+        raise ValueError(f"{TERM_KEY!r} must be a ConfigRecord, got {type(record).__name__}")
+    places, names = record.get(TERM_ARRAYS_KEY), list(sent)
+    known = range(len(names))
+    if not isinstance(places, list) or not all(isinstance(place, int) and place in known for place in places):
+        raise ValueError(f"{TERM_ARRAYS_KEY!r} in {TERM_KEY!r} must list positions of the model's {len(names)} arrays")
+    steps, state_round = record.get(LOCAL_STEPS_KEY), record.get(TERM_STATE_ROUND_KEY)
+    if not _is_count(steps) or not _is_count(state_round):
+        raise ValueError(f"{LOCAL_STEPS_KEY!r} and {TERM_STATE_ROUND_KEY!r} in {TERM_KEY!r} must be integers >= 0")
+    covered = frozenset(places)
+    return TermReport(tuple(name for place, name in enumerate(names) if place in covered), steps, state_round)
+
+
+def with_terms(judgement: Judgement, strategy: str) -> Judgement:
+    """Drop the replies without a report, and those whose term covers other arrays than that of most clients."""
+    missing = f"it has no local term, which {strategy} needs; run the client with client_app, and use LocalTerm in fit"
+    judgement = judgement.without({place: missing for place, reply in judgement.counted.items() if not reply.term})
+    most = covered_arrays(judgement)
+    other = "its local term covers other arrays than the terms of most clients"
+    return judgement.without(
+        {place: other for place, reply in judgement.counted.items() if reply.term and reply.term.arrays != most}
+    )
+
+
+def covered_arrays(judgement: Judgement) -> tuple[str, ...]:
+    """Return the names of the arrays that the terms of most accepted replies cover."""
+    counted = collections.Counter(reply.term.arrays for reply in judgement.in_order() if reply.term)
+    return counted.most_common(1)[0][0] if counted else ()
+
+
+def changed(
+    arrays: ArrayRecord, names: Iterable[str], change: Callable[[str, NDArray[Any]], NDArray[Any]]
+) -> ArrayRecord:
+    """Return a record in which some arrays are replaced; the others are shared.
+
+    Args:
+        arrays: The record.
+        names: Which arrays to replace.
+        change: Given the name and a copy of the numbers of an array, half precision as float32, returns the new ones.
+
+    Raises:
+        ParametersError: A new array is not finite.
+    """
+    replaced = {}
+    for name in names:
+        view = numpy_from_array(arrays[name])
+        draft = Draft(view)
+        new = change(name, np.array(wide_float(view)))
+        draft.numbers[...] = bfloat16_from_float32(new) if is_bfloat16(view.dtype) else new
+        if not all_finite(draft.numbers):
+            raise ParametersError(f"array {name!r} holds NaN or infinity")
+        replaced[name] = draft.finish()
+    return ArrayRecord({name: replaced.get(name, array) for name, array in arrays.items()})
+
+
+def toward(start: NDArray[Any], end: NDArray[Any], factor: float) -> NDArray[Any]:
+    """Return the point that is `factor` times as far from `start` as `end`, in the same direction."""
+    step = np.asarray(end - start)
+    step *= step.dtype.type(factor)
+    step += start
+    return step
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < INT64.stop

@@ -1,0 +1,113 @@
+"""FedDyn: federated learning with dynamic regularization.
+
+Durmus Alp Emre Acar, Yue Zhao, Ramon Matas Navarro, Matthew Mattina, Paul N. Whatmough and Venkatesh Saligrama.
+Federated Learning Based on Dynamic Regularization. International Conference on Learning Representations (ICLR 2021).
+arXiv 2111.04263.
+
+The paper's gradient h_k of a client is -alpha times d_k, the sum of its updates w_k - w_t that were accepted, and the
+server's h is -alpha times the mean of d_k over all clients. We store d_k and that mean, which do not depend on alpha.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from flwr.app import ArrayRecord
+from numpy.typing import NDArray
+
+from flskew._arrays.bfloat16 import wide_float
+from flskew._arrays.records import numpy_from_array
+from flskew._util import checks
+from flskew._wire import FEDDYN_ALPHA_KEY
+from flskew.strategies._client_state import KeepsClientState
+from flskew.strategies._judgement import Judgement
+from flskew.strategies._terms import changed, covered_arrays
+
+__all__ = ["FedDyn"]
+
+
+@dataclass(repr=False, eq=False)
+class FedDyn(KeepsClientState):
+    """FedDyn: each client's loss changes from round to round so that all clients agree at the optimum of the whole.
+
+    In round t, a client minimises its own loss plus (alpha/2)·||w - w_t||² - <h_k, w>, where h_k adds up its earlier
+    updates. `LocalTerm.from_config(config, model)` does that in the client's `fit`, and keeps h_k in the node's
+    `context.state`. The new model is the mean of the clients' models, moved by the mean of h_k over all clients. Unlike
+    FedAvg, all clients count alike, whatever their numbers of examples, as in the paper; clients that are not sampled,
+    or whose replies are dropped, change neither h_k nor the server's mean.
+
+    It does much for clients that have few classes, from the third round or so; the first round is FedProx. It needs
+    clients that keep running: one that loses its state begins at zero, and the log says so.
+
+    Args:
+        alpha: Strength of the regularization, finite and > 0. Larger values keep the clients closer; the paper uses 0.1
+            to 0.001. All other arguments are those of `FedAvg`, in the same order.
+
+    Raises:
+        TypeError: A number has the wrong type.
+        ValueError: A number is out of range.
+
+    Examples:
+        >>> import numpy as np
+        >>> from flwr.app import ArrayRecord
+        >>> from flskew import FedAvg, LocalGrid, LocalTerm, client_app, partition_id
+        >>> class Client:  # loss a/2 * (w - b)^2
+        ...     def __init__(self, context):
+        ...         self.a, self.b = [(1.0, 4.0), (3.0, 0.0)][partition_id(context)]
+        ...     def fit(self, parameters, config):
+        ...         term = LocalTerm.from_config(config, parameters)
+        ...         for _ in range(50):
+        ...             gradients = [self.a * (parameters[0] - self.b)]
+        ...             term.add_gradient(parameters, gradients)
+        ...             parameters[0] -= 0.1 * gradients[0]
+        ...         return parameters, 10, {}
+        >>> def train(strategy):
+        ...     with LocalGrid(client_app(Client), 2) as grid:
+        ...         result = strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=50)
+        ...     return result.arrays["0"].numpy().round(2)
+        >>> train(FedAvg(fraction_evaluate=0.0))  # the mean of the clients' own optima
+        array([1.99])
+        >>> train(FedDyn(alpha=1.0, fraction_evaluate=0.0))  # the optimum of the mean: (1 * 4 + 3 * 0) / (1 + 3)
+        array([1.])
+    """
+
+    alpha: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.alpha = checks.positive("alpha", self.alpha, "0.1 is typical; for FedAvg, use FedAvg")
+        self._shift: dict[str, NDArray[Any]] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the mean of the clients' states, and in which round the last reply of each node counted."""
+        return {**super().state_dict(), "shift": dict(self._shift)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        super().load_state_dict(state)
+        self._shift = dict(state["shift"])
+
+    def _settings(self) -> dict[str, float | bool]:
+        return {FEDDYN_ALPHA_KEY: self.alpha}
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._shift = {}
+
+    def _stepped(self, judgement: Judgement, mean: ArrayRecord) -> ArrayRecord:
+        share = len(judgement.counted) / self._num_nodes
+        before, shift = judgement.sent.model, dict(self._shift)
+
+        def moved(name: str, numbers: NDArray[Any]) -> NDArray[Any]:
+            update = numbers - wide_float(numpy_from_array(before[name]))
+            update *= update.dtype.type(share)
+            shift[name] = np.asarray(update + shift[name] if name in shift else update)
+            numbers += shift[name]
+            return numbers
+
+        arrays = changed(mean, covered_arrays(judgement), moved)
+        self._shift = shift
+        return arrays

@@ -1,0 +1,145 @@
+"""SCAFFOLD: stochastic controlled averaging.
+
+Sai Praneeth Karimireddy, Satyen Kale, Mehryar Mohri, Sashank J. Reddi, Sebastian U. Stich and Ananda Theertha Suresh.
+SCAFFOLD: Stochastic Controlled Averaging for Federated Learning. International Conference on Machine Learning (ICML
+2020), PMLR 119, pages 5132 to 5143. arXiv 1910.06378.
+
+Unlike the paper's option II, c_k = c_k - c + (w_t - w_k) / (K·lr), a client's new control variate is the mean of the
+gradients of its own loss over the K steps. For plain SGD these are the same; with momentum, weight decay, a learning
+rate schedule or another optimizer, option II is wrong by the factor that these put on the gradients, and the mean is
+not. Option I, a gradient at w_t over all rows, would cost one more pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from flwr.app import Array, ArrayRecord
+from numpy.typing import NDArray
+
+from flskew._arrays.bfloat16 import wide_float
+from flskew._arrays.records import array_from_numpy, numpy_from_array, record_from_parameters
+from flskew._arrays.weighted_mean import weighted_mean
+from flskew._util import checks
+from flskew._wire import CONTROL_KEY, SCAFFOLD_KEY
+from flskew.strategies._checks import BadReplyError, CheckedReply, check_arrays, check_finite
+from flskew.strategies._client_state import KeepsClientState
+from flskew.strategies._judgement import Judgement
+from flskew.strategies._terms import changed, covered_arrays, toward, with_terms
+
+__all__ = ["Scaffold"]
+
+
+@dataclass(repr=False, eq=False)
+class Scaffold(KeepsClientState):
+    """SCAFFOLD: control variates correct each client's gradients by how they differ from everybody's.
+
+    A client adds c - c_k to each gradient, where c_k is the mean of its own gradients in the last round it trained, and
+    c the mean of c_k over all clients. `LocalTerm.from_config(config, model)` does that in the client's `fit`, and
+    keeps c_k in the node's `context.state`. c travels with the model, and the change of c_k with the reply, which
+    doubles what is sent. As in the paper, all clients count alike, whatever their numbers of examples; clients that
+    are not sampled, or whose replies are dropped, change neither c_k nor c.
+
+    It needs clients that keep running: one that loses its state begins at zero, and the log says so. The first round
+    is that of FedAvg with equal weights.
+
+    Args:
+        server_learning_rate: How far the model moves towards the mean of the clients' models, finite and > 0; 1 takes
+            the mean. All other arguments are those of `FedAvg`, in the same order.
+
+    Raises:
+        TypeError: A number has the wrong type.
+        ValueError: A number is out of range.
+
+    Examples:
+        >>> import numpy as np
+        >>> from flwr.app import Array, ArrayRecord
+        >>> from flskew import LocalGrid, LocalTerm, client_app, partition_id
+        >>> class Client:  # loss a/2 * (w - b)^2
+        ...     def __init__(self, context):
+        ...         self.a, self.b = [(1.0, 4.0), (3.0, 0.0)][partition_id(context)]
+        ...     def fit(self, parameters, config):
+        ...         term = LocalTerm.from_config(config, parameters)
+        ...         for _ in range(5):
+        ...             gradients = [self.a * (parameters[0] - self.b)]
+        ...             term.add_gradient(parameters, gradients)
+        ...             parameters[0] -= 0.1 * gradients[0]
+        ...         return parameters, 10, {}
+        >>> grid = LocalGrid(client_app(Client), 2)
+        >>> result = Scaffold(fraction_evaluate=0.0).start(grid, ArrayRecord([np.zeros(1)]), num_rounds=50)
+        >>> result.arrays["0"].numpy().round(2)  # the optimum of the mean: (1 * 4 + 3 * 0) / (1 + 3)
+        array([1.])
+    """
+
+    server_learning_rate: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.server_learning_rate = checks.positive("server_learning_rate", self.server_learning_rate, "1 is typical")
+        self._control: dict[str, NDArray[Any]] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the control variate, and in which round the last reply of each node counted."""
+        return {**super().state_dict(), "control": dict(self._control)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        super().load_state_dict(state)
+        self._control = dict(state["control"])
+
+    def _settings(self) -> dict[str, float | bool]:
+        return {SCAFFOLD_KEY: True}
+
+    def _extra_records(self) -> dict[str, ArrayRecord]:
+        if not self._control:
+            return {}
+        return {CONTROL_KEY: record_from_parameters(self._control.values(), list(self._control))}
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._control = {}
+
+    def _screen(self, judgement: Judgement) -> tuple[Judgement, ArrayRecord | None]:
+        judgement = with_terms(judgement, type(self).__name__)
+        names = covered_arrays(judgement)
+        # Half precision is summed in float32. Only names, shapes and dtypes matter.
+        like = ArrayRecord({name: _wide(judgement.like[name]) for name in names})
+        reasons = {}
+        for place, reply in judgement.counted.items():
+            try:
+                control = check_arrays(_control(reply), like)
+                check_finite(control, like, "the client has diverged, lower its learning rate")
+            except BadReplyError as error:
+                reasons[place] = f"control variate: {error.reason}"
+        return super()._screen(judgement.without(reasons))
+
+    def _stepped(self, judgement: Judgement, mean: ArrayRecord) -> ArrayRecord:
+        names, before, rate = covered_arrays(judgement), judgement.sent.model, self.server_learning_rate
+
+        def moved(name: str, numbers: NDArray[Any]) -> NDArray[Any]:
+            return toward(wide_float(numpy_from_array(before[name])), numbers, rate)
+
+        arrays = mean if rate == 1.0 else changed(mean, names, moved)
+        changes = weighted_mean(
+            [[numpy_from_array(_control(reply)[name]) for name in names] for reply in judgement.in_order()],
+            self._weights(judgement),
+        )
+        share = len(judgement.counted) / self._num_nodes
+        for name, change in zip(names, changes, strict=True):
+            change *= change.dtype.type(share)
+            self._control[name] = np.asarray(self._control[name] + change if name in self._control else change)
+        return arrays
+
+
+def _control(reply: CheckedReply) -> ArrayRecord:
+    record = reply.message.content.get(CONTROL_KEY)
+    return record if isinstance(record, ArrayRecord) else ArrayRecord()
+
+
+def _wide(array: Array) -> Array:
+    view = numpy_from_array(array)
+    wide = wide_float(view)
+    return array if wide is view else array_from_numpy(wide)
