@@ -98,7 +98,7 @@ def make_step(form: str) -> tuple[Callable[[], None], nn.Module]:
     import torch
     from torch import nn
 
-    from flskew.client.torch import ProximalTerm
+    from flskew.client.torch import LocalTerm
 
     rng = torch.Generator().manual_seed(0)
     model = nn.Sequential(nn.Linear(*LAYERS[:2]), nn.ReLU(), nn.Linear(*LAYERS[1:]))
@@ -108,7 +108,7 @@ def make_step(form: str) -> tuple[Callable[[], None], nn.Module]:
     images, labels = torch.rand(BATCH, LAYERS[0], generator=rng), torch.randint(LAYERS[-1], (BATCH,), generator=rng)
     optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
     if form == "term":
-        ProximalTerm(MU, model).attach(optimizer)
+        LocalTerm(model, mu=MU).attach(optimizer)
     anchor = [weight.detach().clone() for weight in model.parameters()]
 
     def loss() -> torch.Tensor:

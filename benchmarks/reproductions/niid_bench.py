@@ -45,7 +45,7 @@ from flskew import (
     skew,
 )
 from flskew.client import partition
-from flskew.client.torch import ProximalTerm, get_parameters, set_parameters
+from flskew.client.torch import LocalTerm, get_parameters, set_parameters
 from flskew.partitioners import LabelPartitioner
 from flskew.typing import Config, Parameters
 
@@ -138,7 +138,7 @@ class Client:
             momentum=SETTINGS["momentum"],
             weight_decay=SETTINGS["weight_decay"],
         )
-        ProximalTerm.from_config(config, self.net).attach(optimizer)
+        LocalTerm.from_config(config, self.net).attach(optimizer)
         rows = torch.from_numpy(self.assignment[self.partition_id].copy())
         # The round counted from the start of the run, not from the last resumption.
         server_round = int(config["rounds-before"]) + int(config["server-round"])

@@ -76,7 +76,7 @@ INVENTED: dict[str, tuple[dict[str, Any], list[str]]] = {
         },
         [
             "| added to a step of 609 µs | median | interquartile range |",
-            "| ProximalTerm, attached | +11% | +10% to +12% |",
+            "| LocalTerm, attached | +11% | +10% to +12% |",
             "| as part of the loss | +45% | +42% to +47% |",
         ],
     ),

@@ -1,4 +1,4 @@
-"""scikit-learn: untrained models, reading and setting their arrays, and the proximal step."""
+"""scikit-learn: untrained models, reading and setting their arrays, and the local term."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from flskew import FedAvg, LocalGrid, client_app, partition_id
-from flskew import ProximalTerm as NumPyTerm
+from flskew import LocalTerm as NumPyTerm
 from flskew._arrays.records import ParametersError
-from flskew.client.sklearn import ProximalTerm, complete_classes, get_parameters, prepare, set_parameters
+from flskew.client.sklearn import LocalTerm, complete_classes, get_parameters, prepare, set_parameters
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((60, 4)), np.arange(60) % 5
@@ -253,9 +253,9 @@ def test_a_client_with_one_class_can_fit_a_logistic_regression() -> None:
 def test_a_step_equals_that_of_the_numpy_term_on_the_models_arrays(make: Callable[[], BaseEstimator]) -> None:
     model = prepared(make)
     anchor = get_parameters(model)
-    term = ProximalTerm(0.5, model)
+    term = LocalTerm(model, mu=0.5)
     set_parameters(model, ones_more(model))
-    expected, reference = [np.array(array) for array in get_parameters(model)], NumPyTerm(0.5, anchor)
+    expected, reference = [np.array(array) for array in get_parameters(model)], NumPyTerm(anchor, mu=0.5)
     assert term.loss() == pytest.approx(0.5 / 2 * sum(array.size for array in anchor))
     reference.step(expected, 0.3)
     term.step(0.3)
@@ -267,7 +267,7 @@ def test_partial_fit_with_steps_is_proximal_gradient_descent() -> None:
     model = SGDRegressor(learning_rate="constant", eta0=rate, alpha=0.0, shuffle=False, random_state=0)
     prepare(model, 4)
     set_parameters(model, [np.full(4, 0.5), np.zeros(1)])
-    term = ProximalTerm(mu, model)
+    term = LocalTerm(model, mu=mu)
     w, b, w_t = np.full(4, 0.5), 0.0, np.full(4, 0.5)
     for x, y in zip(X[:20], Y[:20], strict=True):
         model.partial_fit([x], [y])
@@ -285,18 +285,18 @@ def test_the_distance_to_the_anchor_decreases_with_mu(name: str) -> None:
     for mu in (0.0, 0.1, 1.0, 10.0):
         model = prepared(MODELS[name])
         model.set_params(**({"eta0": 1e-3, "learning_rate": "constant"} if name == "SGDClassifier" else {}))
-        term, anchor = ProximalTerm(mu, model), get_parameters(model)
+        term, anchor = LocalTerm(model, mu=mu), get_parameters(model)
         for _ in range(20):
             model.partial_fit(X, Y)
             term.step(1e-3 * (60 if name == "SGDClassifier" else 1))
-        distances.append(NumPyTerm(2.0, anchor).loss(get_parameters(model)) ** 0.5)
+        distances.append(NumPyTerm(anchor, mu=2.0).loss(get_parameters(model)) ** 0.5)
     assert distances == sorted(distances, reverse=True)
     assert distances[-1] < distances[0]
 
 
 def test_mu_zero_gives_the_weights_of_training_without_a_term_bit_for_bit() -> None:
     plain, proximal = prepared(MODELS["MLPClassifier"]), prepared(MODELS["MLPClassifier"])
-    term = ProximalTerm.from_config({"proximal_mu": 0}, proximal)
+    term = LocalTerm.from_config({"proximal_mu": 0}, proximal)
     for _ in range(5):
         plain.partial_fit(X, Y)
         proximal.partial_fit(X, Y)
@@ -308,7 +308,7 @@ def test_mu_zero_gives_the_weights_of_training_without_a_term_bit_for_bit() -> N
 def test_an_invalid_learning_rate_is_refused_with_any_mu() -> None:
     for mu in (0, 0.1):
         with pytest.raises(ValueError, match="learning_rate must be finite and >= 0, got -1"):
-            ProximalTerm(mu, prepared(MODELS["SGDClassifier"])).step(-1)
+            LocalTerm(prepared(MODELS["SGDClassifier"]), mu=mu).step(-1)
 
 
 def test_a_label_that_is_not_one_of_the_classes_is_named() -> None:
@@ -325,7 +325,7 @@ def test_the_error_after_a_fit_that_dropped_classes_names_the_remedy() -> None:
     model = prepared(LogisticRegression)
     start = get_parameters(model)
     model.fit(X[Y < 3], Y[Y < 3])
-    for use in (get_parameters, lambda model: set_parameters(model, start), lambda model: ProximalTerm(0.1, model)):
+    for use in (get_parameters, lambda model: set_parameters(model, start), lambda model: LocalTerm(model, mu=0.1)):
         with pytest.raises(
             ParametersError,
             match=r"LogisticRegression was prepared for 5 classes, but fit kept only the 3 in the client's rows; "

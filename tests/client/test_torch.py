@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from flskew._arrays.records import ParametersError
-from flskew.client.torch import ProximalTerm, get_parameters, set_parameters
+from flskew.client.torch import LocalTerm, get_parameters, set_parameters
 
 pytestmark = pytest.mark.torch
 
@@ -174,7 +174,7 @@ def test_a_state_entry_that_is_not_a_tensor_is_named() -> None:
 def test_the_loss_is_half_mu_times_the_squared_distance_of_all_parameters_together() -> None:
     model = nn.Linear(2, 1, bias=True)
     set_parameters(model, [np.zeros((1, 2)), np.array([1.0])])
-    term = ProximalTerm(0.3, model)
+    term = LocalTerm(model, mu=0.3)
     set_parameters(model, [np.array([[1.0, 2.0]]), np.array([4.0])])
     # 0.3/2 * ((1-0)^2 + (2-0)^2 + (4-1)^2) = 0.15 * 14 = 2.1
     assert float(term.loss().detach()) == pytest.approx(2.1)
@@ -183,7 +183,7 @@ def test_the_loss_is_half_mu_times_the_squared_distance_of_all_parameters_togeth
 def test_the_gradient_is_mu_times_the_distance_from_the_anchor() -> None:
     model = network()
     anchor = copy.deepcopy(model)
-    term = ProximalTerm(MU, model)
+    term = LocalTerm(model, mu=MU)
     move(model)
     for w in model.parameters():
         w.grad = torch.ones_like(w)
@@ -195,7 +195,7 @@ def test_the_gradient_is_mu_times_the_distance_from_the_anchor() -> None:
 def test_the_gradient_equals_autograds_of_the_loss() -> None:
     model = network()
     anchor = copy.deepcopy(model)
-    term = ProximalTerm(MU, model)
+    term = LocalTerm(model, mu=MU)
     move(model)
     other = copy.deepcopy(model)
     data_loss(model).backward()
@@ -207,7 +207,7 @@ def test_the_gradient_equals_autograds_of_the_loss() -> None:
 
 def test_the_gradient_is_that_of_the_loss_by_finite_differences() -> None:
     model = network()
-    term = ProximalTerm(MU, model)
+    term = LocalTerm(model, mu=MU)
     move(model)
     term.add_gradient()
     for w in model.parameters():
@@ -224,7 +224,7 @@ def test_the_gradient_is_that_of_the_loss_by_finite_differences() -> None:
 
 def test_autograd_can_differentiate_the_loss() -> None:
     model = network()
-    term = ProximalTerm(MU, model)
+    term = LocalTerm(model, mu=MU)
     move(model)
     term.loss().backward()
     by_autograd = [w.grad for w in model.parameters()]
@@ -253,7 +253,7 @@ def test_the_term_acts_in_every_step_of_any_optimizer(
     model = network()
     anchor, other = copy.deepcopy(model), copy.deepcopy(model)
     ours, theirs = make(list(model.parameters())), make(list(other.parameters()))
-    ProximalTerm(MU, model).attach(ours)
+    LocalTerm(model, mu=MU).attach(ours)
     for step in range(6):
         ours.zero_grad()
         data_loss(model).backward()
@@ -276,7 +276,7 @@ def test_an_optimizer_that_calls_a_closure_gets_the_term_in_gradient_and_loss(
     anchor, other = copy.deepcopy(model), copy.deepcopy(model)
     ours = torch.optim.LBFGS(model.parameters(), lr=0.1, max_iter=5, line_search_fn=line_search)
     theirs = torch.optim.LBFGS(other.parameters(), lr=0.1, max_iter=5, line_search_fn=line_search)
-    ProximalTerm(MU, model).attach(ours)
+    LocalTerm(model, mu=MU).attach(ours)
 
     def closure() -> torch.Tensor:
         ours.zero_grad()
@@ -300,7 +300,7 @@ def test_an_optimizer_that_calls_a_closure_gets_the_term_in_gradient_and_loss(
         np.testing.assert_allclose(w.detach().numpy(), expected.detach().numpy(), rtol=0, atol=1e-7)
 
 
-def train(model: nn.Module, term: ProximalTerm | None, steps: int = 20) -> nn.Module:
+def train(model: nn.Module, term: LocalTerm | None, steps: int = 20) -> nn.Module:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.5)
     if term is not None:
         term.attach(optimizer)
@@ -314,7 +314,7 @@ def train(model: nn.Module, term: ProximalTerm | None, steps: int = 20) -> nn.Mo
 def test_mu_zero_gives_the_weights_of_training_without_a_term_bit_for_bit() -> None:
     plain, proximal = network(), network()
     train(plain, None)
-    train(proximal, ProximalTerm.from_config({}, proximal))
+    train(proximal, LocalTerm.from_config({}, proximal))
     for a, b in zip(get_parameters(plain), get_parameters(proximal), strict=True):
         np.testing.assert_array_equal(a, b, strict=True)
 
@@ -328,7 +328,7 @@ def test_mu_zero_makes_no_copy_and_no_hook(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(torch.Tensor, "clone", refuse)
     monkeypatch.setattr(torch.optim.Optimizer, "register_step_pre_hook", refuse)
-    term = ProximalTerm(0, model)
+    term = LocalTerm(model, mu=0)
     term.attach(optimizer)
     term.add_gradient()
     assert all(w.grad is None for w in model.parameters())
@@ -339,7 +339,7 @@ def test_the_distance_to_the_anchor_decreases_with_mu() -> None:
     distances = []
     for mu in (0.0, 0.1, 1.0, 10.0):
         model = network()
-        distances.append(distance(train(model, ProximalTerm(mu, model)), network()))
+        distances.append(distance(train(model, LocalTerm(model, mu=mu)), network()))
     assert distances == sorted(distances, reverse=True)
     assert distances[-1] < distances[0] / 2
 
@@ -347,16 +347,16 @@ def test_the_distance_to_the_anchor_decreases_with_mu() -> None:
 def test_the_term_of_the_next_round_replaces_the_previous_one() -> None:
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    ProximalTerm(0.3, model).attach(optimizer)
+    LocalTerm(model, mu=0.3).attach(optimizer)
     move(model)
     anchor = copy.deepcopy(model)
-    ProximalTerm(0.5, model).attach(optimizer)
+    LocalTerm(model, mu=0.5).attach(optimizer)
     move(model)
     before = copy.deepcopy(model)
     optimizer.step()  # no gradients except the term's
     for w, old, w_t in zip(model.parameters(), before.parameters(), anchor.parameters(), strict=True):
         np.testing.assert_allclose(w.detach().numpy(), (old - 0.5 * (old - w_t)).detach().numpy(), atol=1e-12)
-    ProximalTerm(0.0, model).attach(optimizer)
+    LocalTerm(model, mu=0.0).attach(optimizer)
     optimizer.zero_grad()
     before = copy.deepcopy(model)
     optimizer.step()
@@ -366,7 +366,7 @@ def test_the_term_of_the_next_round_replaces_the_previous_one() -> None:
 def test_frozen_parameters_are_ignored() -> None:
     model = network()
     model.hidden.weight.requires_grad_(False)
-    term = ProximalTerm(MU, model)
+    term = LocalTerm(model, mu=MU)
     move(model)
     term.add_gradient()
     anchor, frozen = network(), model.hidden.weight
@@ -379,7 +379,7 @@ def test_frozen_parameters_are_ignored() -> None:
 def test_a_parameter_unfrozen_during_a_round_is_pulled_to_its_anchor() -> None:
     model = nn.Linear(1, 1, bias=False)
     model.weight.requires_grad_(False)
-    term = ProximalTerm(1.0, model)
+    term = LocalTerm(model, mu=1.0)
     model.weight.add_(2.0)
     model.weight.requires_grad_(True)
     term.add_gradient()
@@ -388,7 +388,7 @@ def test_a_parameter_unfrozen_during_a_round_is_pulled_to_its_anchor() -> None:
 
 def test_a_parameter_without_a_gradient_gets_that_of_the_term() -> None:
     model = network()
-    term = ProximalTerm(MU, model)
+    term = LocalTerm(model, mu=MU)
     move(model)
     model.out.bias.grad = torch.ones(3).double()
     term.add_gradient()
@@ -399,7 +399,7 @@ def test_a_parameter_without_a_gradient_gets_that_of_the_term() -> None:
 
 def test_a_sparse_gradient_becomes_dense_as_in_autograd() -> None:
     model = nn.Embedding(4, 2, sparse=True)
-    term = ProximalTerm(MU, model)
+    term = LocalTerm(model, mu=MU)
     start = model.weight.detach().clone()
     move(model)
     model(torch.tensor([1, 1])).sum().backward()
@@ -412,7 +412,7 @@ def test_a_sparse_gradient_becomes_dense_as_in_autograd() -> None:
 def test_each_of_two_optimizers_adds_the_term_to_its_own_parameters_once() -> None:
     model = network()
     anchor = copy.deepcopy(model)
-    term = ProximalTerm(MU, model)
+    term = LocalTerm(model, mu=MU)
     move(model)
     before = copy.deepcopy(model)
     halves = [torch.optim.SGD(part.parameters(), lr=1.0) for part in (model.hidden, model.out)]
@@ -429,7 +429,7 @@ def test_each_of_two_optimizers_adds_the_term_to_its_own_parameters_once() -> No
 def test_parameters_of_another_model_in_the_optimizer_are_ignored() -> None:
     model, head = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
     optimizer = torch.optim.SGD([*model.parameters(), *head.parameters()], lr=1.0)
-    ProximalTerm(MU, model).attach(optimizer)
+    LocalTerm(model, mu=MU).attach(optimizer)
     before = head.weight.item()
     optimizer.step()
     assert head.weight.item() == before
@@ -437,12 +437,12 @@ def test_parameters_of_another_model_in_the_optimizer_are_ignored() -> None:
 
 def test_an_optimizer_without_the_models_parameters_is_refused() -> None:
     with pytest.raises(ValueError, match="the optimizer has none of the parameters of the term"):
-        ProximalTerm(MU, network()).attach(torch.optim.SGD(network().parameters(), lr=0.1))
+        LocalTerm(network(), mu=MU).attach(torch.optim.SGD(network().parameters(), lr=0.1))
 
 
 def test_an_object_that_is_not_an_optimizer_is_refused() -> None:
     with pytest.raises(TypeError, match=r"optimizer must be a torch.optim.Optimizer, got Sequential"):
-        ProximalTerm(MU, network()).attach(network())  # type: ignore[arg-type]
+        LocalTerm(network(), mu=MU).attach(network())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("fused", [False, True])
@@ -452,7 +452,7 @@ def test_loss_scaling_does_not_change_the_strength_of_the_term(fused: bool) -> N
     for scaling in (True, False):
         model = network().float()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.05, fused=fused)
-        ProximalTerm(MU, model).attach(optimizer)
+        LocalTerm(model, mu=MU).attach(optimizer)
         scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, enabled=scaling)
         for _ in range(3):
             optimizer.zero_grad()
@@ -467,7 +467,7 @@ def test_loss_scaling_does_not_change_the_strength_of_the_term(fused: bool) -> N
 def test_a_step_that_the_scaler_skips_does_not_change_the_weights() -> None:
     model = network().float()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-    term = ProximalTerm(MU, model)
+    term = LocalTerm(model, mu=MU)
     term.attach(optimizer)
     move(model)
     before = get_parameters(model)
@@ -481,7 +481,7 @@ def test_a_step_that_the_scaler_skips_does_not_change_the_weights() -> None:
 def test_autocast_leaves_the_term_in_the_dtype_of_the_parameters() -> None:
     model = network().float()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-    ProximalTerm(MU, model).attach(optimizer)
+    LocalTerm(model, mu=MU).attach(optimizer)
     move(model)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         nn.functional.cross_entropy(model(X.float()), Y).backward()
@@ -491,7 +491,7 @@ def test_autocast_leaves_the_term_in_the_dtype_of_the_parameters() -> None:
 
 def test_a_proximal_step_matches_the_papers_formula() -> None:
     model = network()
-    term = ProximalTerm(MU, model)
+    term = LocalTerm(model, mu=MU)
     move(model)
     before = copy.deepcopy(model)
     term.step(0.4)
@@ -505,7 +505,7 @@ def test_a_proximal_step_matches_the_papers_formula() -> None:
 
 def test_training_the_model_does_not_change_the_anchor() -> None:
     model = nn.Linear(1, 1, bias=False)
-    term = ProximalTerm(2.0, model)
+    term = LocalTerm(model, mu=2.0)
     with torch.no_grad():
         model.weight += 3
     assert float(term.loss().detach()) == pytest.approx(9)

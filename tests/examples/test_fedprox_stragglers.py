@@ -19,7 +19,7 @@ from fedprox_stragglers import client_app, task
 from fedprox_stragglers.experiment import FRACTIONS, METHODS, PUBLISHED, Results, experiment
 from matplotlib.image import imread
 
-from flskew import ProximalTerm
+from flskew import LocalTerm
 
 from .apps import EXAMPLES, ExampleApp, Outcome
 
@@ -195,7 +195,7 @@ def test_the_order_of_images_depends_on_seed_round_and_client() -> None:
 
     def after(key: task.Key) -> list[float]:
         parameters = task.initial_parameters(40)
-        task.train(parameters, images, labels, ProximalTerm(0.0, parameters), APP.config(), 1, key)
+        task.train(parameters, images, labels, LocalTerm(parameters, mu=0.0), APP.config(), 1, key)
         return parameters[1].tolist()
 
     orders = [after(key) for key in ((1, 2, 3), (9, 2, 3), (1, 9, 3), (1, 2, 9))]
@@ -252,7 +252,7 @@ def test_training_is_sgd_with_weight_decay_and_the_proximal_term_in_every_step(m
     config = {"learning-rate": 0.1, "weight-decay": 0.01, "batch-size": 10}
     weights, biases = (array.astype(float) for array in parameters)
     start = weights.copy(), biases.copy()
-    task.train(parameters, images, labels, ProximalTerm(mu, parameters), config, 5, (1, 1, 1))  # type: ignore[arg-type]
+    task.train(parameters, images, labels, LocalTerm(parameters, mu=mu), config, 5, (1, 1, 1))  # type: ignore[arg-type]
     for _ in range(5):
         odds = np.exp(images[0] @ weights + biases)
         error = odds / odds.sum() - np.eye(10)[3]
@@ -275,7 +275,7 @@ def test_an_epoch_uses_every_image_once_including_the_last_incomplete_batch(monk
     images = np.arange(24, dtype=np.float32).reshape(24, 1)
     config = APP.config()
     parameters = task.initial_parameters(1)
-    task.train(parameters, images, np.zeros(24, int), ProximalTerm(0.0, parameters), config, 2, (1, 1, 1))
+    task.train(parameters, images, np.zeros(24, int), LocalTerm(parameters, mu=0.0), config, 2, (1, 1, 1))
     assert [len(batch) for batch in seen] == [10, 10, 4] * 2
     first, second = np.concatenate(seen[:3]).tolist(), np.concatenate(seen[3:]).tolist()
     assert sorted(first) == sorted(second) == list(range(24))

@@ -26,7 +26,7 @@ from three_hospitals.task import (
     train,
 )
 
-from flskew import FedAvg, FedProx, ProximalTerm, simulate
+from flskew import FedAvg, FedProx, LocalTerm, simulate
 from flskew.strategies import RoundError
 
 SHORT = {"num-server-rounds": 2, "local-epochs": 1}
@@ -158,7 +158,7 @@ def test_local_training_is_sgd_with_momentum_that_starts_at_zero(
     parameters: Parameters, hospital: Split, short: Settings, mu: float
 ) -> None:
     assert len(hospital) % short.batch_size != 0  # so that the last mini-batch is a smaller one
-    trained, _ = train(parameters, hospital, short, (1, 1), ProximalTerm(mu, parameters))
+    trained, _ = train(parameters, hospital, short, (1, 1), LocalTerm(parameters, mu=mu))
     expected = plain_sgd(parameters, hospital, short, (1, 1), mu)
     for array, wanted in zip(trained, expected, strict=True):
         assert array.dtype == np.float32

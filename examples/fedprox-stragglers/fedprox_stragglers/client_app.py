@@ -5,7 +5,7 @@ from __future__ import annotations
 from flwr.app import Context
 
 from fedprox_stragglers.task import Parameters, epochs_done, load_data, train
-from flskew import ProximalTerm, client_app
+from flskew import LocalTerm, client_app
 from flskew.client import partition
 from flskew.typing import Config
 
@@ -20,7 +20,7 @@ class FlowerClient:
 
     def fit(self, parameters: Parameters, config: Config) -> tuple[Parameters, int, dict[str, int]]:
         """Train the server's model for as many epochs as time allows."""
-        term = ProximalTerm.from_config(config, parameters)
+        term = LocalTerm.from_config(config, parameters)
         key = (int(self.config["seed"]), config["server-round"], self.partition_id)
         done = epochs_done(config["local-epochs"], float(self.config["stragglers"]), key)
         train(parameters, self.images, self.labels, term, self.config, done, key)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from flskew import Assignment, DistributionPartitioner, ProximalTerm
+from flskew import Assignment, DistributionPartitioner, LocalTerm
 from flskew.client import partition
 
 Images: TypeAlias = NDArray[np.float32]
@@ -86,7 +86,7 @@ def train(
     parameters: Parameters,
     images: Images,
     labels: Labels,
-    term: ProximalTerm,
+    term: LocalTerm,
     config: RunConfig,
     num_epochs: int,
     key: Key,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flwr.app import Context
 
 from flskew import client_app
-from flskew.client.torch import ProximalTerm, get_parameters, set_parameters
+from flskew.client.torch import LocalTerm, get_parameters, set_parameters
 from flskew.typing import Config, Parameters
 from pytorchexample.task import Net, load_data, test, train
 
@@ -21,7 +21,7 @@ class FlowerClient:
     def fit(self, parameters: Parameters, config: Config) -> tuple[Parameters, int, dict[str, float]]:
         """Train the server's model on this hospital's images."""
         set_parameters(self.net, parameters)
-        term = ProximalTerm.from_config(config, self.net)
+        term = LocalTerm.from_config(config, self.net)
         loss = train(self.net, self.trainloader, term, self.config, config["server-round"])
         return get_parameters(self.net), len(self.trainloader.dataset), {"train-loss": loss}
 

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from flskew import Assignment, ClientError, DirichletPartitioner, LabelExclusionPartitioner
 from flskew.client import partition
-from flskew.client.torch import ProximalTerm
+from flskew.client.torch import LocalTerm
 
 Labels: TypeAlias = NDArray[np.int64]
 RunConfig: TypeAlias = dict[str, bool | float | int | str]
@@ -89,7 +89,7 @@ def assign(labels: Labels, num_partitions: int, config: RunConfig) -> Assignment
     return LabelExclusionPartitioner(EXCLUDED, on_excluded="drop", seed=seed).assign(labels)
 
 
-def train(net: Net, trainloader: DataLoader[Any], term: ProximalTerm, config: RunConfig, server_round: int) -> float:
+def train(net: Net, trainloader: DataLoader[Any], term: LocalTerm, config: RunConfig, server_round: int) -> float:
     """Train by SGD with momentum, with a new order in each round, and return the mean loss."""
     trainloader.generator.manual_seed(int(config["seed"]) + server_round)
     optimizer = torch.optim.SGD(net.parameters(), float(config["learning-rate"]), float(config["momentum"]))

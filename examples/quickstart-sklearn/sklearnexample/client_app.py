@@ -6,7 +6,7 @@ from flwr.app import Context
 from sklearn.metrics import log_loss
 
 from flskew import client_app
-from flskew.client.sklearn import ProximalTerm, get_parameters, set_parameters
+from flskew.client.sklearn import LocalTerm, get_parameters, set_parameters
 from flskew.typing import Config, Parameters
 from sklearnexample.task import DIGITS, create_model, load_data, train
 
@@ -22,7 +22,7 @@ class FlowerClient:
     def fit(self, parameters: Parameters, config: Config) -> tuple[Parameters, int, dict[str, float]]:
         """Train the server's model on this client's images."""
         set_parameters(self.model, parameters)
-        term = ProximalTerm.from_config(config, self.model)
+        term = LocalTerm.from_config(config, self.model)
         train(self.model, term, self.x_train, self.y_train, self.config, config["server-round"])
         return get_parameters(self.model), len(self.x_train), {}
 

@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 
 from flskew import PathologicalPartitioner
 from flskew.client import partition
-from flskew.client.sklearn import ProximalTerm, prepare
+from flskew.client.sklearn import LocalTerm, prepare
 
 Images: TypeAlias = NDArray[np.float64]
 Labels: TypeAlias = NDArray[np.int64]
@@ -49,7 +49,7 @@ def load_data(context: Context) -> tuple[Images, Labels, Images, Labels]:
 
 
 def train(
-    model: SGDClassifier, term: ProximalTerm, images: Images, labels: Labels, config: RunConfig, server_round: int
+    model: SGDClassifier, term: LocalTerm, images: Images, labels: Labels, config: RunConfig, server_round: int
 ) -> None:
     """Train batch by batch, in an order drawn for this round."""
     rng = np.random.default_rng((int(config["seed"]), server_round))
@@ -59,5 +59,5 @@ def train(
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
             model.partial_fit(images[batch], labels[batch])
-            # scikit-learn has made one update per row, so scale the proximal step by their number.
-            term.step(float(config["learning-rate"]) * len(batch))
+            # scikit-learn has made one update per row, each with this learning rate.
+            term.step(float(config["learning-rate"]) * len(batch), num_steps=len(batch))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from flwr.app import Context
 
-from flskew import ClientError, ProximalTerm, client_app
+from flskew import ClientError, LocalTerm, client_app
 from flskew.client import partition
 from three_hospitals.settings import Settings
 from three_hospitals.task import EXCLUDED, Parameters, evaluate, load_hospital, train
@@ -22,7 +22,7 @@ class Hospital:
 
     def fit(self, parameters: Parameters, config: Mapping[str, object]) -> tuple[Parameters, int, dict[str, float]]:
         """Train the server's parameters on this hospital's images."""
-        term = ProximalTerm.from_config(config, parameters)
+        term = LocalTerm.from_config(config, parameters)
         server_round = config["server-round"]
         if not isinstance(server_round, int):
             raise TypeError(f"server-round must be an integer, got {server_round!r}")

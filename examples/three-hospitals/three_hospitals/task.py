@@ -5,6 +5,7 @@ The model is scikit-learn's MLPClassifier; its parameters are the list `[*coefs_
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
@@ -16,7 +17,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from flskew import Assignment, LabelExclusionPartitioner, ProximalTerm
+from flskew import Assignment, LabelExclusionPartitioner, LocalTerm
 from three_hospitals import mnist
 from three_hospitals.settings import Settings
 
@@ -123,7 +124,7 @@ def train(
     data: Split,
     settings: Settings,
     key: tuple[int, int],
-    term: ProximalTerm | None = None,
+    term: LocalTerm | None = None,
 ) -> tuple[Parameters, float]:
     """Train on a hospital's images for `local-epochs` epochs, starting with zero momentum.
 
@@ -132,7 +133,7 @@ def train(
         data: The hospital's own images.
         settings: Learning rate, momentum, batch size, epochs and seed.
         key: The round and the partition id, which determine the order of the images, together with the seed.
-        term: FedProx's proximal term, which is applied after each mini-batch.
+        term: The strategy's local term, which takes its step after each call of `partial_fit`.
 
     Returns:
         The trained parameters, and the mean loss in the last epoch.
@@ -155,7 +156,8 @@ def train(
                 model.batch_size = min(settings.batch_size, len(batch))
                 model.partial_fit(batch.images, batch.labels)
                 if term is not None:
-                    term.step(weights(model), term_rate)
+                    num_steps = math.ceil(len(batch) / settings.batch_size)
+                    term.step(weights(model), term_rate * num_steps, num_steps=num_steps)
                 loss += model.loss_ * len(batch) / len(data)
     return weights(model), float(loss)
 

@@ -5,7 +5,7 @@ Errors quote no numbers of an array: they are sent to the server.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from flskew._arrays.records import ParametersError
 from flskew.typing import Parameters
 
-__all__ = ["Slot", "fit_into", "fit_linear", "private_copy"]
+__all__ = ["Slot", "check_linear", "fit_into", "fit_linear", "private_copy"]
 
 
 class Slot(NamedTuple):
@@ -51,25 +51,36 @@ def fit_into(slots: Sequence[Slot], parameters: Sequence[NDArray[Any]]) -> Param
     return [_fit(slot, array) for slot, array in zip(slots, parameters, strict=True)]
 
 
+def check_linear(linear: Sequence[NDArray[Any] | None], names: Sequence[str]) -> None:
+    """Check that the linear part of a local term is for a model with these arrays.
+
+    Raises:
+        ParametersError: It has another number of arrays.
+    """
+    if len(linear) != len(names):
+        raise ParametersError(
+            f"the model has {len(names)} arrays, {', '.join(names)}; the linear part of its local term is for "
+            f"{len(linear)}, as many as the server sent; start the server from get_parameters of the same model"
+        )
+
+
 def fit_linear(
-    slots: Mapping[int, Slot], num_arrays: int, linear: Sequence[NDArray[Any] | None]
+    slots: Sequence[Slot], weights: Collection[int], linear: Sequence[NDArray[Any] | None] | None
 ) -> dict[int, NDArray[Any]]:
     """Return the linear part of a local term by position, in the dtypes of a model's weights.
 
     Args:
-        slots: The weights by position. What `linear` has for other arrays, such as statistics, is ignored.
-        num_arrays: Number of arrays of the model.
-        linear: One array per array of the model; None for an array, or no arrays at all, is zero.
+        slots: One per array of the model.
+        weights: Positions of the arrays that are weights. What `linear` has for others is ignored.
+        linear: One array per array of the model; None for an array, or for all, is zero.
 
     Raises:
         ParametersError: The number of arrays differs, or one has another shape, or a dtype or numbers that do not fit.
     """
-    if linear and len(linear) != num_arrays:
-        raise ParametersError(
-            f"the model has {num_arrays} arrays, but the linear part of the local term has {len(linear)}; give "
-            "LocalTerm the model whose arrays get_parameters sends"
-        )
-    return {place: _fit(slots[place], g) for place, g in enumerate(linear) if g is not None and place in slots}
+    if linear is None:
+        return {}
+    check_linear(linear, [slot.name for slot in slots])
+    return {place: _fit(slots[place], g) for place, g in enumerate(linear) if g is not None and place in weights}
 
 
 def _fit(slot: Slot, array: NDArray[Any]) -> NDArray[Any]:

@@ -63,8 +63,8 @@ def set_parameters(tree: PyTree, parameters: Sequence[NDArray[Any]]) -> PyTree:
         {'b': Array(3., dtype=float32), 'w': Array([1., 2.], dtype=float32)}
     """
     named = _named_leaves(tree)
-    slots = [Slot(name, np.shape(leaf), _numpy_dtype(leaf)) for name, leaf in named]
-    made = [_like(leaf, array) for (_, leaf), array in zip(named, fit_into(slots, parameters), strict=True)]
+    fitting = fit_into([_slot(name, leaf) for name, leaf in named], parameters)
+    made = [_like(leaf, array) for (_, leaf), array in zip(named, fitting, strict=True)]
     return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(tree), made)
 
 
@@ -134,17 +134,15 @@ class LocalTerm(BaseLocalTerm[PyTree]):
 
     def __init__(self, anchor: PyTree, *, mu: float = 0.0, linear: Sequence[NDArray[Any] | None] | None = None) -> None:
         super().__init__(anchor, mu=mu, linear=linear)
-        named = [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(anchor)]
-        weights = {place: leaf for place, (_, leaf) in enumerate(named) if _is_weight(leaf)}
-        slots = {place: Slot(named[place][0], np.shape(leaf), _numpy_dtype(leaf)) for place, leaf in weights.items()}
-        given = fit_linear(slots, len(named), self._linear)
+        leaves = [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(anchor)]
+        weights = {place: leaf for place, (_, leaf) in enumerate(leaves) if _is_weight(leaf)}
+        given = fit_linear([_slot(name, leaf) for name, leaf in leaves], weights, linear)
         self._given = anchor
         self._covered = tuple(weights)
         self._shapes = _shapes(anchor) if self._is_active else None
         self._anchor = [jnp.array(leaf) for leaf in weights.values()] if self._mu else []
-        self._slope = [_like(leaf, given[i]) if i in given else jnp.zeros_like(leaf) for i, leaf in weights.items()]
-        if not given:
-            self._slope = []
+        slope = ((_like(w, given[i]) if i in given else jnp.zeros_like(w)) for i, w in weights.items())
+        self._slope = list(slope) if given else []
         self._sums: tuple[NDArray[Any], ...] = ()
 
     def loss(self, parameters: PyTree) -> jax.Array:
@@ -382,9 +380,9 @@ def _is_weight(leaf: jax.Array) -> bool:
     return bool(jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.inexact))
 
 
-def _numpy_dtype(leaf: jax.Array) -> np.dtype[Any]:
+def _slot(name: str, leaf: jax.Array) -> Slot:
     dtype = np.dtype(jnp.asarray(leaf).dtype)
-    return np.dtype(np.float32) if dtype.kind == "V" else dtype
+    return Slot(name, np.shape(leaf), np.dtype(np.float32) if dtype.kind == "V" else dtype)
 
 
 def _like(leaf: jax.Array, array: NDArray[Any]) -> jax.Array:

@@ -114,7 +114,7 @@ class LocalTerm(BaseLocalTerm[keras.Model]):
         weights = _weights(anchor)
         trainable = {id(w) for w in anchor.trainable_weights}
         self._covered = {place: w for place, w in enumerate(weights) if id(w) in trainable}
-        given = fit_linear({place: _slot(w) for place, w in self._covered.items()}, len(weights), self._linear)
+        given = fit_linear([_slot(w) for w in weights], self._covered, linear)
         self._held = _Held(self._mu)
         if self._mu:
             self._held.anchor = {id(w): _variable(w, w.numpy(), "anchor") for w in self._covered.values()}

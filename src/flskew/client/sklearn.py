@@ -1,4 +1,4 @@
-"""scikit-learn's linear models and perceptrons as arrays, even before their first fit, and FedProx's proximal step.
+"""scikit-learn's linear models and perceptrons as arrays, even before their first fit, and local terms.
 
 Tested with SGDClassifier, SGDRegressor, LogisticRegression, LinearRegression, MLPClassifier and MLPRegressor. Other
 models with `coef_` and `intercept_`, or `coefs_` and `intercepts_`, work the same way.
@@ -16,11 +16,13 @@ from sklearn.base import BaseEstimator, clone, is_classifier
 from flskew._arrays.records import ParametersError
 from flskew._split.labels import shown
 from flskew._util import checks
-from flskew.client import _proximal
-from flskew.client._arrays import Slot, fit_into, private_copy
+from flskew.client._arrays import Slot, check_linear, fit_into, private_copy
+from flskew.client._exchange import Request
+from flskew.client._local_term import BaseLocalTerm, checked_learning_rate
+from flskew.client._local_term import LocalTerm as NumPyTerm
 from flskew.typing import Parameters
 
-__all__ = ["ProximalTerm", "complete_classes", "get_parameters", "prepare", "set_parameters"]
+__all__ = ["LocalTerm", "complete_classes", "get_parameters", "prepare", "set_parameters"]
 
 Class: TypeAlias = int | str | np.generic
 
@@ -203,27 +205,33 @@ def complete_classes(
     )
 
 
-class ProximalTerm(_proximal.BaseProximalTerm[BaseEstimator]):
-    """FedProx's (mu/2)·||w - w_t||² for models that do not expose gradients: an exact proximal step after each update.
+class LocalTerm(BaseLocalTerm[BaseEstimator]):
+    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + <g, w>, for a scikit-learn model.
 
-    Make one in `fit`, after setting the server's parameters, and call `step` after every `partial_fit`. mu = 0 is
-    FedAvg and costs nothing.
+    These models do not expose gradients, so the term takes an exact step after each update. Make one in `fit`, after
+    setting the server's parameters, and call `step` after every `partial_fit`. The same client then works under FedAvg,
+    FedProx, FedDyn, SCAFFOLD and FedNova. Under FedAvg the term costs nothing.
+
+    For SCAFFOLD, the term computes the client's mean gradient from what `partial_fit` changed, divided by the learning
+    rate that you pass to `step`: the paper's option II. It includes the model's own penalty, such as `alpha`.
 
     Args:
-        mu: The strength, finite and >= 0.
         anchor: The model with w_t, the parameters received; they are copied.
+        mu: The strength, finite and >= 0.
+        linear: g, one array per array of `get_parameters`, of the same shape; None for an array, or for all, is zero.
 
     Raises:
         TypeError: mu is not a real number.
-        ValueError: mu is negative or not finite.
+        ValueError: mu is negative or not finite, or `linear` does not have the shapes of the model's arrays.
+        ParametersError: `linear` has another number of arrays than the model.
 
     Examples:
         >>> import numpy as np
         >>> from sklearn.linear_model import SGDRegressor
-        >>> from flskew.client.sklearn import ProximalTerm, prepare
+        >>> from flskew.client.sklearn import LocalTerm, prepare
         >>> model = SGDRegressor(learning_rate="constant", eta0=0.1, alpha=0.0, fit_intercept=False, random_state=0)
         >>> prepare(model, num_features=1)
-        >>> term = ProximalTerm(mu=2.5, anchor=model)
+        >>> term = LocalTerm(model, mu=2.5)
         >>> model.partial_fit(np.ones((1, 1)), [1.0]).coef_  # 0 - 0.1 * (0 - 1)
         array([0.1])
         >>> term.step(learning_rate=0.1)
@@ -231,30 +239,61 @@ class ProximalTerm(_proximal.BaseProximalTerm[BaseEstimator]):
         array([0.08])
     """
 
-    def __init__(self, mu: float, anchor: BaseEstimator) -> None:
-        super().__init__(mu, anchor)
+    def __init__(
+        self, anchor: BaseEstimator, *, mu: float = 0.0, linear: Sequence[NDArray[Any] | None] | None = None
+    ) -> None:
+        super().__init__(anchor, mu=mu, linear=linear)
         self._model = anchor
-        self._term = _proximal.ProximalTerm(mu, get_parameters(anchor) if self._mu else [])
+        if linear is not None:
+            check_linear(linear, [name for name, _ in _arrays(anchor)])
+        self._term = self._numpy_term() if self._is_active else None
 
     def loss(self) -> float:
-        """Return (mu/2)·||w - w_t||², summed in float64."""
-        return self._term.loss(get_parameters(self._model)) if self._mu else 0.0
+        """Return (mu/2)·||w - w_t||² + <g, w>, summed in float64."""
+        self._notice()
+        return self._term.loss(get_parameters(self._model)) if self._term else 0.0
 
-    def step(self, learning_rate: float) -> None:
-        """Take one exact proximal step: w becomes (w + lr·mu·w_t) / (1 + lr·mu).
+    def step(self, learning_rate: float, *, num_steps: int = 1) -> None:
+        """Take one exact step on the term: w becomes (w - lr·g + lr·mu·w_t) / (1 + lr·mu).
+
+        `SGDClassifier` and `SGDRegressor` make one update per row, a perceptron one per batch. After a `partial_fit`
+        with several updates, pass the sum of their learning rates and their number:
+
+            model.partial_fit(rows, labels)
+            term.step(eta0 * len(rows), num_steps=len(rows))
 
         Args:
-            learning_rate: Sum of the learning rates of the updates since the last step; finite and >= 0. A perceptron
-                makes one update per batch; with momentum, divide the sum by 1 - momentum to give mu the same strength
-                as in the gradient. `SGDClassifier` and `SGDRegressor` make one update per row.
+            learning_rate: Sum of the learning rates of the updates since the last step; finite and >= 0. With
+                momentum, divide the sum by 1 - momentum to give the term the same strength as in the gradient.
+            num_steps: Number of these updates, >= 1. Only FedNova needs it.
 
         Raises:
-            ValueError: It is negative or not finite.
+            TypeError: `num_steps` is not an integer.
+            ValueError: A number is out of range.
         """
-        parameters = get_parameters(self._model) if self._mu else []
-        self._term.step(parameters, learning_rate)
-        if self._mu:
+        rate = checked_learning_rate(learning_rate)
+        self._notice(checks.integer("num_steps", num_steps, minimum=1))
+        if self._term:
+            parameters = get_parameters(self._model)
+            self._term.step(parameters, rate, num_steps=num_steps)
             set_parameters(self._model, parameters)
+
+    def covered(self) -> list[int]:
+        """Return the positions, in the order of `get_parameters`, of the arrays to which the term applies: all."""
+        return self._term.covered() if self._term else list(range(len(_arrays(self._model))))
+
+    def mean_gradients(self) -> dict[int, NDArray[Any]]:
+        """Return the mean over the steps of the gradients without the term, by position, if SCAFFOLD asked for it."""
+        return self._term.mean_gradients() if self._term else {}
+
+    def _serve(self, request: Request, left_out: Sequence[int]) -> None:
+        super()._serve(request, left_out)
+        if self._is_active:
+            self._term = self._term or self._numpy_term()
+            self._term._serve(request, left_out)
+
+    def _numpy_term(self) -> NumPyTerm:
+        return NumPyTerm(get_parameters(self._model), mu=self._mu, linear=self._linear or None)
 
 
 def _fitted_copy(

@@ -1,12 +1,12 @@
-"""PyTorch models: their parameters as arrays, and FedProx's proximal term on their gradients.
+"""PyTorch models: their parameters as arrays, and the local terms of strategies on their gradients.
 
-The term takes two passes over lists of tensors with `torch._foreach_*`, which `torch.optim` uses too. These names are
-undocumented, but later releases of PyTorch keep them alongside the public `torch.foreach`.
+A term takes two or three passes over lists of tensors with `torch._foreach_*`, which `torch.optim` uses too. These
+names are undocumented, but later releases of PyTorch keep them alongside the public `torch.foreach`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -17,11 +17,14 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from flskew._arrays.records import ParametersError
-from flskew.client._arrays import Slot, fit_into
-from flskew.client._proximal import BaseProximalTerm, checked_learning_rate
+from flskew._util import checks
+from flskew.client._arrays import Slot, check_linear, fit_into
+from flskew.client._exchange import Request
+from flskew.client._local_term import BaseLocalTerm, checked_learning_rate
+from flskew.client._torch_steps import StepRecord, add_to_gradients
 from flskew.typing import Parameters
 
-__all__ = ["ProximalTerm", "get_parameters", "set_parameters"]
+__all__ = ["LocalTerm", "get_parameters", "set_parameters"]
 
 _NUMPY_FLOATS = {torch.float16, torch.float32, torch.float64}
 # One term per optimizer: each round's term replaces the previous one.
@@ -74,53 +77,71 @@ def set_parameters(model: nn.Module, parameters: Sequence[NDArray[Any]]) -> None
     model.load_state_dict({name: torch.from_numpy(array) for name, array in zip(state, arrays, strict=True)})
 
 
-class ProximalTerm(BaseProximalTerm[nn.Module]):
-    """FedProx's (mu/2)·||w - w_t||² on a module's parameters.
+class LocalTerm(BaseLocalTerm[nn.Module]):
+    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + <g, w>, for a module's parameters.
 
     Make one in `fit`, after setting the server's parameters, and attach it to the optimizer. Each `optimizer.step()`
-    then first adds mu·(w - w_t) to the gradients, with any optimizer and no change to the training loop. The gradients
-    equal those of `(loss + term.loss()).backward()`, at a fraction of the cost. Buffers and frozen parameters are
-    ignored. mu = 0 is FedAvg and costs nothing: no copy, no hook.
+    then first adds mu·(w - w_t) + g to the gradients, with any optimizer and no change to the training loop. The
+    gradients equal those of `(loss + term.loss()).backward()`, at a fraction of the cost. The same client then works
+    under FedAvg, FedProx, FedDyn, SCAFFOLD and FedNova. Under FedAvg the term costs nothing: no copy, no hook.
 
-    A parameter whose gradient is None gets the gradient of the term alone, as from autograd. Gradients are clipped
-    before the term is added; to clip the sum, do not attach the term, and call `add_gradient` before clipping. Autocast
-    does not affect the term. With a GradScaler, the term is added to the unscaled gradients, or scaled like them for
-    optimizers that unscale them.
+    The term applies to the parameters that require a gradient and are in the model's state_dict: buffers and frozen
+    parameters are ignored, and a parameter that several modules share counts once. A parameter whose gradient is None
+    gets the gradient of the term alone, as from autograd. Gradients are clipped before the term is added; to clip the
+    sum, do not attach the term, and call `add_gradient` before clipping. Autocast does not affect the term. With a
+    GradScaler, the term is added to the unscaled gradients, or scaled like them for optimizers that unscale them.
+
+    For SCAFFOLD, the term also records the mean over the steps of each parameter's gradient, before the term is added.
+    With plain SGD, this equals the paper's option II, c_k - c + (w_t - w_k) / (K·lr). With momentum, a learning rate
+    schedule, weight decay or Adam, that formula no longer gives the mean gradient of the client's own loss; the
+    recorded mean still does. If you clip the gradients, it is the mean of the clipped ones.
 
     Args:
+        anchor: The model with w_t, the parameters received; with mu > 0 they are copied, on their devices.
         mu: The strength, finite and >= 0.
-        anchor: The model with w_t, the parameters received; they are copied on their devices.
+        linear: g, one array per array of `get_parameters`, of the same shape; None for an array, or for all, is zero.
 
     Raises:
         TypeError: mu is not a real number.
         ValueError: mu is negative or not finite.
+        ParametersError: `linear` has another number of arrays than the model, or one of another shape.
 
     Examples:
-        >>> import torch
-        >>> from flskew.client.torch import ProximalTerm
+        >>> import numpy as np, torch
+        >>> from flskew.client.torch import LocalTerm
         >>> model = torch.nn.Linear(1, 1, bias=False)
         >>> _ = torch.nn.init.ones_(model.weight)
         >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        >>> ProximalTerm(mu=0.5, anchor=model).attach(optimizer)
+        >>> LocalTerm(model, mu=0.5, linear=[np.array([[2.0]])]).attach(optimizer)
         >>> for _ in range(2):
         ...     optimizer.zero_grad()
         ...     model(torch.ones(1)).sum().backward()
         ...     optimizer.step()
-        >>> round(model.weight.item(), 4)  # 1 - 0.1 * 1 = 0.9, then 0.9 - 0.1 * (1 + 0.5 * (0.9 - 1))
-        0.805
+        >>> round(model.weight.item(), 4)  # 1 - 0.1 * (1 + 2) = 0.7, then 0.7 - 0.1 * (1 + 2 + 0.5 * (0.7 - 1))
+        0.415
     """
 
-    def __init__(self, mu: float, anchor: nn.Module) -> None:
-        super().__init__(mu, anchor)
-        self._anchor: dict[torch.Tensor, torch.Tensor] = {}
-        if self._mu:
-            self._anchor = {w: w.detach().clone() for w in anchor.parameters()}
+    def __init__(
+        self, anchor: nn.Module, *, mu: float = 0.0, linear: Sequence[NDArray[Any] | None] | None = None
+    ) -> None:
+        super().__init__(anchor, mu=mu, linear=linear)
+        self._places = _places(anchor)
+        if linear is not None:
+            check_linear(linear, list(anchor.state_dict()))
+        self._anchor = {w: w.detach().clone() for w in self._places} if self._mu else {}
+        self._slopes = _slopes(self._linear, self._places) if self._linear else {}
+        self._seen = StepRecord()
 
     def attach(self, optimizer: torch.optim.Optimizer) -> None:
         """Add the term in every step of an optimizer, replacing a term attached before.
 
-        It applies to the parameters that the optimizer has at that step, so a model may have several optimizers. For
-        an optimizer with a closure, such as LBFGS, the term is added to the gradients and to the loss of the closure.
+        It applies to the parameters that the optimizer has at that step, so a model may have several optimizers. The
+        number of steps, which FedNova needs, is that of the parameter with the most: two optimizers that share the
+        parameters between them and take K steps each count as K steps, not 2·K.
+
+        For an optimizer with a closure, such as LBFGS, the term is added to the gradients and to the loss in each call
+        of the closure. One `optimizer.step(closure)` counts as one step, and the gradient of its first call is the one
+        recorded for SCAFFOLD.
 
         Raises:
             TypeError: The optimizer is not a `torch.optim.Optimizer`.
@@ -128,75 +149,152 @@ class ProximalTerm(BaseProximalTerm[nn.Module]):
         """
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise TypeError(f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}")
-        if self._anchor and not any(w in self._anchor for w in _parameters_of(optimizer)):
+        if self._is_active and not any(w in self._places for w in _parameters_of(optimizer)):
             raise ValueError(
                 "the optimizer has none of the parameters of the term's model; make both from the same model"
             )
         previous = _ATTACHED.pop(optimizer, None)
         if previous is not None:
             previous.remove()
-        if self._anchor:
+        if self._is_active:
             _ATTACHED[optimizer] = optimizer.register_step_pre_hook(self._before_step)
+        self._notice()
 
     def loss(self) -> torch.Tensor:
-        """Return (mu/2)·||w - w_t||² as a scalar; autograd can differentiate it."""
+        """Return (mu/2)·||w - w_t||² + <g, w> as a scalar; autograd can differentiate it."""
+        self._notice()
         squares = [(w - w_t).abs().square().sum() for w, w_t in self._anchor.items() if w.requires_grad]
-        return self._mu / 2 * torch.stack(squares).sum() if squares else torch.zeros(())
+        products = [torch.real(g.conj() * w).sum() for w, g in self._slopes.items() if w.requires_grad]
+        parts = ([self._mu / 2 * torch.stack(squares).sum()] if squares else []) + products
+        return torch.stack(parts).sum() if parts else torch.zeros(())
 
     def add_gradient(self) -> None:
-        """Add mu·(w - w_t) to `.grad` of every parameter that requires one."""
-        self._pull(self._anchor, None)
+        """Add mu·(w - w_t) + g to `.grad` of every parameter that requires one; counts as a step."""
+        self._notice()
+        if self._is_active:
+            self._pull(self._places, None)
 
-    def step(self, learning_rate: float) -> None:
-        """Take one exact proximal step in place: w becomes (w + lr·mu·w_t) / (1 + lr·mu).
+    def step(self, learning_rate: float, *, num_steps: int = 1) -> None:
+        """Take one exact step on the term in place: w becomes (w - lr·g + lr·mu·w_t) / (1 + lr·mu).
+
+        For training that does not use the gradients in `.grad`. The mean gradient for SCAFFOLD is then computed from
+        the parameters' change since the last step, divided by the learning rate.
 
         Args:
-            learning_rate: Learning rate of the preceding update, finite and >= 0.
+            learning_rate: lr, the sum of the learning rates of the updates since the last step; finite and >= 0. With
+                momentum, divide it by 1 - momentum to give the term the same strength as in the gradient.
+            num_steps: Number of updates since the last step, >= 1.
 
         Raises:
-            ValueError: It is negative or not finite.
+            TypeError: `num_steps` is not an integer.
+            ValueError: A number is out of range.
         """
-        strength = checked_learning_rate(learning_rate) * self._mu
+        rate = checked_learning_rate(learning_rate)
+        num_steps = checks.integer("num_steps", num_steps, minimum=1)
+        self._notice()
+        if not self._is_active:
+            return
+        weights = [w for w in self._places if w.requires_grad]
+        strength = rate * self._mu
         with torch.no_grad():
-            for w, w_t in self._anchor.items():
-                if w.requires_grad:
-                    w.lerp_(w_t, strength / (1 + strength))
+            self._seen.add_changes(weights, rate, num_steps)
+            for w in weights:
+                if w in self._anchor:
+                    w.lerp_(self._anchor[w], strength / (1 + strength))
+                if w in self._slopes:
+                    w.sub_(self._slopes[w], alpha=rate / (1 + strength))
+            self._seen.restart(weights)
+        self._notice(self._seen.steps - self.steps)
+
+    def covered(self) -> list[int]:
+        """Return the positions, in the order of `get_parameters`, of the parameters to which the term applies.
+
+        Those that require a gradient, and those that did in a step. A parameter that several modules share is at
+        several positions.
+        """
+        return sorted(place for places in self._trained().values() for place in places)
+
+    def mean_gradients(self) -> dict[int, NDArray[Any]]:
+        """Return the mean over the steps of the gradients without the term, by position, if SCAFFOLD asked for it.
+
+        Each parameter's mean is over the steps of its own optimizer. A gradient of None counts as zero.
+        """
+        if not self._records:
+            return {}
+        return {place: _to_numpy(self._seen.mean(w)) for w, places in self._trained().items() for place in places}
+
+    def _serve(self, request: Request, left_out: Sequence[int]) -> None:
+        super()._serve(request, left_out)
+        if left_out:
+            kept = {w: [place for place in places if place not in set(left_out)] for w, places in self._places.items()}
+            self._places = {w: places for w, places in kept.items() if places}
+            self._anchor = {w: w_t for w, w_t in self._anchor.items() if w in self._places}
+            self._slopes = {w: g for w, g in self._slopes.items() if w in self._places}
+        if self._records:
+            self._seen = StepRecord(self._places)
+
+    def _trained(self) -> dict[torch.Tensor, list[int]]:
+        return {w: places for w, places in self._places.items() if w.requires_grad or w in self._seen.counts}
 
     def _before_step(
         self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         closure = kwargs.get("closure") or (args[1] if len(args) > 1 else None)
         if closure is None:
-            # If the optimizer divides by the loss scale itself, its gradients are still scaled.
-            self._pull(_parameters_of(optimizer), getattr(optimizer, "grad_scale", None))
+            # Set by a GradScaler if the optimizer unscales its gradients itself, and then skips a step with infinite
+            # ones. Reading the second waits for the device, so only strategies that need exact counts do.
+            found_inf = getattr(optimizer, "found_inf", None)
+            if found_inf is None or not (self._records or self._counts) or not found_inf.item():
+                self._pull(_parameters_of(optimizer), getattr(optimizer, "grad_scale", None))
             return None
+        is_first = True
 
         def closure_with_term() -> torch.Tensor:
+            nonlocal is_first
             loss: torch.Tensor = closure()
-            self._pull(_parameters_of(optimizer), None)
+            self._pull(_parameters_of(optimizer), None, is_step=is_first)
+            is_first = False
             return loss + self.loss().detach()
 
         return args[:1], {**kwargs, "closure": closure_with_term}
 
-    def _pull(self, parameters: Iterable[torch.Tensor], scale: torch.Tensor | None) -> None:
-        weights = [w for w in parameters if w.requires_grad and w in self._anchor]
-        if not weights:
-            return
+    def _pull(self, parameters: Iterable[torch.Tensor], scale: torch.Tensor | None, *, is_step: bool = True) -> None:
+        weights = [w for w in parameters if w.requires_grad and w in self._places]
         with torch.no_grad():
-            pulls = torch._foreach_sub(weights, [self._anchor[w] for w in weights])
-            if scale is not None:
-                torch._foreach_mul_(pulls, scale)
-            gradients, theirs = [], []
-            for w, pull in zip(weights, pulls, strict=True):
-                if w.grad is None:
-                    w.grad = pull.mul_(self._mu)
-                elif w.grad.layout is torch.strided:
-                    gradients.append(w.grad)
-                    theirs.append(pull)
-                else:  # PyTorch adds a sparse gradient to a dense one, but not a dense one to a sparse one.
-                    w.grad = pull.mul_(self._mu).add_(w.grad)
-            if gradients:
-                torch._foreach_add_(gradients, theirs, alpha=self._mu)
+            if is_step:
+                self._seen.add_gradients(weights, scale)
+                self._notice(self._seen.steps - self.steps)
+            if self._mu and weights:
+                pulls = torch._foreach_sub(weights, [self._anchor[w] for w in weights])
+                add_to_gradients(weights, pulls, self._mu, scale)
+            sloping = [w for w in weights if w in self._slopes]
+            if sloping:
+                add_to_gradients(sloping, [self._slopes[w] for w in sloping], 1.0, scale)
+
+
+def _places(model: nn.Module) -> dict[torch.Tensor, list[int]]:
+    """Return the positions of each parameter among the arrays of `get_parameters`; a shared one has several."""
+    order = {name: place for place, name in enumerate(model.state_dict())}
+    places: dict[torch.Tensor, list[int]] = {}
+    for name, w in model.named_parameters(remove_duplicate=False):
+        if name in order and (w.is_floating_point() or w.is_complex()):
+            places.setdefault(w, []).append(order[name])
+    return places
+
+
+def _slopes(
+    linear: Sequence[NDArray[Any] | None], places: Mapping[torch.Tensor, Sequence[int]]
+) -> dict[torch.Tensor, torch.Tensor]:
+    """Return g of each parameter that has one, on its device and in its dtype."""
+    slopes = {}
+    for w, its_places in places.items():
+        for place, g in ((place, linear[place]) for place in its_places):
+            if g is None:
+                continue
+            if np.shape(g) != tuple(w.shape):
+                raise ParametersError(f"linear[{place}] must have shape {tuple(w.shape)}, got {np.shape(g)}")
+            slopes[w] = torch.from_numpy(np.array(g)).to(w)
+    return slopes
 
 
 def _state(model: nn.Module) -> dict[str, torch.Tensor]:

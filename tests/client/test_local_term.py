@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from flskew.client import ProximalTerm
+from flskew.client import LocalTerm
 
 RNG = np.random.default_rng(0)
 ANCHOR = [RNG.standard_normal((2, 3)), RNG.standard_normal(4), np.array(0.5)]
@@ -32,19 +32,19 @@ def copies(arrays: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
 
 def test_the_loss_is_half_mu_times_the_squared_norm_of_all_parameters_together() -> None:
     # 0.3/2 * ((1-0)^2 + (2-0)^2 + (4-1)^2) = 0.15 * 14 = 2.1, and not 0.15 * (sqrt(5) + 3).
-    term = ProximalTerm(0.3, [np.zeros(2), np.array(1.0)])
+    term = LocalTerm([np.zeros(2), np.array(1.0)], mu=0.3)
     assert term.loss([np.array([1.0, 2.0]), np.array(4.0)]) == pytest.approx(2.1)
 
 
 def test_the_distance_of_complex_parameters_is_that_of_their_real_and_imaginary_parts() -> None:
     # 0.5/2 * (|3 + 4j - 0|^2 + |1j - 1|^2) = 0.25 * (25 + 2) = 6.75
-    term = ProximalTerm(0.5, [np.array([0, 1], dtype=np.complex64)])
+    term = LocalTerm([np.array([0, 1], dtype=np.complex64)], mu=0.5)
     assert term.loss([np.array([3 + 4j, 1j], dtype=np.complex64)]) == pytest.approx(6.75)
 
 
 @given(mu=st.floats(1e-3, 10))
 def test_the_gradient_is_that_of_the_loss_by_finite_differences(mu: float) -> None:
-    term = ProximalTerm(mu, ANCHOR)
+    term = LocalTerm(ANCHOR, mu=mu)
     gradients = [np.ones_like(array) for array in ANCHOR]
     term.add_gradient(W, gradients)
     numeric = scipy.optimize.approx_fprime(flat(W), lambda vector: term.loss(unflat(vector)), 1e-6)
@@ -54,7 +54,7 @@ def test_the_gradient_is_that_of_the_loss_by_finite_differences(mu: float) -> No
 @given(mu=st.floats(0, 10), learning_rate=st.floats(0, 10))
 def test_a_step_matches_the_papers_formula(mu: float, learning_rate: float) -> None:
     stepped = copies(W)
-    ProximalTerm(mu, ANCHOR).step(stepped, learning_rate)
+    LocalTerm(ANCHOR, mu=mu).step(stepped, learning_rate)
     strength = learning_rate * mu
     for ours, w, w_t in zip(stepped, W, ANCHOR, strict=True):
         np.testing.assert_allclose(ours, (w + strength * w_t) / (1 + strength), rtol=1e-12, atol=1e-12)
@@ -62,7 +62,7 @@ def test_a_step_matches_the_papers_formula(mu: float, learning_rate: float) -> N
 
 def test_a_step_minimises_the_term_plus_the_distance_to_its_start() -> None:
     mu, learning_rate = 0.7, 0.4
-    term, stepped = ProximalTerm(mu, ANCHOR), copies(W)
+    term, stepped = LocalTerm(ANCHOR, mu=mu), copies(W)
     term.step(stepped, learning_rate)
 
     def objective(vector: NDArray[np.float64]) -> float:
@@ -75,7 +75,7 @@ def test_a_step_minimises_the_term_plus_the_distance_to_its_start() -> None:
 def test_a_step_with_the_effective_rate_of_momentum_is_as_strong_as_the_gradient(momentum: float) -> None:
     mu, rate, optimum, curvature = 0.7, 0.01, 5.0, 2.0
     weights, velocity = [np.array([1.0])], np.zeros(1)
-    term = ProximalTerm(mu, weights)
+    term = LocalTerm(weights, mu=mu)
     for _ in range(5000):
         velocity = momentum * velocity - rate * curvature * (weights[0] - optimum)
         weights[0] += velocity
@@ -88,7 +88,7 @@ def test_steps_and_gradients_are_in_place_and_keep_the_dtype() -> None:
     anchor = [np.ones(3, np.float32)]
     w, gradients = [np.full(3, 2, np.float32)], [np.zeros(3, np.float32)]
     array, gradient = w[0], gradients[0]
-    term = ProximalTerm(np.float64(0.5), anchor)
+    term = LocalTerm(anchor, mu=np.float64(0.5))
     term.add_gradient(w, gradients)
     term.step(w, 1.0)
     assert gradient is gradients[0]
@@ -101,12 +101,12 @@ def test_steps_and_gradients_are_in_place_and_keep_the_dtype() -> None:
 def test_a_step_from_the_anchor_stays_there() -> None:
     anchor = [RNG.standard_normal(100).astype(np.float32)]
     w = [anchor[0].copy()]
-    ProximalTerm(0.37, anchor).step(w, 0.123)
+    LocalTerm(anchor, mu=0.37).step(w, 0.123)
     np.testing.assert_array_equal(w[0], anchor[0])
 
 
 def test_counters_among_the_parameters_are_ignored() -> None:
-    term = ProximalTerm(1.0, [np.zeros(1), np.array(3)])
+    term = LocalTerm([np.zeros(1), np.array(3)], mu=1.0)
     w, gradients = [np.full(1, 2.0), np.array(7)], [np.zeros(1), np.array(0)]
     assert term.loss(w) == 2.0  # 1/2 * 2^2, and not 1/2 * (2^2 + 4^2)
     term.add_gradient(w, gradients)
@@ -116,7 +116,7 @@ def test_counters_among_the_parameters_are_ignored() -> None:
 
 def test_training_on_the_same_arrays_does_not_move_the_anchor() -> None:
     weights = [np.zeros(2)]
-    term = ProximalTerm(2.0, weights)
+    term = LocalTerm(weights, mu=2.0)
     weights[0] += 3
     assert term.loss(weights) == 2 / 2 * (9 + 9)
 
@@ -124,7 +124,7 @@ def test_training_on_the_same_arrays_does_not_move_the_anchor() -> None:
 def test_mu_zero_changes_nothing_and_copies_nothing() -> None:
     big, gradients = [np.ones(2**18)], [np.ones(1)]
     tracemalloc.start()
-    term = ProximalTerm(0, big)
+    term = LocalTerm(big, mu=0)
     term.step(big, 0.1)
     term.add_gradient(big, gradients)
     assert term.loss(big) == 0
@@ -145,36 +145,36 @@ def test_mu_zero_changes_nothing_and_copies_nothing() -> None:
     ],
 )
 def test_mu_is_read_from_the_config_under_either_name(config: dict[str, float], mu: float) -> None:
-    assert ProximalTerm.from_config(config, ANCHOR).mu == mu
+    assert LocalTerm.from_config(config, ANCHOR).mu == mu
 
 
 def test_two_different_mus_are_refused() -> None:
     with pytest.raises(ValueError, match=r"config has two different values for mu, .*; keep 'proximal-mu'"):
-        ProximalTerm.from_config({"proximal-mu": 0.1, "proximal_mu": 0.2}, ANCHOR)
+        LocalTerm.from_config({"proximal-mu": 0.1, "proximal_mu": 0.2}, ANCHOR)
 
 
 @pytest.mark.parametrize("mu", [-0.1, float("nan"), float("inf")])
 def test_a_mu_that_is_negative_or_not_finite_is_refused(mu: float) -> None:
     with pytest.raises(ValueError, match=r"mu must be finite and >= 0, got .*; 0 is FedAvg"):
-        ProximalTerm(mu, ANCHOR)
+        LocalTerm(ANCHOR, mu=mu)
     with pytest.raises(ValueError, match=r"config\['proximal_mu'\] must be finite"):
-        ProximalTerm.from_config({"proximal_mu": mu}, ANCHOR)
+        LocalTerm.from_config({"proximal_mu": mu}, ANCHOR)
 
 
 @pytest.mark.parametrize("mu", ["0.1", None, True, 1j])
 def test_a_mu_that_is_not_a_number_is_refused(mu: object) -> None:
     with pytest.raises(TypeError, match="mu must be a number >= 0, got"):
-        ProximalTerm(mu, ANCHOR)  # type: ignore[arg-type]
+        LocalTerm(ANCHOR, mu=mu)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("learning_rate", [-1, float("nan"), float("inf"), "0.1"])
 def test_an_invalid_learning_rate_is_refused(learning_rate: float) -> None:
     with pytest.raises(ValueError, match="learning_rate must be finite and >= 0"):
-        ProximalTerm(0.1, ANCHOR).step(W, learning_rate)
+        LocalTerm(ANCHOR, mu=0.1).step(W, learning_rate)
 
 
 def test_a_scalar_instead_of_an_array_is_refused() -> None:
-    term = ProximalTerm(0.1, [np.array(1.0)])
+    term = LocalTerm([np.array(1.0)], mu=0.1)
     with pytest.raises(TypeError, match=r"parameters\[0\] must be an array, got float64; use numpy.asarray"):
         term.step([np.float64(2.0)], 0.1)  # type: ignore[list-item]
     with pytest.raises(TypeError, match=r"gradients\[0\] must be an array"):
@@ -182,7 +182,7 @@ def test_a_scalar_instead_of_an_array_is_refused() -> None:
 
 
 def test_integers_that_would_be_rounded_in_place_are_refused() -> None:
-    term = ProximalTerm(0.1, [np.zeros(2)])
+    term = LocalTerm([np.zeros(2)], mu=0.1)
     with pytest.raises(TypeError, match=r"gradients\[0\] must be floating-point, got int64; use .astype\(float\)"):
         term.add_gradient([np.ones(2)], [np.zeros(2, np.int64)])
     with pytest.raises(TypeError, match=r"parameters\[0\] must be floating-point"):
@@ -190,7 +190,7 @@ def test_integers_that_would_be_rounded_in_place_are_refused() -> None:
 
 
 def test_arrays_whose_shapes_differ_from_the_anchors_are_refused() -> None:
-    term = ProximalTerm(0.1, [np.zeros((2, 3))])
+    term = LocalTerm([np.zeros((2, 3))], mu=0.1)
     # Both would broadcast.
     with pytest.raises(ValueError, match=r"parameters must have the shapes of the anchor, \[\(2, 3\)\], got"):
         term.loss([np.zeros(3)])
