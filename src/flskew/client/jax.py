@@ -136,7 +136,8 @@ class LocalTerm(BaseLocalTerm[PyTree]):
         super().__init__(anchor, mu=mu, linear=linear)
         leaves = [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(anchor)]
         weights = {place: leaf for place, (_, leaf) in enumerate(leaves) if _is_weight(leaf)}
-        given = fit_linear([_slot(name, leaf) for name, leaf in leaves], weights, linear)
+        slots = [] if linear is None else [_slot(name, leaf) for name, leaf in leaves]
+        given = fit_linear(slots, weights, linear)
         self._given = anchor
         self._covered = tuple(weights)
         self._shapes = _shapes(anchor) if self._is_active else None
@@ -289,7 +290,7 @@ class LocalTerm(BaseLocalTerm[PyTree]):
     def mean_gradients(self) -> dict[int, NDArray[Any]]:
         """Return the mean over the steps of the gradients without the term, by position, if SCAFFOLD asked for it."""
         steps = max(self._num_steps, 1)
-        return {i: np.asarray(total / steps) for i, total in zip(self._covered, self._sums, strict=False)}
+        return {i: np.asarray(total / steps, total.dtype) for i, total in zip(self._covered, self._sums, strict=False)}
 
     def tree_flatten(self) -> tuple[tuple[PyTree, PyTree], PyTree]:
         """Return the arrays and what is compiled into a step, as JAX requires of a pytree."""
@@ -377,7 +378,9 @@ def _shapes(tree: PyTree) -> tuple[tuple[int, ...], ...]:
 
 
 def _is_weight(leaf: jax.Array) -> bool:
-    return bool(jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.inexact))
+    return (
+        bool(jnp.issubdtype(leaf.dtype, jnp.inexact)) if hasattr(leaf, "dtype") else isinstance(leaf, float | complex)
+    )
 
 
 def _slot(name: str, leaf: jax.Array) -> Slot:

@@ -229,7 +229,7 @@ class LocalTerm(BaseLocalTerm[keras.Model]):
     @property
     def steps(self) -> int:
         """Number of updates of the optimizer to which the term was added so far; not counted under FedAvg."""
-        return int(keras.ops.convert_to_numpy(self._held.steps))
+        return int(self._held.steps.numpy())
 
     def covered(self) -> list[int]:
         """Return the positions, in the order of `get_parameters`, of the arrays to which the term applies."""
@@ -237,9 +237,9 @@ class LocalTerm(BaseLocalTerm[keras.Model]):
 
     def mean_gradients(self) -> dict[int, NDArray[Any]]:
         """Return the mean over the steps of the gradients without the term, by position, if SCAFFOLD asked for it."""
-        batches = max(int(keras.ops.convert_to_numpy(self._held.batches)), 1)
-        sums = {place: self._held.sums[id(w)] for place, w in self._covered.items() if self._records}
-        return {place: np.asarray(keras.ops.convert_to_numpy(total) / batches) for place, total in sums.items()}
+        batches = max(int(self._held.batches.numpy()), 1)
+        sums = {place: self._held.sums[id(w)].numpy() for place, w in self._covered.items() if self._records}
+        return {place: np.asarray(total / batches, total.dtype) for place, total in sums.items()}
 
     def _serve(self, request: Request, left_out: Sequence[int]) -> None:
         super()._serve(request, left_out)
