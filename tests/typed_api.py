@@ -33,9 +33,9 @@ from flskew import (
     LabelExclusionPartitioner,
     LabelPrior,
     LocalGrid,
+    LocalTerm,
     NaturalIdPartitioner,
     PartitionIdError,
-    ProximalTerm,
     RoundError,
     RunResult,
     client_app,
@@ -144,7 +144,7 @@ class Client:
 
     def fit(self, parameters: Arrays, config: Mapping[str, object]) -> tuple[Arrays, int, dict[str, float]]:
         """Train."""
-        term = ProximalTerm.from_config(config, parameters)
+        term = LocalTerm.from_config(config, parameters)
         gradients = [np.zeros_like(array) for array in parameters]
         term.add_gradient(parameters, gradients)
         assert_type(term.loss(parameters), float)
