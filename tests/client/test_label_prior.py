@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -173,6 +173,7 @@ def test_without_strength_the_logits_are_unchanged(plain: LogitTransform) -> Non
     tau=st.floats(0, 100),
     alpha=st.floats(0, 1),
 )
+@example(counts=[3, 0, 1], tau=5e-324, alpha=5e-324)
 def test_no_counts_and_no_strength_give_infinities_or_nan_even_in_float16(
     counts: list[int], tau: float, alpha: float
 ) -> None:

@@ -39,8 +39,8 @@ _LOWEST_OFFSET = -10_000.0
 class LogitTransform(NamedTuple):
     """What to do to the logits in the training loss: `adjusted = logits * scale + offset`.
 
-    Both arrays are finite, also in float16, and belong to you. Frameworks read them as they are or wrap them without a
-    copy, such as `torch.from_numpy(scale)`.
+    Both arrays are new at each call, and finite in float16 too. Most frameworks take them as they are; for PyTorch,
+    wrap them with `torch.from_numpy`.
 
     Attributes:
         scale: (num_classes,) float32, from 0 to 1.
@@ -59,14 +59,14 @@ class LogitTransform(NamedTuple):
 
 
 class LabelPrior(Value):
-    """A client's label counts, from which the losses for missing classes are made.
+    """A client's label counts, and the losses for missing classes that follow from them.
 
     A client without threes lowers the score of "three" for every image that it trains on. Each method returns a `scale`
-    and an `offset` that restrain this: compute the softmax cross entropy of `logits * scale + offset`. Use them in the
-    training loss only, never for predictions or metrics. They need logits, one per class, in the order of the counts.
+    and an `offset` that limit this: train on the softmax cross entropy of `logits * scale + offset`. Leave them out of
+    predictions and metrics. The logits are one per class, in the order of the counts.
 
-    Such a client learns less from the classes that it has, too: if clients lack most classes, expect a worse model than
-    without.
+    These losses can help if clients lack a few classes, and do harm if they lack most: a client then no longer learns
+    to tell its classes from those that it lacks.
 
     Args:
         counts: (num_classes,) training rows of each class, integers >= 0, at least one of them > 0; a row of
@@ -177,7 +177,7 @@ def _offsets(strength: float, formula: NDArray[np.floating[Any]]) -> LogitTransf
 def _checked_counts(given: object) -> Sizes:
     """Return a read-only copy of label counts. The errors quote no count: they may leave the client."""
     try:
-        counts = np.array(given)
+        counts = np.asarray(given)
     except ValueError:
         raise ValueError("counts must be one integer per class, got rows of several lengths") from None
     if counts.ndim != 1 or counts.size == 0:
