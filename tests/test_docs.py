@@ -37,6 +37,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 # Pages whose blocks need packages that only `make test-all` installs.
 NEEDS = {
     "docs/frameworks.md": [pytest.mark.torch, pytest.mark.tensorflow, pytest.mark.jax],
+    "docs/how-to/keep-arrays-local.md": [pytest.mark.torch],
+    "docs/how-to/missing-classes.md": [pytest.mark.torch, pytest.mark.tensorflow, pytest.mark.jax],
     "docs/how-to/torch-data.md": [pytest.mark.torch],
     "examples/quickstart-jax/README.md": [pytest.mark.jax],
     "examples/quickstart-pytorch/README.md": [pytest.mark.torch],

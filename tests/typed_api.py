@@ -21,19 +21,24 @@ from numpy.typing import NDArray
 
 from flskew import (
     Assignment,
+    BestModel,
     Checked,
     Checkpoint,
+    ClassAware,
     DirichletPartitioner,
     FedAvg,
     FedProx,
     History,
     IidPartitioner,
+    KeepBest,
     LabelExclusionPartitioner,
+    LabelPrior,
     LocalGrid,
     LocalTerm,
     NaturalIdPartitioner,
     PartitionIdError,
     RoundError,
+    RunResult,
     client_app,
     partition,
     partition_id,
@@ -42,7 +47,9 @@ from flskew import (
     skew,
     split_by_time,
     tables,
+    without_local,
 )
+from flskew.client import LogitTransform
 
 Arrays = list[NDArray[np.float64]]
 
@@ -190,16 +197,53 @@ def keep(message: Message, context: Context, call_next: Callable[[Message, Conte
 
 app = client_app(client_fn)
 client_app(lambda context: OnlyFits(assignment), mods=[keep], same_shapes=False)
+client_app(client_fn, keep_local=["*bn*", "head.*"])
 client_app(client_fn, errors="full", train_mods=[keep], evaluate_mods=(keep,))
 assert_type(app, ClientApp)
 client_app(lambda context: FlowersClient())
 
+# A loss for missing classes is a pair of arrays.
+prior = LabelPrior(assignment.label_counts[0])
+LabelPrior([3, 0, 1])
+LabelPrior(np.array([3, 0, 1], np.uint8))
+assert_type(prior.counts, NDArray[np.int64])
+assert_type(prior.masking(), LogitTransform)
+assert_type(prior.logit_adjustment(tau=0.5).offset, NDArray[np.float32])
+scale, offset = prior.fedrs(alpha=0.5)
+assert_type(scale, NDArray[np.float32])
+adjusted: NDArray[np.float32] = np.zeros((4, 3), np.float32) * scale + offset
+
 # The strategies, the Grid and the ServerApp are Flower's.
 strategy: Strategy = FedAvg(fraction_train=1.0, min_train_nodes=3)
 prox: Strategy = FedProx(proximal_mu=0.1)
+FedProx(averaging=ClassAware(head={"fc2.weight": 0, "fc2.bias": 0}, count_noise=5))
+assert_type(FedAvg(averaging=ClassAware()).averaging, ClassAware | None)
+assert_type(ClassAware().head, dict[str, int] | None)
+assert_type(ClassAware().count_noise, float)
 grid: Grid = LocalGrid(app, 3)
 arrays = ArrayRecord([np.zeros(3)])
-assert_type(FedAvg().start(grid, arrays, num_rounds=3), Result)
+assert_type(FedAvg().start(grid, arrays, num_rounds=3), RunResult)
+flowers_result: Result = FedAvg().start(grid, arrays)
+
+
+# The best model is kept, and a run ends once it no longer improves, or when a rule of yours says so.
+def is_good(server_round: int, result: RunResult) -> bool:
+    """Stop once the best model is good enough."""
+    return result.best is not None and result.best.value > 0.9
+
+
+def is_late(server_round: int, result: Result) -> bool:
+    """Know only of Flower's result."""
+    return server_round > 5
+
+
+FedAvg().start(grid, arrays, keep_best="accuracy", stop_after=5, should_stop=is_good)
+kept = FedAvg().start(grid, arrays, keep_best=KeepBest("loss", lower_is_better=True, source="clients")).best
+assert_type(kept, BestModel | None)
+if kept is not None:
+    assert_type((kept.server_round, kept.value, kept.arrays), tuple[int, float, ArrayRecord])
+FedProx().start(grid, arrays, should_stop=is_late)
+assert_type(without_local(arrays, ("*bn*", "head.*")), ArrayRecord)
 
 # A server collects statistics of the clients' tables.
 client_app(lambda context: Table())
@@ -209,15 +253,16 @@ assert_type(statistics, tables.TableStatistics)
 # A run is saved, sealed if wanted, and loaded.
 FedAvg().start(grid, arrays, checkpoint_dir=Path("run"), resume=True, checkpoint_key=bytes(32))
 checkpoint = Checkpoint.load("run", key=bytes(32))
-assert_type(checkpoint.result, Result)
+assert_type(checkpoint.result, RunResult)
+assert_type(checkpoint.result.best, BestModel | None)
 assert_type(checkpoint.lost_rounds, tuple[int, ...])
 
 # The history is available as values, as a frame and as a file.
 checked = Checked(FedAdam(), min_replies=3)
 try:
-    assert_type(checked.start(grid, arrays, num_rounds=3), Result)
+    assert_type(checked.start(grid, arrays, num_rounds=3), RunResult)
 except RoundError as round_error:
-    assert_type(round_error.result, Result)
+    assert_type(round_error.result, RunResult)
 assert_type(checked.result.arrays, ArrayRecord)
 assert_type(checked.history, History)
 assert_type(checked.history[0].replies[0].assignment, str | None)

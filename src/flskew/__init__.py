@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from flskew.assignment import Assignment as Assignment
     from flskew.assignment import PartitionIdError as PartitionIdError
     from flskew.client import ClientError as ClientError
+    from flskew.client import LabelPrior as LabelPrior
     from flskew.client import LocalTerm as LocalTerm
     from flskew.client import client_app as client_app
     from flskew.client import partition as partition
     from flskew.client import partition_id as partition_id
+    from flskew.client import without_local as without_local
     from flskew.partitioners import DirichletPartitioner as DirichletPartitioner
     from flskew.partitioners import DistributionPartitioner as DistributionPartitioner
     from flskew.partitioners import ExtendedDirichletPartitioner as ExtendedDirichletPartitioner
@@ -43,25 +45,31 @@ if TYPE_CHECKING:
     from flskew.simulation import LocalGrid as LocalGrid
     from flskew.simulation import read_app_config as read_app_config
     from flskew.simulation import simulate as simulate
+    from flskew.strategies import BestModel as BestModel
     from flskew.strategies import Checked as Checked
     from flskew.strategies import Checkpoint as Checkpoint
+    from flskew.strategies import ClassAware as ClassAware
     from flskew.strategies import Failure as Failure
     from flskew.strategies import FedAvg as FedAvg
     from flskew.strategies import FedDyn as FedDyn
     from flskew.strategies import FedNova as FedNova
     from flskew.strategies import FedProx as FedProx
     from flskew.strategies import History as History
+    from flskew.strategies import KeepBest as KeepBest
     from flskew.strategies import Reply as Reply
     from flskew.strategies import Round as Round
     from flskew.strategies import RoundError as RoundError
+    from flskew.strategies import RunResult as RunResult
     from flskew.strategies import Scaffold as Scaffold
 
 # The module that defines each public name. It is imported when the name is first used, so `import flskew` loads neither
 # Flower nor NumPy, and a script that only trains never loads Flower Datasets.
 _HOMES = {
     "Assignment": "flskew.assignment",
+    "BestModel": "flskew.strategies",
     "Checked": "flskew.strategies",
     "Checkpoint": "flskew.strategies",
+    "ClassAware": "flskew.strategies",
     "ClientError": "flskew.client",
     "DirichletPartitioner": "flskew.partitioners",
     "DistributionPartitioner": "flskew.partitioners",
@@ -75,7 +83,9 @@ _HOMES = {
     "History": "flskew.strategies",
     "IidPartitioner": "flskew.partitioners",
     "InnerDirichletPartitioner": "flskew.partitioners",
+    "KeepBest": "flskew.strategies",
     "LabelExclusionPartitioner": "flskew.partitioners",
+    "LabelPrior": "flskew.client",
     "LocalGrid": "flskew.simulation",
     "LocalTerm": "flskew.client",
     "NaturalIdPartitioner": "flskew.partitioners",
@@ -87,6 +97,7 @@ _HOMES = {
     "Reply": "flskew.strategies",
     "Round": "flskew.strategies",
     "RoundError": "flskew.strategies",
+    "RunResult": "flskew.strategies",
     "Scaffold": "flskew.strategies",
     "ShardPartitioner": "flskew.partitioners",
     "client_app": "flskew.client",
@@ -95,6 +106,7 @@ _HOMES = {
     "read_app_config": "flskew.simulation",
     "simulate": "flskew.simulation",
     "split_by_time": "flskew._time_split",
+    "without_local": "flskew.client",
 }
 
 # Public modules, used by their names: `flskew.skew.report`.

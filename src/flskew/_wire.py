@@ -12,6 +12,9 @@
   that the term covers, the number of its steps, and the round from which the client's state comes; and a record
   "flskew-control" with the change of the client's control variate.
 - Whether the client's last reply counted: "accepted-round" in the config, the last round in which it did, or 0.
+- How many rows of each class a client holds: requested by "label-counts" = True in the config, with the scale of the
+  noise under "label-count-noise"; sent in the ConfigRecord "flskew-labels" under "counts". It is a record of its own
+  because it is not kept in the history.
 """
 
 from __future__ import annotations
@@ -27,6 +30,11 @@ __all__ = [
     "FEDDYN_ALPHA_KEY",
     "FLSKEW_KEY",
     "INT64",
+    "LABELS_KEY",
+    "LABEL_COUNTS_KEY",
+    "LABEL_COUNT_NOISE_KEY",
+    "LARGEST_COUNT",
+    "LEFT_OUT_KEY",
     "LOCAL_EPOCHS_KEY",
     "LOCAL_STEPS_KEY",
     "LOSS_KEY",
@@ -71,6 +79,18 @@ PARTITION_NAME_KEY = "partition-name"
 LOCAL_EPOCHS_KEY = "local-epochs"
 """Key of the number of passes over the rows: requested in the config, done in the metrics."""
 
+LABEL_COUNTS_KEY = "label-counts"
+"""Key of the config entry that is True if clients are to report how many rows of each class they hold."""
+
+LABEL_COUNT_NOISE_KEY = "label-count-noise"
+"""Key of the scale of the noise on these counts, in rows, in the config."""
+
+LABELS_KEY = "flskew-labels"
+"""Key of the ConfigRecord with the counts, under "counts", in a reply; in a client's state, of those it has sent."""
+
+LARGEST_COUNT = 2**53
+"""More rows than any data set has, but few enough that float64 represents every count and no sum is infinite."""
+
 UNSENT_METRICS_KEY = "unsent-metrics"
 """Key of the names of metrics that were left out of a reply, a list of strings, in the record "flskew"."""
 
@@ -91,6 +111,9 @@ COUNT_STEPS_KEY = "count-steps"
 
 ACCEPTED_ROUND_KEY = "accepted-round"
 """Key in the config of the last round in which the reply of this node counted; 0 if none has."""
+
+LEFT_OUT_KEY = "term-leaves-out"
+"""Key in the config of the names of arrays to which the local term does not apply, a list of strings."""
 
 CONTROL_KEY = "flskew-control"
 """Key of the ArrayRecord with SCAFFOLD's control variate: the server's in a message, the client's change in a reply."""

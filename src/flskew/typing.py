@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
-    from flwr.serverapp.strategy import Result
 
 __all__ = [
     "Alpha",
@@ -42,7 +41,6 @@ __all__ = [
     "ServerEvaluation",
     "Shares",
     "Sizes",
-    "StopRule",
     "Times",
     "Weights",
 ]
@@ -144,9 +142,6 @@ MetricsAggregator: TypeAlias = "Callable[[list[RecordDict], str], MetricRecord]"
 
 ServerEvaluation: TypeAlias = "Callable[[int, ArrayRecord], MetricRecord | None]"
 """Evaluates the model on the server, given the round and the model."""
-
-StopRule: TypeAlias = "Callable[[int, Result], bool]"
-"""Whether to end the run after a round, given its number and the result so far."""
 
 Record: TypeAlias = "ArrayRecord | MetricRecord | ConfigRecord"
 """A record in a message."""

@@ -134,6 +134,30 @@ def test_good_replies_give_the_same_model_as_without_checked(
 
 
 @over_every_strategy
+@pytest.mark.parametrize("wrap", [Checked, lambda strategy: strategy], ids=["checked", "plain"])
+def test_empty_placeholders_of_private_arrays_stay_empty_and_change_nothing_else(
+    make: Callable[[], flower.Strategy], wrap: Callable[[flower.Strategy], flower.Strategy], federation: MakesFederation
+) -> None:
+    body = ArrayRecord({"a": Array(np.full(3, 0.5)), "b": Array(np.arange(6.0).reshape(2, 3))})
+    with_head = ArrayRecord({**body, "c": Array(np.zeros(0, np.float32)), "d": Array(np.zeros(0))})
+
+    def train(index: int, message: Message) -> dict[str, Any]:
+        made = good(index, message)["arrays"]
+        return {
+            "arrays": ArrayRecord(dict(zip(message.content["arrays"], made.values(), strict=True))),
+            "metrics": metrics(index),
+        }
+
+    alone, together = (
+        wrap(make()).start(federation(train=train, evaluate=evaluates, nodes=GOOD), start, num_rounds=2).arrays
+        for start in (body, with_head)
+    )
+    for name, array in alone.items():
+        np.testing.assert_allclose(together[name].numpy(), array.numpy(), rtol=1e-12)
+    assert [(name, array.shape) for name, array in together.items()][2:] == [("c", (0,)), ("d", (0,))]
+
+
+@over_every_strategy
 def test_bad_replies_do_not_change_the_model_and_are_named(
     make: Callable[[], flower.Strategy], federation: MakesFederation
 ) -> None:

@@ -433,7 +433,7 @@ def test_the_contents_of_a_version_1_file_are_fixed(tmp_path: Path) -> None:
     strategy = Checked(flower.DifferentialPrivacyServerSideAdaptiveClipping(flower.FedAvgM(), 0.0, NODES))
     run_plain(strategy, rounds=1, checkpoint_dir=tmp_path)
     state = Checkpoint.load(tmp_path).state
-    assert set(state) == {"run", "kinds", "strategy", "record", "nodes"}
+    assert set(state) == {"run", "kinds", "strategy", "record", "best", "nodes"}
     assert state["kinds"] == ["Checked", "DifferentialPrivacyServerSideAdaptiveClipping", "FedAvgM"]
     outer, inner = state["strategy"]["strategies"]
     assert (set(outer), set(inner)) == ({"clipping_norm"}, {"current_arrays", "momentum_vector"})

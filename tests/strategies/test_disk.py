@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flwr.app import ArrayRecord
+from flwr.app import ArrayRecord, MetricRecord
 from flwr.serverapp import strategy as flower
 from tests.strategies.test_checkpoints import (
     INITIAL,
@@ -31,7 +31,7 @@ from tests.strategies.test_checkpoints import (
 
 from flskew._util import archive, files
 from flskew.simulation import LocalGrid
-from flskew.strategies import Checked, Checkpoint, FedAvg, FedProx, Round
+from flskew.strategies import BestModel, Checked, Checkpoint, FedAvg, FedProx, Round
 from flskew.strategies._packing import pack, unpack
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="Windows asks for a privilege to make links")
@@ -340,6 +340,11 @@ FORGED: dict[str, Callable[[dict[str, Any]], object]] = {
     "a result without a model": lambda values: values["result"].pop("arrays"),
     "no state": lambda values: values.update(state=None),
     "nodes of another kind": lambda values: values["state"].update(nodes=[1]),
+    "a best model of another kind": lambda values: values["result"].update(best=1),
+    "a best model without arrays": lambda values: values["result"].update(best=BestModel(1, 0.5, MetricRecord())),  # type: ignore[arg-type]
+    "a score of another kind": lambda values: values["result"].update(best=BestModel(1, "0.5", ArrayRecord())),  # type: ignore[arg-type]
+    "a rule of another kind": lambda values: values["state"]["best"].update(metric=1),
+    "a rule without its patience": lambda values: values["state"]["best"].pop("waited"),
     "splits of another kind": lambda values: values["state"]["record"].update(splits={"a": 1}),
 }
 

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flskew.strategies._packing import NotPlainError, pack, unpack
+from flskew.strategies.best import BestModel
 from flskew.strategies.history import Failure, Reply, Round
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
@@ -98,6 +99,7 @@ def test_the_format_of_version_1_is_fixed() -> None:
         "rounds": [Round(1, "train", replies, (Failure(8, "no disk", "Traceback", name="Lyon"),), 1.5)],
         "groups": ((1, None), {2}, frozenset({True})),
         "arrays": [np.arange(2.0), np.float64(3)],
+        "best": BestModel(3, 0.5, ArrayRecord()),
     }
     metrics_text, key_text = {"MetricRecord": [["loss", 0.5]]}, {"ConfigRecord": [["key", {"bytes": 1}]]}
     reply_text = {"Reply": [7, 3, metrics_text, 0.25, "ab", {"dict": [["own", key_text]]}, 2.5, 4, "Bern"]}
@@ -109,6 +111,7 @@ def test_the_format_of_version_1_is_fixed() -> None:
             ["rounds", [{"Round": [1, "train", {"tuple": [reply_text]}, failures_text, 1.5]}]],
             ["groups", {"tuple": [{"tuple": [1, None]}, {"set": [2]}, {"frozenset": [True]}]}],
             ["arrays", [{"ndarray": 2}, {"float64": 3}]],
+            ["best", {"BestModel": [3, 0.5, {"ArrayRecord": []}]}],
         ]
     }
     written = pack(values)

@@ -30,6 +30,7 @@ from flskew import (
 
 FloatArray = NDArray[np.float64]
 LR, SIZE, CLIENTS = 0.05, 3, 4
+EXAMPLES = (10, 20, 5, 65)
 TRAIN = ConfigRecord({"local-epochs": 8})
 
 
@@ -38,7 +39,7 @@ class Quadratic:
 
     partial: Mapping[tuple[int, int], int] = {}
     extra_steps: Sequence[int] = (0,) * CLIENTS
-    examples: Sequence[int] = (10,) * CLIENTS
+    examples: Sequence[int] = EXAMPLES
 
     def __init__(self, context: Context) -> None:
         self.index = partition_id(context)
@@ -66,9 +67,10 @@ def problem(index: int) -> tuple[FloatArray, FloatArray]:
 
 
 def optimum() -> FloatArray:
-    """Return where the mean of all losses is smallest: (sum A)^-1 (sum A b)."""
+    """Return where the loss of all examples together is smallest: (sum n A)^-1 (sum n A b)."""
     problems = [problem(index) for index in range(CLIENTS)]
-    return np.linalg.solve(sum(a for a, _ in problems), sum(a @ b for a, b in problems))
+    curvature = sum(n * a for n, (a, _) in zip(EXAMPLES, problems, strict=True))
+    return np.linalg.solve(curvature, sum(n * a @ b for n, (a, b) in zip(EXAMPLES, problems, strict=True)))
 
 
 def grid(client: Callable[[Context], Any] = Quadratic, nodes: int = CLIENTS) -> LocalGrid:
@@ -96,7 +98,7 @@ def test_fedavg_misses_the_optimum_that_many_local_steps_blur() -> None:
     ids=["FedDyn", "Scaffold"],
 )
 def test_the_optimum_is_reached(strategy: Callable[[float], FedAvg], fraction: float) -> None:
-    assert trained(strategy(fraction), 150) == pytest.approx(optimum(), abs=1e-6)
+    assert trained(strategy(fraction), 150 if fraction == 1.0 else 300) == pytest.approx(optimum(), abs=1e-6)
 
 
 def test_scaffold_reaches_the_optimum_although_clients_take_unequally_many_steps() -> None:
@@ -180,12 +182,18 @@ def test_fednova_drops_a_reply_without_steps(federation: MakesFederation, steps:
     assert "how many steps it took" in failure.reason
 
 
-# The papers' algorithms, in as few lines as they need.
+# The papers' algorithms, in as few lines as they need, with clients weighted by their numbers of examples.
+
+
+def average_of_all(states: FloatArray, seen: set[int]) -> FloatArray:
+    """Return the mean over all clients; those that have never taken part have no state, and average size."""
+    everyone = CLIENTS * sum(EXAMPLES[k] for k in seen) / len(seen)
+    return sum(EXAMPLES[k] * states[k] for k in seen) / everyone
 
 
 def feddyn(participants: Sequence[Sequence[int]], steps: Callable[[int, int], int], alpha: float) -> FloatArray:
-    w, h = np.zeros(SIZE), np.zeros(SIZE)
-    h_k = np.zeros((CLIENTS, SIZE))
+    w = np.zeros(SIZE)
+    h_k, seen = np.zeros((CLIENTS, SIZE)), set[int]()
     for server_round, present in enumerate(participants, 1):
         models = []
         for k in present:
@@ -195,27 +203,26 @@ def feddyn(participants: Sequence[Sequence[int]], steps: Callable[[int, int], in
                 w_k -= LR * (matrix @ (w_k - target) - h_k[k] + alpha * (w_k - w))
             h_k[k] -= alpha * (w_k - w)
             models.append(w_k)
-        h -= alpha / CLIENTS * sum(model - w for model in models)
-        w = sum(models) / len(models) - h / alpha
+        seen.update(present)
+        w = np.average(models, axis=0, weights=[EXAMPLES[k] for k in present]) - average_of_all(h_k, seen) / alpha
     return w
 
 
 def scaffold(participants: Sequence[Sequence[int]], steps: Callable[[int, int], int], rate: float) -> FloatArray:
     w, c = np.zeros(SIZE), np.zeros(SIZE)
-    c_k = np.zeros((CLIENTS, SIZE))
+    c_k, seen = np.zeros((CLIENTS, SIZE)), set[int]()
     for server_round, present in enumerate(participants, 1):
-        moves, changes = [], []
+        moves = []
         for k in present:
             matrix, target = problem(k)
             w_k, count = w.copy(), steps(server_round, k)
             for _ in range(count):
                 w_k -= LR * (matrix @ (w_k - target) - c_k[k] + c)
-            new = c_k[k] - c + (w - w_k) / (count * LR)  # option II
-            changes.append(new - c_k[k])
-            c_k[k] = new
+            c_k[k] = c_k[k] - c + (w - w_k) / (count * LR)  # option II
             moves.append(w_k - w)
-        w = w + rate * sum(moves) / len(moves)
-        c = c + sum(changes) / CLIENTS
+        seen.update(present)
+        w = w + rate * np.average(moves, axis=0, weights=[EXAMPLES[k] for k in present])
+        c = average_of_all(c_k, seen)
     return w
 
 

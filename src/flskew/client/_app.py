@@ -12,12 +12,14 @@ from flwr.client import Client, NumPyClient
 from flwr.clientapp import ClientApp
 
 from flskew._flower import isolated_records
-from flskew._wire import FLSKEW_KEY, LOSS_KEY, METRICS_KEY, NUM_EXAMPLES_KEY, TERM_KEY
+from flskew._wire import FLSKEW_KEY, LABELS_KEY, LOSS_KEY, METRICS_KEY, NUM_EXAMPLES_KEY, TERM_KEY
 from flskew.client._exchange import Exchange
 from flskew.client._failures import Failures
+from flskew.client._label_counts import label_counts_record, requested_noise
 from flskew.client._metrics import MetricsReader, check_local_epochs, loss_value, num_examples
 from flskew.client._model import private_parameters, read_request, record_like, refuse_legacy
 from flskew.client._mods import check_mods, with_mods
+from flskew.client._private import checked_patterns, keep_private, private_names, with_private
 from flskew.client._protocols import ClientError, SupportsEvaluate, SupportsFit, SupportsQuery, WrapsNumPyClient
 from flskew.client._replies import DoesNotEvaluateError, flskew_record
 from flskew.typing import Mod
@@ -36,6 +38,7 @@ def client_app(
     train_mods: Sequence[Mod] = (),
     evaluate_mods: Sequence[Mod] = (),
     same_shapes: bool = True,
+    keep_local: Sequence[str] = (),
 ) -> ClientApp:
     """Return a Flower `ClientApp` that answers train and evaluate messages with a NumPy client.
 
@@ -54,6 +57,10 @@ def client_app(
 
     If the client has an attribute `assignment`, an `Assignment`, each reply includes its fingerprint. Strategies use it
     to detect clients that split the data differently and so train on each other's rows.
+
+    If the strategy asks for label counts, as those with `ClassAware` do, each training reply includes them: the
+    client's attribute `label_counts`, (num_classes,) integers >= 0, if it has one, or else those of its partition in
+    the `assignment`. Other strategies do not learn them.
 
     Each reply also says which partition the client holds, so that the history of a strategy has results per site: the
     "partition-id" of the node config, and a name if there is one. That is the client's attribute `name`, if it is a
@@ -74,11 +81,16 @@ def client_app(
         same_shapes: Set it to False for models that change shape, such as trees that grow: arrays of any shape and
             number are then sent. They keep the names received if their number is the same; otherwise they are "0",
             "1", and so on, with the dtypes returned.
+        keep_local: Which arrays never leave this node: patterns such as "*bn*" or "head.*", matched with the names in
+            the server's record as by `fnmatch.fnmatchcase`. Each client trains its own, which `fit` and `evaluate`
+            receive among the parameters, and keeps them in `context.state` under "flskew-private". The reply carries
+            for them exactly what was received. See `without_local` for a server that does not send them either.
 
     Raises:
         TypeError: `client_fn` cannot be called with the context alone, or has Flower's old form, client_fn(cid); or
-            mods are not a list, or one is not callable.
-        ValueError: `errors` has another value, or a mod is one of Flower's SecAgg protocols.
+            mods or `keep_local` are not a list, or an element has the wrong type.
+        ValueError: `errors` has another value, a mod is one of Flower's SecAgg protocols, or `keep_local` has an empty
+            pattern or is combined with `same_shapes=False`.
 
     Examples:
         >>> import numpy as np
@@ -93,13 +105,17 @@ def client_app(
     _check_client_fn(client_fn)
     for name, given in (("mods", mods), ("train_mods", train_mods), ("evaluate_mods", evaluate_mods)):
         check_mods(name, given)
+    patterns = checked_patterns(keep_local)
+    if patterns and not same_shapes:
+        raise ValueError("keep_local needs a model with constant names and shapes; remove same_shapes=False")
     metrics = MetricsReader()
 
     def train(message: Message, context: Context) -> Message:
-        return _train(_make_client(client_fn, context), context, message, metrics, same_shapes=same_shapes)
+        client = _make_client(client_fn, context)
+        return _train(client, context, message, metrics, patterns, same_shapes=same_shapes)
 
     def evaluate(message: Message, context: Context) -> Message:
-        return _evaluate(_make_client(client_fn, context), context, message, metrics)
+        return _evaluate(_make_client(client_fn, context), context, message, metrics, patterns)
 
     def query(message: Message, context: Context) -> Message:
         return _query(_make_client(client_fn, context), context, message)
@@ -138,30 +154,43 @@ class _App(ClientApp):
 
 
 def _train(
-    client: object, context: Context, message: Message, metrics_reader: MetricsReader, *, same_shapes: bool
+    client: object,
+    context: Context,
+    message: Message,
+    metrics_reader: MetricsReader,
+    patterns: Sequence[str],
+    *,
+    same_shapes: bool,
 ) -> Message:
     if not isinstance(client, SupportsFit) or _is_inherited(client.fit, NumPyClient.fit):
         raise ClientError(f"{type(client).__name__} has no method fit(parameters, config)")
     key, arrays, config = read_request(message)
-    if key in (METRICS_KEY, FLSKEW_KEY, TERM_KEY):
+    if key in (METRICS_KEY, FLSKEW_KEY, LABELS_KEY, TERM_KEY):
         raise ClientError(f"the ArrayRecord is called {key!r}, like another record of the reply; call it 'arrays'")
-    exchange = Exchange.of(message.content, arrays, config, context.state)
+    noise = requested_noise(config)
+    model = with_private(arrays, patterns, client, config, context.state)
+    exchange = Exchange.of(message.content, model, config, context.state, private_names(model, patterns))
     with exchange.open():
-        returned = client.fit(private_parameters(arrays), config)
+        returned = client.fit(private_parameters(model), config)
     parameters, count, metrics = _three(returned, client, "fit", "(parameters, num_examples, metrics)")
     record, unsent = metrics_reader.read(metrics, {NUM_EXAMPLES_KEY: num_examples(count, "fit")})
     check_local_epochs(record)
-    made = record_like(arrays, parameters, same_shapes=same_shapes)
-    content = RecordDict({key: made, METRICS_KEY: record})
-    exchange.close(content, made, record, context.state)
+    trained = record_like(model, parameters, same_shapes=same_shapes)
+    content = RecordDict({key: keep_private(trained, arrays, patterns, context.state), METRICS_KEY: record})
+    exchange.close(content, trained, record, context.state)
+    if noise is not None:
+        content[LABELS_KEY] = label_counts_record(client, context, noise)
     return _reply(content, flskew_record(client, context, unsent), message)
 
 
-def _evaluate(client: object, context: Context, message: Message, metrics_reader: MetricsReader) -> Message:
+def _evaluate(
+    client: object, context: Context, message: Message, metrics_reader: MetricsReader, patterns: Sequence[str]
+) -> Message:
     if not isinstance(client, SupportsEvaluate) or _is_inherited(client.evaluate, NumPyClient.evaluate):
         raise DoesNotEvaluateError(client)
     _, arrays, config = read_request(message)
-    returned = client.evaluate(private_parameters(arrays), config)
+    model = with_private(arrays, patterns, client, config, context.state)
+    returned = client.evaluate(private_parameters(model), config)
     loss, count, metrics = _three(returned, client, "evaluate", "(loss, num_examples, metrics)")
     reserved = {LOSS_KEY: loss_value(loss), NUM_EXAMPLES_KEY: num_examples(count, "evaluate")}
     record, unsent = metrics_reader.read(metrics, reserved)

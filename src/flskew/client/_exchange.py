@@ -28,6 +28,7 @@ from flskew._wire import (
     CONTROL_KEY,
     COUNT_STEPS_KEY,
     FEDDYN_ALPHA_KEY,
+    LEFT_OUT_KEY,
     LOCAL_STEPS_KEY,
     PROXIMAL_MU_KEYS,
     SCAFFOLD_KEY,
@@ -142,7 +143,8 @@ class Exchange:
         state: The client's state by array name; missing arrays are zero. For FedDyn, the sum over the rounds of the
             client's updates; for SCAFFOLD, the client's control variate.
         state_round: The round in which that state was made; 0 if it begins at zero.
-        private: Names of arrays that the client keeps, to which no term applies.
+        left_out: Names of arrays to which the term does not apply: those that the client keeps, and those that the
+            strategy leaves out.
         term: The term that `fit` made.
     """
 
@@ -152,7 +154,7 @@ class Exchange:
     control: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     state: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     state_round: int = 0
-    private: frozenset[str] = frozenset()
+    left_out: frozenset[str] = frozenset()
     term: Term | None = None
 
     @classmethod
@@ -162,7 +164,7 @@ class Exchange:
         arrays: ArrayRecord,
         config: Mapping[str, object],
         context_state: RecordDict,
-        private: frozenset[str] = frozenset(),
+        left_out: frozenset[str] = frozenset(),
     ) -> Exchange:
         """Return the exchange for a train message.
 
@@ -174,8 +176,9 @@ class Exchange:
         request = Request.read(config)
         if not request.strategy:
             return cls(arrays, request, 0)
-        server_round = config.get(SERVER_ROUND_KEY)
-        exchange = cls(arrays, request, server_round if isinstance(server_round, int) else 0, private=private)
+        server_round, named = config.get(SERVER_ROUND_KEY), config.get(LEFT_OUT_KEY)
+        left_out |= frozenset(named if isinstance(named, list) else ())
+        exchange = cls(arrays, request, server_round if isinstance(server_round, int) else 0, left_out=left_out)
         if request.keeps_state:
             exchange.state_round, exchange.state = _accepted_state(context_state, config.get(ACCEPTED_ROUND_KEY))
             sent = content.get(CONTROL_KEY)
@@ -191,13 +194,13 @@ class Exchange:
         finally:
             _open.reset(token)
 
-    def kept_local(self) -> list[int]:
-        """Return the positions of the arrays that the client keeps."""
-        return [place for place, name in enumerate(self.arrays) if name in self.private]
+    def left_out_places(self) -> list[int]:
+        """Return the positions of the arrays that are left out."""
+        return [place for place, name in enumerate(self.arrays) if name in self.left_out]
 
     def linear(self) -> Linear:
         """Return g: for FedDyn, alpha times the state; for SCAFFOLD, the server's control variate minus the own one."""
-        return [None if name in self.private else self._linear(name) for name in self.arrays]
+        return [None if name in self.left_out else self._linear(name) for name in self.arrays]
 
     def _linear(self, name: str) -> NDArray[Any] | None:
         own = self.state.get(name)
@@ -226,7 +229,7 @@ class Exchange:
         if term is None:
             return
         names = list(self.arrays)
-        covered = [place for place in term.covered() if names[place] not in self.private]
+        covered = [place for place in term.covered() if names[place] not in self.left_out]
         reply[TERM_KEY] = ConfigRecord(
             {TERM_ARRAYS_KEY: covered, LOCAL_STEPS_KEY: term.steps, TERM_STATE_ROUND_KEY: self.state_round}
         )

@@ -79,7 +79,7 @@ class BaseLocalTerm(Generic[Anchor]):
             )
         linear = exchange.linear() if exchange is not None and request.keeps_state else None
         term = cls(anchor, mu=request.strength, linear=linear)
-        term._serve(request, () if exchange is None else exchange.kept_local())
+        term._serve(request, () if exchange is None else exchange.left_out_places())
         if exchange is not None:
             exchange.term = term
         return term
@@ -116,7 +116,7 @@ class BaseLocalTerm(Generic[Anchor]):
 
         Args:
             request: What it asks.
-            left_out: Positions of the arrays that the client keeps, to which the term does not apply.
+            left_out: Positions of arrays to which the term does not apply.
         """
         self.request = request
         self._records = request.is_scaffold

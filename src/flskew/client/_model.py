@@ -17,7 +17,7 @@ from flskew.client._protocols import MISSING_CLASSES, ClientError
 from flskew.client._shown import shape_of
 from flskew.typing import Config, Parameters, ReturnedParameters
 
-__all__ = ["private_parameters", "read_request", "record_like", "refuse_legacy"]
+__all__ = ["in_dtype_of", "private_parameters", "read_request", "record_like", "refuse_legacy"]
 
 Record = TypeVar("Record", ArrayRecord, ConfigRecord)
 
@@ -90,8 +90,38 @@ def record_like(received: ArrayRecord, returned: object, *, same_shapes: bool = 
         made = array_from_numpy(array, f"array {name!r}")
         if same_shapes and made.shape != tuple(origin.shape):
             raise ClientError(_shape_differs(name, tuple(origin.shape), made.shape, len(received)))
-        record[name] = _in_dtype_of(origin, made, name)
+        record[name] = in_dtype_of(origin, made, name)
     return record
+
+
+def in_dtype_of(origin: Array, made: Array, name: str) -> Array:
+    """Return an array in the dtype received: unchanged, rounded to bfloat16, or converted if that is exact.
+
+    Args:
+        origin: The array received; only its dtype matters.
+        made: The array returned.
+        name: Its name in errors.
+
+    Raises:
+        ClientError: The conversion would not be exact.
+        ParametersError: An array cannot be read.
+    """
+    want = numpy_from_array(origin, f"array {name!r}").dtype
+    array = numpy_from_array(made)
+    if array.dtype == want:
+        return made
+    if want == BFLOAT16 and array.dtype == np.float32:
+        return array_from_numpy(bfloat16_from_float32(array))
+    if array.dtype == BFLOAT16:
+        array = float32_from_bfloat16(array)
+    if _converts_exactly(array, want):
+        return array_from_numpy(array.astype(want))
+    held = "float32" if want == BFLOAT16 else origin.dtype
+    reason = ", NumPy's default" if array.dtype == np.float64 else ""
+    raise ClientError(
+        f"array {name!r} was received as {origin.dtype} and returned as {made.dtype}{reason}; "
+        f"use .astype({held!r}), or update it in place"
+    )
 
 
 def _only(message: Message, kind: type[Record]) -> tuple[str, Record | None]:
@@ -139,26 +169,6 @@ def _shape_differs(name: str, want: tuple[int, ...], have: tuple[int, ...], coun
     return (
         f"{difference}; return the arrays in the order received, without reshaping them. For a model that grows, "
         "client_app(..., same_shapes=False)"
-    )
-
-
-def _in_dtype_of(origin: Array, made: Array, name: str) -> Array:
-    """Return an array in the dtype received: unchanged, rounded to bfloat16, or converted if that is exact."""
-    want = numpy_from_array(origin, f"array {name!r}").dtype
-    array = numpy_from_array(made)
-    if array.dtype == want:
-        return made
-    if want == BFLOAT16 and array.dtype == np.float32:
-        return array_from_numpy(bfloat16_from_float32(array))
-    if array.dtype == BFLOAT16:
-        array = float32_from_bfloat16(array)
-    if _converts_exactly(array, want):
-        return array_from_numpy(array.astype(want))
-    held = "float32" if want == BFLOAT16 else origin.dtype
-    reason = ", NumPy's default" if array.dtype == np.float64 else ""
-    raise ClientError(
-        f"array {name!r} was received as {origin.dtype} and returned as {made.dtype}{reason}; "
-        f"use .astype({held!r}), or update it in place"
     )
 
 

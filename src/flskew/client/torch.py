@@ -229,7 +229,6 @@ class LocalTerm(BaseLocalTerm[nn.Module]):
             kept = {w: [place for place in places if place not in set(left_out)] for w, places in self._places.items()}
             self._places = {w: places for w, places in kept.items() if places}
             self._anchor = {w: w_t for w, w_t in self._anchor.items() if w in self._places}
-            self._slopes = {w: g for w, g in self._slopes.items() if w in self._places}
         if self._records:
             self._seen = StepRecord(self._places)
 
@@ -277,7 +276,7 @@ def _places(model: nn.Module) -> dict[torch.Tensor, list[int]]:
     order = {name: place for place, name in enumerate(model.state_dict())}
     places: dict[torch.Tensor, list[int]] = {}
     for name, w in model.named_parameters(remove_duplicate=False):
-        if name in order and (w.is_floating_point() or w.is_complex()):
+        if name in order:
             places.setdefault(w, []).append(order[name])
     return places
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Mapping
+from typing import TypeGuard
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord
+from flwr.app import ArrayRecord, ConfigRecord, MetricRecord
 from flwr.clientapp import ClientApp
 
 from flskew.strategies._checks import BadReplyError, check_arrays, check_finite
 
-__all__ = ["check_grid", "config", "fraction", "initial", "norm", "seconds"]
+__all__ = ["check_grid", "config", "fraction", "initial", "is_evaluation", "norm", "seconds"]
 
 
 def check_grid(grid: object) -> None:
@@ -70,6 +71,16 @@ def initial(arrays: object) -> ArrayRecord:
     except BadReplyError as error:
         raise ValueError(f"initial_arrays: {error}") from error
     return arrays
+
+
+def is_evaluation(metrics: object) -> TypeGuard[MetricRecord]:
+    """Return whether `evaluate_fn` has evaluated the model, rather than returned None."""
+    if not isinstance(metrics, MetricRecord | None):
+        raise TypeError(
+            f"evaluate_fn must return a MetricRecord or None, got a {type(metrics).__name__}: {metrics!r:.80}; "
+            "return flwr.app.MetricRecord({'loss': loss, **metrics})"
+        )
+    return metrics is not None
 
 
 def _remedy(arrays: object) -> str:

@@ -18,6 +18,8 @@ from flskew._wire import (
     CONTROL_KEY,
     FLSKEW_KEY,
     INT64,
+    LABELS_KEY,
+    LARGEST_COUNT,
     PARTITION_ID_KEY,
     PARTITION_NAME_KEY,
     TERM_KEY,
@@ -29,9 +31,6 @@ from flskew.strategies._terms import TermReport, read_term
 from flskew.typing import MetricValue, Parameters, Record
 
 __all__ = ["BadReplyError", "CheckedReply", "check_arrays", "check_finite", "check_reply"]
-
-# More rows than any data set has, but small enough that no sum of weights is infinite.
-_LARGEST_WEIGHT = 2**53
 
 
 class BadReplyError(ValueError):
@@ -84,9 +83,9 @@ class CheckedReply:
 
     @property
     def records(self) -> dict[str, Record]:
-        """Additional records, without those of strategies."""
-        known = (self.metrics_key, self.model_key, TERM_KEY, CONTROL_KEY)
-        return {key: record for key, record in self.message.content.items() if key not in known}
+        """Additional records, without those that only a strategy reads."""
+        others = (self.metrics_key, self.model_key, LABELS_KEY, TERM_KEY, CONTROL_KEY)
+        return {key: record for key, record in self.message.content.items() if key not in others}
 
 
 def check_reply(message: Message, weighted_by_key: str, sent: ArrayRecord | None, arrayrecord_key: str) -> CheckedReply:
@@ -162,7 +161,7 @@ def check_finite(parameters: Parameters, like: ArrayRecord, remedy: str) -> None
 
 
 def _weight(key: str, value: MetricValue) -> float:
-    if isinstance(value, list) or not 0 < value <= _LARGEST_WEIGHT:
+    if isinstance(value, list) or not 0 < value <= LARGEST_COUNT:
         raise BadReplyError(f"{key} = {value!r}; it must be a number > 0 and at most 2^53")
     return float(value)
 

@@ -10,7 +10,7 @@ from typing import Any
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from flskew._arrays.records import ParametersError
-from flskew._wire import ACCEPTED_ROUND_KEY
+from flskew._wire import ACCEPTED_ROUND_KEY, LEFT_OUT_KEY
 from flskew.strategies._judgement import Judgement
 from flskew.strategies._record import round_error
 from flskew.strategies._terms import with_terms
@@ -30,20 +30,29 @@ class KeepsClientState(FedAvg):
     reply of its node did; the client then continues from the state of that round. Dropped replies change nothing on
     either side.
 
+    The server's state is a mean over all clients, weighted by their numbers of examples. It is kept as a sum, to which
+    each reply adds the change of its client's state times a weight that never changes: its number of examples in its
+    first accepted reply. Adding the means of the replies of each round instead would give a client another weight in
+    each round, depending on which others take part; the sum would drift away from the clients' states, and the model
+    from the optimum.
+
     A subclass implements `_settings` and `_stepped`.
     """
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._accepted: dict[int, int] = {}
+        self._examples: dict[int, float] = {}
+        self._left_out: list[str] = []
 
     def state_dict(self) -> dict[str, Any]:
-        """Return in which round the last reply of each node counted."""
-        return {"accepted": dict(self._accepted)}
+        """Return what is known of each node, and the arrays that the clients' terms leave out."""
+        return {"accepted": dict(self._accepted), "examples": dict(self._examples), "left_out": list(self._left_out)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        self._accepted = dict(state["accepted"])
+        self._accepted, self._examples = dict(state["accepted"]), dict(state["examples"])
+        self._left_out = list(state["left_out"])
 
     def _contents(
         self, phase: Phase, server_round: int, arrays: ArrayRecord, config: ConfigRecord, node_ids: Sequence[int]
@@ -53,12 +62,13 @@ class KeepsClientState(FedAvg):
         if server_round == 1:  # a new run, whichever loop calls this
             self._forget()
         records = {self.arrayrecord_key: arrays, **self._extra_records()}
+        settings = {**config, **self._settings(), **({LEFT_OUT_KEY: self._left_out} if self._left_out else {})}
         return [
             RecordDict(
                 {
                     **records,
                     self.configrecord_key: ConfigRecord(
-                        {**config, **self._settings(), ACCEPTED_ROUND_KEY: self._accepted.get(node_id, 0)}
+                        {**settings, ACCEPTED_ROUND_KEY: self._accepted.get(node_id, 0)}
                     ),
                 }
             )
@@ -75,28 +85,43 @@ class KeepsClientState(FedAvg):
 
     def _forget(self) -> None:
         """Forget an earlier run."""
-        self._accepted = {}
+        self._accepted, self._examples = {}, {}
+        # A last layer that is averaged by class is left to that: corrected too, it overshoots.
+        self._left_out = list((self.averaging and self.averaging.head) or ())
 
     def _screen(self, judgement: Judgement) -> tuple[Judgement, ArrayRecord | None]:
         return super()._screen(with_terms(judgement, type(self).__name__))
 
     def _weights(self, judgement: Judgement) -> list[float]:
-        return [1.0] * len(judgement.counted)
+        return [
+            self._examples.get(judgement.node_id(place), reply.weight)
+            for place, reply in sorted(judgement.counted.items())
+        ]
 
     def _combine(self, judgement: Judgement, made: ArrayRecord | None) -> tuple[ArrayRecord, MetricRecord]:
         mean, metrics = super()._combine(judgement, made)
+        nodes = [judgement.node_id(place) for place in sorted(judgement.counted)]
+        examples = self._examples | dict(zip(nodes, self._weights(judgement), strict=True))
+        # Nodes that have not replied yet are taken for average ones.
+        total = self._num_nodes * sum(examples.values()) / len(examples)
         try:
-            arrays = self._stepped(judgement, mean)
+            arrays = self._stepped(judgement, mean, total)
         except ParametersError as error:
             name = type(self).__name__
             raise round_error(judgement, f"{name} has diverged, {error}; lower the clients' learning rate") from error
         self._log_lost_state(judgement)
-        for place in judgement.counted:
-            self._accepted[judgement.node_id(place)] = judgement.sent.server_round
+        self._examples = examples
+        self._left_out = [name for name in mean if name not in self._body(judgement, mean)]
+        self._accepted.update(dict.fromkeys(nodes, judgement.sent.server_round))
         return arrays, metrics
 
-    def _stepped(self, judgement: Judgement, mean: ArrayRecord) -> ArrayRecord:
-        """Return the new model, and change the server's state, given the mean of the accepted replies.
+    def _stepped(self, judgement: Judgement, mean: ArrayRecord, total: float) -> ArrayRecord:
+        """Return the new model, and change the server's state.
+
+        Args:
+            judgement: Contains the accepted replies.
+            mean: Mean of their models.
+            total: Number of examples of all clients, as far as it is known.
 
         Raises:
             ParametersError: The new model is not finite; the state is unchanged.

@@ -133,6 +133,8 @@ class RunOnDisk:
             raise ValueError(f"{self.name} already has {done} rounds; num_rounds={num_rounds} must be at least {done}")
         try:
             check_arrays(checkpoint.result.arrays, like=initial)
+            if checkpoint.result.best is not None:
+                check_arrays(checkpoint.result.best.arrays, like=initial)
         except BadReplyError as error:
             raise ValueError(
                 f"{self.name} holds a different model from initial_arrays: {error}; choose another folder"
@@ -162,7 +164,14 @@ class RunOnDisk:
         vars(record.result).update(vars(checkpoint.result))
         _logger.info("Resuming from %s after round %d", self.name, checkpoint.server_round)
 
-    def save(self, server_round: int, record: RunRecord, kinds: Sequence[str], strategy: Mapping[str, Any]) -> None:
+    def save(
+        self,
+        server_round: int,
+        record: RunRecord,
+        kinds: Sequence[str],
+        strategy: Mapping[str, Any],
+        best: Mapping[str, object],
+    ) -> None:
         """Write the state after a complete round, and remove files older than the previous checkpoint.
 
         Raises:
@@ -178,6 +187,7 @@ class RunOnDisk:
             "kinds": list(kinds),
             "strategy": dict(strategy),
             "record": record.state_dict(),
+            "best": dict(best),
             "nodes": self._grid.node_states() if isinstance(self._grid, KeepsStates) else {},
         }
         saved = pack({"server_round": server_round, "result": dict(vars(record.result)), "state": needed})

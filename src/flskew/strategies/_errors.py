@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flwr.serverapp.strategy import Result
-
 from flskew.strategies._reasons import grouped, place_of
+from flskew.strategies.best import RunResult
 from flskew.strategies.history import Failure
 from flskew.typing import Phase
 
@@ -37,11 +36,12 @@ class RoundError(RuntimeError):
         server_round: The round.
         phase: "train" or "evaluate".
         failures: The nodes whose replies were dropped or missing.
-        result: Flower's `Result` of the previous rounds: the latest model, or the initial one, and the metrics.
+        result: The result of the previous rounds: the latest model, or the initial one, the metrics and, with
+            `keep_best`, the best model.
     """
 
     def __init__(
-        self, message: str, server_round: int, phase: Phase, failures: Sequence[Failure], result: Result
+        self, message: str, server_round: int, phase: Phase, failures: Sequence[Failure], result: RunResult
     ) -> None:
         names = {failure.node_id: failure.name for failure in failures if failure.name is not None}
         lines = grouped(((failure.node_id, failure.reason) for failure in failures), names)

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
+from flskew.strategies.best import BestModel
 from flskew.strategies.history import Failure, Reply, Round
 
 __all__ = ["CHECKPOINT", "HISTORY", "VALUES", "has_form"]
@@ -17,6 +18,7 @@ Form: TypeAlias = Any
 must match; or a dict from names to forms, with exactly these names."""
 
 VALUES: dict[type, Form] = {
+    BestModel: {"server_round": int, "value": float, "arrays": ArrayRecord},
     Failure: {
         "node_id": int,
         "reason": str,
@@ -43,7 +45,7 @@ VALUES: dict[type, Form] = {
         "seconds": int | float,
     },
 }
-"""The attributes of the values of a history."""
+"""The attributes of the values of a history and of a result."""
 
 HISTORY: Form = {"run": str, "server_round": int, "rounds": [Round]}
 CHECKPOINT: Form = {
@@ -53,12 +55,14 @@ CHECKPOINT: Form = {
         "train_metrics_clientapp": {int: MetricRecord},
         "evaluate_metrics_clientapp": {int: MetricRecord},
         "evaluate_metrics_serverapp": {int: MetricRecord},
+        "best": BestModel | None,
     },
     "state": {
         "run": str,
         "kinds": [str],
         "strategy": dict,
         "record": {"splits": {str: [int]}, "only_train": set},
+        "best": {"metric": str | None, "lower_is_better": bool, "source": str | None, "waited": int},
         "nodes": {int: RecordDict},
     },
 }

@@ -11,6 +11,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from numpy.typing import NDArray
 
 from flskew.strategies._forms import VALUES, has_form
+from flskew.strategies.best import BestModel
 from flskew.strategies.history import Failure, Reply, Round
 
 __all__ = ["NotPlainError", "pack", "unpack"]
@@ -25,7 +26,7 @@ _RECORDS: dict[str, type[Any]] = {
     "MetricRecord": MetricRecord,
     "RecordDict": RecordDict,
 }
-_VALUES = {"Failure": Failure, "Reply": Reply, "Round": Round}
+_VALUES = {"BestModel": BestModel, "Failure": Failure, "Reply": Reply, "Round": Round}
 _SEQUENCES: dict[str, Callable[[list[Any]], Any]] = {"tuple": tuple, "set": set, "frozenset": frozenset}
 
 
@@ -38,7 +39,7 @@ def pack(values: dict[str, object]) -> Arrays:
 
     Args:
         values: Each is None, a bool, an int, a float, a string or bytes; a NumPy array or number; a record of Flower's;
-            a reply, a failure or a round; or a list, a tuple, a set or a dict of such values.
+            a reply, a failure, a round or a best model; or a list, a tuple, a set or a dict of such values.
 
     Raises:
         NotPlainError: A value has, or contains, another type.

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from flwr.app import ArrayRecord, ConfigRecord, MetricRecord
+from flwr.app import ArrayRecord, ConfigRecord
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import Result
 from numpy.typing import NDArray
 
 from flskew._util import checks
@@ -18,13 +17,15 @@ from flskew._util.progress import is_verbose, progress
 from flskew._util.texts import cut
 from flskew._util.values import call_repr
 from flskew.strategies import _arguments
+from flskew.strategies._best_so_far import BestSoFar, copied
 from flskew.strategies._disk import RunOnDisk
 from flskew.strategies._errors import RoundError
 from flskew.strategies._packing import pack, unpack
 from flskew.strategies._record import RunRecord
 from flskew.strategies._round import RoundStrategy
+from flskew.strategies.best import KeepBest, RunResult
 from flskew.strategies.checkpoints import Checkpoint
-from flskew.typing import ServerEvaluation, StopRule
+from flskew.typing import ServerEvaluation
 
 __all__ = ["Pipeline"]
 
@@ -85,16 +86,18 @@ class Pipeline(RoundStrategy):
         train_config: ConfigRecord | None = None,
         evaluate_config: ConfigRecord | None = None,
         evaluate_fn: ServerEvaluation | None = None,
-        should_stop: StopRule | None = None,
+        should_stop: Callable[[int, RunResult], bool] | None = None,
         *,
+        keep_best: str | KeepBest | None = None,
+        stop_after: int | None = None,
         checkpoint_dir: str | os.PathLike[str] | None = None,
         resume: bool = False,
         checkpoint_key: bytes | None = None,
         verbose: bool | None = None,
-    ) -> Result:
-        """Run all rounds and return Flower's `Result`; if nothing trains, its arrays are the initial ones.
+    ) -> RunResult:
+        """Run all rounds and return Flower's `Result` and the best model; if nothing trains, that of `initial_arrays`.
 
-        If the run ends early, for any reason, `result` holds the latest model and the metrics so far.
+        If the run ends early, for any reason, `result` holds the latest model, the metrics and the best model so far.
 
         Args:
             grid: Connection to the nodes.
@@ -107,6 +110,11 @@ class Pipeline(RoundStrategy):
                 MetricRecord or None.
             should_stop: Called after each round with its number and the result so far; a true value ends the run.
                 When a run resumes, it is called once more for the last saved round.
+            keep_best: Metric of the evaluation; the model with its highest value is kept as `best` of the result, with
+                the round that made it. A `KeepBest` also says whether lower is better, and who evaluates. The earlier
+                of two equal models is kept, and NaN is never the best.
+            stop_after: End the run after this many consecutive rounds whose metric is not better than the best so far,
+                >= 1; rounds without the metric are not counted. None runs all rounds.
             checkpoint_dir: Folder for the state after every round, used by `resume` and `Checkpoint.load`; None
                 writes nothing. It is locked until the run ends.
             resume: Continue after the last complete round in `checkpoint_dir`, if there is one.
@@ -117,11 +125,13 @@ class Pipeline(RoundStrategy):
 
         Raises:
             TypeError: `grid` is not a Grid, `initial_arrays` is not an ArrayRecord, a config has values that Flower
-                cannot send, `evaluate_fn` returns something other than a MetricRecord or None, or a number has the
-                wrong type.
+                cannot send, `evaluate_fn` returns something other than a MetricRecord or None, the metric of
+                `keep_best` is a list, or an argument has the wrong type.
             ValueError: `initial_arrays` is empty or cannot be averaged, a number is out of range, or `checkpoint_dir`
-                is damaged or holds a run with another model, strategy or key; or the strategy adds random noise, which
-                a resumed run could repeat.
+                is damaged or holds a run with another model, strategy, `keep_best` or key; or the strategy adds random
+                noise, which a resumed run could repeat; or `keep_best` lacks a direction or an evaluation, or
+                `stop_after` lacks `keep_best`.
+            LookupError: The first evaluation lacks the metric of `keep_best`, or no round was evaluated.
             FileExistsError: `checkpoint_dir` holds a run and `resume` is false.
             OSError: A checkpoint cannot be written, for example because the disk is full.
             TimeoutError: Too few nodes connected.
@@ -142,14 +152,15 @@ class Pipeline(RoundStrategy):
             raise ValueError("checkpoint_key seals the files in checkpoint_dir; pass a folder")
         is_logged = is_verbose(not getattr(grid, "nodes_are_fixed", False)) if verbose is None else verbose
         checks.truth("verbose", is_logged)
+        best = BestSoFar(self, keep_best, stop_after, has_evaluate_fn=evaluate_fn is not None)
         disk = checkpoint = None
         if checkpoint_dir is not None:
             before = pack(self.state_dict())  # a copy, which also shows that the state can be saved
             disk = RunOnDisk(checkpoint_dir, grid, checkpoint_key)
-            checkpoint = self._continued(disk, before, arrays, rounds, resume)
+            checkpoint = self._continued(disk, before, arrays, rounds, resume, best)
         record = self._record = RunRecord()
         result = record.result
-        result.arrays = _copy(arrays)
+        result.arrays = copied(arrays)
         done = checkpoint.server_round if checkpoint else 0
         begun = time.monotonic()
         with progress(type(self).__name__, done, rounds, verbose=is_logged) as shown:
@@ -161,9 +172,10 @@ class Pipeline(RoundStrategy):
                 self._is_running = True
                 if not done:
                     self._evaluate_on_server(evaluate_fn, 0)
-                is_over = bool(done and should_stop is not None and should_stop(done, result))
+                    best.consider(0, result)
+                reason = best.reason_to_stop(done, result, should_stop) if done else ""
                 for server_round in range(done + 1, rounds + 1):
-                    if is_over:
+                    if reason:
                         break
                     _logger.info("")
                     _logger.info("[ROUND %d/%d]", server_round, rounds)
@@ -171,12 +183,15 @@ class Pipeline(RoundStrategy):
                     self._train(server_round, for_training, grid, seconds)
                     self._evaluate(server_round, for_evaluation, grid, seconds)
                     self._evaluate_on_server(evaluate_fn, server_round)
-                    shown.end_round(_latest_metrics(result, server_round))
+                    best.consider(server_round, result)
+                    shown.end_round(record.metrics(server_round))
                     if disk:
-                        disk.save(server_round, record, self._kinds(), self.state_dict())
-                    is_over = should_stop is not None and bool(should_stop(server_round, result))
-                if is_over:
-                    _logger.info("Stopped by should_stop after %d of %d rounds", _last_round(record, done), rounds)
+                        disk.save(server_round, record, self._kinds(), self.state_dict(), best.state_dict())
+                    reason = best.reason_to_stop(server_round, result, should_stop)
+                if reason:
+                    _logger.info("Stopped by %s after %d of %d rounds", reason, record.last_round(done), rounds)
+                if rounds:
+                    best.check(result)
             except RoundError as error:
                 error.result = result
                 raise
@@ -184,14 +199,20 @@ class Pipeline(RoundStrategy):
                 self._is_running = False
                 if disk:
                     disk.close()
-                if _last_round(record, 0) > 1:  # what round 1 dropped has just been logged
+                if record.last_round(0) > 1:  # what round 1 dropped has just been logged
                     for line in record.history.dropped():
                         _logger.warning("In total, %s", line)
             _logger.info("Strategy execution finished in %.2f s", time.monotonic() - begun)
         return result
 
     def _continued(
-        self, disk: RunOnDisk, before: Mapping[str, NDArray[Any]], arrays: ArrayRecord, rounds: int, resume: bool
+        self,
+        disk: RunOnDisk,
+        before: Mapping[str, NDArray[Any]],
+        arrays: ArrayRecord,
+        rounds: int,
+        resume: bool,
+        best: BestSoFar,
     ) -> Checkpoint | None:
         """Return the checkpoint to resume from, with its state loaded; None if there is none.
 
@@ -199,6 +220,8 @@ class Pipeline(RoundStrategy):
         """
         try:
             checkpoint = disk.latest(self._kinds(), arrays, rounds, resume, self._noise())
+            if checkpoint:
+                best.resume(checkpoint, disk.name)
             if not resume or self._before is None:
                 self._before = before
             if resume:
@@ -226,19 +249,19 @@ class Pipeline(RoundStrategy):
 
     def _train(self, server_round: int, config: ConfigRecord, grid: Grid, timeout: float) -> None:
         result = self._record.result
-        arrays = _copy(result.arrays)
+        arrays = copied(result.arrays)
         messages = self._checked_count("train", self.configure_train(server_round, arrays, config, grid))
         self._record.expect("train", server_round, messages, arrays)
         made, metrics = self.aggregate_train(server_round, grid.send_and_receive(messages, timeout=timeout))
         if made is not None:
-            result.arrays = _copy(made)
+            result.arrays = copied(made)
         if metrics is not None:
             _logger.info("\t└──> Aggregated MetricRecord: %s", cut(str(metrics), _LONGEST_METRICS))
             result.train_metrics_clientapp[server_round] = metrics
 
     def _evaluate(self, server_round: int, config: ConfigRecord, grid: Grid, timeout: float) -> None:
         result = self._record.result
-        arrays = _copy(result.arrays)
+        arrays = copied(result.arrays)
         messages = self._checked_count("evaluate", self.configure_evaluate(server_round, arrays, config, grid))
         self._record.expect("evaluate", server_round, messages, arrays)
         metrics = self.aggregate_evaluate(server_round, grid.send_and_receive(messages, timeout=timeout))
@@ -249,28 +272,7 @@ class Pipeline(RoundStrategy):
     def _evaluate_on_server(self, evaluate_fn: ServerEvaluation | None, server_round: int) -> None:
         if evaluate_fn is None:
             return
-        metrics = evaluate_fn(server_round, _copy(self._record.result.arrays))  # reading a record may empty it
-        if metrics is None:
-            return
-        if not isinstance(metrics, MetricRecord):
-            raise TypeError(
-                f"evaluate_fn must return a MetricRecord or None, got a {type(metrics).__name__}: {metrics!r:.80}; "
-                "return flwr.app.MetricRecord({'loss': loss, **metrics})"
-            )
-        _logger.info("Server evaluation of round %d: %s", server_round, metrics)
-        self._record.result.evaluate_metrics_serverapp[server_round] = metrics
-
-
-def _last_round(record: RunRecord, done: int) -> int:
-    return max((entry.server_round for entry in record.history), default=done)
-
-
-def _latest_metrics(result: Result, server_round: int) -> MetricRecord:
-    """Return the metrics of a round: those of the server if it evaluates, otherwise those of the clients."""
-    sources = (result.evaluate_metrics_serverapp, result.evaluate_metrics_clientapp, result.train_metrics_clientapp)
-    return next((metrics[server_round] for metrics in sources if server_round in metrics), MetricRecord())
-
-
-def _copy(arrays: ArrayRecord) -> ArrayRecord:
-    """Return a separate record of the same arrays, whose bytes are immutable."""
-    return ArrayRecord(dict(arrays))
+        metrics = evaluate_fn(server_round, copied(self._record.result.arrays))  # reading a record may empty it
+        if _arguments.is_evaluation(metrics):
+            _logger.info("Server evaluation of round %d: %s", server_round, metrics)
+            self._record.result.evaluate_metrics_serverapp[server_round] = metrics

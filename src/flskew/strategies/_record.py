@@ -9,14 +9,14 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flwr.app import ArrayRecord, Message
-from flwr.serverapp.strategy import Result
+from flwr.app import ArrayRecord, Message, MetricRecord
 
 from flskew._util.texts import listed
 from flskew.strategies._errors import RoundError
 from flskew.strategies._judgement import Judgement, Sent
 from flskew.strategies._reasons import grouped, named
 from flskew.strategies._sites import Site, names_of, sites_of
+from flskew.strategies.best import RunResult
 from flskew.strategies.history import History, Reply, Round
 from flskew.typing import Phase
 
@@ -41,7 +41,7 @@ class RunRecord:
 
     def __init__(self) -> None:
         self.history = History()
-        self.result = Result()
+        self.result = RunResult()
         self.sites: dict[int, Site] = {}
         self._sent: dict[Phase, Sent] = {}
         self._has_warned_of_shared_partitions = False
@@ -58,6 +58,16 @@ class RunRecord:
         self.sites = sites_of(self.history)
         self._splits = {split: dict.fromkeys(nodes) for split, nodes in state["splits"].items()}
         self._only_train = set(state["only_train"])
+
+    def last_round(self, done: int) -> int:
+        """Return the last round with an entry in the history, or `done` if there is none."""
+        return max((entry.server_round for entry in self.history), default=done)
+
+    def metrics(self, server_round: int) -> MetricRecord:
+        """Return the metrics of a round: those of the server if it evaluates, otherwise those of the clients."""
+        result = self.result
+        sources = (result.evaluate_metrics_serverapp, result.evaluate_metrics_clientapp, result.train_metrics_clientapp)
+        return next((metrics[server_round] for metrics in sources if server_round in metrics), MetricRecord())
 
     def evaluates(self, node_id: int) -> bool:
         """Return whether to ask a node to evaluate: not if it has replied that it only trains."""
@@ -149,7 +159,7 @@ def round_error(judgement: Judgement, message: str) -> RoundError:
     """Return the error of a round that yields no model; its result is the model that was sent."""
     sent = judgement.sent
     failures = [judgement.failures[place] for place in sorted(judgement.failures)]
-    result = Result(arrays=sent.model)
+    result = RunResult(arrays=sent.model)
     return RoundError(f"round {sent.server_round}: {message}", sent.server_round, sent.phase, failures, result)
 
 

@@ -8,10 +8,11 @@ from collections.abc import Iterable
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import Result, Strategy
+from flwr.serverapp.strategy import Strategy
 
 from flskew.strategies._judgement import Judgement, judge
 from flskew.strategies._record import RunRecord
+from flskew.strategies.best import RunResult
 from flskew.strategies.history import History
 from flskew.typing import Phase
 
@@ -37,8 +38,8 @@ class RoundStrategy(Strategy):
         self._is_running = False
 
     @property
-    def result(self) -> Result:
-        """The latest model and the metrics of the last `start`, so far."""
+    def result(self) -> RunResult:
+        """The latest model, the metrics and the best model of the last `start`, so far."""
         return self._record.result
 
     @property

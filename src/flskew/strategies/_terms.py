@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 from numpy.typing import NDArray
 
@@ -18,7 +17,7 @@ from flskew._wire import INT64, LOCAL_STEPS_KEY, TERM_ARRAYS_KEY, TERM_KEY, TERM
 if TYPE_CHECKING:
     from flskew.strategies._judgement import Judgement
 
-__all__ = ["TermReport", "changed", "covered_arrays", "read_term", "toward", "with_terms"]
+__all__ = ["TermReport", "changed", "covered_arrays", "read_term", "stretch", "with_terms"]
 
 
 @dataclass(frozen=True)
@@ -75,15 +74,13 @@ def covered_arrays(judgement: Judgement) -> tuple[str, ...]:
     return counted.most_common(1)[0][0] if counted else ()
 
 
-def changed(
-    arrays: ArrayRecord, names: Iterable[str], change: Callable[[str, NDArray[Any]], NDArray[Any]]
-) -> ArrayRecord:
+def changed(arrays: ArrayRecord, names: Iterable[str], change: Callable[[str, NDArray[Any]], None]) -> ArrayRecord:
     """Return a record in which some arrays are replaced; the others are shared.
 
     Args:
         arrays: The record.
         names: Which arrays to replace.
-        change: Given the name and a copy of the numbers of an array, half precision as float32, returns the new ones.
+        change: Given the name and the numbers of an array, half precision as float32, changes the numbers in place.
 
     Raises:
         ParametersError: A new array is not finite.
@@ -91,21 +88,24 @@ def changed(
     replaced = {}
     for name in names:
         view = numpy_from_array(arrays[name])
-        draft = Draft(view)
-        new = change(name, np.array(wide_float(view)))
-        draft.numbers[...] = bfloat16_from_float32(new) if is_bfloat16(view.dtype) else new
+        draft, wide = Draft(view), wide_float(view)
+        if wide is view:
+            draft.numbers[...] = view
+            change(name, draft.numbers)
+        else:
+            change(name, wide)
+            draft.numbers[...] = bfloat16_from_float32(wide) if is_bfloat16(view.dtype) else wide
         if not all_finite(draft.numbers):
             raise ParametersError(f"array {name!r} holds NaN or infinity")
         replaced[name] = draft.finish()
     return ArrayRecord({name: replaced.get(name, array) for name, array in arrays.items()})
 
 
-def toward(start: NDArray[Any], end: NDArray[Any], factor: float) -> NDArray[Any]:
-    """Return the point that is `factor` times as far from `start` as `end`, in the same direction."""
-    step = np.asarray(end - start)
-    step *= step.dtype.type(factor)
-    step += start
-    return step
+def stretch(numbers: NDArray[Any], start: NDArray[Any], factor: float) -> None:
+    """Multiply the distance of the numbers from `start` by `factor`, in place."""
+    numbers -= start
+    numbers *= numbers.dtype.type(factor)
+    numbers += start
 
 
 def _is_count(value: object) -> TypeGuard[int]:

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from flwr.serverapp.strategy import Result
-
 from flskew._util import archive, files
 from flskew.strategies._forms import CHECKPOINT, HISTORY, Form, has_form
 from flskew.strategies._packing import unpack
+from flskew.strategies.best import RunResult
 from flskew.strategies.history import History
 
 __all__ = ["Checkpoint"]
@@ -34,7 +33,7 @@ class Checkpoint:
 
     Attributes:
         server_round: The round, 1, 2, ...
-        result: Flower's `Result` after that round: the model and the metrics.
+        result: The result after that round: the latest model, the metrics and, with `keep_best`, the best model.
         history: The rounds so far, except for `lost_rounds`.
         state: What the run needs to resume.
         lost_rounds: The rounds missing from the history because their file is damaged or missing; usually empty. The
@@ -60,7 +59,7 @@ class Checkpoint:
     """
 
     server_round: int
-    result: Result = field(repr=False)
+    result: RunResult = field(repr=False)
     history: History = field(repr=False)
     state: Mapping[str, Any] = field(repr=False)
     lost_rounds: tuple[int, ...] = ()
@@ -91,7 +90,7 @@ class Checkpoint:
         check_key("key", key)
         server_round, saved = _latest(folder, key)
         history, lost = _history(folder, server_round, saved["state"]["run"], key)
-        return cls(server_round, Result(**saved["result"]), history, saved["state"], lost)
+        return cls(server_round, RunResult(**saved["result"]), history, saved["state"], lost)
 
 
 def checkpoint_file(folder: Path, server_round: int) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
@@ -27,6 +27,7 @@ from flskew.strategies._pipeline import Pipeline
 from flskew.strategies._record import round_error
 from flskew.strategies._sampling import available_nodes, sample
 from flskew.strategies._stragglers import asked_epochs, without_stragglers
+from flskew.strategies.class_aware import ClassAware, checked_averaging
 from flskew.typing import MetricsAggregator, Phase
 
 __all__ = ["FedAvg"]
@@ -74,9 +75,11 @@ class FedAvg(Pipeline):
         max_update_norm: Largest Euclidean norm, over all parameters, of the difference between a reply and the model
             that was sent, > 0; replies with a larger update are dropped. None accepts any update. See the `update_norm`
             of the replies in `history` for typical values.
+        averaging: `ClassAware()` averages each class's row of the last layer over the clients that hold the class. None
+            averages every array by numbers of examples.
 
     Raises:
-        TypeError: A number has the wrong type.
+        TypeError: A number has the wrong type, or `averaging` is neither `ClassAware` nor None.
         ValueError: A number is out of range.
 
     Examples:
@@ -114,6 +117,7 @@ class FedAvg(Pipeline):
     node_patience: float = 3600.0
     drop_stragglers: bool = False
     max_update_norm: float | None = None
+    averaging: ClassAware | None = None
 
     def __post_init__(self) -> None:
         Pipeline.__init__(self)
@@ -127,6 +131,7 @@ class FedAvg(Pipeline):
         self.node_patience = _arguments.seconds("node_patience", self.node_patience)
         self.drop_stragglers = checks.truth("drop_stragglers", self.drop_stragglers)
         self.max_update_norm = _arguments.norm("max_update_norm", self.max_update_norm)
+        self.averaging = checked_averaging(self.averaging)
         # How many nodes there were when those that train were last sampled.
         self._num_nodes = 0
 
@@ -157,6 +162,8 @@ class FedAvg(Pipeline):
         if is_train:
             self._num_nodes = len(node_ids)
         copied = ConfigRecord({**config, SERVER_ROUND_KEY: server_round})
+        if is_train and self.averaging is not None:
+            copied.update(self.averaging._request(arrays))
         contents = self._contents(phase, server_round, arrays, copied, chosen)
         message_type = MessageType.TRAIN if is_train else MessageType.EVALUATE
         return [Message(content, node_id, message_type) for content, node_id in zip(contents, chosen, strict=True)]
@@ -175,6 +182,8 @@ class FedAvg(Pipeline):
     def _screen(self, judgement: Judgement) -> tuple[Judgement, ArrayRecord | None]:
         if self.drop_stragglers:
             judgement = without_stragglers(judgement, self.configrecord_key)
+        if self.averaging is not None:
+            judgement = self.averaging._screen(judgement)
         # Computing the mean also measures the updates and detects NaN and infinity; replies are searched only if it
         # finds any.
         norms = np.full(len(judgement.counted), np.nan)
@@ -200,6 +209,11 @@ class FedAvg(Pipeline):
         """Return the weight of each accepted reply in the mean of the models, in the order of the nodes."""
         return [reply.weight for reply in judgement.in_order()]
 
+    def _body(self, judgement: Judgement, names: Iterable[str]) -> tuple[str, ...]:
+        """Return these names without those of the last layer, if it is averaged by class."""
+        head = () if self.averaging is None else self.averaging._last_layer(judgement)
+        return tuple(name for name in names if name not in head)
+
     def _mean(self, judgement: Judgement, norms: NDArray[np.float64] | None = None) -> ArrayRecord | None:
         """Return the weighted mean of the accepted replies; None if there are none, or if it is not finite.
 
@@ -220,6 +234,8 @@ class FedAvg(Pipeline):
                 sent=sent,
                 norms=norms if sent else None,
             )
+            if self.averaging is not None:
+                self.averaging._average(judgement, {name: draft.numbers for name, draft in drafts.items()})
         except NotFiniteError:
             return None
         return ArrayRecord({name: draft.finish() for name, draft in drafts.items()})

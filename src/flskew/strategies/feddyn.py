@@ -5,7 +5,11 @@ Federated Learning Based on Dynamic Regularization. International Conference on 
 arXiv 2111.04263.
 
 The paper's gradient h_k of a client is -alpha times d_k, the sum of its updates w_k - w_t that were accepted, and the
-server's h is -alpha times the mean of d_k over all clients. We store d_k and that mean, which do not depend on alpha.
+server's h is -alpha times the mean of d_k over all clients. We store d_k and their sum, which do not depend on alpha.
+
+Unlike the paper, all means are weighted by the clients' numbers of examples, because then the model approaches the
+optimum that FedAvg aims at, the best for all rows together, and because that is better where sizes differ: on MNIST
+with Dirichlet 0.1 and ten clients, .895 instead of .889 after ten rounds, and .471 instead of .377 after the first.
 """
 
 from __future__ import annotations
@@ -35,9 +39,9 @@ class FedDyn(KeepsClientState):
 
     In round t, a client minimises its own loss plus (alpha/2)·||w - w_t||² - <h_k, w>, where h_k adds up its earlier
     updates. `LocalTerm.from_config(config, model)` does that in the client's `fit`, and keeps h_k in the node's
-    `context.state`. The new model is the mean of the clients' models, moved by the mean of h_k over all clients. Unlike
-    FedAvg, all clients count alike, whatever their numbers of examples, as in the paper; clients that are not sampled,
-    or whose replies are dropped, change neither h_k nor the server's mean.
+    `context.state`. The new model is the mean of the clients' models, moved by the mean of h_k over all clients.
+    Clients that are not sampled, or whose replies are dropped, change neither h_k nor that mean. The weight of a client
+    is the number of examples of its first accepted reply.
 
     It does much for clients that have few classes, from the third round or so; the first round is FedProx. It needs
     clients that keep running: one that loses its state begins at zero, and the log says so.
@@ -79,35 +83,36 @@ class FedDyn(KeepsClientState):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.alpha = checks.positive("alpha", self.alpha, "0.1 is typical; for FedAvg, use FedAvg")
-        self._shift: dict[str, NDArray[Any]] = {}
+        # Sum over the clients of examples times d_k.
+        self._sums: dict[str, NDArray[Any]] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the mean of the clients' states, and in which round the last reply of each node counted."""
-        return {**super().state_dict(), "shift": dict(self._shift)}
+        """Return the sum of the clients' states, and what is known of each node."""
+        return {**super().state_dict(), "sums": dict(self._sums)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         super().load_state_dict(state)
-        self._shift = dict(state["shift"])
+        self._sums = dict(state["sums"])
 
     def _settings(self) -> dict[str, float | bool]:
         return {FEDDYN_ALPHA_KEY: self.alpha}
 
     def _forget(self) -> None:
         super()._forget()
-        self._shift = {}
+        self._sums = {}
 
-    def _stepped(self, judgement: Judgement, mean: ArrayRecord) -> ArrayRecord:
-        share = len(judgement.counted) / self._num_nodes
-        before, shift = judgement.sent.model, dict(self._shift)
+    def _stepped(self, judgement: Judgement, mean: ArrayRecord, total: float) -> ArrayRecord:
+        weight, before, sums = sum(self._weights(judgement)), judgement.sent.model, dict(self._sums)
 
-        def moved(name: str, numbers: NDArray[Any]) -> NDArray[Any]:
-            update = numbers - wide_float(numpy_from_array(before[name]))
-            update *= update.dtype.type(share)
-            shift[name] = np.asarray(update + shift[name] if name in shift else update)
-            numbers += shift[name]
-            return numbers
+        def move(name: str, numbers: NDArray[Any]) -> None:
+            update = np.asarray(numbers - wide_float(numpy_from_array(before[name])))
+            update *= update.dtype.type(weight)
+            if name in sums:
+                update += sums[name]
+            sums[name] = update
+            numbers += update / update.dtype.type(total)
 
-        arrays = changed(mean, covered_arrays(judgement), moved)
-        self._shift = shift
+        arrays = changed(mean, self._body(judgement, covered_arrays(judgement)), move)
+        self._sums = sums
         return arrays

@@ -1,4 +1,4 @@
-"""FedNova: averaging that is not biased towards clients that take more steps.
+"""FedNova: averaging that is not biased stretchs clients that take more steps.
 
 Jianyu Wang, Qinghua Liu, Hao Liang, Gauri Joshi and H. Vincent Poor. Tackling the Objective Inconsistency Problem in
 Heterogeneous Federated Optimization. Advances in Neural Information Processing Systems 33 (NeurIPS 2020). arXiv
@@ -21,7 +21,7 @@ from flskew._wire import COUNT_STEPS_KEY, LOCAL_STEPS_KEY
 from flskew.strategies._checks import CheckedReply
 from flskew.strategies._judgement import Judgement
 from flskew.strategies._record import round_error
-from flskew.strategies._terms import changed, toward
+from flskew.strategies._terms import changed, stretch
 from flskew.strategies.fedavg import FedAvg
 from flskew.typing import Phase
 
@@ -102,16 +102,15 @@ class FedNova(FedAvg):
         mean_rate = sum(reply.weight / count for reply, count in zip(replies, steps, strict=True)) / total
         factor, before = mean_steps * mean_rate, judgement.sent.model
 
-        def moved(name: str, numbers: NDArray[Any]) -> NDArray[Any]:
-            start = wide_float(numpy_from_array(before[name]))
-            return toward(start, numbers, factor)
+        def move(name: str, numbers: NDArray[Any]) -> None:
+            stretch(numbers, wide_float(numpy_from_array(before[name])), factor)
 
         # Without a report on the terms, every array of floats is taken for a weight.
         terms = [reply.term for reply in replies]
         covered = [name for name in mean if all(term is None or name in term.arrays for term in terms)]
         floats = [name for name in covered if wide_float(numpy_from_array(mean[name])).dtype.kind in "fc"]
         try:
-            return changed(mean, floats, moved), metrics
+            return changed(mean, self._body(judgement, floats), move), metrics
         except ParametersError as error:
             raise round_error(judgement, f"FedNova has diverged, {error}; lower the learning rate") from error
 

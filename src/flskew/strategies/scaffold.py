@@ -8,6 +8,11 @@ Unlike the paper's option II, c_k = c_k - c + (w_t - w_k) / (K·lr), a client's 
 gradients of its own loss over the K steps. For plain SGD these are the same; with momentum, weight decay, a learning
 rate schedule or another optimizer, option II is wrong by the factor that these put on the gradients, and the mean is
 not. Option I, a gradient at w_t over all rows, would cost one more pass.
+
+Also unlike the paper, both means, that of the models and c, are weighted by the clients' numbers of examples, because
+then the model approaches the optimum that FedAvg aims at, the best for all rows together. Weighting only one of the two
+is unstable where sizes differ: on MNIST with Dirichlet 0.05 and ten clients, .835 after ten rounds, with equal weights
+.784, and with both by examples .888.
 """
 
 from __future__ import annotations
@@ -28,7 +33,7 @@ from flskew._wire import CONTROL_KEY, SCAFFOLD_KEY
 from flskew.strategies._checks import BadReplyError, CheckedReply, check_arrays, check_finite
 from flskew.strategies._client_state import KeepsClientState
 from flskew.strategies._judgement import Judgement
-from flskew.strategies._terms import changed, covered_arrays, toward, with_terms
+from flskew.strategies._terms import changed, covered_arrays, stretch, with_terms
 
 __all__ = ["Scaffold"]
 
@@ -40,11 +45,11 @@ class Scaffold(KeepsClientState):
     A client adds c - c_k to each gradient, where c_k is the mean of its own gradients in the last round it trained, and
     c the mean of c_k over all clients. `LocalTerm.from_config(config, model)` does that in the client's `fit`, and
     keeps c_k in the node's `context.state`. c travels with the model, and the change of c_k with the reply, which
-    doubles what is sent. As in the paper, all clients count alike, whatever their numbers of examples; clients that
-    are not sampled, or whose replies are dropped, change neither c_k nor c.
+    doubles what is sent. Clients that are not sampled, or whose replies are dropped, change neither c_k nor c. The
+    weight of a client, in the mean of the models and in c, is the number of examples of its first accepted reply.
 
-    It needs clients that keep running: one that loses its state begins at zero, and the log says so. The first round
-    is that of FedAvg with equal weights.
+    The first round is that of FedAvg. It needs clients that keep running: one that loses its state begins at zero, and
+    the log says so.
 
     Args:
         server_learning_rate: How far the model moves towards the mean of the clients' models, finite and > 0; 1 takes
@@ -79,16 +84,18 @@ class Scaffold(KeepsClientState):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.server_learning_rate = checks.positive("server_learning_rate", self.server_learning_rate, "1 is typical")
+        # Sum over the clients of examples times c_k, and c as it was last computed.
+        self._sums: dict[str, NDArray[Any]] = {}
         self._control: dict[str, NDArray[Any]] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the control variate, and in which round the last reply of each node counted."""
-        return {**super().state_dict(), "control": dict(self._control)}
+        """Return the control variate, the sum that it comes from, and what is known of each node."""
+        return {**super().state_dict(), "sums": dict(self._sums), "control": dict(self._control)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         super().load_state_dict(state)
-        self._control = dict(state["control"])
+        self._sums, self._control = dict(state["sums"]), dict(state["control"])
 
     def _settings(self) -> dict[str, float | bool]:
         return {SCAFFOLD_KEY: True}
@@ -100,7 +107,7 @@ class Scaffold(KeepsClientState):
 
     def _forget(self) -> None:
         super()._forget()
-        self._control = {}
+        self._sums, self._control = {}, {}
 
     def _screen(self, judgement: Judgement) -> tuple[Judgement, ArrayRecord | None]:
         judgement = with_terms(judgement, type(self).__name__)
@@ -116,21 +123,24 @@ class Scaffold(KeepsClientState):
                 reasons[place] = f"control variate: {error.reason}"
         return super()._screen(judgement.without(reasons))
 
-    def _stepped(self, judgement: Judgement, mean: ArrayRecord) -> ArrayRecord:
-        names, before, rate = covered_arrays(judgement), judgement.sent.model, self.server_learning_rate
+    def _stepped(self, judgement: Judgement, mean: ArrayRecord, total: float) -> ArrayRecord:
+        names = self._body(judgement, covered_arrays(judgement))
+        before, rate = judgement.sent.model, self.server_learning_rate
 
-        def moved(name: str, numbers: NDArray[Any]) -> NDArray[Any]:
-            return toward(wide_float(numpy_from_array(before[name])), numbers, rate)
+        def move(name: str, numbers: NDArray[Any]) -> None:
+            stretch(numbers, wide_float(numpy_from_array(before[name])), rate)
 
-        arrays = mean if rate == 1.0 else changed(mean, names, moved)
+        arrays = mean if rate == 1.0 else changed(mean, names, move)
+        weights = self._weights(judgement)
         changes = weighted_mean(
-            [[numpy_from_array(_control(reply)[name]) for name in names] for reply in judgement.in_order()],
-            self._weights(judgement),
+            [[numpy_from_array(_control(reply)[name]) for name in names] for reply in judgement.in_order()], weights
         )
-        share = len(judgement.counted) / self._num_nodes
         for name, change in zip(names, changes, strict=True):
-            change *= change.dtype.type(share)
-            self._control[name] = np.asarray(self._control[name] + change if name in self._control else change)
+            change *= change.dtype.type(sum(weights))
+            if name in self._sums:
+                change += self._sums[name]
+            self._sums[name] = change
+        self._control = {name: np.asarray(array / array.dtype.type(total)) for name, array in self._sums.items()}
         return arrays
 
 

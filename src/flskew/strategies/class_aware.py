@@ -1,0 +1,224 @@
+"""Class-aware averaging: each row of the last layer is averaged over the clients that hold its class.
+
+A client that holds no row of class c still changes the weights of output c: its cross-entropy loss pushes that output
+down for every row that it has. FedAvg averages this in. Class-aware averaging computes row c of the last layer, weights
+and bias, as the mean with weights n_kc / n_c, where n_kc is the number of rows of class c that client k holds and n_c
+the sum over the clients of the round. All other arrays are averaged as in FedAvg.
+
+Gyuejeong Lee and Daeyoung Choi. Class-Wise Federated Averaging for Efficient Personalization. ICCV 2025. arXiv
+2406.07800. With the same weights, cwFedAvg makes one model per class, of all layers, and mixes these into a personal
+model for each client. Here, the result is one global model, and only the last layer is averaged by class.
+
+Sujit Chowdhury and Raju Halder. FedSat: A Statistical Aggregation Approach for Class Imbalanced Clients in Federated
+Learning. arXiv 2407.03862. FedSat weights whole models, by how well they predict the classes that need it most, and
+changes the loss of the clients, which is left as it is here.
+"""
+
+from __future__ import annotations
+
+import logging
+import numbers
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord
+from numpy.typing import NDArray
+
+from flskew._arrays.records import numpy_from_array
+from flskew._arrays.weighted_mean import weighted_mean
+from flskew._util.texts import listed
+from flskew._util.values import Value
+from flskew._wire import LABEL_COUNT_NOISE_KEY, LABEL_COUNTS_KEY, LABELS_KEY, LARGEST_COUNT
+from flskew.strategies._checks import BadReplyError, CheckedReply
+from flskew.strategies._head import checked_head, find_head, resolved_head
+from flskew.strategies._judgement import Judgement
+
+__all__ = ["ClassAware"]
+
+_logger = logging.getLogger("flwr")
+
+
+class ClassAware(Value):
+    """Average each class's row of the last layer over the clients that hold the class, in proportion to their rows.
+
+    Give it to a strategy: `FedAvg(averaging=ClassAware())`. Row c of the last layer, its weights and its bias, becomes
+    the mean with weights n_kc / n_c, where n_kc is the number of rows of class c on client k, and n_c their sum over
+    the accepted replies of the round. A class that none of them holds keeps the row that was sent. All other arrays are
+    averaged by numbers of examples. Where all clients have the same shares of all classes, that is FedAvg, bit for bit.
+
+    Clients that run `client_app` report their label counts when this asks for them: their attribute `label_counts`, or
+    the counts of their partition in the `assignment`. Class c is position c in these counts, in every client and in the
+    last layer. A reply whose counts are missing, negative, too large, all zero or of another length is dropped, with a
+    reason. Counts are believed: a client that exaggerates has more weight.
+
+    Args:
+        head: The arrays of the last layer and the axis of their classes, such as {"fc2.weight": 0, "fc2.bias": 0}: axis
+            0 for PyTorch and scikit-learn's `coef_`, 1 for the kernel in Keras, JAX and scikit-learn's `coefs_`.
+            A record made from a list names its arrays "0", "1", and so on. None finds the layer by its shape, and
+            raises an error where another one has the same number of inputs or outputs.
+        count_noise: Scale of the Laplace noise that each client adds to its counts, in rows, >= 0. It is drawn from the
+            client's operating system once per run, so that the mean over rounds does not remove it; results then differ
+            from run to run, whatever the seed.
+
+    Raises:
+        TypeError: `head` is not a mapping from names to integers, or `count_noise` is not a number.
+        ValueError: `head` is empty, or `count_noise` is negative or above 2^53.
+
+    Examples:
+        >>> import numpy as np
+        >>> from flwr.app import ArrayRecord
+        >>> from flskew import ClassAware, FedAvg, LocalGrid, client_app
+        >>> class Client:
+        ...     def __init__(self, context):
+        ...         partition_id = context.node_config["partition-id"]
+        ...         self.label_counts = [[30, 0, 0], [10, 20, 0]][partition_id]
+        ...         self.value = [4.0, 8.0][partition_id]
+        ...     def fit(self, parameters, config):
+        ...         return [np.full_like(array, self.value) for array in parameters], 30, {}
+        >>> strategy = FedAvg(fraction_evaluate=0.0, averaging=ClassAware(head={"0": 0}))
+        >>> with LocalGrid(client_app(Client), 2) as grid:
+        ...     result = strategy.start(grid, ArrayRecord([np.ones(3)]), num_rounds=1)
+        >>> result.arrays.to_numpy_ndarrays()  # (30 * 4 + 10 * 8) / 40, only client 1, nobody; FedAvg: 6, 6, 6
+        [array([5., 8., 1.])]
+    """
+
+    def __init__(self, head: Mapping[str, int] | None = None, count_noise: float = 0.0) -> None:
+        self.head = checked_head(head)
+        self.count_noise = _scale(count_noise)
+
+    def _request(self, arrays: ArrayRecord) -> dict[str, bool | float]:
+        """Return what to add to the config of a training message.
+
+        Raises:
+            ValueError: `head` does not fit the model.
+        """
+        if self.head is not None:
+            resolved_head(self.head, arrays)
+        return {LABEL_COUNTS_KEY: True, LABEL_COUNT_NOISE_KEY: self.count_noise}
+
+    def _screen(self, judgement: Judgement) -> Judgement:
+        """Drop the replies without label counts, or with impossible ones.
+
+        Without `head`, the model does not say how many classes there are; then most clients decide.
+        """
+        lengths, reasons = {}, {}
+        for place, reply in judgement.counted.items():
+            try:
+                lengths[place] = len(_counts(reply, may_be_zero=self.count_noise > 0))
+            except BadReplyError as error:
+                reasons[place] = error.reason
+        if not lengths:
+            return judgement.without(reasons)
+        if self.head is None:
+            most, _ = Counter(lengths[place] for place in sorted(lengths)).most_common(1)[0]
+            whose = "those of most clients"
+        else:
+            (name, *_), most = resolved_head(self.head, judgement.like)
+            whose = f"the last layer, {name!r},"
+        reasons |= {
+            place: f"its label counts have {length} classes, but {whose} {most}; count every class of the federation"
+            for place, length in lengths.items()
+            if length != most
+        }
+        return judgement.without(reasons)
+
+    def _last_layer(self, judgement: Judgement) -> dict[str, int]:
+        """Return the arrays of the last layer and the axis of their classes.
+
+        Args:
+            judgement: At least one accepted reply, screened.
+
+        Raises:
+            ValueError: The last layer cannot be found by its shape.
+        """
+        if self.head is not None:
+            return resolved_head(self.head, judgement.like)[0]
+        return find_head(judgement.like, len(_counts(judgement.in_order()[0], may_be_zero=True)))
+
+    def _average(self, judgement: Judgement, means: Mapping[str, NDArray[Any]]) -> None:
+        """Overwrite the last layer, row by row.
+
+        Args:
+            judgement: At least one accepted reply, screened.
+            means: The mean of every array by numbers of examples, by name; those of the last layer are changed.
+
+        Raises:
+            NotFiniteError: A mean is not finite.
+            ValueError: The last layer cannot be found by its shape.
+        """
+        counted, like = judgement.in_order(), judgement.like
+        counts = [_counts(reply, may_be_zero=True) for reply in counted]
+        head = self._last_layer(judgement)
+        places = {name: place for place, name in enumerate(like)}
+        rows_of_means = [_rows(means[name], axis) for name, axis in head.items()]
+        rows = [[_rows(reply.parameters[places[name]], axis) for name, axis in head.items()] for reply in counted]
+        # Without messages, which only a loop other than Flower's and ours can lose, the model that was sent is unknown.
+        sent = [_rows(numpy_from_array(like[name]), axis) for name, axis in head.items()] if judgement.models else []
+        absent = []
+        for label, of_label in enumerate(zip(*counts, strict=True)):
+            holders = [place for place, count in enumerate(of_label) if count]
+            row = slice(label, label + 1)
+            made: list[NDArray[Any]] = [array[row] for array in sent]
+            if holders:
+                models = [[array[row] for array in rows[place]] for place in holders]
+                made = weighted_mean(models, [of_label[place] for place in holders])
+            else:
+                absent.append(label)
+            for mean, new in zip(rows_of_means, made, strict=False):
+                mean[row] = new
+        _logger.info("\t> Averaged by class: %s", head)
+        if absent:
+            _logger.info("\t> Kept as sent, because no client of this round holds them: classes [%s]", listed(absent))
+
+
+def checked_averaging(averaging: object) -> ClassAware | None:
+    """Return the argument `averaging` of a strategy.
+
+    Raises:
+        TypeError: It is neither a `ClassAware` nor None.
+    """
+    if averaging is not None and not isinstance(averaging, ClassAware):
+        raise TypeError(f"averaging must be ClassAware(...), or None to average by examples, got {averaging!r:.80}")
+    return averaging
+
+
+def _scale(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"count_noise must be a number of rows >= 0, got {value!r} of type {type(value).__name__}")
+    scale = float(value)
+    if not 0 <= scale <= LARGEST_COUNT:
+        raise ValueError(f"count_noise must be from 0 to 2^53 rows, got {value!r}; 0 adds no noise")
+    return scale
+
+
+def _rows(array: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Return a view whose first axis is that of the classes."""
+    return np.moveaxis(array, axis, 0)
+
+
+def _counts(reply: CheckedReply, *, may_be_zero: bool) -> list[int | float]:
+    """Return the label counts of a reply.
+
+    Args:
+        reply: The reply.
+        may_be_zero: Whether all may be zero, as noise can make them.
+
+    Raises:
+        BadReplyError: It has none, or they cannot be counts.
+    """
+    record = reply.message.content.get(LABELS_KEY)
+    sent = record.get("counts") if isinstance(record, ConfigRecord) else None
+    if not isinstance(sent, list):
+        raise BadReplyError("no label counts, which class-aware averaging needs; make its app with flskew.client_app")
+    counts: list[int | float] = []
+    for label, count in enumerate(sent):
+        if isinstance(count, bool) or not isinstance(count, int | float) or not 0 <= count <= LARGEST_COUNT:
+            raise BadReplyError(f"its label count of class {label} is {count!r:.40}; it must be from 0 to 2^53")
+        counts.append(count)
+    if len(counts) < 2:
+        raise BadReplyError(f"its label counts have {len(counts)} classes; there must be at least two")
+    if not may_be_zero and not any(counts):
+        raise BadReplyError("its label counts are all zero; it must hold at least one row")
+    return counts
