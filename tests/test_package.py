@@ -48,7 +48,11 @@ FRAMEWORKS = {
     "flskew.client.torch": [pytest.mark.torch],
     "flskew.tables.sklearn": [],
 }
-MODULE = pytest.mark.parametrize("name", [pytest.param(name, marks=FRAMEWORKS.get(name, ())) for name in MODULES])
+PRIVATE = {"flskew.client._torch_steps": [pytest.mark.torch]}
+"""Private modules that need a framework."""
+MODULE = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks={**FRAMEWORKS, **PRIVATE}.get(name, ())) for name in MODULES]
+)
 
 # The layers of CONTRIBUTING.md, highest first: a module imports only from lower layers.
 LAYERS = [

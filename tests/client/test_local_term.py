@@ -1,8 +1,10 @@
-"""FedProx's proximal term."""
+"""The local term for NumPy parameters."""
 
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +14,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from flskew.client import LocalTerm
+from flskew.client._exchange import Request
 
 RNG = np.random.default_rng(0)
 ANCHOR = [RNG.standard_normal((2, 3)), RNG.standard_normal(4), np.array(0.5)]
+LINEAR = [RNG.standard_normal((2, 3)), RNG.standard_normal(4), np.array(-1.5)]
 W = [np.asarray(array + RNG.standard_normal(array.shape)) for array in ANCHOR]
 
 
@@ -49,6 +53,149 @@ def test_the_gradient_is_that_of_the_loss_by_finite_differences(mu: float) -> No
     term.add_gradient(W, gradients)
     numeric = scipy.optimize.approx_fprime(flat(W), lambda vector: term.loss(unflat(vector)), 1e-6)
     np.testing.assert_allclose(flat(gradients) - 1, numeric, rtol=1e-4, atol=1e-4)
+
+
+def test_the_loss_has_the_inner_product_with_the_linear_part() -> None:
+    term = LocalTerm([np.zeros(2), np.array(1.0)], mu=0.5, linear=[np.array([3.0, -1.0]), np.array(2.0)])
+    # 0.5/2 * (1 + 4 + 9) + (3*1 - 1*2 + 2*4) = 3.5 + 9
+    assert term.loss([np.array([1.0, 2.0]), np.array(4.0)]) == pytest.approx(12.5)
+
+
+def test_the_inner_product_of_complex_parameters_is_that_of_their_real_and_imaginary_parts() -> None:
+    term = LocalTerm([np.zeros(1, np.complex64)], linear=[np.array([3 - 1j], np.complex64)])
+    assert term.loss([np.array([1 + 2j], np.complex64)]) == pytest.approx(3 * 1 + -1 * 2)
+
+
+@pytest.mark.parametrize("mu", [0.0, 0.7])
+def test_the_gradient_with_a_linear_part_is_that_of_the_loss_by_finite_differences(mu: float) -> None:
+    term = LocalTerm(ANCHOR, mu=mu, linear=LINEAR)
+    gradients = [np.ones_like(array) for array in ANCHOR]
+    term.add_gradient(W, gradients)
+    numeric = scipy.optimize.approx_fprime(flat(W), lambda vector: term.loss(unflat(vector)), 1e-6)
+    np.testing.assert_allclose(flat(gradients) - 1, numeric, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("mu", [0.0, 0.7])
+def test_a_step_with_a_linear_part_minimises_the_term_plus_the_distance_to_its_start(mu: float) -> None:
+    learning_rate = 0.4
+    term, stepped = LocalTerm(ANCHOR, mu=mu, linear=LINEAR), copies(W)
+    term.step(stepped, learning_rate)
+
+    def objective(vector: NDArray[np.float64]) -> float:
+        return term.loss(unflat(vector)) + float(np.sum((vector - flat(W)) ** 2)) / (2 * learning_rate)
+
+    np.testing.assert_allclose(flat(stepped), scipy.optimize.minimize(objective, flat(W)).x, atol=1e-4)
+
+
+def test_a_linear_part_of_none_is_zero() -> None:
+    term = LocalTerm(ANCHOR, linear=[None, LINEAR[1], None])
+    gradients = [np.zeros_like(array) for array in ANCHOR]
+    term.add_gradient(W, gradients)
+    for gradient, expected in zip(gradients, [np.zeros((2, 3)), LINEAR[1], np.array(0.0)], strict=True):
+        np.testing.assert_array_equal(gradient, expected, strict=True)
+    assert term.loss(W) == pytest.approx(float(LINEAR[1] @ W[1]))
+
+
+@pytest.mark.parametrize(
+    "linear",
+    [LINEAR[:2], [*LINEAR, None], [None, None], [LINEAR[0], np.zeros(1), LINEAR[2]]],
+    ids=["fewer", "more", "fewer-without-arrays", "another-shape"],
+)
+def test_a_linear_part_for_another_model_is_refused(linear: list[NDArray[np.float64] | None]) -> None:
+    with pytest.raises(ValueError, match=r"linear must have the shapes of the anchor, \[\(2, 3\), \(4,\), \(\)\], got"):
+        LocalTerm(ANCHOR, linear=linear)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_linear_part_in_another_precision_keeps_the_dtypes_of_weights_and_gradients(dtype: type) -> None:
+    weights, gradients = [np.ones(2, dtype)], [np.ones(2, dtype)]
+    term = LocalTerm(weights, mu=1.0, linear=[np.full(2, 0.5, np.float32)])
+    term.add_gradient(weights, gradients)
+    np.testing.assert_array_equal(gradients[0], np.full(2, 1.5, dtype), strict=True)
+    term.step(weights, 1.0)
+    np.testing.assert_array_equal(weights[0], np.full(2, 0.75, dtype), strict=True)  # 1 - 0.5 / (1 + 1)
+
+
+def recording(
+    anchor: list[NDArray[Any]], linear: list[NDArray[Any]] | None = None, *, left_out: Sequence[int] = ()
+) -> LocalTerm:
+    """A term that records the gradients, as under SCAFFOLD."""
+    term = LocalTerm(anchor, linear=linear)
+    term._serve(Request(is_scaffold=True), left_out)
+    return term
+
+
+def test_the_mean_gradient_is_that_before_the_term_is_added() -> None:
+    weights = copies(ANCHOR)
+    term = recording(weights, LINEAR)
+    given = [[RNG.standard_normal(array.shape) for array in weights] for _ in range(3)]
+    for step in given:
+        gradients = [np.array(gradient) for gradient in step]
+        term.add_gradient(weights, gradients)
+        for w, gradient in zip(weights, gradients, strict=True):
+            w -= 0.1 * gradient
+    assert (term.steps, term.covered()) == (3, [0, 1, 2])
+    for i, mean in term.mean_gradients().items():
+        np.testing.assert_allclose(mean, np.mean([step[i] for step in given], axis=0), rtol=0, atol=1e-12, strict=True)
+
+
+def test_the_mean_gradient_is_scaffolds_option_two_after_plain_gradient_steps() -> None:
+    weights, rate = copies(ANCHOR), 0.1
+    term = recording(weights, LINEAR)
+    for _ in range(4):
+        gradients = [3 * (w - 1) for w in weights]
+        gradients[2] = np.asarray(gradients[2])
+        term.add_gradient(weights, gradients)
+        for w, gradient in zip(weights, gradients, strict=True):
+            w -= rate * gradient
+    for i, mean in term.mean_gradients().items():
+        # c_k - c + (w_t - w_k) / (K lr), where c - c_k is the linear part
+        np.testing.assert_allclose(mean, -LINEAR[i] + (ANCHOR[i] - weights[i]) / (4 * rate), rtol=0, atol=1e-12)
+
+
+def test_the_mean_gradient_of_a_learner_comes_from_the_changes_between_steps() -> None:
+    """Each call of a learner makes several updates; the term moves the weights too, which must not count."""
+    weights = copies(ANCHOR)
+    term = recording(weights, LINEAR)
+    given = [[RNG.standard_normal(array.shape) for array in weights] for _ in range(2)]
+    for gradients, rate, num_steps in zip(given, (0.1, 0.6), (1, 3), strict=True):
+        for w, gradient in zip(weights, gradients, strict=True):
+            w -= rate * gradient
+        term.step(weights, rate, num_steps=num_steps)
+    assert term.steps == 4
+    for i, mean in term.mean_gradients().items():
+        np.testing.assert_allclose(mean, (given[0][i] + 3 * given[1][i]) / 4, rtol=0, atol=1e-12, strict=True)
+
+
+@pytest.mark.parametrize("shape", [(), (2,)], ids=["0-d", "1-d"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_gradients_in_half_precision_are_summed_in_float32(dtype: type, shape: tuple[int, ...]) -> None:
+    wide = np.float64 if dtype is np.float64 else np.float32
+    weights = [np.zeros(shape, dtype)]
+    by_gradients, by_steps = recording(weights), recording(weights)
+    for _ in range(3000):  # float16 counts no further than 2048
+        by_gradients.add_gradient(weights, [np.ones(shape, dtype)])
+    weights[0] -= dtype(1)
+    by_steps.step(weights, 1e-5)  # 1 / 1e-5 is too large for float16
+    for term, expected in ((by_gradients, 1.0), (by_steps, 1e5)):
+        np.testing.assert_allclose(term.mean_gradients()[0], np.full(shape, expected, wide), rtol=1e-6, strict=True)
+
+
+def test_arrays_that_are_left_out_and_counters_are_not_covered() -> None:
+    weights = [np.zeros(1), np.zeros(1), np.array(3)]
+    term = recording(weights, [np.ones(1), np.ones(1), np.array(1)], left_out=[1])
+    gradients = [np.zeros(1), np.zeros(1), np.array(0)]
+    term.add_gradient(weights, gradients)
+    term.step(weights, 1.0)
+    assert [float(array.item()) for array in (*gradients, *weights)] == [1, 0, 0, -1, 0, 3]
+    assert term.covered() == list(term.mean_gradients()) == [0]
+    assert term.loss(weights) == -1
+
+
+@pytest.mark.parametrize("num_steps", [0, -1, 1.5, True])
+def test_an_invalid_number_of_steps_is_refused(num_steps: int) -> None:
+    with pytest.raises((TypeError, ValueError), match="num_steps must be"):
+        LocalTerm(ANCHOR, mu=0.1).step(copies(W), 0.1, num_steps=num_steps)
 
 
 @given(mu=st.floats(0, 10), learning_rate=st.floats(0, 10))

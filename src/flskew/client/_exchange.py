@@ -251,7 +251,7 @@ class Exchange:
         return np.zeros_like(wide_float(numpy_from_array(self.arrays[name]))) if own is None else own
 
     def _used_term(self, made: ArrayRecord) -> Term | None:
-        """Return the term that `fit` used; None if none was needed, because nothing was trained."""
+        """Return the term that `fit` made; None if it made none and needs none, because nothing was trained."""
         term, strategy = self.term, self.request.strategy
         needs_steps = self.request.is_scaffold or self.request.counts_steps
         if term is not None and term.request != self.request:
@@ -262,13 +262,11 @@ class Exchange:
             if len(made) != len(self.arrays):
                 raise ClientError(f"{strategy} needs a model whose arrays keep their number; it cannot train this one")
             return term
-        if not self.request.keeps_state and _is_unchanged(self.arrays, made):
-            return None
+        if _is_unchanged(self.arrays, made) and (term is not None or not self.request.keeps_state):
+            return term
         if term is None:
             problem = "fit did not make it; call LocalTerm.from_config(config, model) after setting the parameters"
         elif not term.is_used:
-            if _is_unchanged(self.arrays, made):
-                return term
             problem = "fit made it but did not use it; attach it to the optimizer, or call its add_gradient or step"
         else:
             problem = (

@@ -173,9 +173,12 @@ class LocalTerm(BaseLocalTerm[Sequence[NDArray[Any]]]):
         super().__init__(anchor, mu=mu, linear=linear)
         self._shapes = [np.shape(array) for array in anchor]
         self._weights = [i for i, array in enumerate(anchor) if np.asarray(array).dtype.kind in "fc"]
-        given = [None if g is None else np.shape(g) for g in self._linear]
-        if given and given != [None if g is None else shape for g, shape in zip(given, self._shapes, strict=False)]:
-            raise ValueError(f"linear must have the shapes of the anchor, {self._shapes}, got {given}")
+        if linear is not None:
+            given = [None if g is None else np.shape(g) for g in linear]
+            if len(given) != len(self._shapes) or any(
+                mine not in (None, shape) for mine, shape in zip(given, self._shapes, strict=True)
+            ):
+                raise ValueError(f"linear must have the shapes of the anchor, {self._shapes}, got {given}")
         self._anchor = [np.array(array) for array in anchor] if self._mu else []
         self._given = anchor
         self._sums: dict[int, NDArray[Any]] = {}
@@ -251,7 +254,8 @@ class LocalTerm(BaseLocalTerm[Sequence[NDArray[Any]]]):
             with np.errstate(under="ignore"):
                 if self._records and rate:
                     # What the learner's own gradients, times their learning rates, have moved since the last step.
-                    self._sums[i] += (self._before[i] - w) * (num_steps / rate)
+                    # The difference of half-precision weights, divided by a small rate, may need the range of float32.
+                    self._sums[i] += np.subtract(self._before[i], w, dtype=self._sums[i].dtype) * (num_steps / rate)
                 if self._mu:
                     # Computed from the anchor, so that w = w_t is left exactly unchanged.
                     w[...] = self._anchor[i] + (w - self._anchor[i]) / (1 + rate * self._mu)
@@ -276,7 +280,7 @@ class LocalTerm(BaseLocalTerm[Sequence[NDArray[Any]]]):
         self._weights = [i for i in self._weights if i not in set(left_out)]
         if self._records:
             # Half precision would lose the sum of many gradients.
-            dtypes = {i: np.result_type(self._given[i], np.float32) for i in self._weights}
+            dtypes = {i: np.result_type(np.asarray(self._given[i]).dtype, np.float32) for i in self._weights}
             self._sums = {i: np.zeros(self._shapes[i], dtype) for i, dtype in dtypes.items()}
             self._before = {i: np.array(self._given[i]) for i in self._weights}
 

@@ -305,9 +305,9 @@ class _Held:
         for gradient, w in zip(gradients, weights, strict=True):
             total = self.sums.get(id(w))
             if total is not None and gradient is not None:
-                # Converted first, because the gradient of an embedding is sparse.
-                dense = keras.ops.cast(keras.ops.convert_to_tensor(gradient), total.dtype)
-                total.assign_add(dense / scale)
+                # Operators would refuse the sparse gradient of an embedding; the functions of `keras.ops` add it.
+                unscaled = keras.ops.divide(keras.ops.cast(gradient, total.dtype), scale)
+                total.assign(keras.ops.add(total, unscaled))
 
     def added(
         self, gradients: Sequence[keras.KerasTensor | None], weights: Sequence[keras.Variable], scale: float
