@@ -109,7 +109,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 def test_a_client_without_counts_is_told_what_to_do_and_nothing_is_quoted(
     attributes: dict[str, Any], reason: str
 ) -> None:
-    told, _, _ = refusal(Client(**attributes)).rpartition(" (")  # where it was raised, and an id, which may be any number
+    # Without the place where it was raised, and an id, which may be any number.
+    told, _, _ = refusal(Client(**attributes)).rpartition(" (")
     assert told.startswith("ClientError: ")
     assert reason in told
     assert not any(number in told for number in ("77", "78", "79", "7.5"))
