@@ -112,7 +112,8 @@ def test_a_client_without_counts_is_told_what_to_do_and_nothing_is_quoted(
     told = refusal(Client(**attributes))
     assert told.startswith("ClientError: ")
     assert reason in told
-    assert not any(number in told for number in ("77", "78", "79", "7.5"))
+    without_id = told.partition(" (id ")[0]  # a random one
+    assert not any(number in without_id for number in ("77", "78", "79", "7.5"))
 
 
 @pytest.mark.parametrize("noise", [-1.0, math.nan, math.inf, "1", True])
