@@ -364,9 +364,11 @@ def test_the_mean_gradient_is_scaffolds_option_two() -> None:
     sent = dict(zip("01", control, strict=True))
     with Exchange(record_from_parameters(start), Request(is_scaffold=True), 1, sent).open():
         term = LocalTerm.from_config({"scaffold": True}, model)
-    for x, y in zip(X[:10], Y[:10], strict=True):
-        model.partial_fit([x], [y])
-        term.step(rate)
+    for rows in (slice(0, 1), slice(1, 4), slice(4, 10)):
+        num_rows = len(Y[rows])
+        model.partial_fit(X[rows], Y[rows])
+        term.step(rate * num_rows, num_steps=num_rows)
+    assert term.steps == 10
     assert term.covered() == list(term.mean_gradients()) == [0, 1]
     for mean, w_t, w, c in zip(term.mean_gradients().values(), start, get_parameters(model), control, strict=True):
         np.testing.assert_allclose(mean, (w_t - w) / (10 * rate) - c, rtol=0, atol=1e-12)
