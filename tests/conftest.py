@@ -46,7 +46,12 @@ EXTRAS = {"ray": "simulation", "torch": "torch", "tensorflow": "keras", "jax": "
 # These modules import their framework at the top.
 collect_ignore = [
     f"client/test_{module}.py"
-    for module, package in (("torch", "torch"), ("keras", "tensorflow"), ("jax", "jax"))
+    for module, package in (
+        ("torch", "torch"),
+        ("torch_local_term", "torch"),
+        ("keras", "tensorflow"),
+        ("jax", "jax"),
+    )  # fmt: skip
     if not NO_SKIPS and importlib.util.find_spec(package) is None
 ]
 

@@ -18,7 +18,7 @@ from flskew import FedAvg, FedProx, LocalGrid, client_app, plots, skew
 from flskew._arrays.bfloat16 import bfloat16_from_float32
 from flskew._arrays.casting import narrowed, widened
 from flskew._arrays.weighted_mean import weighted_mean
-from flskew.client import ProximalTerm, sklearn
+from flskew.client import LocalTerm, sklearn
 from flskew.client._arrays import Slot, fit_into
 from flskew.partitioners import (
     DirichletPartitioner,
@@ -166,7 +166,7 @@ def test_models_are_converted_from_dtype_to_dtype() -> None:
 def test_the_proximal_term_of_tiny_differences_is_0(dtype: Any) -> None:
     anchor = [np.zeros(2, dtype)]
     near = [np.array([np.finfo(dtype).smallest_subnormal] * 2)]
-    term, gradients = ProximalTerm(0.01, anchor), [np.zeros(2, dtype)]
+    term, gradients = LocalTerm(anchor, mu=0.01), [np.zeros(2, dtype)]
     assert term.loss(near) < 1e-16
     term.add_gradient(near, gradients)
     term.step(near, 300.0)
@@ -183,7 +183,7 @@ class Tiny:
     """Moves every weight by less than a float32 can say, and reports how far it is from where it started."""
 
     def fit(self, parameters: Any, config: Any) -> Any:
-        term = ProximalTerm(float(config.get("proximal-mu", 0.1)), parameters)
+        term = LocalTerm(parameters, mu=float(config.get("proximal-mu", 0.1)))
         moved = [array + np.asarray(1e-42, array.dtype) for array in parameters]
         return moved, 3, {"distance": term.loss(moved), "tiny": 1e-310}
 

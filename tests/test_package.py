@@ -40,7 +40,7 @@ MODULES = sorted(
 )
 
 # The modules for frameworks, with the marker of each. The package does not export their names, because they need
-# extras, and each of those for clients has a ProximalTerm.
+# extras, and each of those for clients has a LocalTerm.
 FRAMEWORKS = {
     "flskew.client.jax": [pytest.mark.jax],
     "flskew.client.keras": [pytest.mark.tensorflow],
@@ -48,7 +48,11 @@ FRAMEWORKS = {
     "flskew.client.torch": [pytest.mark.torch],
     "flskew.tables.sklearn": [],
 }
-MODULE = pytest.mark.parametrize("name", [pytest.param(name, marks=FRAMEWORKS.get(name, ())) for name in MODULES])
+PRIVATE = {"flskew.client._torch_steps": [pytest.mark.torch]}
+"""Private modules that need a framework."""
+MODULE = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks={**FRAMEWORKS, **PRIVATE}.get(name, ())) for name in MODULES]
+)
 
 # The layers of CONTRIBUTING.md, highest first: a module imports only from lower layers.
 LAYERS = [
@@ -82,7 +86,7 @@ def test_every_name_of_a_framework_module_is_documented_with_an_example(name: st
     documented = re.findall(rf"^::: {re.escape(name)}\.(\w+)$", page, re.MULTILINE)
     assert sorted(documented) == sorted(module.__all__)
     if name.startswith("flskew.client."):
-        assert {"get_parameters", "set_parameters", "ProximalTerm"} <= set(documented)
+        assert {"get_parameters", "set_parameters", "LocalTerm"} <= set(documented)
     for exported in documented:
         examples = docstring_examples(getattr(module, exported), f"{name}.{exported}", {})
         assert any(example.name == f"{name}.{exported}" for example in examples), f"{exported} shows no example"
@@ -233,7 +237,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 
 def test_training_loads_no_data_set_library() -> None:
-    code = "import sys, flskew; flskew.FedAvg, flskew.client_app, flskew.simulate, flskew.ProximalTerm; "
+    code = "import sys, flskew; flskew.FedAvg, flskew.client_app, flskew.simulate, flskew.LocalTerm; "
     code += "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     heavy = {
         "datasets",

@@ -24,6 +24,7 @@ from flskew import (
     BestModel,
     Checked,
     Checkpoint,
+    ClassAware,
     DirichletPartitioner,
     FedAvg,
     FedProx,
@@ -33,9 +34,9 @@ from flskew import (
     LabelExclusionPartitioner,
     LabelPrior,
     LocalGrid,
+    LocalTerm,
     NaturalIdPartitioner,
     PartitionIdError,
-    ProximalTerm,
     RoundError,
     RunResult,
     client_app,
@@ -144,7 +145,7 @@ class Client:
 
     def fit(self, parameters: Arrays, config: Mapping[str, object]) -> tuple[Arrays, int, dict[str, float]]:
         """Train."""
-        term = ProximalTerm.from_config(config, parameters)
+        term = LocalTerm.from_config(config, parameters)
         gradients = [np.zeros_like(array) for array in parameters]
         term.add_gradient(parameters, gradients)
         assert_type(term.loss(parameters), float)
@@ -215,6 +216,10 @@ adjusted: NDArray[np.float32] = np.zeros((4, 3), np.float32) * scale + offset
 # The strategies, the Grid and the ServerApp are Flower's.
 strategy: Strategy = FedAvg(fraction_train=1.0, min_train_nodes=3)
 prox: Strategy = FedProx(proximal_mu=0.1)
+FedProx(averaging=ClassAware(head={"fc2.weight": 0, "fc2.bias": 0}, count_noise=5))
+assert_type(FedAvg(averaging=ClassAware()).averaging, ClassAware | None)
+assert_type(ClassAware().head, dict[str, int] | None)
+assert_type(ClassAware().count_noise, float)
 grid: Grid = LocalGrid(app, 3)
 arrays = ArrayRecord([np.zeros(3)])
 assert_type(FedAvg().start(grid, arrays, num_rounds=3), RunResult)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from flskew._arrays.records import ParametersError
-from flskew.client.keras import ProximalTerm, get_parameters, set_parameters
+from flskew.client.keras import LocalTerm, get_parameters, set_parameters
 
 pytestmark = pytest.mark.tensorflow
 
@@ -126,7 +126,7 @@ def test_an_array_that_does_not_fit_is_named_and_nothing_is_changed() -> None:
 
 def test_a_model_that_is_not_built_is_refused() -> None:
     model = keras.Sequential([keras.layers.Dense(2)])
-    for action in (lambda: get_parameters(model), lambda: set_parameters(model, []), lambda: ProximalTerm(MU, model)):
+    for action in (lambda: get_parameters(model), lambda: set_parameters(model, []), lambda: LocalTerm(model, mu=MU)):
         with pytest.raises(ValueError, match=r"no weights yet; give it a keras.Input, or call model.build"):
             action()
 
@@ -134,7 +134,7 @@ def test_a_model_that_is_not_built_is_refused() -> None:
 def test_the_loss_is_half_mu_times_the_squared_distance_of_all_trainable_weights_together() -> None:
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     set_parameters(model, [np.zeros((2, 1)), np.ones(1)])
-    term = ProximalTerm(0.3, model)
+    term = LocalTerm(model, mu=0.3)
     set_parameters(model, [np.array([[1.0], [2.0]]), np.array([4.0])])
     # 0.3/2 * ((1-0)^2 + (2-0)^2 + (4-1)^2) = 0.15 * 14 = 2.1
     assert float(term.loss()) == pytest.approx(2.1)
@@ -143,7 +143,7 @@ def test_the_loss_is_half_mu_times_the_squared_distance_of_all_trainable_weights
 def test_the_gradient_is_mu_times_the_distance_and_the_tapes_of_the_loss() -> None:
     model = network()
     anchor = trainable(model)
-    term = ProximalTerm(MU, model)
+    term = LocalTerm(model, mu=MU)
     move(model)
     ours = term.add_gradient([tf.ones(w.shape) for w in model.trainable_weights])
     expected = [1 + MU * (w - w_t) for w, w_t in zip(trainable(model), anchor, strict=True)]
@@ -156,7 +156,7 @@ def test_the_gradient_is_mu_times_the_distance_and_the_tapes_of_the_loss() -> No
 
 def test_the_gradient_is_that_of_the_loss_by_finite_differences() -> None:
     model = network(dtype="float64")
-    term = ProximalTerm(MU, model)
+    term = LocalTerm(model, mu=MU)
     move(model)
     (kernel, *_), (gradient, *_) = model.trainable_weights, term.add_gradient([None] * len(model.trainable_weights))
     middle = kernel.numpy()
@@ -188,7 +188,7 @@ def test_the_term_acts_in_every_step_of_fit_with_any_optimizer(
 ) -> None:
     model = network()
     model.compile(make(), LOSS)
-    ProximalTerm(MU, model).attach()
+    LocalTerm(model, mu=MU).attach()
     fit(model, epochs=3, batch_size=6)
     scale = make().loss_scale_factor or 1.0
     other = keras.optimizers.SGD(0.05) if scale != 1.0 else make()
@@ -200,7 +200,7 @@ def test_the_term_acts_in_every_step_of_fit_with_any_optimizer(
 def test_the_term_acts_however_the_step_is_compiled(compiled: dict[str, bool]) -> None:
     model = network()
     model.compile(keras.optimizers.SGD(0.05), LOSS, **compiled)
-    ProximalTerm(MU, model).attach()
+    LocalTerm(model, mu=MU).attach()
     fit(model, epochs=3)
     expected = train_by_autograd(network(), keras.optimizers.SGD(0.05), MU, steps=3)
     assert_close(trainable(model), trainable(expected), 2e-6)
@@ -211,7 +211,7 @@ def test_the_term_acts_with_the_loss_scaling_of_mixed_precision() -> None:
     optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.5), initial_scale=256.0)
     model.compile(optimizer, lambda y, prediction: 0.0 * keras.ops.mean(prediction))
     anchor = trainable(model)
-    ProximalTerm(MU, model).attach()
+    LocalTerm(model, mu=MU).attach()
     move(model)
     start = trainable(model)
     fit(model)
@@ -232,7 +232,7 @@ def test_the_term_acts_in_a_custom_train_step() -> None:
     inner = network()
     model = Own(inner.inputs, inner.outputs)
     model.compile(keras.optimizers.SGD(0.05))
-    ProximalTerm(MU, model).attach()
+    LocalTerm(model, mu=MU).attach()
     fit(model, epochs=3)
     expected = train_by_autograd(network(), keras.optimizers.SGD(0.05), MU, steps=3)
     assert_close(trainable(model), trainable(expected), 2e-6)
@@ -249,7 +249,7 @@ def test_a_step_compiled_once_uses_the_anchor_and_mu_of_each_round() -> None:
     model.compile(keras.optimizers.SGD(0.05), counting_loss)
     expected, optimizer = network(), keras.optimizers.SGD(0.05)
     for mu in (0.3, 0.9, 0.6):
-        ProximalTerm(mu, model).attach()
+        LocalTerm(model, mu=mu).attach()
         fit(model, epochs=3)
         train_by_autograd(expected, optimizer, mu, steps=3)
         assert_close(trainable(model), trainable(expected), 5e-6)
@@ -263,7 +263,7 @@ def test_a_round_without_a_term_removes_the_term_of_the_previous_round() -> None
     model.compile(keras.optimizers.SGD(0.05), LOSS)
     optimizer = keras.optimizers.SGD(0.05)
     for mu in (0.0, 0.9, 0.0, 0.5):
-        ProximalTerm(mu, model).attach()
+        LocalTerm(model, mu=mu).attach()
         fit(model, epochs=3)
         train_by_autograd(expected, optimizer, mu, steps=3)
         assert_close(trainable(model), trainable(expected), 5e-6)
@@ -274,7 +274,7 @@ def test_a_step_compiled_before_the_term_is_attached_gets_it_too() -> None:
     model.compile(keras.optimizers.SGD(0.05), LOSS)
     fit(model)
     train_by_autograd(expected, optimizer, 0.0, steps=1)
-    ProximalTerm(MU, model).attach()
+    LocalTerm(model, mu=MU).attach()
     fit(model, epochs=3)
     train_by_autograd(expected, optimizer, MU, steps=3)
     assert_close(trainable(model), trainable(expected), 5e-6)
@@ -283,7 +283,7 @@ def test_a_step_compiled_before_the_term_is_attached_gets_it_too() -> None:
 def test_after_freezing_weights_the_term_applies_to_the_others() -> None:
     model = network()
     model.compile(keras.optimizers.SGD(0.05), LOSS)
-    ProximalTerm(MU, model).attach()
+    LocalTerm(model, mu=MU).attach()
     fit(model)
     model.get_layer("hidden").trainable = False
     model.compile(keras.optimizers.SGD(0.05), LOSS)
@@ -291,7 +291,7 @@ def test_after_freezing_weights_the_term_applies_to_the_others() -> None:
     expected = keras.models.clone_model(model)
     expected.set_weights(model.get_weights())
     expected.get_layer("hidden").trainable = False
-    ProximalTerm(MU, model).attach()
+    LocalTerm(model, mu=MU).attach()
     fit(model, epochs=3)
     train_by_autograd(expected, keras.optimizers.SGD(0.05), MU, steps=3)
     assert_close(trainable(model), trainable(expected), 5e-6)
@@ -302,7 +302,7 @@ def test_mu_zero_gives_the_weights_of_training_without_a_term_bit_for_bit() -> N
     plain, proximal = network(), network()
     for model in (plain, proximal):
         model.compile(keras.optimizers.SGD(0.05, momentum=0.9), LOSS)
-    ProximalTerm.from_config({}, proximal).attach()
+    LocalTerm.from_config({}, proximal).attach()
     for model in (plain, proximal):
         fit(model, epochs=10)
     for a, b in zip(get_parameters(plain), get_parameters(proximal), strict=True):
@@ -314,7 +314,7 @@ def test_mu_zero_changes_neither_the_optimizer_nor_the_compiled_step() -> None:
     model.compile(keras.optimizers.SGD(0.05), LOSS)
     fit(model)
     step, apply = model.train_function, model.optimizer.apply
-    ProximalTerm(0, model).attach()
+    LocalTerm(model, mu=0).attach()
     assert model.train_function is step
     assert model.optimizer.apply == apply
 
@@ -324,7 +324,7 @@ def test_the_distance_to_the_anchor_decreases_with_mu() -> None:
     for mu in (0.0, 0.1, 1.0, 10.0):
         model = network()
         model.compile(keras.optimizers.SGD(0.02), LOSS)
-        ProximalTerm(mu, model).attach()
+        LocalTerm(model, mu=mu).attach()
         fit(model, epochs=20)
         gaps = zip(trainable(model), trainable(network()), strict=True)
         distances.append(sum(float(((w - w_t) ** 2).sum()) for w, w_t in gaps) ** 0.5)
@@ -337,7 +337,7 @@ def test_the_losses_of_fit_and_evaluate_do_not_include_the_term() -> None:
     model.compile(keras.optimizers.SGD(0.0), LOSS)
     before = model.evaluate(X, Y, verbose=0)
     trained = fit(model).history["loss"][0]
-    ProximalTerm(100.0, model).attach()
+    LocalTerm(model, mu=100.0).attach()
     move(model)
     moved = float(LOSS(Y, model(X)))
     assert model.evaluate(X, Y, verbose=0) == pytest.approx(moved, rel=1e-5)
@@ -350,7 +350,7 @@ def test_an_embedding_whose_gradient_is_sparse_gets_the_term() -> None:
     model = keras.Sequential([keras.Input((1,), dtype="int32"), keras.layers.Embedding(4, 2)])
     anchor = trainable(model)
     model.compile(keras.optimizers.SGD(1.0), lambda y, prediction: keras.ops.sum(prediction))
-    ProximalTerm(MU, model).attach()
+    LocalTerm(model, mu=MU).attach()
     move(model)
     (before,) = trainable(model)
     model.fit(np.array([[1]]), np.zeros(1), verbose=0)
@@ -362,7 +362,7 @@ def test_an_embedding_whose_gradient_is_sparse_gets_the_term() -> None:
 def test_a_weight_without_a_gradient_gets_that_of_the_term() -> None:
     model = network()
     anchor = trainable(model)
-    term = ProximalTerm(MU, model)
+    term = LocalTerm(model, mu=MU)
     move(model)
     gradients = term.add_gradient([None] * len(anchor))
     assert_close(
@@ -373,7 +373,7 @@ def test_a_weight_without_a_gradient_gets_that_of_the_term() -> None:
 def test_a_proximal_step_matches_the_papers_formula() -> None:
     model = network()
     anchor = trainable(model)
-    term = ProximalTerm(MU, model)
+    term = LocalTerm(model, mu=MU)
     move(model)
     before, strength = trainable(model), 0.4 * MU
     term.step(0.4)
@@ -385,17 +385,17 @@ def test_a_proximal_step_matches_the_papers_formula() -> None:
 
 def test_a_model_that_is_not_compiled_is_refused() -> None:
     with pytest.raises(ValueError, match=r"no optimizer yet; call model.compile"):
-        ProximalTerm(MU, network()).attach()
+        LocalTerm(network(), mu=MU).attach()
 
 
 def test_a_backend_that_would_compile_the_anchor_into_the_step_is_refused(python: str) -> None:
     code = (
         "import os; os.environ['KERAS_BACKEND'] = 'jax'\n"
         "import keras\n"
-        "from flskew.client.keras import ProximalTerm\n"
+        "from flskew.client.keras import LocalTerm\n"
         "model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])\n"
         "model.compile('sgd', 'mse')\n"
-        "ProximalTerm(0.1, model).attach()\n"
+        "LocalTerm(model, mu=0.1).attach()\n"
     )
     result = subprocess.run([python, "-c", code], capture_output=True, text=True)
     assert "attach needs Keras on TensorFlow, but this is jax" in result.stderr

@@ -10,7 +10,7 @@ import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from numpy.typing import NDArray
 
-from flskew import FedProx, IidPartitioner, LocalGrid, client_app, partition_id
+from flskew import FedProx, IidPartitioner, LocalGrid, LocalTerm, client_app, partition_id
 
 NUM_ROWS, NUM_FEATURES, NUM_NODES = 60, 4, 3
 MODEL = {"weight": np.zeros(NUM_FEATURES, np.float32), "bias": np.zeros((), np.float32)}
@@ -30,8 +30,10 @@ class Client:
         context.state["rows"] = ArrayRecord([self.features])
 
     def fit(self, parameters: list[NDArray[Any]], config: dict[str, Any]) -> Any:
+        term = LocalTerm.from_config(config, parameters)
         weight, bias = parameters
         weight += self.features.mean(axis=0) * SCALES
+        term.step(parameters, 0.1)
         return [weight, bias], len(self.features), {"loss": 0.5, "by-epoch": [0.75, 0.5]}
 
     def evaluate(self, parameters: list[NDArray[Any]], config: dict[str, Any]) -> Any:
@@ -97,6 +99,8 @@ def test_every_message_of_a_run_contains_only_parameters_and_scalars() -> None:
         configs = {key: dict(value) for key, value in message.content.items() if isinstance(value, ConfigRecord)}
         if message.metadata.reply_to_message_id:
             number = message.metadata.src_node_id - 1000
+            term = configs.pop("flskew-term", {})
+            assert set(term) <= {"arrays", "local-steps", "state-round"}
             assert configs == {"flskew": {"assignment": ASSIGNMENT.fingerprint, "partition-id": number}}
         else:
             assert set(configs) == {"config"}

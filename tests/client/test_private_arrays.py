@@ -350,6 +350,19 @@ def test_an_evaluation_before_training_uses_the_initial_arrays_and_keeps_nothing
     assert heads == [float(np.float16(number)) for number in expected]
 
 
+def test_all_initial_arrays_of_a_site_come_from_one_model() -> None:
+    class Asked(Site):
+        def get_parameters(self, config: dict[str, Any]) -> Arrays:
+            asked.append(config)
+            return super().get_parameters(config)
+
+    asked: list[dict[str, Any]] = []
+    with LocalGrid(client_app(Asked, keep_local=PRIVATE), 1) as grid:
+        ask(grid, empty_model(), server_round=3)
+        ask(grid, empty_model(), server_round=4)
+    assert asked == [{"server-round": 3}]
+
+
 @pytest.mark.parametrize("when", ["in fit", "after fit"])
 def test_the_private_arrays_of_a_round_that_fails_are_not_kept(when: str) -> None:
     class Fails(Site):

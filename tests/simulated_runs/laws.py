@@ -7,15 +7,21 @@
 5. A client's private data appears in no reply, and its text cannot control a terminal.
 6. Replies are freed after their round, even without garbage collection.
 7. No run hangs.
+8. The best model is that of the first round with the lowest loss, and a run ends after as many rounds without
+   improvement as planned.
 """
 
 from __future__ import annotations
 
 import errno
 import unicodedata
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flskew import Checkpoint
 
@@ -41,6 +47,7 @@ def check_run(seed: int, folder: Path) -> None:
     try:
         whole = World(planned, Life()).run(None)
         _check_model(planned, whole)
+        _check_best(planned, whole)
         _check_texts(whole)
         _check_memory(whole)
         _live(planned, folder, whole)
@@ -89,12 +96,42 @@ def _check_story(found: Story, whole: Story | None, rotten: set[str]) -> None:
 def _check_model(planned: Plan, whole: Outcome) -> None:
     if planned.strategy not in AVERAGING:
         return
-    expected, failed_round = expected_model(planned, whole.asked)
+    expected, failed_round = expected_model(replace(planned, num_rounds=_last_round(whole)), whole.asked)
     assert whole.story is not None
-    _require((whole.story.error is None) == (failed_round is None), f"expected an error in round {failed_round}")
-    for found, wanted in zip(whole.model, expected, strict=True):
+    has_failed = whole.story.error is not None and not whole.story.error.startswith("keep_best")
+    _require(has_failed == (failed_round is not None), f"expected an error in round {failed_round}")
+    _check_arrays(whole.model, expected)
+
+
+def _check_arrays(model: Sequence[NDArray[Any]], expected: Sequence[NDArray[Any]]) -> None:
+    for found, wanted in zip(model, expected, strict=True):
         _require(found.dtype == wanted.dtype, f"{found.dtype} instead of {wanted.dtype}")
         _require(np.allclose(found, wanted, rtol=1e-5, atol=1e-6), f"the model is {found}, the mean {wanted}")
+
+
+def _check_best(planned: Plan, whole: Outcome) -> None:
+    """Check the best model, and that the run ended when it should, against the losses of its rounds."""
+    assert whole.story is not None
+    lowest, waited = None, 0
+    for server_round, loss in whole.losses.items():
+        _require(planned.patience is None or waited < planned.patience, f"round {server_round} came after the end")
+        is_better = lowest is None or loss < whole.losses[lowest]
+        lowest, waited = (server_round, 0) if is_better else (lowest, waited + 1)
+    is_done = whole.story.error is not None or _last_round(whole) == planned.num_rounds or waited == planned.patience
+    _require(is_done, f"ended after round {_last_round(whole)}, {waited} of {planned.patience} without improvement")
+    if planned.patience is None:
+        lowest = None
+    best = whole.best
+    _require((best and best.server_round) == lowest, f"the best model is {best}, not that of round {lowest}")
+    if best is not None:
+        _require(best.value == whole.losses[best.server_round], f"the score of {best} is that of another round")
+        if planned.strategy in AVERAGING:
+            expected, _ = expected_model(replace(planned, num_rounds=best.server_round), whole.asked)
+            _check_arrays(best.arrays.to_numpy_ndarrays(), expected)
+
+
+def _last_round(whole: Outcome) -> int:
+    return max(server_round for _, server_round in whole.asked)
 
 
 def _check_texts(outcome: Outcome) -> None:
@@ -148,6 +185,8 @@ def _check_last_checkpoint(folder: Path, whole: Outcome) -> None:
         assert checkpoint is not None
         arrays = checkpoint.result.arrays.to_numpy_ndarrays()
         _require(all(map(np.array_equal, arrays, whole.model)), "the checkpoint has another model")
+        found = checkpoint.result.best
+        _require(found == whole.best, f"the best model of the checkpoint is {found}, not {whole.best}")
 
 
 def _require(holds: bool, broken: str) -> None:

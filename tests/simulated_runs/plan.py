@@ -74,6 +74,7 @@ class Plan:
         workers: Number of clients that run at the same time.
         events: What happens to the reply of a partition, by phase, round and partition.
         lives: The processes, one after the other; the last one has no fault.
+        patience: Its stop_after, for a run that keeps the model with the lowest loss; None for one that keeps none.
     """
 
     seed: int
@@ -84,6 +85,7 @@ class Plan:
     workers: int
     events: Mapping[tuple[str, int, int], str]
     lives: tuple[Life, ...]
+    patience: int | None
 
     def event(self, phase: str, server_round: int, partition_id: int) -> str:
         """Return what happens to one reply."""
@@ -109,7 +111,8 @@ def plan(seed: int) -> Plan:
                     events[phase, server_round, partition_id] = rng.choice(others)
     lives = [_life(rng, num_rounds) for _ in range(rng.randint(0, 3))]
     needed = rng.choice([0, 1, 1, 2])
-    return Plan(seed, strategy, needed, num_nodes, num_rounds, rng.choice([1, 3]), events, (*lives, Life()))
+    workers, patience = rng.choice([1, 3]), rng.choice([None, 1, 2])
+    return Plan(seed, strategy, needed, num_nodes, num_rounds, workers, events, (*lives, Life()), patience)
 
 
 def _life(rng: random.Random, num_rounds: int) -> Life:

@@ -19,11 +19,10 @@ from typing import IO, Any
 from unittest import mock
 
 from flwr.app import Array, ArrayRecord
-from flwr.serverapp.strategy import Result
 
 import flskew.simulation
 import flskew.strategies
-from flskew import History, RoundError
+from flskew import BestModel, History, KeepBest, RoundError, RunResult
 from flskew._util import files, threads
 from flskew.simulation import grid as grid_module
 
@@ -56,7 +55,7 @@ class Story:
 
     Attributes:
         error: The error that the clients caused, if they did.
-        result: The model and the metrics.
+        result: The model, the best model and the metrics.
         history: The entries of each round.
     """
 
@@ -77,6 +76,8 @@ class Outcome:
         kept: Every text that the server keeps or prints.
         outlived: What was still alive after its round.
         model: The model at the end.
+        best: The best model, if the run keeps it.
+        losses: The loss of each evaluated round.
     """
 
     story: Story | None = None
@@ -86,6 +87,8 @@ class Outcome:
     kept: list[str] = field(default_factory=list)
     outlived: list[str] = field(default_factory=list)
     model: list[Any] = field(default_factory=list)
+    best: BestModel | None = None
+    losses: dict[int, float] = field(default_factory=dict)
 
 
 class World:
@@ -160,6 +163,8 @@ class World:
     def _process(self, resumes: bool) -> Outcome:
         outcome, strategy = Outcome(), self.plan.make_strategy()
         options: dict[str, Any] = {} if self._folder is None else {"checkpoint_dir": self._folder, "resume": resumes}
+        if self.plan.patience is not None:
+            options |= {"keep_best": KeepBest("loss", lower_is_better=True), "stop_after": self.plan.patience}
         initial = ArrayRecord({name: Array(array) for name, array in INITIAL.items()})
         with Network(self) as network:
             try:
@@ -169,6 +174,11 @@ class World:
                 result = error.result
                 outcome.story = _story(str(error), result, strategy.history)
                 outcome.kept.append(str(error))
+            except LookupError as error:
+                if not str(error).startswith("keep_best='loss': no round has been evaluated"):
+                    raise
+                result = strategy.result
+                outcome.story = _story(str(error), result, strategy.history)
             except (Killed, OSError, ValueError, RuntimeError) as error:
                 outcome.error = error
                 return outcome
@@ -176,7 +186,11 @@ class World:
                 outcome.asked, outcome.replied, outcome.outlived = network.asked, network.replied, network.outlived
         outcome.kept += [failure.reason + failure.traceback for entry in strategy.history for failure in entry.failures]
         outcome.kept += strategy.history.dropped()
-        outcome.model = result.arrays.to_numpy_ndarrays()
+        outcome.model, outcome.best = result.arrays.to_numpy_ndarrays(), result.best
+        outcome.losses = {
+            server_round: float(metrics["loss"])  # type: ignore[arg-type]
+            for server_round, metrics in result.evaluate_metrics_clientapp.items()
+        }
         return outcome
 
     @contextmanager
@@ -393,11 +407,12 @@ def _restore(contents: dict[Path, bytes | None]) -> None:
             path.write_bytes(content)
 
 
-def _story(error: str | None, result: Result, history: History) -> Story:
+def _story(error: str | None, result: RunResult, history: History) -> Story:
     entries: dict[int, str] = {}
     for entry in history:
         replies = tuple(replace(reply, seconds=0.0) for reply in entry.replies)
         timeless = repr(replace(entry, seconds=0.0, replies=replies))
         entries[entry.server_round] = entries.get(entry.server_round, "") + timeless
-    arrays = [(name, array.dtype, tuple(array.shape), array.data) for name, array in result.arrays.items()]
+    models = [result.arrays, *([] if result.best is None else [result.best.arrays])]
+    arrays = [(name, array.dtype, tuple(array.shape), array.data) for model in models for name, array in model.items()]
     return Story(error, (arrays, repr(vars(result) | {"arrays": None})), entries)

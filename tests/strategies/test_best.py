@@ -18,8 +18,9 @@ from flwr.serverapp import strategy as flower
 from tests.strategies.test_checkpoints import Killed, killed_at, outcome
 
 from flskew import BestModel, Checked, Checkpoint, FedAvg, FedProx, KeepBest, LocalGrid, RoundError, RunResult
-from flskew._util import files
+from flskew._util import archive, files
 from flskew.client import client_app
+from flskew.strategies._packing import pack, unpack
 
 NAN = math.nan
 Scores = Sequence[Any]
@@ -27,7 +28,7 @@ Scores = Sequence[Any]
 
 STRATEGIES: dict[str, Callable[..., FedAvg | Checked]] = {
     "FedAvg": FedAvg,
-    "FedProx": lambda **options: FedProx(proximal_mu=0.1, **options),
+    "FedProx": FedProx,
     "Checked": lambda **options: Checked(flower.FedAvg(**options)),
 }
 every_strategy = pytest.mark.parametrize("make", STRATEGIES.values(), ids=STRATEGIES)
@@ -175,7 +176,7 @@ def test_nothing_that_gets_the_latest_model_can_change_the_best() -> None:
             array.shape = (7,)
         arrays.clear()
 
-    scores = [0.0, 0.9, 0.1]
+    scores = [0.0, 0.1, 0.9, 1.0]
     seen: list[int] = []
 
     def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord:
@@ -190,7 +191,7 @@ def test_nothing_that_gets_the_latest_model_can_change_the_best() -> None:
         return server_round == 2
 
     result = by_server([0.0] * 4, evaluate_fn=evaluate, should_stop=should_stop)
-    assert found(result) == (1, 0.9, 1)
+    assert found(result) == (2, 0.9, 2)
     assert seen == [1, 2]
 
 
@@ -278,6 +279,11 @@ def test_a_later_round_without_the_metric_is_skipped_and_the_log_says_so(log: py
         "\t> Round 1 has no 'accuracy' of the server: skipped",
         "\t> Round 2 has no 'accuracy' of the server: skipped",
     ]
+
+
+def test_the_log_expects_no_score_of_the_initial_model_from_clients(log: pytest.LogCaptureFixture) -> None:
+    by_clients([None, 0.1, 0.2])
+    assert "skipped" not in log.text
 
 
 @pytest.mark.parametrize("run", [by_server, by_clients])
@@ -490,6 +496,16 @@ def test_resuming_with_another_rule_is_refused_and_changes_nothing(
     rule = KeepBest("accuracy", lower_is_better=False, source="server")
     result = by_server([0.1, 0.9, 0.5, 0.4], keep_best=rule, checkpoint_dir=tmp_path, resume=True)
     assert found(result) == (1, 0.9, 1)
+
+
+def test_a_best_model_of_another_shape_is_refused(tmp_path: Path) -> None:
+    by_server([0.1, 0.9], checkpoint_dir=tmp_path)
+    path = tmp_path / "checkpoint-00001.npz"
+    values = unpack(archive.read(path, "checkpoint", 1))
+    values["result"]["best"] = BestModel(1, 0.9, ArrayRecord([np.zeros(2)]))
+    archive.write(path, "checkpoint", 1, pack(values))
+    with pytest.raises(ValueError, match="holds a different model from initial_arrays"):
+        by_server([0.1, 0.9, 0.2], checkpoint_dir=tmp_path, resume=True)
 
 
 def test_a_second_run_of_the_same_strategy_starts_without_a_best_model() -> None:

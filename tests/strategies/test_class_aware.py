@@ -312,6 +312,7 @@ def test_an_ambiguous_head_ends_the_run_and_the_model_that_was_sent_is_kept(fede
         pytest.param({"fc3.weight": 0}, "names 'fc3.weight', but the model's arrays are", id="an unknown name"),
         pytest.param({"fc2_weight": 2}, "= 2, but the array has shape", id="an axis that does not exist"),
         pytest.param({"fc2_weight": 1, "fc2_bias": 0}, "axes have lengths", id="axes of different lengths"),
+        pytest.param({"local": 0}, "'local', which is empty; arrays that stay on clients", id="a private array"),
     ],
 )
 def test_a_head_that_does_not_fit_the_model_is_refused_before_any_client_trains(
@@ -322,7 +323,7 @@ def test_a_head_that_does_not_fit_the_model_is_refused_before_any_client_trains(
 
     strategy = FedAvg(fraction_evaluate=0.0, averaging=ClassAware(head=head))
     with pytest.raises(ValueError, match=message):
-        strategy.start(federation(train=train), record(TORCH), num_rounds=1)
+        strategy.start(federation(train=train), record({**TORCH, "local": np.zeros(0)}), num_rounds=1)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flwr.app import Context
 
 from flskew import client_app
-from flskew.client.jax import ProximalTerm, get_parameters, set_parameters
+from flskew.client.jax import LocalTerm, get_parameters, set_parameters
 from flskew.typing import Config, Parameters
 from jaxexample.task import create_params, evaluate, load_data, train
 
@@ -20,7 +20,7 @@ class FlowerClient:
     def fit(self, parameters: Parameters, config: Config) -> tuple[Parameters, int, dict[str, float]]:
         """Train the server's model on this client's images."""
         params = set_parameters(create_params(), parameters)
-        term = ProximalTerm.from_config(config, params)
+        term = LocalTerm.from_config(config, params)
         params, loss = train(params, term, self.x_train, self.y_train, self.config, config["server-round"])
         return get_parameters(params), len(self.x_train), {"train-loss": loss}
 

@@ -15,7 +15,7 @@ from sklearn.model_selection import train_test_split
 
 from flskew import DirichletPartitioner
 from flskew.client import partition
-from flskew.client.jax import ProximalTerm
+from flskew.client.jax import LocalTerm
 
 Images: TypeAlias = NDArray[np.float32]
 Labels: TypeAlias = NDArray[np.int64]
@@ -59,7 +59,7 @@ def loss_fn(params: Params, images: jax.Array, labels: jax.Array) -> tuple[jax.A
 
 @jax.jit
 def train_step(
-    params: Params, term: ProximalTerm, images: jax.Array, labels: jax.Array, learning_rate: float
+    params: Params, term: LocalTerm, images: jax.Array, labels: jax.Array, learning_rate: float
 ) -> tuple[Params, jax.Array]:
     """Return the parameters after one step of gradient descent, and the loss before it."""
     (loss, _), gradients = jax.value_and_grad(loss_fn, has_aux=True)(params, images, labels)
@@ -68,7 +68,7 @@ def train_step(
 
 
 def train(
-    params: Params, term: ProximalTerm, images: Images, labels: Labels, config: dict[str, Any], server_round: int
+    params: Params, term: LocalTerm, images: Images, labels: Labels, config: dict[str, Any], server_round: int
 ) -> tuple[Params, float]:
     """Train in an order drawn for this round; return the new parameters and the mean loss."""
     rng = np.random.default_rng((int(config["seed"]), server_round))

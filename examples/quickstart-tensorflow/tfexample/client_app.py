@@ -5,7 +5,7 @@ from __future__ import annotations
 from flwr.app import Context
 
 from flskew import client_app
-from flskew.client.keras import ProximalTerm, get_parameters, set_parameters
+from flskew.client.keras import LocalTerm, get_parameters, set_parameters
 from flskew.typing import Config, Parameters
 from tfexample.task import client_model, load_data, train
 
@@ -21,7 +21,7 @@ class FlowerClient:
     def fit(self, parameters: Parameters, config: Config) -> tuple[Parameters, int, dict[str, float]]:
         """Train the server's model on this client's images."""
         set_parameters(self.model, parameters)
-        ProximalTerm.from_config(config, self.model).attach()
+        LocalTerm.from_config(config, self.model).attach()
         loss = train(self.model, self.x_train, self.y_train, self.config, config["server-round"])
         return get_parameters(self.model), len(self.x_train), {"train-loss": loss}
 

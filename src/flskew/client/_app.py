@@ -81,10 +81,10 @@ def client_app(
         same_shapes: Set it to False for models that change shape, such as trees that grow: arrays of any shape and
             number are then sent. They keep the names received if their number is the same; otherwise they are "0",
             "1", and so on, with the dtypes returned.
-        keep_local: Which arrays never leave this node: patterns such as "*bn*" or "head.*", matched with the names in
-            the server's record as by `fnmatch.fnmatchcase`. Each client trains its own, which `fit` and `evaluate`
-            receive among the parameters, and keeps them in `context.state` under "flskew-private". The reply carries
-            for them exactly what was received. See `without_local` for a server that does not send them either.
+        keep_local: Arrays that never leave this node: shell patterns for names in the server's record, such as "*bn*"
+            (FedBN) or "head.*" (FedPer). Each client trains its own, in `context.state["flskew-private"]`; `fit` and
+            `evaluate` receive them among the parameters, and the reply carries what was received in their place.
+            With `without_local`, the server does not send them either.
 
     Raises:
         TypeError: `client_fn` cannot be called with the context alone, or has Flower's old form, client_fn(cid); or
@@ -111,8 +111,7 @@ def client_app(
     metrics = MetricsReader()
 
     def train(message: Message, context: Context) -> Message:
-        client = _make_client(client_fn, context)
-        return _train(client, context, message, metrics, patterns, same_shapes=same_shapes)
+        return _train(_make_client(client_fn, context), context, message, metrics, patterns, same_shapes=same_shapes)
 
     def evaluate(message: Message, context: Context) -> Message:
         return _evaluate(_make_client(client_fn, context), context, message, metrics, patterns)

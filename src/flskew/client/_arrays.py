@@ -5,7 +5,7 @@ Errors quote no numbers of an array: they are sent to the server.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from flskew._arrays.records import ParametersError
 from flskew.typing import Parameters
 
-__all__ = ["Slot", "check_linear", "fit_into", "private_copy"]
+__all__ = ["Slot", "check_linear", "fit_into", "fit_linear", "private_copy"]
 
 
 class Slot(NamedTuple):
@@ -62,6 +62,25 @@ def check_linear(linear: Sequence[NDArray[Any] | None], names: Sequence[str]) ->
             f"the model has {len(names)} arrays, {', '.join(names)}; the linear part of its local term is for "
             f"{len(linear)}, as many as the server sent; start the server from get_parameters of the same model"
         )
+
+
+def fit_linear(
+    slots: Sequence[Slot], weights: Collection[int], linear: Sequence[NDArray[Any] | None] | None
+) -> dict[int, NDArray[Any]]:
+    """Return the linear part of a local term by position, in the dtypes of a model's weights.
+
+    Args:
+        slots: One per array of the model.
+        weights: Positions of the arrays that are weights. What `linear` has for others is ignored.
+        linear: One array per array of the model; None for an array, or for all, is zero.
+
+    Raises:
+        ParametersError: The number of arrays differs, or one has another shape, or a dtype or numbers that do not fit.
+    """
+    if linear is None:
+        return {}
+    check_linear(linear, [slot.name for slot in slots])
+    return {place: _fit(slots[place], g) for place, g in enumerate(linear) if g is not None and place in weights}
 
 
 def _fit(slot: Slot, array: NDArray[Any]) -> NDArray[Any]:

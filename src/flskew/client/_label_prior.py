@@ -39,8 +39,8 @@ _LOWEST_OFFSET = -10_000.0
 class LogitTransform(NamedTuple):
     """What to do to the logits in the training loss: `adjusted = logits * scale + offset`.
 
-    Both arrays are new at each call and finite, also as float16. Most frameworks take them as they are; for PyTorch, wrap
-    them with `torch.from_numpy`.
+    Both arrays are new at each call, and finite in float16 too. Most frameworks take them as they are; for PyTorch,
+    wrap them with `torch.from_numpy`.
 
     Attributes:
         scale: (num_classes,) float32, from 0 to 1.

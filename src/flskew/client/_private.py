@@ -55,7 +55,10 @@ def without_local(arrays: ArrayRecord, keep_local: Sequence[str]) -> ArrayRecord
     """
     patterns = checked_patterns(keep_local)
     private = _names(arrays, patterns, ValueError) if patterns else frozenset()
-    return ArrayRecord({name: _emptied(name, array) if name in private else array for name, array in arrays.items()})
+    model = ArrayRecord(dict(arrays))
+    for name in private:
+        model[name] = array_from_numpy(numpy_from_array(arrays[name], f"array {name!r}").reshape(-1)[:0])
+    return model
 
 
 def checked_patterns(keep_local: object) -> tuple[str, ...]:
@@ -205,7 +208,3 @@ def _initial(received: ArrayRecord, client: object, config: Config, name: str) -
             f"the order of the server's, got {shown(arrays)}"
         )
     return {key: array_from_numpy(array, f"array {key!r}") for key, array in zip(received, arrays, strict=True)}
-
-
-def _emptied(name: str, array: Array) -> Array:
-    return array_from_numpy(numpy_from_array(array, f"array {name!r}").reshape(-1)[:0])

@@ -1,4 +1,4 @@
-"""JAX: the leaves of any pytree as arrays, and FedProx's proximal term as pure functions.
+"""JAX: the leaves of any pytree as arrays, and the local term as pure functions.
 
 The parameters of Flax (Linen's dictionaries, the state of an NNX module), Haiku and Equinox are pytrees, so only JAX is
 needed.
@@ -7,6 +7,7 @@ needed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import jax
@@ -15,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew._arrays.records import ParametersError
-from flskew.client._arrays import Slot, fit_into, private_copy
-from flskew.client._proximal import BaseProximalTerm, checked_learning_rate
+from flskew.client._arrays import Slot, fit_into, fit_linear, private_copy
+from flskew.client._exchange import Request
+from flskew.client._local_term import BaseLocalTerm, checked_learning_rate
 from flskew.typing import Parameters
 
-__all__ = ["ProximalTerm", "get_parameters", "set_parameters"]
+__all__ = ["LocalTerm", "get_parameters", "set_parameters"]
 
 PyTree: TypeAlias = Any
 """Arrays in any nesting that JAX supports."""
@@ -61,148 +63,300 @@ def set_parameters(tree: PyTree, parameters: Sequence[NDArray[Any]]) -> PyTree:
         {'b': Array(3., dtype=float32), 'w': Array([1., 2.], dtype=float32)}
     """
     named = _named_leaves(tree)
-    slots = [Slot(name, np.shape(leaf), _numpy_dtype(leaf)) for name, leaf in named]
-    made = [_like(leaf, array) for (_, leaf), array in zip(named, fit_into(slots, parameters), strict=True)]
+    fitting = fit_into([_slot(name, leaf) for name, leaf in named], parameters)
+    made = [_like(leaf, array) for (_, leaf), array in zip(named, fitting, strict=True)]
     return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(tree), made)
 
 
 class Transformation(Protocol):
-    """An optimizer that `ProximalTerm.attach` wraps: any gradient transformation of Optax, or one with its methods."""
+    """An optimizer that `LocalTerm.attach` wraps: any gradient transformation of Optax, or one with its methods."""
 
     init: Callable[..., PyTree]
     update: Callable[..., tuple[PyTree, PyTree]]
 
 
 class GradientTransformation(NamedTuple):
-    """A pair of functions as Optax defines them, usable as an Optax optimizer."""
+    """A pair of functions as Optax defines them, usable as an Optax optimizer.
+
+    Those of two terms around the same optimizer are equal, because the term is in the state that `init` returns. So a
+    compiled step to which they are static, such as one that takes Flax's `TrainState`, is not compiled again.
+    """
 
     init: Callable[[PyTree], PyTree]
     update: Callable[..., tuple[PyTree, PyTree]]
 
+    def __eq__(self, other: object) -> bool:
+        """Return whether the updates are equal."""
+        return isinstance(other, GradientTransformation) and self.update == other.update
+
+    def __hash__(self) -> int:
+        """Return the hash of the update."""
+        return hash(self.update)
+
 
 @jax.tree_util.register_pytree_node_class
-class ProximalTerm(BaseProximalTerm[PyTree]):
-    """FedProx's (mu/2)·||w - w_t||² on a pytree of parameters, as pure functions.
+class LocalTerm(BaseLocalTerm[PyTree]):
+    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + <g, w>, as pure functions on a pytree.
 
-    Attach it to an Optax optimizer, add `loss` to the loss, or pass the gradient through `add_gradient`. All three can
-    be compiled. The term is itself a pytree of its anchor, with mu as part of the structure: pass it to a compiled step
-    as an argument, and the next round does not recompile it. With mu = 0, which is FedAvg, nothing is compiled. Leaves
-    that are not floats, such as counters or keys, are ignored.
+    Attach it to an Optax optimizer, and hand the optimizer's state back after training (`collect`). The same client
+    then works under FedAvg, FedProx, FedDyn, SCAFFOLD and FedNova. For FedProx and FedDyn alone, you can instead add
+    `loss` to the loss, or pass the gradient through `add_gradient`. Leaves that are not floats, such as counters or
+    keys, are ignored.
+
+    The term is a pytree of its arrays, with mu as part of the structure. It reaches a compiled step in the state of the
+    optimizer, or as an argument, so the next round does not recompile the step. Under FedAvg it does nothing, and
+    nothing is compiled.
+
+    SCAFFOLD needs the mean of the gradients of the client's own loss. The attached optimizer sums them before it adds
+    the term. For plain SGD this is the paper's option II; it stays right with momentum, schedules, weight decay and
+    Adam, where that formula does not.
 
     Args:
-        mu: The strength, finite and >= 0.
         anchor: w_t, the parameters received; copied, so their memory may be donated.
+        mu: The strength, finite and >= 0.
+        linear: g, one array per leaf, of the same shape; None for a leaf, or for all, is zero.
 
     Raises:
+        ParametersError: `linear` has another number of arrays than the tree has leaves, or one does not fit its leaf.
         TypeError: mu is not a real number.
         ValueError: mu is negative or not finite.
 
     Examples:
-        >>> import jax, jax.numpy as jnp
-        >>> from flskew.client.jax import ProximalTerm
-        >>> term = ProximalTerm(mu=0.5, anchor={"w": jnp.zeros(2)})
+        >>> import jax, jax.numpy as jnp, numpy as np
+        >>> from flskew.client.jax import LocalTerm
+        >>> term = LocalTerm({"w": jnp.zeros(2)}, mu=0.5, linear=[np.array([0.0, 3.0])])
         >>> w = {"w": jnp.array([1.0, 2.0])}
-        >>> term.loss(w)  # 0.5 / 2 * (1**2 + 2**2)
-        Array(1.25, dtype=float32)
+        >>> term.loss(w)  # 0.5 / 2 * (1**2 + 2**2) + 3 * 2
+        Array(7.25, dtype=float32)
         >>> jax.jit(lambda term, w, g: term.add_gradient(w, g))(term, w, {"w": jnp.ones(2)})
-        {'w': Array([1.5, 2. ], dtype=float32)}
+        {'w': Array([1.5, 5. ], dtype=float32)}
     """
 
-    def __init__(self, mu: float, anchor: PyTree) -> None:
-        super().__init__(mu, anchor)
-        self._anchor = jax.tree_util.tree_map(_copy_of_weight, anchor) if self._mu else None
+    def __init__(self, anchor: PyTree, *, mu: float = 0.0, linear: Sequence[NDArray[Any] | None] | None = None) -> None:
+        super().__init__(anchor, mu=mu, linear=linear)
+        leaves = [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(anchor)]
+        weights = {place: leaf for place, (_, leaf) in enumerate(leaves) if _is_weight(leaf)}
+        slots = [] if linear is None else [_slot(name, leaf) for name, leaf in leaves]
+        given = fit_linear(slots, weights, linear)
+        self._given = anchor
+        self._covered = tuple(weights)
+        self._shapes = _shapes(anchor) if self._is_active else None
+        self._anchor = [jnp.array(leaf) for leaf in weights.values()] if self._mu else []
+        slope = ((_like(w, given[i]) if i in given else jnp.zeros_like(w)) for i, w in weights.items())
+        self._slope = list(slope) if given else []
+        self._sums: tuple[NDArray[Any], ...] = ()
 
     def loss(self, parameters: PyTree) -> jax.Array:
-        """Return (mu/2)·||w - w_t||², a scalar that JAX can differentiate.
+        """Return (mu/2)·||w - w_t||² + <g, w>, a scalar that JAX can differentiate.
 
         Raises:
             ValueError: The parameters do not have the shapes of the anchor.
         """
-        if not self._mu:
-            return jnp.zeros(())
-        pulls = jax.tree_util.tree_leaves(self._mapped(_squares, parameters, self._anchor))
-        return self._mu / 2 * sum(pulls, jnp.zeros(()))
+        self._notice()
+        total = jnp.zeros(())
+        if self._shapes is None:
+            return total
+        leaves = self._leaves("parameters", parameters)
+        weights = [leaves[place] for place in self._covered]
+        if self._mu:
+            squares = [jnp.sum(jnp.square(jnp.abs(w - w_t))) for w, w_t in zip(weights, self._anchor, strict=True)]
+            total = self._mu / 2 * sum(squares, total)
+        if self._slope:
+            total = sum((jnp.vdot(g, w).real for w, g in zip(weights, self._slope, strict=True)), total)
+        return total
 
     def add_gradient(self, parameters: PyTree, gradients: PyTree) -> PyTree:
-        """Return the gradients plus mu·(w - w_t).
+        """Return the gradients plus mu·(w - w_t) + g.
+
+        Unlike an attached optimizer, it counts no steps, which SCAFFOLD and FedNova need.
 
         Raises:
             ValueError: Parameters or gradients do not have the shapes of the anchor.
         """
-        if not self._mu:
+        self._notice()
+        if self._shapes is None:
             return gradients
-        return self._mapped(
-            lambda w, w_t, g: g + self._mu * (w - w_t) if _is_weight(w) else g, parameters, self._anchor, gradients
-        )
+        weights, added = self._leaves("parameters", parameters), self._leaves("gradients", gradients)
+        for i, place in enumerate(self._covered):
+            if self._mu:
+                added[place] = added[place] + self._mu * (weights[place] - self._anchor[i])
+            if self._slope:
+                added[place] = added[place] + self._slope[i]
+        return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(gradients), added)
 
     def step(self, parameters: PyTree, learning_rate: float) -> PyTree:
-        """Return the parameters after one exact proximal step, (w + lr·mu·w_t) / (1 + lr·mu).
+        """Return the parameters after one exact step on the term, (w - lr·g + lr·mu·w_t) / (1 + lr·mu).
+
+        Unlike an attached optimizer, it counts no steps, which SCAFFOLD and FedNova need.
 
         Args:
             parameters: w.
-            learning_rate: Learning rate of the preceding update, finite and >= 0.
+            learning_rate: lr, the learning rate of the preceding update, finite and >= 0.
 
         Raises:
             ValueError: The learning rate is negative or not finite, or the parameters do not have the shapes of the
                 anchor.
         """
-        strength = checked_learning_rate(learning_rate) * self._mu
-        if not self._mu:
+        rate = checked_learning_rate(learning_rate)
+        strength = rate * self._mu
+        self._notice()
+        if self._shapes is None:
             return parameters
-        return self._mapped(
-            lambda w, w_t: w_t + (w - w_t) / (1 + strength) if _is_weight(w) else w, parameters, self._anchor
-        )
+        stepped = self._leaves("parameters", parameters)
+        for i, place in enumerate(self._covered):
+            if self._mu:
+                stepped[place] = self._anchor[i] + (stepped[place] - self._anchor[i]) / (1 + strength)
+            if self._slope:
+                stepped[place] = stepped[place] - rate / (1 + strength) * self._slope[i]
+        return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(parameters), stepped)
 
     def attach(self, optimizer: Transformation) -> GradientTransformation:
         """Return an optimizer that adds the term to the gradients before it passes them to `optimizer`.
 
-        The anchor is part of the optimizer's state, so a compiled step needs no other argument. `update` needs the
-        parameters as its third argument.
+        The term is part of the state, so call `init` in every round. The state of any term works with the `update` of
+        any other around the same optimizer: a compiled step can use the one of an earlier round, or take it as a static
+        argument, without another compilation. `update` needs the parameters as its third argument.
+
+        Each call of `update` is one step. To accumulate gradients, put the attached optimizer inside
+        `optax.MultiSteps`, not around it.
 
         Examples:
             >>> import jax.numpy as jnp, optax
-            >>> from flskew.client.jax import ProximalTerm
+            >>> from flskew.client.jax import LocalTerm
             >>> w = {"w": jnp.array([2.0])}
-            >>> optimizer = ProximalTerm(mu=0.5, anchor={"w": jnp.zeros(1)}).attach(optax.sgd(0.1))
+            >>> optimizer = LocalTerm({"w": jnp.zeros(1)}, mu=0.5).attach(optax.sgd(0.1))
             >>> updates, state = optimizer.update({"w": jnp.ones(1)}, optimizer.init(w), w)
             >>> optax.apply_updates(w, updates)  # 2 - 0.1 * (1 + 0.5 * 2)
             {'w': Array([1.8], dtype=float32)}
         """
 
         def init(parameters: PyTree) -> PyTree:
-            return self, optimizer.init(parameters)
+            # Noted here, not in `attach`: a state from an earlier round has the term of that round.
+            self._notice()
+            inner = optimizer.init(parameters)
+            if self._shapes is None:
+                return _AttachedState(self, None, (), inner)
+            leaves = self._leaves("parameters", parameters) if self._records else []
+            # Half precision would lose the sum of many gradients.
+            sums = tuple(jnp.zeros_like(leaves[i], jnp.promote_types(leaves[i].dtype, jnp.float32)) for i in covered)
+            return _AttachedState(self, jnp.zeros((), jnp.int32), sums, inner)
 
-        def update(
-            gradients: PyTree, state: PyTree, parameters: PyTree = None, **extra: PyTree
-        ) -> tuple[PyTree, PyTree]:
-            term, inner = state
-            if parameters is None:
-                raise ValueError("the term needs the parameters: call update(gradients, state, parameters)")
-            updates, inner = optimizer.update(term.add_gradient(parameters, gradients), inner, parameters, **extra)
-            return updates, (term, inner)
+        covered = self._covered if self._records else ()
+        return GradientTransformation(init, _Update(optimizer))
 
-        return GradientTransformation(init, update)
+    def collect(self, state: PyTree) -> None:
+        """Take the number of steps and the mean of the gradients from the optimizer's state after training.
 
-    def tree_flatten(self) -> tuple[tuple[PyTree], float]:
-        """Return the anchor and mu, as JAX requires of a pytree."""
-        return (self._anchor,), self._mu
+        SCAFFOLD and FedNova need it, because JAX has no hidden state; under other strategies it changes nothing.
+
+        Args:
+            state: State of the optimizer that `attach` returned, after the last update; or a pytree that contains it,
+                such as Flax's `TrainState`.
+
+        Raises:
+            ValueError: It contains no such state, or that of an earlier round.
+
+        Examples:
+            >>> import jax.numpy as jnp, optax
+            >>> from flskew.client.jax import LocalTerm
+            >>> term = LocalTerm([jnp.zeros(1)], mu=0.5)
+            >>> optimizer = term.attach(optax.sgd(0.1))
+            >>> state = optimizer.init([jnp.zeros(1)])
+            >>> _, state = optimizer.update([jnp.ones(1)], state, [jnp.zeros(1)])
+            >>> term.collect(state)
+            >>> term.steps
+            1
+        """
+        parts = jax.tree_util.tree_leaves(state, is_leaf=lambda part: isinstance(part, _AttachedState))
+        found = [part for part in parts if isinstance(part, _AttachedState)]
+        if len(found) != 1:
+            raise ValueError(
+                f"state must contain one state of an optimizer with a term, got {len(found)}; pass the state that "
+                "`init` and `update` of the attached optimizer return"
+            )
+        if not self._is_used:
+            raise ValueError(
+                "state is that of another term; call init of the optimizer that attach returns in every round"
+            )
+        if self._shapes is not None:
+            (attached,) = found
+            self._num_steps = int(np.asarray(attached.steps))
+            self._sums = tuple(np.asarray(total) for total in attached.sums)
+
+    def covered(self) -> list[int]:
+        """Return the positions, in the order of `get_parameters`, of the arrays to which the term applies."""
+        return list(self._covered)
+
+    def mean_gradients(self) -> dict[int, NDArray[Any]]:
+        """Return the mean over the steps of the gradients without the term, by position, if SCAFFOLD asked for it."""
+        steps = max(self._num_steps, 1)
+        return {i: np.asarray(total / steps, total.dtype) for i, total in zip(self._covered, self._sums, strict=False)}
+
+    def tree_flatten(self) -> tuple[tuple[PyTree, PyTree], PyTree]:
+        """Return the arrays and what is compiled into a step, as JAX requires of a pytree."""
+        # JAX calls this in every call of a compiled step that takes the term, even if it does not run the Python code.
+        self._notice()
+        return (self._anchor, self._slope), (self._mu, self._covered, self._records, self._shapes)
 
     @classmethod
-    def tree_unflatten(cls, mu: float, children: tuple[PyTree]) -> ProximalTerm:
-        """Return the term of an anchor, which may contain anything that JAX substitutes for arrays."""
+    def tree_unflatten(cls, static: PyTree, children: tuple[PyTree, PyTree]) -> LocalTerm:
+        """Return the term of these arrays, which may be anything that JAX substitutes for arrays."""
         term = object.__new__(cls)
-        term._mu = mu
-        (term._anchor,) = children
+        term._num_steps = 0
+        term._mu, term._covered, term._records, term._shapes = static
+        term._anchor, term._slope = children
         return term
 
-    def _mapped(self, function: Callable[..., PyTree], parameters: PyTree, *others: PyTree) -> PyTree:
-        want = _layout(self._anchor)
-        for name, tree in zip(("parameters", "anchor", "gradients"), (parameters, *others), strict=False):
-            if _layout(tree) != want:
-                raise ValueError(
-                    f"{name} must have the shapes of the anchor, {_shown(want)}, got {_shown(_layout(tree))}"
-                )
-        return jax.tree_util.tree_map(function, parameters, *others)
+    def _serve(self, request: Request, left_out: Sequence[int]) -> None:
+        super()._serve(request, left_out)
+        if not self._is_active:
+            return
+        kept = [i for i, place in enumerate(self._covered) if place not in set(left_out)]
+        self._covered = tuple(self._covered[i] for i in kept)
+        self._shapes = _shapes(self._given)
+        self._anchor = [self._anchor[i] for i in kept if self._anchor]
+        self._slope = [self._slope[i] for i in kept if self._slope]
+        if request.keeps_state and not self._slope:
+            # In the first round g is zero. The step that is compiled now serves later rounds too.
+            leaves = jax.tree_util.tree_leaves(self._given)
+            self._slope = [jnp.zeros_like(leaves[place]) for place in self._covered]
+
+    def _leaves(self, name: str, tree: PyTree) -> list[jax.Array]:
+        # Not their structure: NNX unwraps the variables of a model before it calls an optimizer.
+        if _shapes(tree) != self._shapes:
+            raise ValueError(f"{name} must have the shapes of the anchor, {self._shapes}, got {_shapes(tree)}")
+        leaves: list[jax.Array] = jax.tree_util.tree_leaves(tree)
+        return leaves
+
+
+class _AttachedState(NamedTuple):
+    """State of an optimizer with a term: the term, what it recorded, and the optimizer's own state."""
+
+    term: LocalTerm
+    steps: jax.Array | None
+    sums: tuple[jax.Array, ...]
+    inner: PyTree
+
+
+@dataclass(frozen=True)
+class _Update:
+    """The update of an optimizer with a term; equal for equal optimizers, because the term is in the state."""
+
+    optimizer: Transformation
+
+    def __call__(
+        self, gradients: PyTree, state: _AttachedState, parameters: PyTree = None, **extra: PyTree
+    ) -> tuple[PyTree, PyTree]:
+        if parameters is None:
+            raise ValueError("the term needs the parameters: call update(gradients, state, parameters)")
+        term, steps, sums, inner = state
+        if sums:
+            leaves = term._leaves("gradients", gradients)
+            sums = tuple(
+                total + leaves[place].astype(total.dtype) for total, place in zip(sums, term._covered, strict=True)
+            )
+        updates, inner = self.optimizer.update(term.add_gradient(parameters, gradients), inner, parameters, **extra)
+        return updates, _AttachedState(term, None if steps is None else steps + 1, sums, inner)
 
 
 def _named_leaves(tree: PyTree) -> list[tuple[str, jax.Array]]:
@@ -219,31 +373,19 @@ def _named_leaves(tree: PyTree) -> list[tuple[str, jax.Array]]:
     return named
 
 
-def _layout(tree: PyTree) -> tuple[jax.tree_util.PyTreeDef, list[tuple[int, ...]]]:
-    leaves, structure = jax.tree_util.tree_flatten(tree)
-    return structure, [np.shape(leaf) for leaf in leaves]
-
-
-def _shown(layout: tuple[jax.tree_util.PyTreeDef, list[tuple[int, ...]]]) -> str:
-    structure, shapes = layout
-    return f"{structure} of shapes {shapes}"
+def _shapes(tree: PyTree) -> tuple[tuple[int, ...], ...]:
+    return tuple(np.shape(leaf) for leaf in jax.tree_util.tree_leaves(tree))
 
 
 def _is_weight(leaf: jax.Array) -> bool:
-    return bool(jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.inexact))
+    return (
+        bool(jnp.issubdtype(leaf.dtype, jnp.inexact)) if hasattr(leaf, "dtype") else isinstance(leaf, float | complex)
+    )
 
 
-def _copy_of_weight(leaf: jax.Array) -> jax.Array:
-    return jnp.array(leaf) if _is_weight(leaf) else leaf
-
-
-def _squares(w: jax.Array, w_t: jax.Array) -> jax.Array:
-    return jnp.sum(jnp.square(jnp.abs(w - w_t))) if _is_weight(w) else jnp.zeros(())
-
-
-def _numpy_dtype(leaf: jax.Array) -> np.dtype[Any]:
+def _slot(name: str, leaf: jax.Array) -> Slot:
     dtype = np.dtype(jnp.asarray(leaf).dtype)
-    return np.dtype(np.float32) if dtype.kind == "V" else dtype
+    return Slot(name, np.shape(leaf), np.dtype(np.float32) if dtype.kind == "V" else dtype)
 
 
 def _like(leaf: jax.Array, array: NDArray[Any]) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Keras 3 models on TensorFlow: their parameters as arrays, and FedProx's proximal term inside `model.fit`.
+"""Keras 3 models on TensorFlow: their parameters as arrays, and the local term inside `model.fit`.
 
 Keras has no hook before an update, and a term in the loss would change the losses that `fit` and `evaluate` report. So
 the term is added in the optimizer, like gradient clipping and weight decay, before its `apply`.
@@ -13,11 +13,14 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew.client._arrays import Slot, fit_into, private_copy
-from flskew.client._proximal import BaseProximalTerm, checked_learning_rate
+from flskew._arrays.bfloat16 import wide_float
+from flskew._util import checks
+from flskew.client._arrays import Slot, fit_into, fit_linear, private_copy
+from flskew.client._exchange import Request
+from flskew.client._local_term import BaseLocalTerm, checked_learning_rate
 from flskew.typing import Parameters
 
-__all__ = ["ProximalTerm", "get_parameters", "set_parameters"]
+__all__ = ["LocalTerm", "get_parameters", "set_parameters"]
 
 
 def get_parameters(model: keras.Model) -> Parameters:
@@ -60,56 +63,67 @@ def set_parameters(model: keras.Model, parameters: Sequence[NDArray[Any]]) -> No
         [[3.0, 3.0]]
     """
     weights = _weights(model)
-    slots = [Slot(weight.path, tuple(weight.shape), _numpy_dtype(weight)) for weight in weights]
-    for weight, array in zip(weights, fit_into(slots, parameters), strict=True):
+    for weight, array in zip(weights, fit_into([_slot(weight) for weight in weights], parameters), strict=True):
         weight.assign(array)
 
 
-class ProximalTerm(BaseProximalTerm[keras.Model]):
-    """FedProx's (mu/2)·||w - w_t||² on the trainable weights of a Keras model.
+class LocalTerm(BaseLocalTerm[keras.Model]):
+    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + <g, w>, on a Keras model's weights.
 
     Make one in `fit`, after setting the server's parameters and compiling the model, and attach it. Each step of
-    `model.fit`, `train_on_batch` or your own `train_step` then adds mu·(w - w_t) to the gradients before the optimizer
-    clips and applies them. It works with loss scaling and gradient accumulation. The losses that Keras reports do not
-    include the term. mu = 0 is FedAvg and costs nothing.
+    `model.fit`, `train_on_batch` or your own `train_step` then adds mu·(w - w_t) + g to the gradients before the
+    optimizer clips and applies them. The same client then works under FedAvg, FedProx, FedDyn, SCAFFOLD and FedNova.
+    The losses that Keras reports do not include the term. Frozen weights have none. Under FedAvg it does nothing and
+    costs nothing.
 
     In the next round, make and attach another term: it replaces the last one without recompiling the step.
 
+    SCAFFOLD needs the mean of the gradients of the client's own loss. The term records them as they reach the
+    optimizer, before it adds anything. For plain SGD this is option II of the paper, (w_t - w) / (K·lr) corrected by
+    g; unlike that formula it stays right with momentum, schedules, weight decay and Adam.
+
+    Steps are updates of the optimizer. With gradient accumulation, that is one in several batches; with loss scaling, a
+    batch that overflows is no step, and gradients are recorded unscaled.
+
     Args:
-        mu: The strength, finite and >= 0.
         anchor: The model, built and with w_t, the parameters received; they are copied.
+        mu: The strength, finite and >= 0.
+        linear: g, one array per array of `get_parameters`, of the same shape; None for an array, or for all, is zero.
 
     Raises:
+        ParametersError: `linear` has another number of arrays than the model, or one does not fit its weight.
         TypeError: mu is not a real number.
         ValueError: mu is negative or not finite, or the model has no weights yet.
 
     Examples:
         >>> import keras, numpy as np
-        >>> from flskew.client.keras import ProximalTerm
+        >>> from flskew.client.keras import LocalTerm
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones")])
         >>> model.compile(keras.optimizers.SGD(0.1), loss=lambda y, prediction: prediction)
-        >>> ProximalTerm(mu=0.5, anchor=model).attach()
+        >>> LocalTerm(model, mu=0.5).attach()
         >>> _ = model.fit(np.ones((2, 1)), np.ones((2, 1)), batch_size=1, verbose=0)
         >>> round(float(model.weights[0][0, 0]), 4)  # 1 - 0.1 * 1 = 0.9, then 0.9 - 0.1 * (1 + 0.5 * (0.9 - 1))
         0.805
     """
 
-    def __init__(self, mu: float, anchor: keras.Model) -> None:
-        super().__init__(mu, anchor)
-        _weights(anchor)
+    def __init__(
+        self, anchor: keras.Model, *, mu: float = 0.0, linear: Sequence[NDArray[Any] | None] | None = None
+    ) -> None:
+        super().__init__(anchor, mu=mu, linear=linear)
         self._model = anchor
-        # Variables, so that an already compiled step sees the anchor and the mu of a later round.
-        self._strength = keras.Variable(self._mu, trainable=False, dtype="float32", name="proximal_mu")
-        self._anchor = {
-            # Through NumPy: a variable made from another's value may share its memory.
-            id(weight): keras.Variable(
-                np.array(weight.numpy()),
-                trainable=False,
-                dtype=weight.dtype,
-                name="proximal_anchor",
-            )
-            for weight in (anchor.trainable_weights if self._mu else ())
-        }
+        weights = _weights(anchor)
+        trainable = {id(w) for w in anchor.trainable_weights}
+        self._covered = {place: w for place, w in enumerate(weights) if id(w) in trainable}
+        given = fit_linear([_slot(w) for w in weights], self._covered, linear)
+        self._held = _Held(self._mu)
+        if self._mu:
+            self._held.anchor = {id(w): _variable(w, w.numpy(), "anchor") for w in self._covered.values()}
+        if given:
+            self._held.linear = {
+                id(w): _variable(w, given.get(place, np.zeros(w.shape)), "linear") for place, w in self._covered.items()
+            }
+        # For `step`: the weights as they were after the last one.
+        self._before: dict[int, NDArray[Any]] = {}
 
     def attach(self) -> None:
         """Add the term in every step of the model's optimizer, replacing a term attached before.
@@ -117,6 +131,7 @@ class ProximalTerm(BaseProximalTerm[keras.Model]):
         Raises:
             ValueError: The model is not compiled, or Keras does not run on TensorFlow.
         """
+        self._notice()
         if keras.config.backend() != "tensorflow":
             raise ValueError(
                 f"attach needs Keras on TensorFlow, but this is {keras.config.backend()}, where a compiled step would "
@@ -126,55 +141,118 @@ class ProximalTerm(BaseProximalTerm[keras.Model]):
         optimizer = getattr(self._model, "optimizer", None)
         if optimizer is None:
             raise ValueError("the model has no optimizer yet; call model.compile(...) before attach")
+        self._before = {}
         # Loss scaling wraps the optimizer and passes on unscaled gradients.
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         attached = getattr(optimizer.apply, "__self__", None)
-        if not isinstance(attached, ProximalTerm):
-            if not self._anchor:
+        if not isinstance(attached, LocalTerm):
+            if not self._is_active:
                 return
-        elif attached._anchor.keys() == self._anchor.keys():
-            attached._become(self)
+        elif attached._held.can_become(self._held):
+            attached._held.become(self._held)
+            self._held = attached._held
             return
         else:
             del optimizer.apply
-        if self._anchor:
+        if self._is_active:
             self._optimizer = optimizer
             optimizer.apply = self._apply
         # A step compiled earlier uses the optimizer's former `apply`.
         self._model.make_train_function(force=True)
 
     def loss(self) -> keras.KerasTensor:
-        """Return (mu/2)·||w - w_t||² as a scalar tensor."""
+        """Return (mu/2)·||w - w_t||² + <g, w> as a scalar tensor."""
+        self._notice()
         total = keras.ops.zeros(())
-        for w, w_t in self._pairs():
-            total = keras.ops.add(total, self._mu / 2 * keras.ops.sum(keras.ops.square(w - w_t)))
+        for w in self._covered.values():
+            w_t, g = self._held.anchor.get(id(w)), self._held.linear.get(id(w))
+            if w_t is not None:
+                total = keras.ops.add(total, self._mu / 2 * keras.ops.sum(keras.ops.square(w - w_t)))
+            if g is not None:
+                total = keras.ops.add(total, keras.ops.sum(keras.ops.multiply(g, w)))
         return total
 
     def add_gradient(self, gradients: Sequence[keras.KerasTensor | None]) -> list[keras.KerasTensor | None]:
-        """Return the gradients plus mu·(w - w_t), for training loops that bypass the model's optimizer.
+        """Return the gradients plus mu·(w - w_t) + g, for training loops that bypass the model's optimizer.
+
+        Call it once per step, on the gradients of the client's own loss. A function that you compile with `tf.function`
+        keeps the term that it was compiled with: make a new one in each round, or attach the term.
 
         Args:
             gradients: Gradients of the loss with respect to `model.trainable_weights`, in that order; None for a weight
                 without one.
         """
-        return self._added(gradients, self._model.trainable_weights, 1.0)
+        self._notice()
+        weights = self._model.trainable_weights
+        if self._is_active:
+            self._held.record(gradients, weights, 1.0)
+            self._held.steps.assign_add(1)
+        return self._held.added(gradients, weights, 1.0)
 
-    def step(self, learning_rate: float) -> None:
-        """Take one exact proximal step in place: w becomes (w + lr·mu·w_t) / (1 + lr·mu).
+    def step(self, learning_rate: float, *, num_steps: int = 1) -> None:
+        """Take one exact step on the term in place: w becomes (w - lr·g + lr·mu·w_t) / (1 + lr·mu).
+
+        Use it after each update of a training loop that does not expose its gradients. To use momentum m, pass
+        lr / (1 - m): each gradient eventually moves the weights by that much.
 
         Args:
-            learning_rate: Learning rate of the preceding update, finite and >= 0.
+            learning_rate: lr, the learning rate of the preceding update, finite and >= 0. After several updates, the
+                sum of their learning rates.
+            num_steps: Number of updates since the last step, >= 1.
 
         Raises:
-            ValueError: It is negative or not finite.
+            TypeError: `num_steps` is not an integer.
+            ValueError: A number is out of range.
         """
-        strength = checked_learning_rate(learning_rate) * self._mu
-        for w, w_t in self._pairs():
-            w.assign(w_t + (w - w_t) / (1 + strength))
+        rate = checked_learning_rate(learning_rate)
+        count = checks.integer("num_steps", num_steps, minimum=1)
+        self._notice()
+        if not self._is_active:
+            return
+        strength, held = rate * self._mu, self._held
+        for w in self._covered.values():
+            key = id(w)
+            if rate and key in held.sums and key in self._before:
+                # What the updates, without the term, have moved since the last step.
+                moved = keras.ops.subtract(self._before[key], keras.ops.cast(w, held.sums[key].dtype))
+                held.sums[key].assign_add(moved * (count / rate))
+            if key in held.anchor:
+                # Computed from the anchor, so that w = w_t is left exactly unchanged.
+                w.assign(held.anchor[key] + (w - held.anchor[key]) / (1 + strength))
+            if key in held.linear:
+                w.assign_sub(held.linear[key] * (rate / (1 + strength)))
+            if key in self._before:
+                self._before[key] = _wide(w)
+        held.steps.assign_add(count)
+        held.batches.assign_add(count)
 
-    def _pairs(self) -> list[tuple[keras.Variable, keras.Variable]]:
-        weights = self._model.trainable_weights
-        return [(w, self._anchor[id(w)]) for w in weights if id(w) in self._anchor]
+    @property
+    def steps(self) -> int:
+        """Number of updates of the optimizer to which the term was added so far; not counted under FedAvg."""
+        return int(self._held.steps.numpy())
+
+    def covered(self) -> list[int]:
+        """Return the positions, in the order of `get_parameters`, of the arrays to which the term applies."""
+        return list(self._covered)
+
+    def mean_gradients(self) -> dict[int, NDArray[Any]]:
+        """Return the mean over the steps of the gradients without the term, by position, if SCAFFOLD asked for it."""
+        batches = max(int(self._held.batches.numpy()), 1)
+        sums = {place: self._held.sums[id(w)].numpy() for place, w in self._covered.items() if self._records}
+        return {place: np.asarray(total / batches, total.dtype) for place, total in sums.items()}
+
+    def _serve(self, request: Request, left_out: Sequence[int]) -> None:
+        super()._serve(request, left_out)
+        self._covered = {place: w for place, w in self._covered.items() if place not in set(left_out)}
+        held, weights = self._held, list(self._covered.values())
+        held.anchor = {id(w): held.anchor[id(w)] for w in weights if id(w) in held.anchor}
+        held.linear = {id(w): held.linear[id(w)] for w in weights if id(w) in held.linear}
+        if request.keeps_state and not held.linear:
+            # In the first round g is zero. The step that is compiled now serves later rounds too.
+            held.linear = {id(w): _variable(w, np.zeros(w.shape), "linear") for w in weights}
+        if self._records:
+            self._before = {id(w): _wide(w) for w in weights}
+            held.sums = {key: _variable(None, np.zeros_like(w), "sum") for key, w in self._before.items()}
 
     def _apply(
         self, grads: Sequence[keras.KerasTensor], trainable_variables: Sequence[keras.Variable] | None = None
@@ -182,25 +260,87 @@ class ProximalTerm(BaseProximalTerm[keras.Model]):
         optimizer = self._optimizer
         variables = self._model.trainable_weights if trainable_variables is None else list(trainable_variables)
         scale = getattr(optimizer, "loss_scale_factor", None) or 1.0
-        type(optimizer).apply(optimizer, self._added(grads, variables, scale), trainable_variables)
+        self._held.record(grads, variables, scale)
+        updates = keras.ops.add(optimizer.iterations, 0)
+        type(optimizer).apply(optimizer, self._held.added(grads, variables, scale), trainable_variables)
+        # While gradients accumulate, the optimizer makes no update.
+        self._held.steps.assign_add(keras.ops.cast(optimizer.iterations - updates, "int64"))
 
-    def _added(
+
+class _Held:
+    """mu, w_t, g and what was recorded, by the id of the weight.
+
+    These are variables, so that a step compiled in an earlier round uses, and writes to, those of a later one.
+    """
+
+    def __init__(self, mu: float) -> None:
+        self.mu = _variable(None, np.float32(mu), "mu")
+        self.steps = _variable(None, np.int64(0), "steps")
+        self.batches = _variable(None, np.int64(0), "batches")
+        self.anchor: dict[int, keras.Variable] = {}
+        self.linear: dict[int, keras.Variable] = {}
+        self.sums: dict[int, keras.Variable] = {}
+
+    def can_become(self, later: _Held) -> bool:
+        """Return whether a step compiled with these variables can serve a later term."""
+        return (
+            (not later.anchor or later.anchor.keys() == self.anchor.keys())
+            and (not later.linear or later.linear.keys() == self.linear.keys())
+            and later.sums.keys() == self.sums.keys()
+        )
+
+    def become(self, later: _Held) -> None:
+        """Take over the values of a later term; without an anchor its mu is 0, without a linear part g is 0."""
+        for name in ("mu", "steps", "batches"):
+            getattr(self, name).assign(getattr(later, name))
+        for mine, its in ((self.anchor, later.anchor), (self.linear, later.linear), (self.sums, later.sums)):
+            for key, variable in mine.items():
+                variable.assign(its[key] if its else keras.ops.zeros_like(variable))
+
+    def record(
+        self, gradients: Sequence[keras.KerasTensor | None], weights: Sequence[keras.Variable], scale: float
+    ) -> None:
+        """Add the gradients, divided by the scale of the loss, to their sums."""
+        self.batches.assign_add(1)
+        for gradient, w in zip(gradients, weights, strict=True):
+            total = self.sums.get(id(w))
+            if total is not None and gradient is not None:
+                # Operators would refuse the sparse gradient of an embedding; the functions of `keras.ops` add it.
+                unscaled = keras.ops.divide(keras.ops.cast(gradient, total.dtype), scale)
+                total.assign(keras.ops.add(total, unscaled))
+
+    def added(
         self, gradients: Sequence[keras.KerasTensor | None], weights: Sequence[keras.Variable], scale: float
     ) -> list[keras.KerasTensor | None]:
+        """Return the gradients plus `scale` times mu·(w - w_t) + g."""
         added = []
         for gradient, w in zip(gradients, weights, strict=True):
-            w_t = self._anchor.get(id(w))
+            w_t, g = self.anchor.get(id(w)), self.linear.get(id(w))
             if w_t is not None:
-                pull = keras.ops.cast(self._strength * scale, w.dtype) * (w.value - w_t.value)
+                pull = keras.ops.cast(self.mu * scale, w.dtype) * (w.value - w_t.value)
                 gradient = pull if gradient is None else keras.ops.add(gradient, pull)
+            if g is not None:
+                push = g.value * keras.ops.cast(scale, w.dtype)
+                gradient = push if gradient is None else keras.ops.add(gradient, push)
             added.append(gradient)
         return added
 
-    def _become(self, later: ProximalTerm) -> None:
-        self._mu = later._mu
-        self._strength.assign(later._mu)
-        for key, w_t in self._anchor.items():
-            w_t.assign(later._anchor[key].value)
+
+def _variable(weight: keras.Variable | None, value: Any, name: str) -> keras.Variable:
+    """Return a variable with a copy of an array, in the dtype of a weight."""
+    # Through NumPy: a variable made from another's value may share its memory.
+    array = np.array(value)
+    dtype = array.dtype.name if weight is None else weight.dtype
+    return keras.Variable(array, trainable=False, dtype=dtype, name=f"local_term_{name}")
+
+
+def _slot(weight: keras.Variable) -> Slot:
+    return Slot(weight.path, tuple(weight.shape), _numpy_dtype(weight))
+
+
+def _wide(weight: keras.Variable) -> NDArray[Any]:
+    """Return a copy; of half precision, in which the sum of many gradients would be lost, as float32."""
+    return np.array(wide_float(weight.numpy()))
 
 
 def _weights(model: keras.Model) -> list[keras.Variable]:

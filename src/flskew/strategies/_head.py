@@ -54,6 +54,8 @@ def resolved_head(head: Head, arrays: ArrayRecord) -> tuple[Head, int]:
     if len(set(lengths.values())) > 1:
         raise ValueError(f"head must have one number of classes, but its axes have lengths {lengths}")
     num_classes = next(iter(lengths.values()))
+    if num_classes == 0:
+        raise ValueError(f"head names {next(iter(head))!r}, which is empty; arrays that stay on clients have no mean")
     if num_classes < 2:
         raise ValueError(
             f"head[{next(iter(head))!r}] is an axis of length {num_classes}, but there are at least two classes; "

@@ -95,7 +95,7 @@ class Pipeline(RoundStrategy):
         checkpoint_key: bytes | None = None,
         verbose: bool | None = None,
     ) -> RunResult:
-        """Run all rounds and return Flower's `Result` and the best model; if nothing trains, that of `initial_arrays`.
+        """Run all rounds and return the result; if nothing trains, its arrays are the initial ones.
 
         If the run ends early, for any reason, `result` holds the latest model, the metrics and the best model so far.
 

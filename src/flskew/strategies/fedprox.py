@@ -36,7 +36,7 @@ _logger = logging.getLogger("flwr")
 class FedProx(FedAvg):
     """FedAvg that also sends the clients mu, the strength of FedProx's proximal term.
 
-    mu arrives in the config of `fit` as "proximal-mu", where `ProximalTerm.from_config(config, parameters)` reads it. A
+    mu arrives in the config of `fit` as "proximal-mu", where `LocalTerm.from_config(config, parameters)` reads it. A
     client that ignores it trains as under FedAvg.
 
     With `adaptive_mu`, mu follows the loss by the paper's rule: it starts at `proximal_mu`, grows by 0.1 after a round

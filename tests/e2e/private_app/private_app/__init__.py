@@ -1,0 +1,1 @@
+"""Clients that share one array and keep another."""
