@@ -45,13 +45,9 @@ EXTRAS = {"ray": "simulation", "torch": "torch", "tensorflow": "keras", "jax": "
 
 # These modules import their framework at the top.
 collect_ignore = [
-    f"client/test_{module}.py"
-    for module, package in (
-        ("torch", "torch"),
-        ("torch_local_term", "torch"),
-        ("keras", "tensorflow"),
-        ("jax", "jax"),
-    )  # fmt: skip
+    f"client/test_{framework}{part}.py"
+    for framework, package in (("torch", "torch"), ("keras", "tensorflow"), ("jax", "jax"))
+    for part in ("", "_local_term")
     if not NO_SKIPS and importlib.util.find_spec(package) is None
 ]
 
