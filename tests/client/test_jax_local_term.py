@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from flskew import ParametersError
 from flskew._arrays.records import record_from_parameters
 from flskew.client._exchange import Exchange, Request
-from flskew.client.jax import LocalTerm, get_parameters
+from flskew.client.jax import LocalTerm, get_parameters, set_parameters
 
 pytestmark = pytest.mark.jax
 
@@ -68,7 +68,7 @@ def term_for(
         1,
         control={} if request.alpha else sent,
         state=sent if request.alpha else {},
-        private=frozenset(names[place] for place in private),
+        left_out=frozenset(names[place] for place in private),
     )
     with exchange.open():
         return LocalTerm.from_config(config, tree)
@@ -217,6 +217,22 @@ def test_a_step_compiled_in_the_first_round_is_right_in_every_later_one(
         if "scaffold" in config:
             assert_close(list(term.mean_gradients().values()), mean)
     assert len(traces) == 1
+
+
+@pytest.mark.parametrize("is_committed", [False, True], ids=["any device", "on its device"])
+def test_the_first_step_and_the_later_ones_are_the_same_program(is_committed: bool) -> None:
+    """JAX compiles a traced function again for arrays that are committed to a device."""
+    optimizer = optax.sgd(RATE)
+    step = jax.jit(lambda update, w, state: update(w, state, w), static_argnums=0)
+    tree = jax.device_put(weights(), jax.devices()[0]) if is_committed else weights()
+    for number in range(2):
+        w = set_parameters(tree, get_parameters(tree))
+        term = term_for(w, {"scaffold": True, "proximal-mu": MU}, g=slopes() if number else None)
+        attached = term.attach(optimizer)
+        state = attached.init(w)
+        for _ in range(3):
+            w, state = step(attached.update, w, state)
+    assert step._cache_size() == 1
 
 
 def test_an_initialisation_compiled_in_an_earlier_round_is_noticed() -> None:

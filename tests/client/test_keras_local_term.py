@@ -112,7 +112,7 @@ def term_for(
         1,
         control={} if request.alpha else sent,
         state=sent if request.alpha else {},
-        private=frozenset(names[place] for place in private),
+        left_out=frozenset(names[place] for place in private),
     )
     with exchange.open():
         return LocalTerm.from_config(config, model)

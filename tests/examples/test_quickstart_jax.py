@@ -1,4 +1,4 @@
-"""The JAX quickstart: flax on a Dirichlet split, with the proximal term in a compiled step."""
+"""The JAX quickstart: flax on a Dirichlet split, with the local term in a compiled step."""
 
 from __future__ import annotations
 

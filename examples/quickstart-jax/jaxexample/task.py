@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import linen as nn
 from flwr.app import Context
 from numpy.typing import NDArray
@@ -57,14 +59,20 @@ def loss_fn(params: Params, images: jax.Array, labels: jax.Array) -> tuple[jax.A
     return loss, (log_odds.argmax(axis=1) == labels).mean()
 
 
-@jax.jit
+@lru_cache(maxsize=1)
+def sgd(learning_rate: float) -> optax.GradientTransformation:
+    """Return the optimizer that all clients in this process share, so that the step is compiled only once."""
+    return optax.sgd(learning_rate)
+
+
+@partial(jax.jit, static_argnames="update")
 def train_step(
-    params: Params, term: LocalTerm, images: jax.Array, labels: jax.Array, learning_rate: float
-) -> tuple[Params, jax.Array]:
-    """Return the parameters after one step of gradient descent, and the loss before it."""
+    update: Any, params: Params, state: Any, images: jax.Array, labels: jax.Array
+) -> tuple[Params, Any, jax.Array]:
+    """Return the parameters and the optimizer's state after one step, and the loss before it."""
     (loss, _), gradients = jax.value_and_grad(loss_fn, has_aux=True)(params, images, labels)
-    gradients = term.add_gradient(params, gradients)
-    return jax.tree.map(lambda w, gradient: w - learning_rate * gradient, params, gradients), loss
+    updates, state = update(gradients, state, params)
+    return optax.apply_updates(params, updates), state, loss
 
 
 def train(
@@ -73,13 +81,15 @@ def train(
     """Train in an order drawn for this round; return the new parameters and the mean loss."""
     rng = np.random.default_rng((int(config["seed"]), server_round))
     batch_size = min(int(config["batch-size"]), len(labels))
-    losses = []
+    optimizer = term.attach(sgd(float(config["learning-rate"])))
+    state, losses = optimizer.init(params), []
     for _ in range(int(config["local-epochs"])):
         # Drop the last, smaller batch: another shape would need another compilation.
         batches = rng.permutation(len(labels))[: len(labels) // batch_size * batch_size].reshape(-1, batch_size)
         for batch in batches:
-            params, loss = train_step(params, term, images[batch], labels[batch], float(config["learning-rate"]))
+            params, state, loss = train_step(optimizer.update, params, state, images[batch], labels[batch])
             losses.append(loss)
+    term.collect(state)
     return params, float(np.mean(losses))
 
 

@@ -236,12 +236,14 @@ class LocalTerm(BaseLocalTerm[PyTree]):
             inner = optimizer.init(parameters)
             if self._shapes is None:
                 return _AttachedState(self, None, (), inner)
-            leaves = self._leaves("parameters", parameters) if self._records else []
+            leaves = self._leaves("parameters", parameters)
+            # Computed from a leaf, to be on its device.
+            zero = jnp.count_nonzero(jnp.ravel(leaves[0])[:0]) if leaves else jnp.zeros((), int)
+            covered = [leaves[place] for place in self._covered if self._records]
             # Half precision would lose the sum of many gradients.
-            sums = tuple(jnp.zeros_like(leaves[i], jnp.promote_types(leaves[i].dtype, jnp.float32)) for i in covered)
-            return _AttachedState(self, jnp.zeros((), jnp.int32), sums, inner)
+            sums = tuple(jnp.zeros_like(leaf, jnp.promote_types(leaf.dtype, jnp.float32)) for leaf in covered)
+            return _AttachedState(self, zero, sums, inner)
 
-        covered = self._covered if self._records else ()
         return GradientTransformation(init, _Update(optimizer))
 
     def collect(self, state: PyTree) -> None:
@@ -390,6 +392,7 @@ def _slot(name: str, leaf: jax.Array) -> Slot:
 
 def _like(leaf: jax.Array, array: NDArray[Any]) -> jax.Array:
     made: jax.Array = jnp.array(array, dtype=jnp.asarray(leaf).dtype)
-    if isinstance(leaf, jax.Array):
+    # `device_put` commits an array to its device, and a compiled step is compiled again for arrays that are committed.
+    if isinstance(leaf, jax.Array) and (getattr(leaf, "committed", True) or leaf.sharding != made.sharding):
         made = jax.device_put(made, leaf.sharding)
     return made
