@@ -183,7 +183,7 @@ class Tiny:
     """Moves every weight by less than a float32 can say, and reports how far it is from where it started."""
 
     def fit(self, parameters: Any, config: Any) -> Any:
-        term = LocalTerm(parameters, mu=float(config.get("proximal-mu", 0.1)))
+        term = LocalTerm.from_config(config, parameters)
         moved = [array + np.asarray(1e-42, array.dtype) for array in parameters]
         return moved, 3, {"distance": term.loss(moved), "tiny": 1e-310}
 

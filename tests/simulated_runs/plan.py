@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from flwr.serverapp import strategy as flower
 
-from flskew import Checked, FedAvg, FedProx
+from flskew import Checked, FedAvg, FedDyn, FedProx, Scaffold
 
 # For these, laws.py checks that the new model is the weighted mean of the accepted replies.
 AVERAGING: dict[str, Callable[[int], FedAvg]] = {
@@ -19,6 +19,8 @@ AVERAGING: dict[str, Callable[[int], FedAvg]] = {
 }
 STRATEGIES: dict[str, Callable[[int], FedAvg | Checked]] = {
     **AVERAGING,
+    "FedDyn of a sample": lambda needed: FedDyn(alpha=0.5, fraction_train=0.6, min_replies=needed, seed=5),
+    "Scaffold": lambda needed: Scaffold(min_replies=needed),
     "FedAvgM": lambda needed: Checked(
         flower.FedAvgM(server_learning_rate=0.5, server_momentum=0.9), min_replies=max(needed, 1)
     ),
