@@ -271,7 +271,7 @@ class Exchange:
         else:
             problem = (
                 "the term has not seen the steps; attach it to the optimizer, or call its add_gradient or step (in "
-                "JAX, also term.collect(state) after training)"
+                "JAX, attach it, and call term.collect(state) after training)"
             )
         raise ClientError(f"{strategy} needs the local term: {problem}")
 
