@@ -13,9 +13,20 @@ import optax
 import pytest
 from flax import nnx
 from flax.training.train_state import TrainState
+from flwr.app import ArrayRecord
 from numpy.typing import NDArray
 
-from flskew import ParametersError
+from flskew import (
+    FedAvg,
+    FedDyn,
+    FedNova,
+    FedProx,
+    LocalGrid,
+    ParametersError,
+    RoundError,
+    Scaffold,
+    client_app,
+)
 from flskew._arrays.records import record_from_parameters
 from flskew.client._exchange import Exchange, Request
 from flskew.client.jax import LocalTerm, get_parameters, set_parameters
@@ -364,3 +375,54 @@ def test_a_linear_part_of_another_shape_is_named() -> None:
     linear[0] = np.zeros(1, np.float32)  # would broadcast
     with pytest.raises(ParametersError, match=r"\['hidden'\]\['b'\].: the model has shape \(4,\), got \(1,\)"):
         LocalTerm(weights(), linear=linear)
+
+
+class Site:
+    """Gradient steps on (w - 3)**2 / 2, with or without the lines that a strategy needs."""
+
+    def __init__(self, lines: str) -> None:
+        self.lines = lines
+
+    def fit(self, parameters: Any, config: Any) -> Any:
+        w = [jnp.asarray(parameters[0])]
+        term = LocalTerm.from_config(config, w)
+        optimizer: Any = optax.sgd(0.1)
+        if "attach" in self.lines:
+            optimizer = term.attach(optimizer)
+        state = optimizer.init(w)
+        for _ in range(4):
+            gradients = [w[0] - 3]
+            if "add_gradient" in self.lines:
+                gradients = term.add_gradient(w, gradients)
+            updates, state = optimizer.update(gradients, state, w)
+            w = optax.apply_updates(w, updates)
+        if "collect" in self.lines:
+            term.collect(state)
+        return get_parameters(w), 10, {}
+
+
+COMPLETE = ["attach, collect"]
+STRATEGIES = {
+    "FedAvg": (FedAvg, {}, ["", "attach", "add_gradient", *COMPLETE]),
+    "FedProx": (FedProx, {"proximal_mu": 0.1}, ["attach", "add_gradient", *COMPLETE]),
+    "FedDyn": (FedDyn, {"alpha": 0.1}, ["attach", "add_gradient", *COMPLETE]),
+    "Scaffold": (Scaffold, {}, COMPLETE),
+    "FedNova": (FedNova, {}, COMPLETE),
+}
+
+
+@pytest.mark.parametrize("lines", ["", "attach", "add_gradient", "attach, collect"])
+@pytest.mark.parametrize(("make", "settings", "enough"), STRATEGIES.values(), ids=STRATEGIES)
+def test_a_client_that_lacks_a_line_which_the_strategy_needs_is_refused(
+    make: Callable[..., FedAvg], settings: dict[str, Any], enough: list[str], lines: str
+) -> None:
+    strategy, start = make(fraction_evaluate=0.0, **settings), ArrayRecord([np.zeros(1, np.float32)])
+    with LocalGrid(client_app(lambda _: Site(lines)), 2) as grid:
+        if lines in enough:
+            assert strategy.start(grid, start, num_rounds=2).arrays["0"].numpy()[0] > 0.5
+            return
+        with pytest.raises(RoundError, match="needs the local term") as caught:
+            strategy.start(grid, start, num_rounds=2)
+    assert ("made it but did not use it" if not lines else "call term.collect(state) after training") in str(
+        caught.value
+    )
