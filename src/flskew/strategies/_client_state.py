@@ -147,7 +147,7 @@ class KeepsClientState(FedAvg):
                 lost.append(node_id)
         if lost:
             _logger.warning(
-                "\t> The clients of %s lost their state and began at zero, but the server's state still has the old one, "
-                "so they count twice in it; make sure that their SuperNodes keep running",
+                "\t> The clients of %s lost their state and began at zero, but the server's state still has the old "
+                "one, so they count twice in it; make sure that their SuperNodes keep running",
                 self._record.named(lost),
             )
