@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def measure(rounds: int, steps: int, threads: int) -> dict[str, Any]:
-    """Time all forms, alternating; return what each adds to a plain step: the median and the quartiles of the ratios."""
+    """Time all forms, alternating; return what each adds to a plain step: the median and the quartiles."""
     import torch
 
     torch.set_num_threads(threads)
