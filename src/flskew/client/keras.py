@@ -129,7 +129,7 @@ class LocalTerm(BaseLocalTerm[keras.Model]):
         """Add the term in every step of the model's optimizer, replacing a term attached before.
 
         Raises:
-            ValueError: The model is not compiled, or Keras does not run on TensorFlow.
+            ValueError: The model is not compiled, has several replicas, or Keras does not run on TensorFlow.
         """
         self._notice()
         if keras.config.backend() != "tensorflow":
@@ -141,6 +141,12 @@ class LocalTerm(BaseLocalTerm[keras.Model]):
         optimizer = getattr(self._model, "optimizer", None)
         if optimizer is None:
             raise ValueError("the model has no optimizer yet; call model.compile(...) before attach")
+        replicas = self._model.distribute_strategy.num_replicas_in_sync
+        if self._is_active and replicas > 1:
+            raise ValueError(
+                f"attach needs a model on one device, but this one has {replicas} replicas, each of which would add "
+                "the whole term; make and compile it outside of tf.distribute's strategy.scope()"
+            )
         self._before = {}
         # Loss scaling wraps the optimizer and passes on unscaled gradients.
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
