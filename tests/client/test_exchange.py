@@ -313,6 +313,8 @@ def test_a_diverged_round_is_not_stored(talk: Talks, config: dict[str, Any]) -> 
 
     conversation.client_fn = client(diverges)
     conversation.ask(config, 2, 1)
+    stored = [numbers(record) for record in conversation.state().array_records.values()]
+    assert all(np.isfinite(array).all() for arrays in stored for array in arrays)
     conversation.client_fn = Client
     assert conversation.ask(config, 3, 1).content["flskew-term"]["state-round"] == 1
 

@@ -136,7 +136,8 @@ def test_the_mean_gradient_is_that_before_the_term_is_added() -> None:
             w -= 0.1 * gradient
     assert (term.steps, term.covered()) == (3, [0, 1, 2])
     for i, mean in term.mean_gradients().items():
-        np.testing.assert_allclose(mean, np.mean([step[i] for step in given], axis=0), rtol=0, atol=1e-12, strict=True)
+        assert (mean.shape, mean.dtype) == (ANCHOR[i].shape, np.float64)
+        np.testing.assert_allclose(mean, np.mean([step[i] for step in given], axis=0), rtol=0, atol=1e-12)
 
 
 def test_the_mean_gradient_is_scaffolds_option_two_after_plain_gradient_steps() -> None:
@@ -164,7 +165,7 @@ def test_the_mean_gradient_of_a_learner_comes_from_the_changes_between_steps() -
         term.step(weights, rate, num_steps=num_steps)
     assert term.steps == 4
     for i, mean in term.mean_gradients().items():
-        np.testing.assert_allclose(mean, (given[0][i] + 3 * given[1][i]) / 4, rtol=0, atol=1e-12, strict=True)
+        np.testing.assert_allclose(mean, (given[0][i] + 3 * given[1][i]) / 4, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(), (2,)], ids=["0-d", "1-d"])
@@ -178,7 +179,9 @@ def test_gradients_in_half_precision_are_summed_in_float32(dtype: type, shape: t
     weights[0] -= dtype(1)
     by_steps.step(weights, 1e-5)  # 1 / 1e-5 is too large for float16
     for term, expected in ((by_gradients, 1.0), (by_steps, 1e5)):
-        np.testing.assert_allclose(term.mean_gradients()[0], np.full(shape, expected, wide), rtol=1e-6, strict=True)
+        mean = term.mean_gradients()[0]
+        assert (mean.shape, mean.dtype) == (shape, wide)
+        np.testing.assert_allclose(mean, expected, rtol=1e-6)
 
 
 def test_arrays_that_are_left_out_and_counters_are_not_covered() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord, Context
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.ensemble import RandomForestClassifier
@@ -20,9 +21,10 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from flskew import FedAvg, LocalGrid, client_app, partition_id
+from flskew import FedAvg, FedDyn, FedNova, LocalGrid, Scaffold, client_app, partition_id
 from flskew import LocalTerm as NumPyTerm
-from flskew._arrays.records import ParametersError
+from flskew._arrays.records import ParametersError, record_from_parameters
+from flskew.client._exchange import Exchange, Request
 from flskew.client.sklearn import LocalTerm, complete_classes, get_parameters, prepare, set_parameters
 
 RNG = np.random.default_rng(0)
@@ -260,6 +262,116 @@ def test_a_step_equals_that_of_the_numpy_term_on_the_models_arrays(make: Callabl
     reference.step(expected, 0.3)
     term.step(0.3)
     assert_equal(get_parameters(model), expected)
+
+
+@ALL
+def test_a_step_with_a_linear_part_equals_that_of_the_numpy_term(make: Callable[[], BaseEstimator]) -> None:
+    model = prepared(make)
+    anchor = get_parameters(model)
+    linear = [np.asarray(RNG.standard_normal(array.shape)) for array in anchor]
+    term, reference = LocalTerm(model, mu=0.5, linear=linear), NumPyTerm(anchor, mu=0.5, linear=linear)
+    set_parameters(model, ones_more(model))
+    expected = [np.array(array) for array in get_parameters(model)]
+    assert term.loss() == pytest.approx(reference.loss(expected))
+    reference.step(expected, 0.3)
+    term.step(0.3)
+    assert_equal(get_parameters(model), expected)
+
+
+def test_a_linear_part_for_another_model_is_refused_with_both_numbers() -> None:
+    model = prepared(MODELS["SGDClassifier"])
+    with pytest.raises(ParametersError, match=r"the model has 2 arrays, coef_, intercept_; .* is for 3, as many"):
+        LocalTerm(model, linear=[None, None, None])
+    with pytest.raises(ValueError, match="linear must have the shapes of the anchor"):
+        LocalTerm(model, linear=[np.zeros(1), None])
+
+
+def test_under_fedavg_the_model_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = prepared(MODELS["SGDClassifier"])
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("FedAvg must cost nothing")
+
+    monkeypatch.setattr("flskew.client.sklearn.private_copy", refuse)
+    term = LocalTerm.from_config({"lr": 0.1}, model)
+    term.step(0.1)
+    assert term.loss() == 0
+    assert (term.is_used, term.covered()) == (True, [0, 1])
+
+
+def squares(site: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """One row per site, with a loss of (x w - y)^2 / 2."""
+    return np.array([[1.0 + site]]), np.array([4.0 - 3 * site])
+
+
+class Squares:
+    """A client that calls `partial_fit` on its row and then the term's step, three times."""
+
+    def __init__(self, context: Context) -> None:
+        self.rows, self.labels = squares(partition_id(context))
+        self.num_calls = 3 + 2 * partition_id(context)
+
+    def fit(self, parameters: Any, config: Any) -> Any:
+        model = SGDRegressor(learning_rate="constant", eta0=0.05, alpha=0.0, fit_intercept=False)
+        prepare(model, 1)
+        set_parameters(model, parameters)
+        term = LocalTerm.from_config(config, model)
+        for _ in range(self.num_calls):
+            model.partial_fit(self.rows, self.labels)
+            term.step(0.05, num_steps=1)
+        return get_parameters(model), 10, {}
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [FedDyn(alpha=2.0, fraction_evaluate=0.0), Scaffold(fraction_evaluate=0.0)],
+    ids=["FedDyn", "Scaffold"],
+)
+def test_clients_with_steps_reach_the_optimum_of_all_rows(strategy: FedAvg) -> None:
+    with LocalGrid(client_app(Squares), 3) as grid:
+        arrays = ArrayRecord([np.zeros(1), np.zeros(1)])
+        found = strategy.start(grid, arrays, num_rounds=25).arrays["0"].numpy()
+        fedavg = FedAvg(fraction_evaluate=0.0).start(grid, arrays, num_rounds=25).arrays["0"].numpy()
+    rows, labels = (np.concatenate(each).ravel() for each in zip(*map(squares, range(3)), strict=True))
+    optimum = rows @ labels / (rows @ rows)
+    assert found == pytest.approx(optimum, abs=1e-3)
+    assert abs(fedavg.item() - optimum) > 0.1
+
+
+def test_the_reply_counts_the_updates_that_step_was_told_of() -> None:
+    class Batches:
+        def fit(self, parameters: Any, config: Any) -> Any:
+            model = prepared(MODELS["SGDRegressor"])
+            set_parameters(model, parameters)
+            term = LocalTerm.from_config(config, model)
+            for _ in range(2):
+                model.partial_fit(X, Y)
+                term.step(0.01 * len(X), num_steps=len(X))
+            assert term.steps == 2 * len(X)
+            return get_parameters(model), 10, {}
+
+    strategy = FedNova(fraction_evaluate=0.0)
+    with LocalGrid(client_app(lambda context: Batches(), errors="full"), 2) as grid:
+        strategy.start(grid, ArrayRecord([np.zeros(4), np.zeros(1)]), num_rounds=1)
+    assert not strategy.history[0].failures
+
+
+def test_the_mean_gradient_is_scaffolds_option_two() -> None:
+    rate, model = 0.1, SGDRegressor(learning_rate="constant", eta0=0.1, alpha=0.0)
+    prepare(model, 4)
+    start = get_parameters(model)
+    control = [np.asarray(RNG.standard_normal(array.shape)) for array in start]
+    sent = dict(zip("01", control, strict=True))
+    with Exchange(record_from_parameters(start), Request(is_scaffold=True), 1, sent).open():
+        term = LocalTerm.from_config({"scaffold": True}, model)
+    for rows in (slice(0, 1), slice(1, 4), slice(4, 10)):
+        num_rows = len(Y[rows])
+        model.partial_fit(X[rows], Y[rows])
+        term.step(rate * num_rows, num_steps=num_rows)
+    assert term.steps == 10
+    assert term.covered() == list(term.mean_gradients()) == [0, 1]
+    for mean, w_t, w, c in zip(term.mean_gradients().values(), start, get_parameters(model), control, strict=True):
+        np.testing.assert_allclose(mean, (w_t - w) / (10 * rate) - c, rtol=0, atol=1e-12)
 
 
 def test_partial_fit_with_steps_is_proximal_gradient_descent() -> None:

@@ -205,11 +205,11 @@ class Exchange:
     def _linear(self, name: str) -> NDArray[Any] | None:
         own = self.state.get(name)
         if self.request.alpha is not None:
-            return None if own is None else own * own.dtype.type(self.request.alpha)
+            return None if own is None else np.asarray(own * own.dtype.type(self.request.alpha))
         everyones = self.control.get(name)
         if own is None:
             return everyones
-        return -own if everyones is None else everyones - own
+        return np.asarray(-own if everyones is None else everyones - own)
 
     def close(self, reply: RecordDict, made: ArrayRecord, metrics: MetricRecord, context_state: RecordDict) -> None:
         """Add what the strategy needs to the reply, and store the client's new state as pending.

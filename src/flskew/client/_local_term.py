@@ -270,7 +270,9 @@ class LocalTerm(BaseLocalTerm[Sequence[NDArray[Any]]]):
 
     def mean_gradients(self) -> dict[int, NDArray[Any]]:
         """Return the mean over the steps of the gradients without the term, by position, if SCAFFOLD asked for it."""
-        return {i: np.asarray(total / max(self._num_steps, 1)) for i, total in self._sums.items()}
+        steps = max(self._num_steps, 1)
+        # In NumPy 1, a 0-d float32 array divided by an integer would be a float64.
+        return {i: np.asarray(np.divide(total, steps, dtype=total.dtype)) for i, total in self._sums.items()}
 
     def _g(self, place: int) -> NDArray[Any] | None:
         return self._linear[place] if self._linear else None

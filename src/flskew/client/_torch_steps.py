@@ -41,16 +41,12 @@ class StepRecord:
         """Record one step of these parameters by their gradients, divided by the loss scale; None is zero."""
         self._count(weights, 1)
         sums, gradients = [], []
-        for w in weights:
-            if w not in self._sums:
-                continue
+        for w in weights if self._sums else ():
             self._before.pop(w, None)  # only needed for `add_changes`
-            if w.grad is None:
-                continue
-            if w.grad.layout is torch.strided:
+            if w.grad is not None and w.grad.layout is torch.strided:
                 sums.append(self._sums[w])
                 gradients.append(w.grad)
-            else:
+            elif w.grad is not None:
                 self._sums[w].add_(w.grad)
         if gradients:
             if scale is not None:
