@@ -18,7 +18,7 @@ from flskew.client._failures import Failures
 from flskew.client._label_counts import label_counts_record, requested_noise
 from flskew.client._metrics import MetricsReader, check_local_epochs, loss_value, num_examples
 from flskew.client._model import private_parameters, read_request, record_like, refuse_legacy
-from flskew.client._mods import check_mods, with_mods
+from flskew.client._mods import check_mods, with_mods, with_train_mods
 from flskew.client._private import checked_patterns, keep_private, private_names, with_private
 from flskew.client._protocols import ClientError, SupportsEvaluate, SupportsFit, SupportsQuery, WrapsNumPyClient
 from flskew.client._replies import DoesNotEvaluateError, flskew_record
@@ -120,7 +120,7 @@ def client_app(
         return _query(_make_client(client_fn, context), context, message)
 
     app = _App(Failures(errors))
-    app.train()(with_mods(train, [*mods, *train_mods]))
+    app.train()(with_train_mods(train, [*mods, *train_mods]))
     app.evaluate()(with_mods(evaluate, [*mods, *evaluate_mods]))
     app.query()(with_mods(query, mods))
     return app

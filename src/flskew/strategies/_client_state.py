@@ -54,6 +54,9 @@ class KeepsClientState(FedAvg):
         self._accepted, self._examples = dict(state["accepted"]), dict(state["examples"])
         self._left_out = list(state["left_out"])
 
+    def _refuse_other_loops(self) -> None:
+        raise self._needs_start(type(self).__name__)
+
     def _contents(
         self, phase: Phase, server_round: int, arrays: ArrayRecord, config: ConfigRecord, node_ids: Sequence[int]
     ) -> list[RecordDict]:
