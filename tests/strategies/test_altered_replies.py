@@ -128,6 +128,6 @@ def test_a_mod_that_only_looks_is_welcome(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["FedNova", "ClassAware"])
 def test_strategies_without_state_on_the_clients_take_what_mods_make_of_the_arrays(name: str) -> None:
-    # Every client clips its update, of norm 0.75 * target * sqrt(8), to 0.5; the mean is that of the directions, (1, 1).
+    # Every client clips its update, of norm 0.75 * target * sqrt(8), to 0.5; all have the same direction.
     for array in trained(REFUSED[name](), fixedclipping_mod, num_rounds=1):
         np.testing.assert_allclose(array, 0.5 / np.sqrt(8))
