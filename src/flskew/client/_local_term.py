@@ -80,8 +80,8 @@ class BaseLocalTerm(Generic[Anchor]):
             )
         if exchange is not None and exchange.term is not None and (request.keeps_state or request.counts_steps):
             raise ClientError(
-                f"{request.strategy} needs one local term for all steps of fit; call LocalTerm.from_config once, before "
-                "the first step"
+                f"{request.strategy} needs one local term for all steps of fit; call LocalTerm.from_config once, "
+                "before the first step"
             )
         linear = exchange.linear() if exchange is not None and request.keeps_state else None
         term = cls(anchor, mu=request.strength, linear=linear)
