@@ -12,7 +12,7 @@ from flwr.client import Client, NumPyClient
 from flwr.clientapp import ClientApp
 
 from flskew._flower import isolated_records
-from flskew._wire import FLSKEW_KEY, LABELS_KEY, LOSS_KEY, METRICS_KEY, NUM_EXAMPLES_KEY, TERM_KEY
+from flskew._wire import FLSKEW_KEY, KEPT_KEY, LABELS_KEY, LOSS_KEY, METRICS_KEY, NUM_EXAMPLES_KEY, TERM_KEY
 from flskew.client._exchange import Exchange
 from flskew.client._failures import Failures
 from flskew.client._label_counts import label_counts_record, requested_noise
@@ -168,7 +168,8 @@ def _train(
         raise ClientError(f"the ArrayRecord is called {key!r}, like another record of the reply; call it 'arrays'")
     noise = requested_noise(config)
     model = with_private(arrays, patterns, client, config, context.state)
-    exchange = Exchange.of(message.content, model, config, context.state, private_names(model, patterns))
+    private = private_names(model, patterns)
+    exchange = Exchange.of(message.content, model, config, context.state, private)
     with exchange.open():
         returned = client.fit(private_parameters(model), config)
     parameters, count, metrics = _three(returned, client, "fit", "(parameters, num_examples, metrics)")
@@ -178,7 +179,9 @@ def _train(
     content = RecordDict({key: keep_private(trained, arrays, patterns, context.state), METRICS_KEY: record})
     exchange.close(content, trained, record, context.state)
     if noise is not None:
-        content[LABELS_KEY] = label_counts_record(client, context, noise)
+        counts = content[LABELS_KEY] = label_counts_record(client, context, noise)
+        if private:
+            counts[KEPT_KEY] = [place for place, name in enumerate(model) if name in private]
     return _reply(content, flskew_record(client, context, unsent), message)
 
 
