@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from flskew._arrays.records import ParametersError
 from flskew._wire import ACCEPTED_ROUND_KEY, LEFT_OUT_KEY
+from flskew.strategies._forms import Form, has_form
 from flskew.strategies._judgement import Judgement
 from flskew.strategies._record import round_error
 from flskew.strategies._terms import with_terms
@@ -39,6 +40,8 @@ class KeepsClientState(FedAvg):
     A subclass implements `_settings` and `_stepped`.
     """
 
+    _form: ClassVar[Mapping[str, Form]] = {"accepted": {int: int}, "examples": {int: float}, "left_out": [str]}
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self._accepted: dict[int, int] = {}
@@ -50,7 +53,13 @@ class KeepsClientState(FedAvg):
         return {"accepted": dict(self._accepted), "examples": dict(self._examples), "left_out": list(self._left_out)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
+        """Restore what `state_dict` returned.
+
+        Raises:
+            ValueError: It has another form, as in a forged checkpoint.
+        """
+        if not has_form({key: state.get(key) for key in self._form}, self._form):  # a subclass may add its own
+            raise ValueError("it has unexpected values")
         self._accepted, self._examples = dict(state["accepted"]), dict(state["examples"])
         self._left_out = list(state["left_out"])
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from flwr.app import ArrayRecord
@@ -27,6 +27,7 @@ from flskew._arrays.records import numpy_from_array
 from flskew._util import checks
 from flskew._wire import FEDDYN_ALPHA_KEY
 from flskew.strategies._client_state import KeepsClientState
+from flskew.strategies._forms import Form
 from flskew.strategies._judgement import Judgement
 from flskew.strategies._terms import changed, covered_arrays
 
@@ -79,6 +80,7 @@ class FedDyn(KeepsClientState):
     """
 
     alpha: float = 0.1
+    _form: ClassVar[Mapping[str, Form]] = {**KeepsClientState._form, "sums": {str: np.ndarray}}
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from flwr.app import Array, ArrayRecord
@@ -32,6 +32,7 @@ from flskew._util import checks
 from flskew._wire import CONTROL_KEY, SCAFFOLD_KEY
 from flskew.strategies._checks import BadReplyError, CheckedReply, check_arrays, check_finite
 from flskew.strategies._client_state import KeepsClientState
+from flskew.strategies._forms import Form
 from flskew.strategies._judgement import Judgement
 from flskew.strategies._terms import changed, covered_arrays, stretch, with_terms
 
@@ -80,6 +81,11 @@ class Scaffold(KeepsClientState):
     """
 
     server_learning_rate: float = 1.0
+    _form: ClassVar[Mapping[str, Form]] = {
+        **KeepsClientState._form,
+        "sums": {str: np.ndarray},
+        "control": {str: np.ndarray},
+    }
 
     def __post_init__(self) -> None:
         super().__post_init__()
