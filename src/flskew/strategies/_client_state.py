@@ -37,6 +37,9 @@ class KeepsClientState(FedAvg):
     each round, depending on which others take part; the sum would drift away from the clients' states, and the model
     from the optimum.
 
+    A client that loses its state begins at zero, but what it added to the sum cannot be told from the rest: from then
+    on it would count twice, and the model would miss the optimum. So all clients begin at zero again, with this model.
+
     A subclass implements `_settings` and `_stepped`.
     """
 
@@ -129,10 +132,17 @@ class KeepsClientState(FedAvg):
         except ParametersError as error:
             name = type(self).__name__
             raise round_error(judgement, f"{name} has diverged, {error}; lower the clients' learning rate") from error
-        self._log_lost_state(judgement)
+        lost = self._nodes_without_state(judgement)
         self._examples = examples
-        self._left_out = [name for name in mean if name not in self._body(judgement, mean)]
         self._accepted.update(dict.fromkeys(nodes, judgement.sent.server_round))
+        if lost:
+            self._forget()
+            _logger.warning(
+                "\t> The clients of %s lost their state, so all clients begin at zero again; make sure that their "
+                "SuperNodes keep running",
+                self._record.named(lost),
+            )
+        self._left_out = [name for name in mean if name not in self._body(judgement, mean)]
         return arrays, metrics
 
     def _stepped(self, judgement: Judgement, mean: ArrayRecord, total: float) -> ArrayRecord:
@@ -148,7 +158,8 @@ class KeepsClientState(FedAvg):
         """
         raise NotImplementedError
 
-    def _log_lost_state(self, judgement: Judgement) -> None:
+    def _nodes_without_state(self, judgement: Judgement) -> list[int]:
+        """Return the nodes whose clients have lost the state of an earlier round."""
         partitions = {site[0] for node_id, site in self._record.sites.items() if node_id in self._examples}
         lost = []
         for place, reply in judgement.counted.items():
@@ -157,9 +168,4 @@ class KeepsClientState(FedAvg):
             is_back = node_id not in self._examples and reply.partition_id in partitions - {None}
             if is_back or (reply.term and reply.term.state_round != self._accepted.get(node_id, 0)):
                 lost.append(node_id)
-        if lost:
-            _logger.warning(
-                "\t> The clients of %s lost their state and began at zero, but the server's state still has the old "
-                "one, so they count twice in it; make sure that their SuperNodes keep running",
-                self._record.named(lost),
-            )
+        return lost

@@ -45,7 +45,7 @@ class FedDyn(KeepsClientState):
     is the number of examples of its first accepted reply.
 
     It does much for clients that have few classes, from the third round or so; the first round is FedProx. It needs
-    clients that keep running: one that loses its state begins at zero, and the log says so.
+    clients that keep running: if one loses its state, all begin at zero again, and the log says so.
 
     Args:
         alpha: Strength of the regularization, finite and > 0. Larger values keep the clients closer; the paper uses 0.1

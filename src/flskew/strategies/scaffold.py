@@ -49,8 +49,8 @@ class Scaffold(KeepsClientState):
     doubles what is sent. Clients that are not sampled, or whose replies are dropped, change neither c_k nor c. The
     weight of a client, in the mean of the models and in c, is the number of examples of its first accepted reply.
 
-    The first round is that of FedAvg. It needs clients that keep running: one that loses its state begins at zero, and
-    the log says so.
+    The first round is that of FedAvg. It needs clients that keep running: if one loses its state, all begin at zero
+    again, and the log says so.
 
     Args:
         server_learning_rate: How far the model moves towards the mean of the clients' models, finite and > 0; 1 takes
