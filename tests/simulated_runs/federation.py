@@ -40,6 +40,7 @@ class Client:
     def __init__(self, world: World, context: Context) -> None:
         self._world, self._context = world, context
         self._partition_id = partition_id(context)
+        self.label_counts = [2 * (self._partition_id + 1), 3 * (self._partition_id + 1)]
 
     def fit(self, parameters: list[NDArray[Any]], config: Mapping[str, Any]) -> Any:
         server_round = config["server-round"]

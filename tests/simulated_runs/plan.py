@@ -8,18 +8,22 @@ from dataclasses import dataclass
 
 from flwr.serverapp import strategy as flower
 
-from flskew import Checked, FedAvg, FedDyn, FedProx, Scaffold
+from flskew import Checked, ClassAware, FedAvg, FedDyn, FedNova, FedProx, Scaffold
 
-# For these, laws.py checks that the new model is the weighted mean of the accepted replies.
+# For these, laws.py checks that the new model is the weighted mean of the accepted replies: all clients take one step,
+# and have the same shares of both classes.
 AVERAGING: dict[str, Callable[[int], FedAvg]] = {
     "FedAvg": lambda needed: FedAvg(min_replies=needed),
     "FedAvg of a sample": lambda needed: FedAvg(fraction_train=0.6, fraction_evaluate=0.5, min_replies=needed, seed=5),
     "FedAvg with a limit": lambda needed: FedAvg(min_replies=needed, max_update_norm=1e6),
+    "FedAvg by class": lambda needed: FedAvg(averaging=ClassAware(head={"weight": 0}), min_replies=needed),
+    "FedNova": lambda needed: FedNova(min_replies=needed),
     "FedProx": lambda needed: FedProx(proximal_mu=0.5, adaptive_mu="train", min_replies=needed),
 }
 STRATEGIES: dict[str, Callable[[int], FedAvg | Checked]] = {
     **AVERAGING,
     "FedDyn of a sample": lambda needed: FedDyn(alpha=0.5, fraction_train=0.6, min_replies=needed, seed=5),
+    "FedDyn by class": lambda needed: FedDyn(averaging=ClassAware(head={"weight": 0}), min_replies=needed),
     "Scaffold": lambda needed: Scaffold(min_replies=needed),
     "FedAvgM": lambda needed: Checked(
         flower.FedAvgM(server_learning_rate=0.5, server_momentum=0.9), min_replies=max(needed, 1)

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from flskew.client import LocalTerm, client_app
 from flskew.simulation import LocalGrid
-from flskew.strategies import Checked, FedAvg, FedProx, Reply, Round
+from flskew.strategies import Checked, ClassAware, FedAvg, FedDyn, FedNova, FedProx, Reply, Round, Scaffold
 from flskew.strategies._sampling import available_nodes, sample
 
 PAIRS = [(FedAvg, flower.FedAvg), (FedProx, flower.FedProx)]
@@ -67,9 +67,11 @@ def test_start_takes_flowers_arguments_first(ours: type[FedAvg], flowers: type[f
     assert_takes_the_same_first(ours.start, flowers.start)
 
 
-def test_fedprox_takes_the_arguments_and_defaults_of_fedavg() -> None:
-    have, want = inspect.signature(FedProx).parameters, inspect.signature(FedAvg).parameters
+@pytest.mark.parametrize("kind", [FedProx, FedDyn, Scaffold, FedNova])
+def test_every_strategy_takes_the_arguments_and_defaults_of_fedavg_in_the_same_order(kind: type[FedAvg]) -> None:
+    have, want = inspect.signature(kind).parameters, inspect.signature(FedAvg).parameters
     assert {name: have[name].default for name in want} == {name: want[name].default for name in want}
+    assert [name for name in have if name in want] == list(want)
 
 
 def test_the_defaults_are_those_in_the_documentation() -> None:
@@ -432,7 +434,7 @@ def test_the_history_contains_only_the_last_start() -> None:
     assert len(strategy.history) == 1
 
 
-@pytest.mark.parametrize("kind", [FedAvg, FedProx])
+@pytest.mark.parametrize("kind", [FedAvg, FedProx, FedDyn, Scaffold, FedNova])
 def test_a_custom_aggregation_of_metrics_is_used(kind: type[FedAvg]) -> None:
     def worst(contents: list[RecordDict], weighted_by_key: str) -> MetricRecord:
         return MetricRecord({"worst": max(content["metrics"]["loss"] for content in contents)})
@@ -532,6 +534,9 @@ def test_a_reply_is_a_frozen_value() -> None:
         "FedAvg(seed=42)",
         "FedAvg(fraction_train=0.5, min_train_nodes=3, min_replies=2, seed=7)",
         "FedProx(fraction_evaluate=0.0, proximal_mu=0.1, seed=42, adaptive_mu='train')",
+        "FedDyn(alpha=0.03, seed=42, averaging=ClassAware(head={'fc.bias': 0}))",
+        "Scaffold(fraction_train=0.1, server_learning_rate=0.5, seed=42)",
+        "FedNova(momentum=0.9, seed=42, averaging=ClassAware())",
         "Checked(FedMedian())",
         "Checked(FedAdam(fraction_evaluate=0.0, min_evaluate_nodes=0, eta=0.5), min_replies=2)",
         "Checked(Krum(num_malicious_nodes=1), min_evaluate_replies=1)",
@@ -540,7 +545,8 @@ def test_a_reply_is_a_frozen_value() -> None:
     ],
 )
 def test_a_strategy_prints_as_the_call_that_makes_it(call: str) -> None:
-    ours = {"FedAvg": FedAvg, "FedProx": FedProx, "Checked": Checked}
+    kinds = (FedAvg, FedProx, FedDyn, Scaffold, FedNova, ClassAware)
+    ours: dict[str, type[object]] = {kind.__name__: kind for kind in kinds}
     names = {**vars(flower), **(ours if not call.startswith("Checked") else {"Checked": Checked})}
     strategy = eval(call, names)
     assert repr(strategy) == call
