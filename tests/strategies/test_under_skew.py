@@ -507,6 +507,26 @@ def test_fednova_does_not_stretch_a_last_layer_that_is_averaged_by_class(federat
     assert head == pytest.approx([(10 * 4 - 5 * 6) / 15, -6])
 
 
+@pytest.mark.parametrize(
+    ("strategy", "body"),
+    [
+        (FedDyn(fraction_evaluate=0.0, averaging=ClassAware()), 2.0),  # the mean, 1, plus the mean update, 1
+        (Scaffold(server_learning_rate=0.5, fraction_evaluate=0.0, averaging=ClassAware()), 0.5),
+    ],
+    ids=["FedDyn", "Scaffold"],
+)
+def test_a_last_layer_is_not_corrected_in_the_round_in_which_it_is_found(strategy: FedAvg, body: float) -> None:
+    class Adds(WithHead):
+        def fit(self, parameters: Any, config: Any) -> Any:
+            term = LocalTerm.from_config(config, parameters)
+            term.add_gradient(parameters, [np.ones(array.shape) for array in parameters])
+            return [array + 1 for array in parameters], 10, {}
+
+    with grid(Adds) as nodes:
+        result = strategy.start(nodes, ArrayRecord([np.zeros((SIZE, 2)), np.zeros(2), np.zeros(1)]), num_rounds=1)
+    assert [array.ravel()[0] for array in result.arrays.to_numpy_ndarrays()] == pytest.approx([1, 1, body])
+
+
 @pytest.mark.parametrize("kind", [FedDyn, Scaffold])
 @pytest.mark.parametrize(("head", "from_round"), [(None, 2), ({"0": 1, "1": 0}, 1)], ids=["found", "given"])
 def test_clients_leave_the_last_layer_out_as_soon_as_it_is_known(

@@ -64,7 +64,7 @@ class Term(Protocol):
         ...
 
     def covered(self) -> Sequence[int]:
-        """Return the positions of the model's arrays to which it applies."""
+        """Return the positions of the model's arrays to which it applies, without those left out."""
         ...
 
     def mean_gradients(self) -> Mapping[int, NDArray[Any]]:
@@ -229,7 +229,7 @@ class Exchange:
         if term is None:
             return
         names = list(self.arrays)
-        covered = [place for place in term.covered() if names[place] not in self.left_out]
+        covered = list(term.covered())
         reply[TERM_KEY] = ConfigRecord(
             {TERM_ARRAYS_KEY: covered, LOCAL_STEPS_KEY: term.steps, TERM_STATE_ROUND_KEY: self.state_round}
         )
