@@ -296,22 +296,42 @@ def test_a_second_run_begins_anew(strategy: Any, paper: Any) -> None:
     assert found[0].tobytes() == found[1].tobytes()
 
 
+def loses_states(grid: LocalGrid, lost: Mapping[int, int]) -> Callable[[int, object], bool]:
+    """Return a `should_stop` that clears the state of a node after each of these rounds."""
+
+    def forget(server_round: int, result: object) -> bool:
+        kept = {node: state for node, state in grid.node_states().items() if node != lost.get(server_round)}
+        grid.restore_node_states(kept)
+        return False
+
+    return forget
+
+
 @papers
-def test_a_node_that_lost_its_state_begins_at_zero_and_is_named(
+def test_if_a_node_loses_its_state_all_clients_begin_at_zero_and_it_is_named(
     strategy: Any, paper: Any, log: pytest.LogCaptureFixture
 ) -> None:
     run = strategy()
     with grid() as nodes:
-
-        def forget(server_round: int, result: object) -> bool:
-            if server_round == 2:
-                nodes.restore_node_states({node: s for node, s in nodes.node_states().items() if node != 1001})
-            return False
-
-        run.start(nodes, ArrayRecord([np.zeros(SIZE)]), 4, train_config=TRAIN, should_stop=forget)
+        before = run.start(
+            nodes, ArrayRecord([np.zeros(SIZE)]), 3, train_config=TRAIN, should_stop=loses_states(nodes, {2: 1001})
+        )
+        anew = run.start(nodes, before.arrays, 2, train_config=TRAIN)
+        again = strategy().start(
+            nodes, ArrayRecord([np.zeros(SIZE)]), 5, train_config=TRAIN, should_stop=loses_states(nodes, {2: 1001})
+        )
+    assert again.arrays["0"].numpy().tobytes() == anew.arrays["0"].numpy().tobytes()
     warnings = [record.message for record in log.records if "lost their state" in record.message]
-    assert len(warnings) == 1
-    assert "node 1001" in warnings[0]
+    assert len(warnings) == 2  # one in each of the runs with a loss
+    assert all("node 1001" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize("strategy", [FedDyn(alpha=2.0, fraction_evaluate=0.0), Scaffold(fraction_evaluate=0.0)])
+def test_the_optimum_is_reached_although_nodes_lose_their_states(strategy: FedAvg) -> None:
+    with grid() as nodes:
+        lose = loses_states(nodes, {3: 1001, 20: 1003, 21: 1000})
+        result = strategy.start(nodes, ArrayRecord([np.zeros(SIZE)]), 150, train_config=TRAIN, should_stop=lose)
+    assert result.arrays["0"].numpy() == pytest.approx(optimum(), abs=1e-6)
 
 
 @papers

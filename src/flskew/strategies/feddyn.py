@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from flwr.app import ArrayRecord
@@ -27,6 +27,7 @@ from flskew._arrays.records import numpy_from_array
 from flskew._util import checks
 from flskew._wire import FEDDYN_ALPHA_KEY
 from flskew.strategies._client_state import KeepsClientState
+from flskew.strategies._forms import Form
 from flskew.strategies._judgement import Judgement
 from flskew.strategies._terms import changed, covered_arrays
 
@@ -44,7 +45,7 @@ class FedDyn(KeepsClientState):
     is the number of examples of its first accepted reply.
 
     It does much for clients that have few classes, from the third round or so; the first round is FedProx. It needs
-    clients that keep running: one that loses its state begins at zero, and the log says so.
+    clients that keep running: if one loses its state, all begin at zero again, and the log says so.
 
     Args:
         alpha: Strength of the regularization, finite and > 0. Larger values keep the clients closer; the paper uses 0.1
@@ -79,6 +80,7 @@ class FedDyn(KeepsClientState):
     """
 
     alpha: float = 0.1
+    _form: ClassVar[Mapping[str, Form]] = {**KeepsClientState._form, "sums": {str: np.ndarray}}
 
     def __post_init__(self) -> None:
         super().__post_init__()
