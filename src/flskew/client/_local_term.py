@@ -1,4 +1,4 @@
-"""What a strategy adds to a client's loss: the base for all frameworks, and the term for NumPy parameters.
+"""Local terms, which a strategy adds to a client's loss: the base for all frameworks, and the one for NumPy parameters.
 
 The term is (mu/2)·||w - w_t||² + <g, w>, where w_t are the parameters that the server sent. FedProx uses the first part
 (Tian Li et al., MLSys 2020, arXiv 1812.06127), SCAFFOLD the second, with g = c - c_k (Sai Praneeth Karimireddy et al.,
@@ -53,9 +53,9 @@ class BaseLocalTerm(Generic[Anchor]):
     def from_config(cls, config: Mapping[str, object], anchor: Anchor) -> Self:
         """Return the term that the server's strategy asks for.
 
-        Under FedAvg it does nothing, and costs nothing. Under FedProx, FedDyn, `Scaffold` and `FedNova` call it in the
-        `fit` of a client that `client_app` runs, which keeps the client's state and sends the strategy what it needs.
-        With Flower's own FedProx, which sends "proximal-mu" or "proximal_mu", it works anywhere.
+        Under FedAvg it does nothing and costs nothing. Call it inside the `fit` of a client made with `client_app`,
+        which keeps the client's state and sends the strategy what it needs. Under FedProx, including Flower's own,
+        it also works elsewhere: "proximal-mu" or "proximal_mu" in the config is enough.
 
         Args:
             config: The config that `fit` received.

@@ -78,12 +78,12 @@ class LocalTerm(BaseLocalTerm[keras.Model]):
 
     In the next round, make and attach another term: it replaces the last one without recompiling the step.
 
-    SCAFFOLD needs the mean of the gradients of the client's own loss. The term records them as they reach the
-    optimizer, before it adds anything. For plain SGD this is option II of the paper, (w_t - w) / (K·lr) corrected by
-    g; unlike that formula it stays right with momentum, schedules, weight decay and Adam.
+    For SCAFFOLD, the term also records the mean gradient of the client's own loss, before it adds anything. With plain
+    SGD, this equals the paper's option II, c_k - c + (w_t - w_k) / (K·lr). With momentum, a learning rate schedule,
+    weight decay or Adam, that formula no longer gives the mean gradient; the recorded mean still does.
 
-    Steps are updates of the optimizer. With gradient accumulation, that is one in several batches; with loss scaling, a
-    batch that overflows is no step, and gradients are recorded unscaled.
+    Steps are updates of the optimizer. With gradient accumulation, several batches make one step. With loss scaling, a
+    batch that overflows does not count, and gradients are recorded unscaled.
 
     Args:
         anchor: The model, built and with w_t, the parameters received; they are copied.
@@ -192,8 +192,8 @@ class LocalTerm(BaseLocalTerm[keras.Model]):
     def step(self, learning_rate: float, *, num_steps: int = 1) -> None:
         """Take one exact step on the term in place: w becomes (w - lr·g + lr·mu·w_t) / (1 + lr·mu).
 
-        Use it after each update of a training loop that does not expose its gradients. To use momentum m, pass
-        lr / (1 - m): each gradient eventually moves the weights by that much.
+        Use it after each update of a training loop that does not expose its gradients. If the loop uses momentum m,
+        pass lr / (1 - m), by which each gradient eventually moves the weights.
 
         Args:
             learning_rate: lr, the learning rate of the preceding update, finite and >= 0. After several updates, the

@@ -265,7 +265,7 @@ class LocalTerm(BaseLocalTerm[BaseEstimator]):
         Args:
             learning_rate: Sum of the learning rates of the updates since the last step; finite and >= 0. With
                 momentum, divide the sum by 1 - momentum to give the term the same strength as in the gradient.
-            num_steps: Number of these updates, >= 1. Only FedNova needs it.
+            num_steps: Number of these updates, >= 1. FedNova counts them, and SCAFFOLD weights its mean by them.
 
         Raises:
             TypeError: `num_steps` is not an integer.

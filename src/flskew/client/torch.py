@@ -91,10 +91,10 @@ class LocalTerm(BaseLocalTerm[nn.Module]):
     sum, do not attach the term, and call `add_gradient` before clipping. Autocast does not affect the term. With a
     GradScaler, the term is added to the unscaled gradients, or scaled like them for optimizers that unscale them.
 
-    For SCAFFOLD, the term also records the mean over the steps of each parameter's gradient, before the term is added.
-    With plain SGD, this equals the paper's option II, c_k - c + (w_t - w_k) / (K·lr). With momentum, a learning rate
-    schedule, weight decay or Adam, that formula no longer gives the mean gradient of the client's own loss; the
-    recorded mean still does. If you clip the gradients, it is the mean of the clipped ones.
+    For SCAFFOLD, the term also records the mean gradient of the client's own loss, before it adds anything. With plain
+    SGD, this equals the paper's option II, c_k - c + (w_t - w_k) / (K·lr). With momentum, a learning rate schedule,
+    weight decay or Adam, that formula no longer gives the mean gradient; the recorded mean still does. If you clip the
+    gradients, it is the mean of the clipped ones.
 
     Args:
         anchor: The model with w_t, the parameters received; with mu > 0 they are copied, on their devices.

@@ -113,10 +113,10 @@ class ClassAware(Value):
             return judgement.without(reasons)
         if self.head is None:
             most, _ = Counter(lengths[place] for place in sorted(lengths)).most_common(1)[0]
-            whose = "those of most clients"
+            whose = "those of most clients have"
         else:
             (name, *_), most = resolved_head(self.head, judgement.like)
-            whose = f"the last layer, {name!r},"
+            whose = f"the last layer, {name!r}, has"
         reasons |= {
             place: f"its label counts have {length} classes, but {whose} {most}; count every class of the federation"
             for place, length in lengths.items()
