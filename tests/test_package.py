@@ -48,7 +48,10 @@ FRAMEWORKS = {
     "flskew.client.torch": [pytest.mark.torch],
     "flskew.tables.sklearn": [],
 }
-PRIVATE = {"flskew.client._torch_steps": [pytest.mark.torch]}
+PRIVATE = {
+    "flskew.client._keras_variables": [pytest.mark.tensorflow],
+    "flskew.client._torch_steps": [pytest.mark.torch],
+}
 """Private modules that need a framework."""
 MODULE = pytest.mark.parametrize(
     "name", [pytest.param(name, marks={**FRAMEWORKS, **PRIVATE}.get(name, ())) for name in MODULES]

@@ -314,6 +314,60 @@ def test_a_node_that_lost_its_state_begins_at_zero_and_is_named(
 
 
 @papers
+def test_a_node_that_comes_back_under_another_id_is_named(
+    strategy: Any, paper: Any, log: pytest.LogCaptureFixture
+) -> None:
+    class Moves(Quadratic):
+        """The client of partition 1 moves to the node of partition 3, which had none before."""
+
+        def fit(self, parameters: Any, config: Any) -> Any:
+            absent = {3} if config["server-round"] < 3 else {1}
+            if self.index in absent:
+                raise RuntimeError
+            return super().fit(parameters, config)
+
+    def client_fn(context: Context) -> Moves:
+        client = Moves(context)
+        if client.index == 3:
+            context.node_config["partition-id"] = 1
+        return client
+
+    trained(strategy(), 4, client_fn)
+    (warning,) = [record.message for record in log.records if "lost their state" in record.message]
+    assert "node 1003" in warning
+
+
+class Forgets(LocalGrid):
+    """A grid that, like Flower's, does not put its nodes' states into checkpoints."""
+
+    node_states = None
+    restore_node_states = None
+
+
+@papers
+def test_a_run_that_resumes_without_the_clients_states_starts_them_anew(
+    strategy: Any, paper: Any, tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    def run(rounds: int) -> ArrayRecord:
+        with Forgets(client_app(Quadratic), CLIENTS) as nodes:
+            initial = ArrayRecord([np.zeros(SIZE)])
+            return (
+                strategy()
+                .start(nodes, initial, rounds, train_config=TRAIN, checkpoint_dir=tmp_path, resume=True)
+                .arrays
+            )
+
+    saved = run(3)
+    assert "clients' states are not in the checkpoint" not in log.text
+    resumed = run(5)["0"].numpy()
+    assert "clients' states are not in the checkpoint" in log.text
+    # The same as two rounds from the saved model in a new run.
+    with grid() as nodes:
+        anew = strategy().start(nodes, saved, 2, train_config=TRAIN).arrays["0"].numpy()
+    assert resumed.tobytes() == anew.tobytes()
+
+
+@papers
 def test_the_history_does_not_store_what_travels_for_the_strategy(strategy: Any, paper: Any) -> None:
     run = strategy()
     trained(run, 2)

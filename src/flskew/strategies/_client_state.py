@@ -83,6 +83,14 @@ class KeepsClientState(FedAvg):
         """Return what a training message contains besides the model and the config."""
         return {}
 
+    def _start_clients_anew(self) -> None:
+        self._forget()
+        _logger.warning(
+            "The clients' states are not in the checkpoint: %s continues with the saved model, and every client begins "
+            "at zero",
+            type(self).__name__,
+        )
+
     def _forget(self) -> None:
         """Forget an earlier run."""
         self._accepted, self._examples = {}, {}
@@ -129,13 +137,17 @@ class KeepsClientState(FedAvg):
         raise NotImplementedError
 
     def _log_lost_state(self, judgement: Judgement) -> None:
-        lost = [
-            judgement.node_id(place)
-            for place, reply in judgement.counted.items()
-            if reply.term and reply.term.state_round != self._accepted.get(judgement.node_id(place), 0)
-        ]
+        partitions = {site[0] for node_id, site in self._record.sites.items() if node_id in self._examples}
+        lost = []
+        for place, reply in judgement.counted.items():
+            node_id = judgement.node_id(place)
+            # A SuperNode that restarts may get another id.
+            is_back = node_id not in self._examples and reply.partition_id in partitions - {None}
+            if is_back or (reply.term and reply.term.state_round != self._accepted.get(node_id, 0)):
+                lost.append(node_id)
         if lost:
             _logger.warning(
-                "\t> The clients of %s lost their state and began at zero; does their SuperNode keep running?",
+                "\t> The clients of %s lost their state and began at zero, but the server's state still has the old "
+                "one, so they count twice in it; make sure that their SuperNodes keep running",
                 self._record.named(lost),
             )

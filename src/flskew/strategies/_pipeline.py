@@ -234,10 +234,15 @@ class Pipeline(RoundStrategy):
                         f"{disk.name} holds a state that {type(self).__name__} cannot load, {type(error).__name__}: "
                         f"{error}; choose another folder"
                     ) from error
+                if checkpoint and not disk.keeps_node_states:
+                    self._start_clients_anew()
         except BaseException:
             disk.close()
             raise
         return checkpoint
+
+    def _start_clients_anew(self) -> None:
+        """Forget what matches the clients' states, which a resumed run has lost; most strategies have none."""
 
     def _kinds(self) -> list[str]:
         """Return the class of the strategy and of those inside it, outermost first."""

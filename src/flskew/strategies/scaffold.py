@@ -17,7 +17,7 @@ was .784 with equal weights in both, and .888 with weights by examples in both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from flskew._arrays.bfloat16 import wide_float
 from flskew._arrays.records import array_from_numpy, numpy_from_array, record_from_parameters
-from flskew._arrays.weighted_mean import weighted_mean
+from flskew._arrays.weighted_mean import NotFiniteError, weighted_mean
 from flskew._util import checks
 from flskew._wire import CONTROL_KEY, SCAFFOLD_KEY
 from flskew.strategies._checks import BadReplyError, CheckedReply, check_arrays, check_finite
@@ -88,6 +88,7 @@ class Scaffold(KeepsClientState):
         # Sum over the clients of examples times c_k, and c as it was last computed.
         self._sums: dict[str, NDArray[Any]] = {}
         self._control: dict[str, NDArray[Any]] = {}
+        self._changes: tuple[set[int], dict[str, NDArray[Any]]] = (set(), {})
 
     def state_dict(self) -> dict[str, Any]:
         """Return the control variate, the sum from which it is computed, and what is known of each node."""
@@ -115,14 +116,23 @@ class Scaffold(KeepsClientState):
         names = covered_arrays(judgement)
         # Half precision is summed in float32. Only names, shapes and dtypes matter.
         like = ArrayRecord({name: _wide(judgement.like[name]) for name in names})
-        reasons = {}
-        for place, reply in judgement.counted.items():
-            try:
-                control = check_arrays(_control(reply), like)
-                check_finite(control, like, "the client has diverged, lower its learning rate")
-            except BadReplyError as error:
-                reasons[place] = f"control variate: {error.reason}"
-        return super()._screen(judgement.without(reasons))
+        judgement = _without_bad_controls(judgement, lambda control: check_arrays(control, like))
+        try:
+            self._changes = self._mean_changes(judgement, names)
+        except NotFiniteError:  # only now, replies are searched for NaN and infinity
+            judgement = _without_bad_controls(judgement, lambda control: _check_finite(control, like))
+            self._changes = self._mean_changes(judgement, names)
+        return super()._screen(judgement)
+
+    def _mean_changes(self, judgement: Judgement, names: Sequence[str]) -> tuple[set[int], dict[str, NDArray[Any]]]:
+        """Return the mean change of the clients' control variates, and which replies it is the mean of."""
+        if not judgement.counted:
+            return set(), {}
+        changes = weighted_mean(
+            [[numpy_from_array(_control(reply)[name]) for name in names] for reply in judgement.in_order()],
+            self._weights(judgement),
+        )
+        return set(judgement.counted), dict(zip(names, changes, strict=True))
 
     def _stepped(self, judgement: Judgement, mean: ArrayRecord, total: float) -> ArrayRecord:
         names = self._body(judgement, covered_arrays(judgement))
@@ -132,17 +142,34 @@ class Scaffold(KeepsClientState):
             stretch(numbers, wide_float(numpy_from_array(before[name])), rate)
 
         arrays = mean if rate == 1.0 else changed(mean, names, move)
-        weights = self._weights(judgement)
-        changes = weighted_mean(
-            [[numpy_from_array(_control(reply)[name]) for name in names] for reply in judgement.in_order()], weights
-        )
-        for name, change in zip(names, changes, strict=True):
-            change *= change.dtype.type(sum(weights))
+        places, changes = self._changes
+        if places != set(judgement.counted):  # a reply has been dropped since
+            _, changes = self._mean_changes(judgement, names)
+        weight = sum(self._weights(judgement))
+        for name in names:
+            change = changes[name]
+            change *= change.dtype.type(weight)
             if name in self._sums:
                 change += self._sums[name]
             self._sums[name] = change
+        self._changes = (set(), {})
         self._control = {name: np.asarray(array / array.dtype.type(total)) for name, array in self._sums.items()}
         return arrays
+
+
+def _without_bad_controls(judgement: Judgement, check: Callable[[ArrayRecord], object]) -> Judgement:
+    """Drop the replies whose control variate does not pass a check."""
+    reasons = {}
+    for place, reply in judgement.counted.items():
+        try:
+            check(_control(reply))
+        except BadReplyError as error:
+            reasons[place] = f"control variate: {error.reason}"
+    return judgement.without(reasons)
+
+
+def _check_finite(control: ArrayRecord, like: ArrayRecord) -> None:
+    check_finite(check_arrays(control, like), like, "the client has diverged, lower its learning rate")
 
 
 def _control(reply: CheckedReply) -> ArrayRecord:
