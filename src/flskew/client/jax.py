@@ -96,7 +96,7 @@ class GradientTransformation(NamedTuple):
 
 @jax.tree_util.register_pytree_node_class
 class LocalTerm(BaseLocalTerm[PyTree]):
-    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + <g, w>, as pure functions on a pytree.
+    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + ⟨g, w⟩, as pure functions on a pytree.
 
     Attach it to an Optax optimizer, and hand the optimizer's state back after training (`collect`). The same client
     then works under FedAvg, FedProx, FedDyn, SCAFFOLD and FedNova. For FedProx and FedDyn alone, you can instead add
@@ -148,7 +148,7 @@ class LocalTerm(BaseLocalTerm[PyTree]):
         self._sums: tuple[NDArray[Any], ...] = ()
 
     def loss(self, parameters: PyTree) -> jax.Array:
-        """Return (mu/2)·||w - w_t||² + <g, w>, a scalar that JAX can differentiate.
+        """Return (mu/2)·||w - w_t||² + ⟨g, w⟩, a scalar that JAX can differentiate.
 
         Raises:
             ValueError: The parameters do not have the shapes of the anchor.

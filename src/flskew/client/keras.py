@@ -69,7 +69,7 @@ def set_parameters(model: keras.Model, parameters: Sequence[NDArray[Any]]) -> No
 
 
 class LocalTerm(BaseLocalTerm[keras.Model]):
-    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + <g, w>, on a Keras model's weights.
+    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + ⟨g, w⟩, on a Keras model's weights.
 
     Make one in `fit`, after setting the server's parameters and compiling the model, and attach it. Each step of
     `model.fit`, `train_on_batch` or your own `train_step` then adds mu·(w - w_t) + g to the gradients before the
@@ -168,7 +168,7 @@ class LocalTerm(BaseLocalTerm[keras.Model]):
         self._model.make_train_function(force=True)
 
     def loss(self) -> keras.KerasTensor:
-        """Return (mu/2)·||w - w_t||² + <g, w> as a scalar tensor."""
+        """Return (mu/2)·||w - w_t||² + ⟨g, w⟩ as a scalar tensor."""
         self._notice()
         total = keras.ops.zeros(())
         for w in self._covered.values():

@@ -206,7 +206,7 @@ def complete_classes(
 
 
 class LocalTerm(BaseLocalTerm[BaseEstimator]):
-    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + <g, w>, for a scikit-learn model.
+    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + ⟨g, w⟩, for a scikit-learn model.
 
     These models do not expose gradients, so the term takes an exact step after each update. Make one in `fit`, after
     setting the server's parameters, and call `step` after every `partial_fit`. The same client then works under FedAvg,
@@ -249,7 +249,7 @@ class LocalTerm(BaseLocalTerm[BaseEstimator]):
         self._term = self._numpy_term() if self._is_active else None
 
     def loss(self) -> float:
-        """Return (mu/2)·||w - w_t||² + <g, w>, summed in float64."""
+        """Return (mu/2)·||w - w_t||² + ⟨g, w⟩, summed in float64."""
         self._notice()
         return self._term.loss(get_parameters(self._model)) if self._term else 0.0
 

@@ -78,7 +78,7 @@ def set_parameters(model: nn.Module, parameters: Sequence[NDArray[Any]]) -> None
 
 
 class LocalTerm(BaseLocalTerm[nn.Module]):
-    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + <g, w>, for a module's parameters.
+    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + ⟨g, w⟩, for a module's parameters.
 
     Make one in `fit`, after setting the server's parameters, and attach it to the optimizer. Each `optimizer.step()`
     then first adds mu·(w - w_t) + g to the gradients, with any optimizer and no change to the training loop. The
@@ -161,7 +161,7 @@ class LocalTerm(BaseLocalTerm[nn.Module]):
         self._notice()
 
     def loss(self) -> torch.Tensor:
-        """Return (mu/2)·||w - w_t||² + <g, w> as a scalar; autograd can differentiate it."""
+        """Return (mu/2)·||w - w_t||² + ⟨g, w⟩ as a scalar; autograd can differentiate it."""
         self._notice()
         squares = [(w - w_t).abs().square().sum() for w, w_t in self._anchor.items() if w.requires_grad]
         products = [torch.real(g.conj() * w).sum() for w, g in self._slopes.items() if w.requires_grad]

@@ -37,7 +37,7 @@ __all__ = ["FedDyn"]
 class FedDyn(KeepsClientState):
     """FedDyn: dynamic regularization changes each client's loss so that all clients agree at the global optimum.
 
-    In round t, a client minimises its own loss plus (alpha/2)·||w - w_t||² - <h_k, w>. h_k is -alpha times the sum of
+    In round t, a client minimises its own loss plus (alpha/2)·||w - w_t||² - ⟨h_k, w⟩. h_k is -alpha times the sum of
     its updates in earlier rounds, and at convergence equals the gradient of its own loss.
     `LocalTerm.from_config(config, model)` adds this in the client's `fit`, and keeps h_k in the node's `context.state`.
     The new model is the mean of the clients' models minus h / alpha, where h is the mean of h_k over all clients.
