@@ -17,6 +17,7 @@ changes the loss of the clients, which is left as it is here.
 from __future__ import annotations
 
 import logging
+import math
 import numbers
 from collections import Counter
 from collections.abc import Mapping
@@ -200,9 +201,13 @@ def checked_averaging(averaging: object) -> ClassAware | None:
 def _scale(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"count_noise must be a number of rows >= 0, got {value!r} of type {type(value).__name__}")
-    if not value >= 0 or value > LARGEST_COUNT:  # before the conversion, which may overflow
+    try:
+        scale = float(value)
+    except OverflowError:
+        scale = math.inf
+    if not 0 <= scale <= LARGEST_COUNT:
         raise ValueError(f"count_noise must be from 0 to 2^53 rows, got {value!r:.40}; 0 adds no noise")
-    return float(value)
+    return scale
 
 
 def _rows(array: NDArray[Any], axis: int) -> NDArray[Any]:
