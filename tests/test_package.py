@@ -203,6 +203,15 @@ def test_only_one_module_touches_flowers_internals(path: Path) -> None:
             raise AssertionError(f"{path.name}, line {node.lineno}: __dict__; do that in _flower.py")
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "src" / "flskew").rglob("*.py")), ids=lambda path: path.stem)
+def test_the_site_shows_the_whole_prose_of_a_docstring(path: Path) -> None:
+    """Markdown passes what looks like an HTML tag through, and browsers hide it: <g, w> is to be ⟨g, w⟩."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            prose = re.sub(r"`[^`]*`", "", (ast.get_docstring(node) or "").partition("\nExamples:\n")[0])
+            assert not re.findall(r"<[A-Za-z/].*", prose), f"{path.name}: mark it as code, with backticks"
+
+
 def docstring_examples(value: object, name: str, names: dict[str, object]) -> Iterator[doctest.DocTest]:
     for test in doctest.DocTestFinder().find(value, name, globs=names):
         if test.examples:

@@ -189,7 +189,7 @@ FORGED = {
     "booleans": ([True, True, False], "class 0 is True; it must be from 0 to 2^53"),
     "all zero": ([0, 0, 0], "all zero; it must hold at least one row"),
     "empty": ([], "0 classes; there must be at least two"),
-    "too short": ([5, 5], "2 classes, but those of most clients 3; count every class of the federation"),
+    "too short": ([5, 5], "2 classes, but those of most clients have 3; count every class of the federation"),
 }
 
 
@@ -216,7 +216,7 @@ def test_counts_in_a_record_of_another_kind_are_missing(federation: MakesFederat
 
 def test_counts_of_another_length_than_a_named_head_are_dropped(federation: MakesFederation) -> None:
     replies = [reply(filled(SCIKIT_LEARN, 1.0), [1, 1, 1, 1])] * 2
-    reason = "its label counts have 4 classes, but the last layer, 'coef_', 3"
+    reason = "its label counts have 4 classes, but the last layer, 'coef_', has 3"
     with pytest.raises(RoundError, match=reason):
         averaged(SCIKIT_LEARN, replies, federation, head={"coef_": 0, "intercept_": 0})
 

@@ -1,6 +1,6 @@
-"""What a strategy adds to a client's loss: the base for all frameworks, and the term for NumPy parameters.
+"""Local terms, which a strategy adds to a client's loss: the base for all frameworks, and the one for NumPy parameters.
 
-The term is (mu/2)·||w - w_t||² + <g, w>, where w_t are the parameters that the server sent. FedProx uses the first part
+The term is (mu/2)·||w - w_t||² + ⟨g, w⟩, where w_t are the parameters that the server sent. FedProx uses the first part
 (Tian Li et al., MLSys 2020, arXiv 1812.06127), SCAFFOLD the second, with g = c - c_k (Sai Praneeth Karimireddy et al.,
 ICML 2020, arXiv 1910.06378), and FedDyn both, with g = -h_k (Durmus Alp Emre Acar et al., ICLR 2021, arXiv 2111.04263).
 """
@@ -53,9 +53,9 @@ class BaseLocalTerm(Generic[Anchor]):
     def from_config(cls, config: Mapping[str, object], anchor: Anchor) -> Self:
         """Return the term that the server's strategy asks for.
 
-        Under FedAvg it does nothing, and costs nothing. Under FedProx, FedDyn, `Scaffold` and `FedNova` call it in the
-        `fit` of a client that `client_app` runs, which keeps the client's state and sends the strategy what it needs.
-        With Flower's own FedProx, which sends "proximal-mu" or "proximal_mu", it works anywhere.
+        Under FedAvg it does nothing and costs nothing. Call it inside the `fit` of a client made with `client_app`,
+        which keeps the client's state and sends the strategy what it needs. Under FedProx, including Flower's own,
+        it also works elsewhere: "proximal-mu" or "proximal_mu" in the config is enough.
 
         Args:
             config: The config that `fit` received.
@@ -135,7 +135,7 @@ class BaseLocalTerm(Generic[Anchor]):
 
 
 class LocalTerm(BaseLocalTerm[Sequence[NDArray[Any]]]):
-    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + <g, w>, for parameters in NumPy.
+    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + ⟨g, w⟩, for parameters in NumPy.
 
     Make one at the start of `fit`, before the parameters change. Then, in each step, add its gradient to that of the
     loss (`add_gradient`); or, with a learner that updates its weights itself, take a step after each update (`step`).
@@ -191,7 +191,7 @@ class LocalTerm(BaseLocalTerm[Sequence[NDArray[Any]]]):
         self._before: dict[int, NDArray[Any]] = {}
 
     def loss(self, parameters: Sequence[NDArray[Any]]) -> float:
-        """Return (mu/2)·||w - w_t||² + <g, w>, summed in float64.
+        """Return (mu/2)·||w - w_t||² + ⟨g, w⟩, summed in float64.
 
         Raises:
             ValueError: The parameters do not have the shapes of the anchor.
@@ -231,7 +231,7 @@ class LocalTerm(BaseLocalTerm[Sequence[NDArray[Any]]]):
     def step(self, parameters: Sequence[NDArray[Any]], learning_rate: float, *, num_steps: int = 1) -> None:
         """Take one exact step on the term in place: w becomes (w - lr·g + lr·mu·w_t) / (1 + lr·mu).
 
-        This is the w' that minimises (mu/2)·||w' - w_t||² + <g, w'> + ||w' - w||² / (2·lr). Use it after each update of
+        This is the w' that minimises (mu/2)·||w' - w_t||² + ⟨g, w'⟩ + ||w' - w||² / (2·lr). Use it after each update of
         a learner that does not expose its gradients, with the learning rate of that update.
 
         The step bypasses the learner's momentum m, with which each gradient eventually moves the weights by

@@ -69,7 +69,7 @@ def set_parameters(model: keras.Model, parameters: Sequence[NDArray[Any]]) -> No
 
 
 class LocalTerm(BaseLocalTerm[keras.Model]):
-    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + <g, w>, on a Keras model's weights.
+    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + ⟨g, w⟩, on a Keras model's weights.
 
     Make one in `fit`, after setting the server's parameters and compiling the model, and attach it. Each step of
     `model.fit`, `train_on_batch` or your own `train_step` then adds mu·(w - w_t) + g to the gradients before the
@@ -79,12 +79,12 @@ class LocalTerm(BaseLocalTerm[keras.Model]):
 
     In the next round, make and attach another term: it replaces the last one without recompiling the step.
 
-    SCAFFOLD needs the mean of the gradients of the client's own loss. The term records them as they reach the
-    optimizer, before it adds anything. For plain SGD this is option II of the paper, (w_t - w) / (K·lr) corrected by
-    g; unlike that formula it stays right with momentum, schedules, weight decay and Adam.
+    For SCAFFOLD, the term also records the mean gradient of the client's own loss, before it adds anything. With plain
+    SGD, this equals the paper's option II, c_k - c + (w_t - w_k) / (K·lr). With momentum, a learning rate schedule,
+    weight decay or Adam, that formula no longer gives the mean gradient; the recorded mean still does.
 
-    Steps are updates of the optimizer. With gradient accumulation, that is one in several batches; with loss scaling, a
-    batch that overflows is no step, and gradients are recorded unscaled.
+    Steps are updates of the optimizer. With gradient accumulation, several batches make one step. With loss scaling, a
+    batch that overflows does not count, and gradients are recorded unscaled.
 
     Args:
         anchor: The model, built and with w_t, the parameters received; they are copied.
@@ -168,7 +168,7 @@ class LocalTerm(BaseLocalTerm[keras.Model]):
         self._model.make_train_function(force=True)
 
     def loss(self) -> keras.KerasTensor:
-        """Return (mu/2)·||w - w_t||² + <g, w> as a scalar tensor."""
+        """Return (mu/2)·||w - w_t||² + ⟨g, w⟩ as a scalar tensor."""
         self._notice()
         total = keras.ops.zeros(())
         for w in self._covered.values():
@@ -199,8 +199,8 @@ class LocalTerm(BaseLocalTerm[keras.Model]):
     def step(self, learning_rate: float, *, num_steps: int = 1) -> None:
         """Take one exact step on the term in place: w becomes (w - lr·g + lr·mu·w_t) / (1 + lr·mu).
 
-        Use it after each update of a training loop that does not expose its gradients. To use momentum m, pass
-        lr / (1 - m): each gradient eventually moves the weights by that much.
+        Use it after each update of a training loop that does not expose its gradients. If the loop uses momentum m,
+        pass lr / (1 - m), by which each gradient eventually moves the weights.
 
         Args:
             learning_rate: lr, the learning rate of the preceding update, finite and >= 0. After several updates, the

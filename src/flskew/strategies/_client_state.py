@@ -125,7 +125,7 @@ class KeepsClientState(FedAvg):
         mean, metrics = super()._combine(judgement, made)
         nodes = [judgement.node_id(place) for place in sorted(judgement.counted)]
         examples = self._examples | dict(zip(nodes, self._weights(judgement), strict=True))
-        # Nodes that have not replied yet are taken for average ones.
+        # Nodes that have not replied yet are assumed to be of average size.
         total = self._num_nodes * sum(examples.values()) / len(examples)
         try:
             arrays = self._stepped(judgement, mean, total)
