@@ -12,6 +12,7 @@ from flwr.app import ArrayRecord, ConfigRecord, MetricRecord
 from tests.strategies.conftest import MakesFederation
 
 from flskew import FedAvg, FedDyn, Scaffold
+from flskew.strategies import _terms
 
 
 def start() -> ArrayRecord:
@@ -60,6 +61,7 @@ TERMS: dict[str, tuple[Any, str]] = {
     "a position beyond the model": ({"arrays": [0, 3]}, "must list positions"),
     "a negative position": ({"arrays": [-1]}, "must list positions"),
     "positions of text": ({"arrays": ["0"]}, "must list positions"),
+    "an array of integers": ({"arrays": [0, 1, 2]}, "has array '1', which does not hold floats"),
     "other arrays": ({"arrays": [0]}, "covers other arrays"),
     "negative steps": ({"local-steps": -1}, "must be integers >= 0"),
     "steps of text": ({"local-steps": "4"}, "must be integers >= 0"),
@@ -85,6 +87,7 @@ CONTROLS: dict[str, tuple[Any, str]] = {
     "another dtype": ({"0": np.ones(2)}, "is float64"),
     "NaN": ({"0": np.array([1, np.nan], np.float32)}, "NaN"),
     "infinity": ({"2": np.array([np.inf], np.float32)}, "infinit"),
+    "numbers whose sum overflows": ({"0": np.array([0, -3e38], np.float32)}, "'0' holds numbers beyond 1.8e+19"),
 }
 
 
@@ -93,6 +96,27 @@ def test_a_forged_control_variate_drops_the_reply(federation: MakesFederation, c
     (text,) = reasons(Scaffold(fraction_evaluate=0.0), federation, reply(control=control))
     assert text.startswith("control variate: ")
     assert reason in text
+
+
+def test_the_servers_control_variate_is_finite_whatever_clients_send(federation: MakesFederation) -> None:
+    huge = {"0": np.full(2, 1.7e19, np.float32)}  # just accepted
+    replies = [reply(control=huge), reply(control=huge), reply(control={"0": np.full(2, -3e38, np.float32)})]
+    for each in replies:
+        each["metrics"]["num-examples"] = 2**53
+    strategy = Scaffold(fraction_evaluate=0.0)
+    strategy.start(federation(*replies), start(), num_rounds=1)
+    assert [len(entry.replies) for entry in strategy.history] == [2]
+    # The mean of 1.7e19 over two of three nodes; those that have not replied count as zero.
+    assert strategy.state_dict()["control"]["0"] == pytest.approx(1.7e19 * 2 / 3)
+
+
+def test_the_order_of_feddyns_sums_does_not_depend_on_which_thread_is_first(
+    federation: MakesFederation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_terms, "in_strips", lambda work, blocks, _: [work(blocks[::-1])])
+    strategy = FedDyn(fraction_evaluate=0.0)
+    strategy.start(federation(reply(), reply()), start(), num_rounds=1)
+    assert list(strategy.state_dict()["sums"]) == ["0", "2"]
 
 
 def test_arrays_that_no_term_covers_are_averaged_as_ever(federation: MakesFederation) -> None:

@@ -52,6 +52,9 @@ def read_term(content: RecordDict, sent: ArrayRecord) -> TermReport | None:
     known = range(len(names))
     if not isinstance(places, list) or not all(isinstance(place, int) and place in known for place in places):
         raise ValueError(f"{TERM_ARRAYS_KEY!r} in {TERM_KEY!r} must list positions of the model's {len(names)} arrays")
+    counters = [name for place, name in enumerate(names) if place in places and not _is_float(sent[name])]
+    if counters:
+        raise ValueError(f"{TERM_ARRAYS_KEY!r} in {TERM_KEY!r} has array {counters[0]!r}, which does not hold floats")
     steps, state_round = record.get(LOCAL_STEPS_KEY), record.get(TERM_STATE_ROUND_KEY)
     if not _is_count(steps) or not _is_count(state_round):
         raise ValueError(f"{LOCAL_STEPS_KEY!r} and {TERM_STATE_ROUND_KEY!r} in {TERM_KEY!r} must be integers >= 0")
@@ -117,6 +120,11 @@ def stretch(numbers: NDArray[Any], start: NDArray[Any], factor: float) -> None:
     numbers -= start
     numbers *= numbers.dtype.type(factor)
     numbers += start
+
+
+def _is_float(array: Array) -> bool:
+    dtype = numpy_from_array(array).dtype
+    return dtype.kind in "fc" or is_bfloat16(dtype)
 
 
 def _is_count(value: object) -> TypeGuard[int]:

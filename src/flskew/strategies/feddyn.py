@@ -118,5 +118,5 @@ class FedDyn(KeepsClientState):
             numbers += update / update.dtype.type(total)
 
         arrays = changed(mean, self._body(judgement, covered_arrays(judgement)), move)
-        self._sums = sums
+        self._sums = {name: sums[name] for name in mean if name in sums}  # threads have put them in any order
         return arrays

@@ -50,6 +50,8 @@ class Scaffold(KeepsClientState):
     is accounted for: clients that are not sampled, or whose replies are dropped, change neither c_k nor c. The weight
     of a client, in the mean of the models and in c, is the number of examples of its first accepted reply.
 
+    `max_update_norm` limits the clients' models, not what they add to c.
+
     With a server learning rate of 1, the first round equals FedAvg's. SCAFFOLD needs clients that keep running: if
     one loses its state, all begin at zero again, and the log says so.
 
@@ -125,7 +127,7 @@ class Scaffold(KeepsClientState):
         judgement = _without_bad_controls(judgement, lambda control: check_arrays(control, like))
         try:
             self._changes = self._mean_changes(judgement, names)
-        except NotFiniteError:  # only now, replies are searched for NaN and infinity
+        except NotFiniteError:  # only now, replies are searched for NaN, infinity and huge numbers
             judgement = _without_bad_controls(judgement, lambda control: _check_finite(control, like))
             self._changes = self._mean_changes(judgement, names)
         return super()._screen(judgement)
@@ -138,6 +140,8 @@ class Scaffold(KeepsClientState):
             [[numpy_from_array(_control(reply)[name]) for name in names] for reply in judgement.in_order()],
             self._weights(judgement),
         )
+        if any(_largest(change) > _limit(change) for change in changes):
+            raise NotFiniteError("the sum could overflow")
         return set(judgement.counted), dict(zip(names, changes, strict=True))
 
     def _stepped(self, judgement: Judgement, mean: ArrayRecord, total: float) -> ArrayRecord:
@@ -175,7 +179,22 @@ def _without_bad_controls(judgement: Judgement, check: Callable[[ArrayRecord], o
 
 
 def _check_finite(control: ArrayRecord, like: ArrayRecord) -> None:
-    check_finite(check_arrays(control, like), like, "the client has diverged, lower its learning rate")
+    changes, remedy = check_arrays(control, like), "the client has diverged, lower its learning rate"
+    check_finite(changes, like, remedy)
+    for name, change in zip(like, changes, strict=True):
+        if _largest(change) > _limit(change):
+            raise BadReplyError(f"array {name!r} holds numbers beyond {_limit(change):.1e}; {remedy}")
+
+
+def _limit(array: NDArray[Any]) -> float:
+    """Return a number far beyond any gradient, whose sum over many clients, times 2^53 examples each, is finite."""
+    return float(np.finfo(array.dtype).max) / 2**64
+
+
+def _largest(array: NDArray[Any]) -> float:
+    if array.dtype.kind == "c":
+        array = np.abs(array)
+    return float(max(array.max(), -array.min())) if array.size else 0.0
 
 
 def _control(reply: CheckedReply) -> ArrayRecord:
