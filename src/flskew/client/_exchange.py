@@ -64,7 +64,7 @@ class Term(Protocol):
         ...
 
     def covered(self) -> Sequence[int]:
-        """Return the positions of the model's arrays to which it applies."""
+        """Return the positions of the model's arrays to which it applies, without those left out."""
         ...
 
     def mean_gradients(self) -> Mapping[int, NDArray[Any]]:
@@ -205,7 +205,8 @@ class Exchange:
     def _linear(self, name: str) -> NDArray[Any] | None:
         own = self.state.get(name)
         if self.request.alpha is not None:
-            return None if own is None else np.asarray(own * own.dtype.type(self.request.alpha))
+            with np.errstate(over="ignore", under="ignore"):  # the server drops models that are not finite
+                return None if own is None else np.asarray(own * own.dtype.type(self.request.alpha))
         everyones = self.control.get(name)
         if own is None:
             return everyones
@@ -228,23 +229,31 @@ class Exchange:
         term = self._used_term(made)
         if term is None:
             return
-        names = list(self.arrays)
-        covered = [place for place in term.covered() if names[place] not in self.left_out]
+        covered = list(term.covered())
         reply[TERM_KEY] = ConfigRecord(
             {TERM_ARRAYS_KEY: covered, LOCAL_STEPS_KEY: term.steps, TERM_STATE_ROUND_KEY: self.state_round}
         )
         if not self.request.keeps_state:
             return
-        if self.request.is_scaffold:
-            gradients = term.mean_gradients() if term.steps else {}
-            new = {names[place]: gradients[place] if gradients else self._own(names[place]) for place in covered}
-            changes = [array - self._own(name) for name, array in new.items()]
-            reply[CONTROL_KEY] = record_from_parameters(changes, list(new))
-        else:
-            before, after = _arrays(self.arrays), _arrays(made)
-            new = {name: self._own(name) + (after[name] - before[name]) for name in (names[place] for place in covered)}
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # what is not finite is not stored
+            new = self._new_state(term, made, covered)
+            if self.request.is_scaffold:
+                changes = [np.asarray(array - self._own(name), array.dtype) for name, array in new.items()]
+                reply[CONTROL_KEY] = record_from_parameters(changes, list(new))
         if all(all_finite(array) for array in new.values()):  # otherwise, the server will not accept the reply
             _store(context_state, self.state_round, self.state, self.server_round, new)
+
+    def _new_state(self, term: Term, made: ArrayRecord, covered: Sequence[int]) -> dict[str, NDArray[Any]]:
+        """Return the client's state after this round."""
+        names = [list(self.arrays)[place] for place in covered]
+        own = {name: self._own(name) for name in names}
+        if not self.request.is_scaffold:
+            before, after = _arrays(self.arrays), _arrays(made)
+            return {name: own[name] + (after[name] - before[name]) for name in names}
+        gradients = term.mean_gradients() if term.steps else {}
+        found = {name: gradients.get(place, own[name]) for name, place in zip(names, covered, strict=True)}
+        # The server expects the dtype of the model, such as big-endian floats.
+        return {name: np.asarray(array, own[name].dtype) for name, array in found.items()}
 
     def _own(self, name: str) -> NDArray[Any]:
         own = self.state.get(name)

@@ -62,7 +62,8 @@ class BaseLocalTerm(Generic[Anchor]):
             anchor: The parameters that `fit` received, or the model after setting them.
 
         Raises:
-            ClientError: The strategy keeps state on its clients, but `fit` is not called by `client_app`.
+            ClientError: The strategy keeps state on its clients, but `fit` is not called by `client_app`; or it counts
+                steps or keeps state, and this `fit` has made a term before.
             TypeError: mu is not a real number.
             ValueError: Both spellings of mu are present and differ, or mu is negative or not finite.
 
@@ -76,6 +77,11 @@ class BaseLocalTerm(Generic[Anchor]):
             raise ClientError(
                 f"{request.strategy} keeps state on its clients, which only client_app can do; run this client with "
                 "flskew.client_app"
+            )
+        if exchange is not None and exchange.term is not None and (request.keeps_state or request.counts_steps):
+            raise ClientError(
+                f"{request.strategy} needs one local term for all steps of fit; call LocalTerm.from_config once, "
+                "before the first step"
             )
         linear = exchange.linear() if exchange is not None and request.keeps_state else None
         term = cls(anchor, mu=request.strength, linear=linear)

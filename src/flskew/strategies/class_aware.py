@@ -17,6 +17,7 @@ changes the loss of the clients, which is left as it is here.
 from __future__ import annotations
 
 import logging
+import math
 import numbers
 from collections import Counter
 from collections.abc import Mapping
@@ -30,9 +31,9 @@ from flskew._arrays.records import numpy_from_array
 from flskew._arrays.weighted_mean import weighted_mean
 from flskew._util.texts import listed
 from flskew._util.values import Value
-from flskew._wire import LABEL_COUNT_NOISE_KEY, LABEL_COUNTS_KEY, LABELS_KEY, LARGEST_COUNT
+from flskew._wire import KEPT_KEY, LABEL_COUNT_NOISE_KEY, LABEL_COUNTS_KEY, LABELS_KEY, LARGEST_COUNT
 from flskew.strategies._checks import BadReplyError, CheckedReply
-from flskew.strategies._head import checked_head, find_head, resolved_head
+from flskew.strategies._head import KEPT_HEAD, checked_head, find_head, resolved_head
 from flskew.strategies._judgement import Judgement
 
 __all__ = ["ClassAware"]
@@ -123,6 +124,18 @@ class ClassAware(Value):
             for place, length in lengths.items()
             if length != most
         }
+        return self._without_private_heads(judgement.without(reasons))
+
+    def _without_private_heads(self, judgement: Judgement) -> Judgement:
+        """Drop the replies that only echo the last layer, because their clients keep their own."""
+        kept = {place: names for place, reply in judgement.counted.items() if (names := _kept(reply, judgement.like))}
+        head = self._last_layer(judgement) if kept else {}
+        reasons = {
+            place: f"it keeps {name!r} to itself: {KEPT_HEAD}"
+            for place, names in kept.items()
+            for name in names
+            if name in head
+        }
         return judgement.without(reasons)
 
     def _last_layer(self, judgement: Judgement) -> dict[str, int]:
@@ -188,15 +201,25 @@ def checked_averaging(averaging: object) -> ClassAware | None:
 def _scale(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"count_noise must be a number of rows >= 0, got {value!r} of type {type(value).__name__}")
-    scale = float(value)
+    try:
+        scale = float(value)
+    except OverflowError:
+        scale = math.inf
     if not 0 <= scale <= LARGEST_COUNT:
-        raise ValueError(f"count_noise must be from 0 to 2^53 rows, got {value!r}; 0 adds no noise")
+        raise ValueError(f"count_noise must be from 0 to 2^53 rows, got {value!r:.40}; 0 adds no noise")
     return scale
 
 
 def _rows(array: NDArray[Any], axis: int) -> NDArray[Any]:
     """Return a view whose first axis is that of the classes."""
     return np.moveaxis(array, axis, 0)
+
+
+def _kept(reply: CheckedReply, like: ArrayRecord) -> list[str]:
+    """Return the names of the arrays that a client keeps to itself, as far as it says so."""
+    record = reply.message.content.get(LABELS_KEY)
+    places = record.get(KEPT_KEY) if isinstance(record, ConfigRecord) else None
+    return [name for place, name in enumerate(like) if isinstance(places, list) and place in places]
 
 
 def _counts(reply: CheckedReply, *, may_be_zero: bool) -> list[int | float]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from flwr.app import ArrayRecord
@@ -27,6 +27,7 @@ from flskew._arrays.records import numpy_from_array
 from flskew._util import checks
 from flskew._wire import FEDDYN_ALPHA_KEY
 from flskew.strategies._client_state import KeepsClientState
+from flskew.strategies._forms import Form
 from flskew.strategies._judgement import Judgement
 from flskew.strategies._terms import changed, covered_arrays
 
@@ -46,7 +47,7 @@ class FedDyn(KeepsClientState):
 
     It helps most where clients have few classes, from about the third round. In the first round, clients train as under
     FedProx, but the model moves up to twice as far, and may be worse than FedAvg's. FedDyn needs clients that keep
-    running: one that loses its state begins at zero, and the log says so.
+    running: if one loses its state, all begin at zero again, and the log says so.
 
     Args:
         alpha: Strength of the regularization, finite and > 0. Larger values keep the clients closer; the paper uses 0.1
@@ -81,6 +82,7 @@ class FedDyn(KeepsClientState):
     """
 
     alpha: float = 0.1
+    _form: ClassVar[Mapping[str, Form]] = {**KeepsClientState._form, "sums": {str: np.ndarray}}
 
     def __post_init__(self) -> None:
         super().__post_init__()

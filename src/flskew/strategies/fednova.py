@@ -72,6 +72,9 @@ class FedNova(FedAvg):
         if self.momentum >= 1:
             raise ValueError(f"momentum must be below 1, got {self.momentum}; 0.9 is typical")
 
+    def _refuse_other_loops(self) -> None:
+        raise self._needs_start(type(self).__name__)
+
     def _contents(
         self, phase: Phase, server_round: int, arrays: ArrayRecord, config: ConfigRecord, node_ids: Sequence[int]
     ) -> list[RecordDict]:

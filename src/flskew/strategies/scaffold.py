@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from flwr.app import Array, ArrayRecord
@@ -32,6 +32,7 @@ from flskew._util import checks
 from flskew._wire import CONTROL_KEY, SCAFFOLD_KEY
 from flskew.strategies._checks import BadReplyError, CheckedReply, check_arrays, check_finite
 from flskew.strategies._client_state import KeepsClientState
+from flskew.strategies._forms import Form
 from flskew.strategies._judgement import Judgement
 from flskew.strategies._terms import changed, covered_arrays, stretch, with_terms
 
@@ -49,8 +50,8 @@ class Scaffold(KeepsClientState):
     is accounted for: clients that are not sampled, or whose replies are dropped, change neither c_k nor c. The weight
     of a client, in the mean of the models and in c, is the number of examples of its first accepted reply.
 
-    With a server learning rate of 1, the first round equals FedAvg's. SCAFFOLD needs clients that keep running: one
-    that loses its state begins at zero, and the log says so.
+    With a server learning rate of 1, the first round equals FedAvg's. SCAFFOLD needs clients that keep running: if
+    one loses its state, all begin at zero again, and the log says so.
 
     Args:
         server_learning_rate: How far the model moves towards the mean of the clients' models, finite and > 0; 1 takes
@@ -81,6 +82,11 @@ class Scaffold(KeepsClientState):
     """
 
     server_learning_rate: float = 1.0
+    _form: ClassVar[Mapping[str, Form]] = {
+        **KeepsClientState._form,
+        "sums": {str: np.ndarray},
+        "control": {str: np.ndarray},
+    }
 
     def __post_init__(self) -> None:
         super().__post_init__()
