@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from flskew.client import LocalTerm, client_app
 from flskew.simulation import LocalGrid
-from flskew.strategies import Checked, FedAvg, FedProx, Reply, Round
+from flskew.strategies import Checked, FedAvg, FedDyn, FedNova, FedProx, Reply, Round, Scaffold
 from flskew.strategies._sampling import available_nodes, sample
 
 PAIRS = [(FedAvg, flower.FedAvg), (FedProx, flower.FedProx)]
@@ -129,6 +129,24 @@ def test_mu_is_sent_under_flowers_name_and_the_callers_config_is_not_changed() -
 def test_a_mu_that_is_negative_or_not_finite_is_refused(mu: float) -> None:
     with pytest.raises(ValueError, match=r"proximal_mu must be finite and >= 0, got .*; 0 is FedAvg"):
         FedProx(proximal_mu=mu)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        pytest.param(
+            lambda: FedDyn(alpha=0.0), "alpha must be .* > 0, got 0.0; .* for alpha=0, use FedAvg", id="alpha"
+        ),
+        pytest.param(lambda: Scaffold(server_learning_rate=0.0), "server_learning_rate must be .* > 0", id="rate"),
+        pytest.param(lambda: FedNova(momentum=-0.1), "momentum must be .* >= 0, .*; 0 is plain SGD", id="negative"),
+        pytest.param(lambda: FedNova(momentum=1.0), "momentum must be below 1, got 1.0; 0.9 is typical", id="one"),
+    ],
+)
+def test_a_number_of_feddyn_scaffold_or_fednova_that_is_out_of_range_is_refused(
+    make: Callable[[], FedAvg], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 @pytest.mark.parametrize(
