@@ -102,15 +102,34 @@ def parameters(content: dict[str, Any]) -> Rows:
     return (f"{content['parameters']:,} float32", "flskew", "Flower", "ratio"), rows
 
 
-def proximal(content: dict[str, Any]) -> Rows:
+def local_term(content: dict[str, Any]) -> Rows:
     """Return the relative cost of the term in a training step."""
-    (record,) = content["records"]
     rows = [
-        (name, f"{record[key]:+.0%}", " to ".join(f"{quartile:+.0%}" for quartile in record[f"{key}_quartiles"]))
-        for name, key in (("LocalTerm, attached", "term_adds"), ("as part of the loss", "autograd_adds"))
+        (
+            "FedProx's term as part of the loss" if record["form"] == "loss" else f"LocalTerm, {record['form']}",
+            f"{record['adds']:+.0%}",
+            " to ".join(f"{quartile:+.0%}" for quartile in record["quartiles"]),
+        )
+        for record in content["records"]
     ]
-    step = seconds(record["plain_us"] / 1e6)
+    step = seconds(content["plain_us"] / 1e6)
     return (f"added to a step of {step}", "median", "interquartile range"), rows
+
+
+def rounds(content: dict[str, Any]) -> Rows:
+    """Return the cost of a round of each strategy."""
+    rows = [
+        (
+            record["strategy"],
+            *(
+                f"{record[what]:.2f} ({record[f'{what}_from']:.2f} to {record[f'{what}_to']:.2f})"
+                for what in ("run", "server")
+            ),
+            f"{record['models']:.2f} models instead of {record['fedavg_models']:.2f}",
+        )
+        for record in content["records"]
+    ]
+    return ("", "time of a round", "time on the server", "memory on the server"), rows
 
 
 def simulation(content: dict[str, Any]) -> Rows:
@@ -199,13 +218,22 @@ SECTIONS = {
         """,
         parameters,
     ),
-    "proximal": (
-        "The proximal term",
+    "local_term": (
+        "The local term",
         """
         The additional time of a PyTorch training step, for a 784-128-10 perceptron with batches of 64 on one thread,
-        with the term attached to the optimizer and with the term added to the loss.
+        with the local term that each strategy asks for attached to the optimizer, and with FedProx's added to the loss.
         """,
-        proximal,
+        local_term,
+    ),
+    "rounds": (
+        "A round of each strategy",
+        """
+        Ratios to FedAvg in the same run: whole rounds of ten clients in one process, each with ten batches of a
+        784-128-10 perceptron in NumPy; and all that the server does with ten replies of 10 million float32. Memory is
+        the peak on the server in addition to the replies. Parentheses give the range of all pairs.
+        """,
+        rounds,
     ),
     "simulation": (
         "Simulation",

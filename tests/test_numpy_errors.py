@@ -14,7 +14,18 @@ from flwr.app import ArrayRecord, Context
 from sklearn.linear_model import SGDClassifier
 from sklearn.neural_network import MLPClassifier
 
-from flskew import FedAvg, FedProx, LocalGrid, client_app, plots, skew
+from flskew import (
+    ClassAware,
+    FedAvg,
+    FedDyn,
+    FedNova,
+    FedProx,
+    LocalGrid,
+    Scaffold,
+    client_app,
+    plots,
+    skew,
+)
 from flskew._arrays.bfloat16 import bfloat16_from_float32
 from flskew._arrays.casting import narrowed, widened
 from flskew._arrays.weighted_mean import weighted_mean
@@ -182,8 +193,12 @@ def test_models_of_scikit_learn_are_prepared(model: Any) -> None:
 class Tiny:
     """Moves every weight by less than a float32 can say, and reports how far it is from where it started."""
 
+    label_counts = (2, 1)
+
     def fit(self, parameters: Any, config: Any) -> Any:
         term = LocalTerm.from_config(config, parameters)
+        for _ in range(2):
+            term.add_gradient(parameters, [np.full_like(array, 1e-42) for array in parameters])
         moved = [array + np.asarray(1e-42, array.dtype) for array in parameters]
         return moved, 3, {"distance": term.loss(moved), "tiny": 1e-310}
 
@@ -191,13 +206,25 @@ class Tiny:
         return float(parameters[0][0]), 3, {"tiny": SMALLEST}
 
 
-@pytest.mark.parametrize("strategy", [FedAvg(), FedProx(proximal_mu=1e-30)], ids=repr)
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        FedAvg(averaging=ClassAware(head={"0": 0})),
+        FedProx(proximal_mu=1e-30),
+        FedDyn(alpha=SMALLEST),
+        FedDyn(alpha=1e-30),
+        Scaffold(server_learning_rate=SMALLEST),
+        Scaffold(server_learning_rate=0.5),
+        FedNova(momentum=1e-30),
+    ],
+    ids=repr,
+)
 def test_a_whole_run_of_tiny_numbers(strategy: Any, tmp_path: Any) -> None:
     def client_fn(context: Context) -> Tiny:
         return Tiny()
 
     model = ArrayRecord([np.array([1e-42, 1.0], np.float32)])
     with LocalGrid(client_app(client_fn), 3) as grid:
-        result = strategy.start(grid, model, num_rounds=2, checkpoint_dir=tmp_path)
+        result = strategy.start(grid, model, num_rounds=3, checkpoint_dir=tmp_path)
     assert not any(record.failures for record in strategy.history)
     assert result.arrays["0"].numpy()[0] > 0

@@ -48,7 +48,10 @@ FRAMEWORKS = {
     "flskew.client.torch": [pytest.mark.torch],
     "flskew.tables.sklearn": [],
 }
-PRIVATE = {"flskew.client._torch_steps": [pytest.mark.torch]}
+PRIVATE = {
+    "flskew.client._keras_variables": [pytest.mark.tensorflow],
+    "flskew.client._torch_steps": [pytest.mark.torch],
+}
 """Private modules that need a framework."""
 MODULE = pytest.mark.parametrize(
     "name", [pytest.param(name, marks={**FRAMEWORKS, **PRIVATE}.get(name, ())) for name in MODULES]
@@ -198,6 +201,15 @@ def test_only_one_module_touches_flowers_internals(path: Path) -> None:
             assert node.module in PUBLIC_FLOWER, f"{path.name} imports {node.module}; do that in _flower.py"
         if isinstance(node, ast.Attribute) and node.attr == "__dict__":
             raise AssertionError(f"{path.name}, line {node.lineno}: __dict__; do that in _flower.py")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "src" / "flskew").rglob("*.py")), ids=lambda path: path.stem)
+def test_the_site_shows_the_whole_prose_of_a_docstring(path: Path) -> None:
+    """Markdown passes what looks like an HTML tag through, and browsers hide it: <g, w> is to be ⟨g, w⟩."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            prose = re.sub(r"`[^`]*`", "", (ast.get_docstring(node) or "").partition("\nExamples:\n")[0])
+            assert not re.findall(r"<[A-Za-z/].*", prose), f"{path.name}: mark it as code, with backticks"
 
 
 def docstring_examples(value: object, name: str, names: dict[str, object]) -> Iterator[doctest.DocTest]:

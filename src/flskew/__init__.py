@@ -1,7 +1,8 @@
 """Split data into realistic non-IID clients and train on them with Flower.
 
 flskew splits a data set among clients, reproducibly and with the skew you choose; turns any model whose parameters are
-NumPy arrays into a Flower client; and runs FedAvg and FedProx with every reply checked. Flower stays the engine.
+NumPy arrays into a Flower client; and trains with strategies that hold up under skew, with every reply checked. Flower
+stays the engine.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@
 - Whether the client's last reply counted: "accepted-round" in the config, the last round in which it did, or 0.
 - How many rows of each class a client holds: requested by "label-counts" = True in the config, with the scale of the
   noise under "label-count-noise"; sent in the ConfigRecord "flskew-labels" under "counts". It is a record of its own
-  because it is not kept in the history.
+  because it is not kept in the history. Beside the counts, "kept" lists the positions of the arrays that the client
+  keeps to itself, if there are any.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ __all__ = [
     "FEDDYN_ALPHA_KEY",
     "FLSKEW_KEY",
     "INT64",
+    "KEPT_KEY",
     "LABELS_KEY",
     "LABEL_COUNTS_KEY",
     "LABEL_COUNT_NOISE_KEY",
@@ -87,6 +89,9 @@ LABEL_COUNT_NOISE_KEY = "label-count-noise"
 
 LABELS_KEY = "flskew-labels"
 """Key of the ConfigRecord with the counts, under "counts", in a reply; in a client's state, of those it has sent."""
+
+KEPT_KEY = "kept"
+"""Key, in that record, of the positions of the arrays that the client keeps to itself."""
 
 LARGEST_COUNT = 2**53
 """More rows than any data set has, but few enough that float64 represents every count and no sum is infinite."""

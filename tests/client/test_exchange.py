@@ -347,13 +347,52 @@ def test_state_and_control_variates_have_the_models_shape_and_half_precision_is_
             assert (change.shape, change.dtype) == (shape, np.dtype(wide))
 
 
+@pytest.mark.parametrize("strategy", [FedDyn, Scaffold, FedNova])
+def test_big_endian_arrays_are_trained_like_others(strategy: type[FedAvg]) -> None:
+    models = []
+    for dtype in (">f4", "<f4"):
+        with LocalGrid(client_app(Client), 2) as grid:
+            start = record_from_parameters([np.zeros(2, dtype), np.zeros((), dtype)])
+            result = strategy(fraction_evaluate=0.0).start(grid, start, num_rounds=3)
+        models.append(numbers(result.arrays))
+    assert [array.dtype for array in models[0]] == [np.dtype(">f4")] * 2
+    for mine, other in zip(*models, strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+def test_an_update_beyond_the_range_of_its_dtype_is_not_stored(talk: Talks) -> None:
+    def jumps(parameters: Any, config: Any) -> Any:
+        LocalTerm.from_config(config, parameters).loss(parameters)
+        return [-parameters[0]], 10, {}
+
+    conversation = talk(client(jumps), [np.full(2, 3e38, np.float32)])
+    assert not conversation.ask(FEDDYN, 1, 0).has_error()  # in which a warning would be
+    assert conversation.ask(FEDDYN, 2, 1).content["flskew-term"]["state-round"] == 0
+
+
+@needing
+def test_a_term_made_in_every_epoch_is_refused_where_steps_or_gradients_count(
+    talk: Talks, config: dict[str, Any]
+) -> None:
+    def fit(parameters: Any, config: Any) -> Any:
+        for _ in range(2):
+            LocalTerm.from_config(config, parameters).add_gradient(parameters, [np.zeros(2, np.float32)])
+        return parameters, 10, {}
+
+    reply = talk(client(fit)).ask(config, 1, 0)
+    if config is FEDPROX:  # one term for each part of a model is fine
+        assert not reply.has_error()
+    else:
+        assert f"{name_of(config)} needs one local term for all steps of fit; call" in error_of(reply)
+
+
 def test_a_model_that_returns_another_number_of_arrays_is_refused(talk: Talks) -> None:
     def grows(parameters: Any, config: Any) -> Any:
         LocalTerm.from_config(config, parameters).loss(parameters)
         return [*parameters, np.zeros(1)], 10, {}
 
     conversation = talk(client(grows), same_shapes=False)
-    assert "FedDyn needs a model whose arrays keep their number" in error_of(conversation.ask(FEDDYN, 1, 0))
+    assert "FedDyn needs a model with a fixed number of arrays" in error_of(conversation.ask(FEDDYN, 1, 0))
 
 
 def test_a_client_that_counts_its_steps_itself_needs_no_term_under_fednova(talk: Talks) -> None:

@@ -358,6 +358,12 @@ def test_half_precision_keeps_its_dtype_and_its_mean_is_in_single_precision() ->
     np.testing.assert_array_equal(term.mean_gradients()[0], np.ones(1, np.float32), strict=True)
 
 
+def test_the_state_of_a_client_that_took_no_step_can_be_collected() -> None:
+    term = term_for(weights(), {"scaffold": True})
+    term.collect(term.attach(optax.sgd(RATE)).init(weights()))
+    assert (term.steps, term.is_used) == (0, True)
+
+
 def test_a_state_without_a_term_is_refused_under_every_strategy() -> None:
     for config in ({}, {"scaffold": True}):
         with pytest.raises(ValueError, match="state must contain one state of an optimizer with a term, got 0"):

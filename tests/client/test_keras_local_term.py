@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -411,3 +412,22 @@ def test_fedavg_adds_no_hook_and_no_copy_whatever_the_rounds_before() -> None:
 
 def test_a_term_that_is_not_attached_is_not_used() -> None:
     assert not term_for(compiled(), {"proximal-mu": MU}).is_used
+
+
+def test_a_model_with_several_replicas_is_refused(python: str) -> None:
+    """Each replica would add the term, and their gradients are summed."""
+    code = (
+        "import keras, tensorflow as tf\n"
+        "from flskew.client.keras import LocalTerm\n"
+        "(cpu,) = tf.config.list_physical_devices('CPU')\n"
+        "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
+        "with tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']).scope():\n"
+        "    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])\n"
+        "    model.compile('sgd', 'mse')\n"
+        "LocalTerm(model).attach()  # FedAvg\n"
+        "print('so far, so good')\n"
+        "LocalTerm(model, mu=0.1).attach()\n"
+    )
+    result = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    assert "so far, so good" in result.stdout
+    assert "attach needs a model on one device, but this one has 2 replicas" in result.stderr

@@ -276,8 +276,8 @@ def test_a_later_round_without_the_metric_is_skipped_and_the_log_says_so(log: py
 
     assert found(by_server([0.0] * 4, evaluate_fn=evaluate)) == (3, 0.2, 3)
     assert [line for line in log.messages if "skipped" in line] == [
-        "\t> Round 1 has no 'accuracy' of the server: skipped",
-        "\t> Round 2 has no 'accuracy' of the server: skipped",
+        "\t> Round 1 has no 'accuracy' from the server: skipped",
+        "\t> Round 2 has no 'accuracy' from the server: skipped",
     ]
 
 

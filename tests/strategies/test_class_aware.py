@@ -15,7 +15,16 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.neural_network import MLPClassifier
 
-from flskew import ClassAware, FedAvg, FedProx, LabelExclusionPartitioner, LocalGrid, RoundError, client_app
+from flskew import (
+    ClassAware,
+    FedAvg,
+    FedProx,
+    LabelExclusionPartitioner,
+    LocalGrid,
+    RoundError,
+    client_app,
+    without_local,
+)
 from flskew._arrays.bfloat16 import bfloat16_from_float32
 from flskew._arrays.records import array_from_numpy, numpy_from_array
 from flskew.client.sklearn import get_parameters, prepare
@@ -180,7 +189,7 @@ FORGED = {
     "booleans": ([True, True, False], "class 0 is True; it must be from 0 to 2^53"),
     "all zero": ([0, 0, 0], "all zero; it must hold at least one row"),
     "empty": ([], "0 classes; there must be at least two"),
-    "too short": ([5, 5], "2 classes, but those of most clients 3; count every class of the federation"),
+    "too short": ([5, 5], "2 classes, but those of most clients have 3; count every class of the federation"),
 }
 
 
@@ -207,7 +216,7 @@ def test_counts_in_a_record_of_another_kind_are_missing(federation: MakesFederat
 
 def test_counts_of_another_length_than_a_named_head_are_dropped(federation: MakesFederation) -> None:
     replies = [reply(filled(SCIKIT_LEARN, 1.0), [1, 1, 1, 1])] * 2
-    reason = "its label counts have 4 classes, but the last layer, 'coef_', 3"
+    reason = "its label counts have 4 classes, but the last layer, 'coef_', has 3"
     with pytest.raises(RoundError, match=reason):
         averaged(SCIKIT_LEARN, replies, federation, head={"coef_": 0, "intercept_": 0})
 
@@ -312,7 +321,8 @@ def test_an_ambiguous_head_ends_the_run_and_the_model_that_was_sent_is_kept(fede
         pytest.param({"fc3.weight": 0}, "names 'fc3.weight', but the model's arrays are", id="an unknown name"),
         pytest.param({"fc2_weight": 2}, "= 2, but the array has shape", id="an axis that does not exist"),
         pytest.param({"fc2_weight": 1, "fc2_bias": 0}, "axes have lengths", id="axes of different lengths"),
-        pytest.param({"local": 0}, "'local', which is empty; arrays that stay on clients", id="a private array"),
+        pytest.param({"local": 0}, "'local', which is empty: a last layer that stays on", id="a private array"),
+        pytest.param({"fc2_bias": 0, "local": 0}, "'local', which is empty: a last layer", id="a private bias"),
     ],
 )
 def test_a_head_that_does_not_fit_the_model_is_refused_before_any_client_trains(
@@ -326,6 +336,54 @@ def test_a_head_that_does_not_fit_the_model_is_refused_before_any_client_trains(
         strategy.start(federation(train=train), record({**TORCH, "local": np.zeros(0)}), num_rounds=1)
 
 
+@pytest.mark.parametrize("keep_local", [["fc2*"], ["fc2_bias"]], ids=["the whole layer", "its bias"])
+@pytest.mark.parametrize("head", [None, {"fc2_weight": 0, "fc2_bias": 0}], ids=["found", "named"])
+@pytest.mark.parametrize("start", [lambda arrays, _: arrays, without_local], ids=["sent", "not sent"])
+def test_a_last_layer_that_stays_on_the_clients_is_refused_by_name(
+    start: Any, head: dict[str, int] | None, keep_local: list[str]
+) -> None:
+    class Holder:
+        label_counts = (1, 2, 3)
+
+        def get_parameters(self, config: Any) -> Any:
+            return list(TORCH.values())
+
+        def fit(self, parameters: Any, config: Any) -> Any:
+            return parameters, 6, {}
+
+    strategy = FedAvg(fraction_evaluate=0.0, averaging=ClassAware(head=head))
+    with (
+        LocalGrid(client_app(lambda context: Holder(), keep_local=keep_local), 2) as grid,
+        pytest.raises(ValueError, match=r"'fc2_(bias|weight)'.*: a last layer that stays on the clients has no mean")
+        if start is without_local
+        else pytest.raises(RoundError, match=r"it keeps 'fc2_(bias|weight)' to itself: a last layer that stays"),
+    ):
+        strategy.start(grid, start(record(TORCH), keep_local), num_rounds=1)
+
+
+@pytest.mark.parametrize("kept", [3, [-1], ["fc2_bias"], [True], [0.5], [7]], ids=repr)
+def test_positions_of_private_arrays_that_make_no_sense_are_ignored(kept: Any, federation: MakesFederation) -> None:
+    forged = reply(filled(TORCH, 1.0), [1, 1, 1])
+    forged["flskew-labels"]["kept"] = kept
+    model = averaged(TORCH, [forged, reply(filled(TORCH, 3.0), [1, 1, 1])], federation)
+    np.testing.assert_array_equal(model["fc2_bias"], 2.0)
+
+
+def test_private_arrays_other_than_the_last_layer_are_left_alone() -> None:
+    class Holder:
+        label_counts = (1, 2, 3)
+
+        def fit(self, parameters: Any, config: Any) -> Any:
+            return [array + 1 for array in parameters], 6, {}
+
+    with LocalGrid(client_app(lambda context: Holder(), keep_local=["fc1*"]), 2) as grid:
+        strategy = FedAvg(fraction_evaluate=0.0, averaging=ClassAware())
+        model = strategy.start(grid, record(TORCH), num_rounds=2).arrays
+    assert {name: array.numpy().ravel()[0] for name, array in model.items()} == {
+        "fc1_weight": 0, "fc1_bias": 0, "fc2_weight": 2, "fc2_bias": 2,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -336,6 +394,7 @@ def test_a_head_that_does_not_fit_the_model_is_refused_before_any_client_trains(
         pytest.param({"count_noise": "5"}, TypeError, "count_noise must be a number of rows", id="text for noise"),
         pytest.param({"count_noise": True}, TypeError, "count_noise must be a number of rows", id="a boolean"),
         pytest.param({"count_noise": -1}, ValueError, "from 0 to 2.53 rows, got -1", id="negative noise"),
+        pytest.param({"count_noise": 10**400}, ValueError, "from 0 to 2.53 rows, got 1000", id="endless noise"),
         pytest.param({"count_noise": float("nan")}, ValueError, "from 0 to 2.53 rows, got nan", id="NaN"),
     ],
 )

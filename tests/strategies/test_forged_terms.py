@@ -1,8 +1,9 @@
-"""Reports on local terms and control variates that no honest client sends."""
+"""Reports on local terms and control variates that no honest client sends, and checkpoints that no run has written."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,3 +100,54 @@ def test_arrays_that_no_term_covers_are_averaged_as_ever(federation: MakesFedera
     result = strategy.start(federation(reply(), reply()), start(), num_rounds=1)
     # Covered arrays: the mean, 1, plus the mean of the updates, 1. The integer is averaged alone.
     assert [array.tolist() for array in result.arrays.to_numpy_ndarrays()] == [[2, 2], [3], [2]]
+
+
+FORGED_STATES: dict[str, dict[str, Any]] = {
+    "nodes of text": {"accepted": {"1000": 1}},
+    "a round of text": {"accepted": {1000: "1"}},
+    "numbers of examples of text": {"examples": {1000: "10"}},
+    "an array to leave out without a name": {"left_out": [0]},
+    "names in one text": {"left_out": "0"},
+    "sums that are no arrays": {"sums": {"0": [0.0, 0.0]}},
+    "sums without names": {"sums": [np.zeros(2)]},
+    "nothing": {"accepted": None},
+}
+
+
+@pytest.mark.parametrize("strategy", [FedDyn, Scaffold])
+@pytest.mark.parametrize("forged", FORGED_STATES.values(), ids=FORGED_STATES)
+def test_a_forged_state_in_a_checkpoint_is_refused_before_it_is_used(
+    federation: MakesFederation, tmp_path: Path, strategy: type[FedAvg], forged: dict[str, Any]
+) -> None:
+    class Forges(strategy):  # type: ignore[misc, valid-type]
+        def state_dict(self) -> dict[str, Any]:
+            return {**super().state_dict(), **forged}
+
+    Forges.__name__ = strategy.__name__
+    grid = federation(reply(), reply())
+    Forges(fraction_evaluate=0.0).start(grid, start(), 1, checkpoint_dir=tmp_path)
+    with pytest.raises(ValueError, match=f"a state that {strategy.__name__} cannot load, .*unexpected values"):
+        strategy(fraction_evaluate=0.0).start(grid, start(), 2, checkpoint_dir=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("strategy", [FedDyn, Scaffold])
+def test_a_subclass_may_remember_more(federation: MakesFederation, tmp_path: Path, strategy: type[FedAvg]) -> None:
+    class Counts(strategy):  # type: ignore[misc, valid-type]
+        rounds = 0
+
+        def aggregate_train(self, *arguments: Any) -> Any:
+            self.rounds += 1
+            return super().aggregate_train(*arguments)
+
+        def state_dict(self) -> dict[str, Any]:
+            return {**super().state_dict(), "rounds": self.rounds}
+
+        def load_state_dict(self, state: Mapping[str, Any]) -> None:
+            super().load_state_dict(state)
+            self.rounds = state["rounds"]
+
+    grid = federation(reply(), reply())
+    for num_rounds in (1, 3):
+        run = Counts(fraction_evaluate=0.0)
+        run.start(grid, start(), num_rounds, checkpoint_dir=tmp_path, resume=True)
+        assert run.rounds == num_rounds

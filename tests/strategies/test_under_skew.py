@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tests.strategies.conftest import MakesFederation
 
 from flskew import (
+    ClassAware,
     FedAvg,
     FedDyn,
     FedNova,
@@ -295,22 +296,96 @@ def test_a_second_run_begins_anew(strategy: Any, paper: Any) -> None:
     assert found[0].tobytes() == found[1].tobytes()
 
 
+def loses_states(grid: LocalGrid, lost: Mapping[int, int]) -> Callable[[int, object], bool]:
+    """Return a `should_stop` that clears the state of a node after each of these rounds."""
+
+    def forget(server_round: int, result: object) -> bool:
+        kept = {node: state for node, state in grid.node_states().items() if node != lost.get(server_round)}
+        grid.restore_node_states(kept)
+        return False
+
+    return forget
+
+
 @papers
-def test_a_node_that_lost_its_state_begins_at_zero_and_is_named(
+def test_if_a_node_loses_its_state_all_clients_begin_at_zero_and_it_is_named(
     strategy: Any, paper: Any, log: pytest.LogCaptureFixture
 ) -> None:
     run = strategy()
     with grid() as nodes:
-
-        def forget(server_round: int, result: object) -> bool:
-            if server_round == 2:
-                nodes.restore_node_states({node: s for node, s in nodes.node_states().items() if node != 1001})
-            return False
-
-        run.start(nodes, ArrayRecord([np.zeros(SIZE)]), 4, train_config=TRAIN, should_stop=forget)
+        before = run.start(
+            nodes, ArrayRecord([np.zeros(SIZE)]), 3, train_config=TRAIN, should_stop=loses_states(nodes, {2: 1001})
+        )
+        anew = run.start(nodes, before.arrays, 2, train_config=TRAIN)
+        again = strategy().start(
+            nodes, ArrayRecord([np.zeros(SIZE)]), 5, train_config=TRAIN, should_stop=loses_states(nodes, {2: 1001})
+        )
+    assert again.arrays["0"].numpy().tobytes() == anew.arrays["0"].numpy().tobytes()
     warnings = [record.message for record in log.records if "lost their state" in record.message]
-    assert len(warnings) == 1
-    assert "node 1001" in warnings[0]
+    assert len(warnings) == 2  # one in each of the runs with a loss
+    assert all("node 1001" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize("strategy", [FedDyn(alpha=2.0, fraction_evaluate=0.0), Scaffold(fraction_evaluate=0.0)])
+def test_the_optimum_is_reached_although_nodes_lose_their_states(strategy: FedAvg) -> None:
+    with grid() as nodes:
+        lose = loses_states(nodes, {3: 1001, 20: 1003, 21: 1000})
+        result = strategy.start(nodes, ArrayRecord([np.zeros(SIZE)]), 150, train_config=TRAIN, should_stop=lose)
+    assert result.arrays["0"].numpy() == pytest.approx(optimum(), abs=1e-6)
+
+
+@papers
+def test_a_node_that_comes_back_under_another_id_is_named(
+    strategy: Any, paper: Any, log: pytest.LogCaptureFixture
+) -> None:
+    class Moves(Quadratic):
+        """The client of partition 1 moves to the node of partition 3, which had none before."""
+
+        def fit(self, parameters: Any, config: Any) -> Any:
+            absent = {3} if config["server-round"] < 3 else {1}
+            if self.index in absent:
+                raise RuntimeError
+            return super().fit(parameters, config)
+
+    def client_fn(context: Context) -> Moves:
+        client = Moves(context)
+        if client.index == 3:
+            context.node_config["partition-id"] = 1
+        return client
+
+    trained(strategy(), 4, client_fn)
+    (warning,) = [record.message for record in log.records if "lost their state" in record.message]
+    assert "node 1003" in warning
+
+
+class Forgets(LocalGrid):
+    """A grid that, like Flower's, does not put its nodes' states into checkpoints."""
+
+    node_states = None
+    restore_node_states = None
+
+
+@papers
+def test_a_run_that_resumes_without_the_clients_states_starts_them_anew(
+    strategy: Any, paper: Any, tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    def run(rounds: int) -> ArrayRecord:
+        with Forgets(client_app(Quadratic), CLIENTS) as nodes:
+            initial = ArrayRecord([np.zeros(SIZE)])
+            return (
+                strategy()
+                .start(nodes, initial, rounds, train_config=TRAIN, checkpoint_dir=tmp_path, resume=True)
+                .arrays
+            )
+
+    saved = run(3)
+    assert "clients' states are not in the checkpoint" not in log.text
+    resumed = run(5)["0"].numpy()
+    assert "clients' states are not in the checkpoint" in log.text
+    # The same as two rounds from the saved model in a new run.
+    with grid() as nodes:
+        anew = strategy().start(nodes, saved, 2, train_config=TRAIN).arrays["0"].numpy()
+    assert resumed.tobytes() == anew.tobytes()
 
 
 @papers
@@ -383,3 +458,112 @@ def test_clients_keep_their_state_on_ray(repository: Path, python: str, tmp_path
         # Nodes on Ray have random ids, so the models are summed in another order.
         expected = trained(kind(fraction_evaluate=0.0), 3)
         assert np.load(tmp_path / f"{kind.__name__}.npy") == pytest.approx(expected, rel=1e-12)
+
+
+@papers
+def test_a_client_keeps_the_weight_of_its_first_reply(strategy: Any, paper: Any) -> None:
+    class Grows(Quadratic):
+        def fit(self, parameters: Any, config: Any) -> Any:
+            arrays, examples, metrics = super().fit(parameters, config)
+            return arrays, examples + 7 * (config["server-round"] - 1) * self.index, metrics
+
+    run = strategy()
+    assert trained(run, 5, Grows) == pytest.approx(paper(participants(run), lambda *_: 8), rel=1e-12)
+
+
+COUNTS = np.array([[10, 0], [5, 15], [0, 5], [35, 30]])
+TARGETS = np.array([[1.0, -1.0], [0.5, 2.0], [-3.0, 4.0], [2.0, 2.5]])
+
+
+class WithHead(Quadratic):
+    """The losses of the two arrays do not depend on each other: that of the second is |w - target|^2 / 2."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.label_counts = COUNTS[self.index]
+
+    def fit(self, parameters: list[FloatArray], config: dict[str, Any]) -> tuple[list[FloatArray], int, dict[str, Any]]:
+        term = LocalTerm.from_config(config, parameters)
+        for _ in range(8):
+            gradients = [self.gradient(parameters[0]), parameters[1] - TARGETS[self.index]]
+            term.add_gradient(parameters, gradients)
+            for array, gradient in zip(parameters, gradients, strict=True):
+                array -= LR * gradient
+        return parameters, self.examples[self.index], {"local-epochs": 8}
+
+
+def class_aware(num_rounds: int) -> FloatArray:
+    """Return the last layer after rounds of class-aware averaging of clients that descend on their own."""
+    w = np.zeros(2)
+    for _ in range(num_rounds):
+        models = TARGETS + (1 - LR) ** 8 * (w - TARGETS)
+        w = (COUNTS * models).sum(axis=0) / COUNTS.sum(axis=0)
+    return w
+
+
+@papers
+def test_a_last_layer_that_is_averaged_by_class_has_no_local_term_and_no_correction(strategy: Any, paper: Any) -> None:
+    run = strategy(averaging=ClassAware(head={"1": 0}))
+    with grid(WithHead) as nodes:
+        result = run.start(nodes, ArrayRecord([np.zeros(SIZE), np.zeros(2)]), 5, train_config=TRAIN)
+    body, head = result.arrays.to_numpy_ndarrays()
+    assert body == pytest.approx(paper(participants(run), lambda *_: 8), rel=1e-12)
+    assert head == pytest.approx(class_aware(5), rel=1e-12)
+
+
+def test_fednova_does_not_stretch_a_last_layer_that_is_averaged_by_class(federation: MakesFederation) -> None:
+    replies = [
+        {
+            "arrays": ArrayRecord([np.array([moved]), np.array([moved, moved])]),
+            "metrics": MetricRecord({"num-examples": 10, "local-steps": steps}),
+            "flskew-labels": ConfigRecord({"counts": counts}),
+        }
+        for moved, steps, counts in ((4.0, 2, [10, 0]), (-6.0, 3, [5, 5]))
+    ]
+    strategy = FedNova(fraction_evaluate=0.0, averaging=ClassAware(head={"1": 0}))
+    result = strategy.start(federation(*replies), ArrayRecord([np.zeros(1), np.zeros(2)]), num_rounds=1)
+    body, head = result.arrays.to_numpy_ndarrays()
+    assert body == pytest.approx([2.5 * (4 / 2 - 6 / 3) / 2])
+    assert head == pytest.approx([(10 * 4 - 5 * 6) / 15, -6])
+
+
+@pytest.mark.parametrize(
+    ("strategy", "body"),
+    [
+        (FedDyn(fraction_evaluate=0.0, averaging=ClassAware()), 2.0),  # the mean, 1, plus the mean update, 1
+        (Scaffold(server_learning_rate=0.5, fraction_evaluate=0.0, averaging=ClassAware()), 0.5),
+    ],
+    ids=["FedDyn", "Scaffold"],
+)
+def test_a_last_layer_is_not_corrected_in_the_round_in_which_it_is_found(strategy: FedAvg, body: float) -> None:
+    class Adds(WithHead):
+        def fit(self, parameters: Any, config: Any) -> Any:
+            term = LocalTerm.from_config(config, parameters)
+            term.add_gradient(parameters, [np.ones(array.shape) for array in parameters])
+            return [array + 1 for array in parameters], 10, {}
+
+    with grid(Adds) as nodes:
+        result = strategy.start(nodes, ArrayRecord([np.zeros((SIZE, 2)), np.zeros(2), np.zeros(1)]), num_rounds=1)
+    assert [array.ravel()[0] for array in result.arrays.to_numpy_ndarrays()] == pytest.approx([1, 1, body])
+
+
+@pytest.mark.parametrize("kind", [FedDyn, Scaffold])
+@pytest.mark.parametrize(("head", "from_round"), [(None, 2), ({"0": 1, "1": 0}, 1)], ids=["found", "given"])
+def test_clients_leave_the_last_layer_out_as_soon_as_it_is_known(
+    kind: Any, head: dict[str, int] | None, from_round: int, tmp_path: Path
+) -> None:
+    heard: dict[int, Any] = {}
+
+    class Listens(WithHead):
+        def fit(self, parameters: Any, config: Any) -> Any:
+            heard[config["server-round"]] = config.get("term-leaves-out")
+            term = LocalTerm.from_config(config, parameters)
+            term.add_gradient(parameters, [np.ones(array.shape) for array in parameters])
+            return [array + 1 for array in parameters], 10, {}
+
+    start = ArrayRecord([np.zeros((SIZE, 2)), np.zeros(2), np.zeros(SIZE)])
+    with grid(Listens) as nodes:  # a run that is interrupted after round 2
+        for rounds in (2, 3):
+            strategy = kind(fraction_evaluate=0.0, averaging=ClassAware(head))
+            strategy.start(nodes, start, rounds, train_config=TRAIN, checkpoint_dir=tmp_path, resume=True)
+    assert heard == {number: ["0", "1"] if number >= from_round else None for number in (1, 2, 3)}

@@ -152,8 +152,8 @@ def concentration(
     return np.broadcast_to(values, count or array.size)
 
 
-def proximal_mu(name: str, value: object) -> float:
-    """Return the strength of a proximal term as a float.
+def not_negative(name: str, value: object, remedy: str) -> float:
+    """Return a finite number >= 0 as a float.
 
     Raises:
         TypeError: It is not a real number.
@@ -161,7 +161,12 @@ def proximal_mu(name: str, value: object) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number >= 0, got {value!r} of type {type(value).__name__}")
-    mu = float(value)
-    if not (math.isfinite(mu) and mu >= 0):
-        raise ValueError(f"{name} must be finite and >= 0, got {value!r}; 0 is FedAvg, typical values are 0.001 to 1")
-    return mu
+    number = float(value)
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(f"{name} must be finite and >= 0, got {value!r}; {remedy}")
+    return number
+
+
+def proximal_mu(name: str, value: object) -> float:
+    """Return the strength of a proximal term as a float; see `not_negative`."""
+    return not_negative(name, value, "0 is FedAvg, typical values are 0.001 to 1")

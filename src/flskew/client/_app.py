@@ -12,13 +12,13 @@ from flwr.client import Client, NumPyClient
 from flwr.clientapp import ClientApp
 
 from flskew._flower import isolated_records
-from flskew._wire import FLSKEW_KEY, LABELS_KEY, LOSS_KEY, METRICS_KEY, NUM_EXAMPLES_KEY, TERM_KEY
+from flskew._wire import FLSKEW_KEY, KEPT_KEY, LABELS_KEY, LOSS_KEY, METRICS_KEY, NUM_EXAMPLES_KEY, TERM_KEY
 from flskew.client._exchange import Exchange
 from flskew.client._failures import Failures
 from flskew.client._label_counts import label_counts_record, requested_noise
 from flskew.client._metrics import MetricsReader, check_local_epochs, loss_value, num_examples
 from flskew.client._model import private_parameters, read_request, record_like, refuse_legacy
-from flskew.client._mods import check_mods, with_mods
+from flskew.client._mods import check_mods, with_mods, with_train_mods
 from flskew.client._private import checked_patterns, keep_private, private_names, with_private
 from flskew.client._protocols import ClientError, SupportsEvaluate, SupportsFit, SupportsQuery, WrapsNumPyClient
 from flskew.client._replies import DoesNotEvaluateError, flskew_record
@@ -120,7 +120,7 @@ def client_app(
         return _query(_make_client(client_fn, context), context, message)
 
     app = _App(Failures(errors))
-    app.train()(with_mods(train, [*mods, *train_mods]))
+    app.train()(with_train_mods(train, [*mods, *train_mods]))
     app.evaluate()(with_mods(evaluate, [*mods, *evaluate_mods]))
     app.query()(with_mods(query, mods))
     return app
@@ -168,7 +168,8 @@ def _train(
         raise ClientError(f"the ArrayRecord is called {key!r}, like another record of the reply; call it 'arrays'")
     noise = requested_noise(config)
     model = with_private(arrays, patterns, client, config, context.state)
-    exchange = Exchange.of(message.content, model, config, context.state, private_names(model, patterns))
+    private = private_names(model, patterns)
+    exchange = Exchange.of(message.content, model, config, context.state, private)
     with exchange.open():
         returned = client.fit(private_parameters(model), config)
     parameters, count, metrics = _three(returned, client, "fit", "(parameters, num_examples, metrics)")
@@ -178,7 +179,9 @@ def _train(
     content = RecordDict({key: keep_private(trained, arrays, patterns, context.state), METRICS_KEY: record})
     exchange.close(content, trained, record, context.state)
     if noise is not None:
-        content[LABELS_KEY] = label_counts_record(client, context, noise)
+        counts = content[LABELS_KEY] = label_counts_record(client, context, noise)
+        if private:
+            counts[KEPT_KEY] = [place for place, name in enumerate(model) if name in private]
     return _reply(content, flskew_record(client, context, unsent), message)
 
 

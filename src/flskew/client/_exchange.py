@@ -1,8 +1,8 @@
-"""What a strategy and a client's local term tell each other while the client trains.
+"""What a strategy and the local term of a client exchange while the client trains.
 
 `fit` receives parameters and a config, but FedDyn and SCAFFOLD also need the client's state from earlier rounds, and
-what else the server sent. `client_app` opens an exchange around `fit`; `LocalTerm.from_config` finds it through a
-context variable, so a client is the same two lines under every strategy.
+SCAFFOLD the server's control variate. `client_app` opens an exchange around `fit`, and `LocalTerm.from_config` finds it
+through a context variable. So a client needs the same two lines under every strategy.
 
 The state lives in the node's `context.state`. A client cannot know whether the server accepts its reply or drops it. So
 the state after a round is pending until the config of a later message says that the reply of that round was accepted.
@@ -64,7 +64,7 @@ class Term(Protocol):
         ...
 
     def covered(self) -> Sequence[int]:
-        """Return the positions of the model's arrays to which it applies."""
+        """Return the positions of the model's arrays to which it applies, without those left out."""
         ...
 
     def mean_gradients(self) -> Mapping[int, NDArray[Any]]:
@@ -101,7 +101,7 @@ class Request:
             raise ValueError(f"config has two different values for mu, {found}; keep {PROXIMAL_MU_KEYS[0]!r}")
         alpha = None
         if FEDDYN_ALPHA_KEY in config:
-            alpha = checks.proximal_mu(f"config[{FEDDYN_ALPHA_KEY!r}]", config[FEDDYN_ALPHA_KEY])
+            alpha = checks.not_negative(f"config[{FEDDYN_ALPHA_KEY!r}]", config[FEDDYN_ALPHA_KEY], "0.1 is typical")
         return cls(
             next(iter(found.values()), 0.0),
             alpha,
@@ -199,13 +199,14 @@ class Exchange:
         return [place for place, name in enumerate(self.arrays) if name in self.left_out]
 
     def linear(self) -> Linear:
-        """Return g: for FedDyn, alpha times the state; for SCAFFOLD, the server's control variate minus the own one."""
+        """Return g: for FedDyn, alpha times the state; for SCAFFOLD, c - c_k."""
         return [None if name in self.left_out else self._linear(name) for name in self.arrays]
 
     def _linear(self, name: str) -> NDArray[Any] | None:
         own = self.state.get(name)
         if self.request.alpha is not None:
-            return None if own is None else np.asarray(own * own.dtype.type(self.request.alpha))
+            with np.errstate(over="ignore", under="ignore"):  # the server drops models that are not finite
+                return None if own is None else np.asarray(own * own.dtype.type(self.request.alpha))
         everyones = self.control.get(name)
         if own is None:
             return everyones
@@ -228,23 +229,31 @@ class Exchange:
         term = self._used_term(made)
         if term is None:
             return
-        names = list(self.arrays)
-        covered = [place for place in term.covered() if names[place] not in self.left_out]
+        covered = list(term.covered())
         reply[TERM_KEY] = ConfigRecord(
             {TERM_ARRAYS_KEY: covered, LOCAL_STEPS_KEY: term.steps, TERM_STATE_ROUND_KEY: self.state_round}
         )
         if not self.request.keeps_state:
             return
-        if self.request.is_scaffold:
-            gradients = term.mean_gradients() if term.steps else {}
-            new = {names[place]: gradients[place] if gradients else self._own(names[place]) for place in covered}
-            changes = [array - self._own(name) for name, array in new.items()]
-            reply[CONTROL_KEY] = record_from_parameters(changes, list(new))
-        else:
-            before, after = _arrays(self.arrays), _arrays(made)
-            new = {name: self._own(name) + (after[name] - before[name]) for name in (names[place] for place in covered)}
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # what is not finite is not stored
+            new = self._new_state(term, made, covered)
+            if self.request.is_scaffold:
+                changes = [np.asarray(array - self._own(name), array.dtype) for name, array in new.items()]
+                reply[CONTROL_KEY] = record_from_parameters(changes, list(new))
         if all(all_finite(array) for array in new.values()):  # otherwise, the server will not accept the reply
             _store(context_state, self.state_round, self.state, self.server_round, new)
+
+    def _new_state(self, term: Term, made: ArrayRecord, covered: Sequence[int]) -> dict[str, NDArray[Any]]:
+        """Return the client's state after this round."""
+        names = [list(self.arrays)[place] for place in covered]
+        own = {name: self._own(name) for name in names}
+        if not self.request.is_scaffold:
+            before, after = _arrays(self.arrays), _arrays(made)
+            return {name: own[name] + (after[name] - before[name]) for name in names}
+        gradients = term.mean_gradients() if term.steps else {}
+        found = {name: gradients.get(place, own[name]) for name, place in zip(names, covered, strict=True)}
+        # The server expects the dtype of the model, such as big-endian floats.
+        return {name: np.asarray(array, own[name].dtype) for name, array in found.items()}
 
     def _own(self, name: str) -> NDArray[Any]:
         own = self.state.get(name)
@@ -260,7 +269,7 @@ class Exchange:
             )
         if term is not None and (term.steps or (term.is_used and not needs_steps)):
             if len(made) != len(self.arrays):
-                raise ClientError(f"{strategy} needs a model whose arrays keep their number; it cannot train this one")
+                raise ClientError(f"{strategy} needs a model with a fixed number of arrays; it cannot train this one")
             return term
         if _is_unchanged(self.arrays, made) and (term is not None or not self.request.keeps_state):
             return term

@@ -1,6 +1,6 @@
-"""What a strategy adds to a client's loss: the base for all frameworks, and the term for NumPy parameters.
+"""Local terms, which a strategy adds to a client's loss: the base for all frameworks, and the one for NumPy parameters.
 
-The term is (mu/2)·||w - w_t||² + <g, w>, where w_t are the parameters that the server sent. FedProx uses the first part
+The term is (mu/2)·||w - w_t||² + ⟨g, w⟩, where w_t are the parameters that the server sent. FedProx uses the first part
 (Tian Li et al., MLSys 2020, arXiv 1812.06127), SCAFFOLD the second, with g = c - c_k (Sai Praneeth Karimireddy et al.,
 ICML 2020, arXiv 1910.06378), and FedDyn both, with g = -h_k (Durmus Alp Emre Acar et al., ICLR 2021, arXiv 2111.04263).
 """
@@ -53,16 +53,17 @@ class BaseLocalTerm(Generic[Anchor]):
     def from_config(cls, config: Mapping[str, object], anchor: Anchor) -> Self:
         """Return the term that the server's strategy asks for.
 
-        Under FedAvg it does nothing, and costs nothing. Under FedProx, FedDyn, `Scaffold` and `FedNova` call it in the
-        `fit` of a client that `client_app` runs, which keeps the client's state and sends the strategy what it needs.
-        With Flower's own FedProx, which sends "proximal-mu" or "proximal_mu", it works anywhere.
+        Under FedAvg it does nothing and costs nothing. Call it inside the `fit` of a client made with `client_app`,
+        which keeps the client's state and sends the strategy what it needs. Under FedProx, including Flower's own,
+        it also works elsewhere: "proximal-mu" or "proximal_mu" in the config is enough.
 
         Args:
             config: The config that `fit` received.
             anchor: The parameters that `fit` received, or the model after setting them.
 
         Raises:
-            ClientError: The strategy keeps state on its clients, but `fit` is not called by `client_app`.
+            ClientError: The strategy keeps state on its clients, but `fit` is not called by `client_app`; or it counts
+                steps or keeps state, and this `fit` has made a term before.
             TypeError: mu is not a real number.
             ValueError: Both spellings of mu are present and differ, or mu is negative or not finite.
 
@@ -76,6 +77,11 @@ class BaseLocalTerm(Generic[Anchor]):
             raise ClientError(
                 f"{request.strategy} keeps state on its clients, which only client_app can do; run this client with "
                 "flskew.client_app"
+            )
+        if exchange is not None and exchange.term is not None and (request.keeps_state or request.counts_steps):
+            raise ClientError(
+                f"{request.strategy} needs one local term for all steps of fit; call LocalTerm.from_config once, "
+                "before the first step"
             )
         linear = exchange.linear() if exchange is not None and request.keeps_state else None
         term = cls(anchor, mu=request.strength, linear=linear)
@@ -129,7 +135,7 @@ class BaseLocalTerm(Generic[Anchor]):
 
 
 class LocalTerm(BaseLocalTerm[Sequence[NDArray[Any]]]):
-    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + <g, w>, for parameters in NumPy.
+    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + ⟨g, w⟩, for parameters in NumPy.
 
     Make one at the start of `fit`, before the parameters change. Then, in each step, add its gradient to that of the
     loss (`add_gradient`); or, with a learner that updates its weights itself, take a step after each update (`step`).
@@ -185,7 +191,7 @@ class LocalTerm(BaseLocalTerm[Sequence[NDArray[Any]]]):
         self._before: dict[int, NDArray[Any]] = {}
 
     def loss(self, parameters: Sequence[NDArray[Any]]) -> float:
-        """Return (mu/2)·||w - w_t||² + <g, w>, summed in float64.
+        """Return (mu/2)·||w - w_t||² + ⟨g, w⟩, summed in float64.
 
         Raises:
             ValueError: The parameters do not have the shapes of the anchor.
@@ -225,7 +231,7 @@ class LocalTerm(BaseLocalTerm[Sequence[NDArray[Any]]]):
     def step(self, parameters: Sequence[NDArray[Any]], learning_rate: float, *, num_steps: int = 1) -> None:
         """Take one exact step on the term in place: w becomes (w - lr·g + lr·mu·w_t) / (1 + lr·mu).
 
-        This is the w' that minimises (mu/2)·||w' - w_t||² + <g, w'> + ||w' - w||² / (2·lr). Use it after each update of
+        This is the w' that minimises (mu/2)·||w' - w_t||² + ⟨g, w'⟩ + ||w' - w||² / (2·lr). Use it after each update of
         a learner that does not expose its gradients, with the learning rate of that update.
 
         The step bypasses the learner's momentum m, with which each gradient eventually moves the weights by

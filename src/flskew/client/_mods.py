@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
 
-from flwr.app import Context, Message
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 
+from flskew._wire import FEDDYN_ALPHA_KEY, SCAFFOLD_KEY
+from flskew.client._protocols import ClientError
 from flskew.typing import Mod
 
-__all__ = ["Answer", "check_mods", "with_mods"]
+__all__ = ["Answer", "check_mods", "with_mods", "with_train_mods"]
 
 Answer: TypeAlias = Callable[[Message, Context], Message]
 
@@ -45,6 +47,56 @@ def with_mods(answer: Answer, mods: Sequence[Mod]) -> Answer:
     for mod in reversed(mods):
         answer = partial(_call, mod, answer)
     return answer
+
+
+def with_train_mods(train: Answer, mods: Sequence[Mod]) -> Answer:
+    """Return `train` inside mods, which may not change its arrays if the strategy keeps state on its clients.
+
+    That state follows from what `fit` returned, and the server's from what it receives. And a mod that adds noise to
+    the model would not protect SCAFFOLD's control variate, which is a second ArrayRecord.
+    """
+    if not mods:
+        return train
+
+    def answer(message: Message, context: Context) -> Message:
+        strategy = _strategy_with_state(message.content)
+        if not strategy:
+            return with_mods(train, mods)(message, context)
+        made: list[dict[str, ArrayRecord]] = []
+
+        def noted(message: Message, context: Context) -> Message:
+            reply = train(message, context)
+            made.append(_arrays(reply))
+            return reply
+
+        reply = with_mods(noted, mods)(message, context)
+        if not isinstance(reply, Message) or not made:
+            return reply
+        if reply.has_error() or _arrays(reply) != made[-1]:
+            does = "refuses" if reply.has_error() else "changes"
+            raise ClientError(
+                f"{strategy} needs every array of the reply as the client made it, but a mod {does} them; remove the "
+                "mod, or use FedAvg or FedProx"
+            )
+        return reply
+
+    return answer
+
+
+def _strategy_with_state(content: RecordDict) -> str:
+    """Return the strategy that keeps state on its clients; empty if this is another one."""
+    for record in content.values():
+        if isinstance(record, ConfigRecord) and FEDDYN_ALPHA_KEY in record:
+            return "FedDyn"
+        if isinstance(record, ConfigRecord) and record.get(SCAFFOLD_KEY) is True:
+            return "Scaffold"
+    return ""
+
+
+def _arrays(reply: Message) -> dict[str, ArrayRecord]:
+    """Return copies of the records with arrays, which share their bytes."""
+    content = reply.content if reply.has_content() else {}
+    return {key: ArrayRecord(dict(record)) for key, record in content.items() if isinstance(record, ArrayRecord)}
 
 
 def _call(mod: Mod, call_next: Answer, message: Message, context: Context) -> Message:

@@ -96,7 +96,7 @@ class GradientTransformation(NamedTuple):
 
 @jax.tree_util.register_pytree_node_class
 class LocalTerm(BaseLocalTerm[PyTree]):
-    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + <g, w>, as pure functions on a pytree.
+    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + ⟨g, w⟩, as pure functions on a pytree.
 
     Attach it to an Optax optimizer, and hand the optimizer's state back after training (`collect`). The same client
     then works under FedAvg, FedProx, FedDyn, SCAFFOLD and FedNova. For FedProx and FedDyn alone, you can instead add
@@ -107,9 +107,10 @@ class LocalTerm(BaseLocalTerm[PyTree]):
     optimizer, or as an argument, so the next round does not recompile the step. Under FedAvg it does nothing, and
     nothing is compiled.
 
-    SCAFFOLD needs the mean of the gradients of the client's own loss. The attached optimizer sums them before it adds
-    the term. For plain SGD this is the paper's option II; it stays right with momentum, schedules, weight decay and
-    Adam, where that formula does not.
+    For SCAFFOLD, the attached optimizer also records the mean gradient of the client's own loss, before it adds
+    anything. With plain SGD, this equals the paper's option II, c_k - c + (w_t - w_k) / (K·lr). With momentum, a
+    learning rate schedule, weight decay or Adam, that formula no longer gives the mean gradient; the recorded mean
+    still does.
 
     Args:
         anchor: w_t, the parameters received; copied, so their memory may be donated.
@@ -147,7 +148,7 @@ class LocalTerm(BaseLocalTerm[PyTree]):
         self._sums: tuple[NDArray[Any], ...] = ()
 
     def loss(self, parameters: PyTree) -> jax.Array:
-        """Return (mu/2)·||w - w_t||² + <g, w>, a scalar that JAX can differentiate.
+        """Return (mu/2)·||w - w_t||² + ⟨g, w⟩, a scalar that JAX can differentiate.
 
         Raises:
             ValueError: The parameters do not have the shapes of the anchor.

@@ -17,6 +17,7 @@ from flskew._arrays.bfloat16 import wide_float
 from flskew._util import checks
 from flskew.client._arrays import Slot, fit_into, fit_linear, private_copy
 from flskew.client._exchange import Request
+from flskew.client._keras_variables import Held, variable
 from flskew.client._local_term import BaseLocalTerm, checked_learning_rate
 from flskew.typing import Parameters
 
@@ -68,7 +69,7 @@ def set_parameters(model: keras.Model, parameters: Sequence[NDArray[Any]]) -> No
 
 
 class LocalTerm(BaseLocalTerm[keras.Model]):
-    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + <g, w>, on a Keras model's weights.
+    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + ⟨g, w⟩, on a Keras model's weights.
 
     Make one in `fit`, after setting the server's parameters and compiling the model, and attach it. Each step of
     `model.fit`, `train_on_batch` or your own `train_step` then adds mu·(w - w_t) + g to the gradients before the
@@ -78,12 +79,12 @@ class LocalTerm(BaseLocalTerm[keras.Model]):
 
     In the next round, make and attach another term: it replaces the last one without recompiling the step.
 
-    SCAFFOLD needs the mean of the gradients of the client's own loss. The term records them as they reach the
-    optimizer, before it adds anything. For plain SGD this is option II of the paper, (w_t - w) / (K·lr) corrected by
-    g; unlike that formula it stays right with momentum, schedules, weight decay and Adam.
+    For SCAFFOLD, the term also records the mean gradient of the client's own loss, before it adds anything. With plain
+    SGD, this equals the paper's option II, c_k - c + (w_t - w_k) / (K·lr). With momentum, a learning rate schedule,
+    weight decay or Adam, that formula no longer gives the mean gradient; the recorded mean still does.
 
-    Steps are updates of the optimizer. With gradient accumulation, that is one in several batches; with loss scaling, a
-    batch that overflows is no step, and gradients are recorded unscaled.
+    Steps are updates of the optimizer. With gradient accumulation, several batches make one step. With loss scaling, a
+    batch that overflows does not count, and gradients are recorded unscaled.
 
     Args:
         anchor: The model, built and with w_t, the parameters received; they are copied.
@@ -115,12 +116,12 @@ class LocalTerm(BaseLocalTerm[keras.Model]):
         trainable = {id(w) for w in anchor.trainable_weights}
         self._covered = {place: w for place, w in enumerate(weights) if id(w) in trainable}
         given = fit_linear([_slot(w) for w in weights], self._covered, linear)
-        self._held = _Held(self._mu)
+        self._held = Held(self._mu)
         if self._mu:
-            self._held.anchor = {id(w): _variable(w, w.numpy(), "anchor") for w in self._covered.values()}
+            self._held.anchor = {id(w): variable(w, w.numpy(), "anchor") for w in self._covered.values()}
         if given:
             self._held.linear = {
-                id(w): _variable(w, given.get(place, np.zeros(w.shape)), "linear") for place, w in self._covered.items()
+                id(w): variable(w, given.get(place, np.zeros(w.shape)), "linear") for place, w in self._covered.items()
             }
         # For `step`: the weights as they were after the last one.
         self._before: dict[int, NDArray[Any]] = {}
@@ -129,7 +130,7 @@ class LocalTerm(BaseLocalTerm[keras.Model]):
         """Add the term in every step of the model's optimizer, replacing a term attached before.
 
         Raises:
-            ValueError: The model is not compiled, or Keras does not run on TensorFlow.
+            ValueError: The model is not compiled, has several replicas, or Keras does not run on TensorFlow.
         """
         self._notice()
         if keras.config.backend() != "tensorflow":
@@ -141,6 +142,12 @@ class LocalTerm(BaseLocalTerm[keras.Model]):
         optimizer = getattr(self._model, "optimizer", None)
         if optimizer is None:
             raise ValueError("the model has no optimizer yet; call model.compile(...) before attach")
+        replicas = self._model.distribute_strategy.num_replicas_in_sync
+        if self._is_active and replicas > 1:
+            raise ValueError(
+                f"attach needs a model on one device, but this one has {replicas} replicas, each of which would add "
+                "the whole term; make and compile it outside of tf.distribute's strategy.scope()"
+            )
         self._before = {}
         # Loss scaling wraps the optimizer and passes on unscaled gradients.
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
@@ -161,7 +168,7 @@ class LocalTerm(BaseLocalTerm[keras.Model]):
         self._model.make_train_function(force=True)
 
     def loss(self) -> keras.KerasTensor:
-        """Return (mu/2)·||w - w_t||² + <g, w> as a scalar tensor."""
+        """Return (mu/2)·||w - w_t||² + ⟨g, w⟩ as a scalar tensor."""
         self._notice()
         total = keras.ops.zeros(())
         for w in self._covered.values():
@@ -192,8 +199,8 @@ class LocalTerm(BaseLocalTerm[keras.Model]):
     def step(self, learning_rate: float, *, num_steps: int = 1) -> None:
         """Take one exact step on the term in place: w becomes (w - lr·g + lr·mu·w_t) / (1 + lr·mu).
 
-        Use it after each update of a training loop that does not expose its gradients. To use momentum m, pass
-        lr / (1 - m): each gradient eventually moves the weights by that much.
+        Use it after each update of a training loop that does not expose its gradients. If the loop uses momentum m,
+        pass lr / (1 - m), by which each gradient eventually moves the weights.
 
         Args:
             learning_rate: lr, the learning rate of the preceding update, finite and >= 0. After several updates, the
@@ -249,10 +256,10 @@ class LocalTerm(BaseLocalTerm[keras.Model]):
         held.linear = {id(w): held.linear[id(w)] for w in weights if id(w) in held.linear}
         if request.keeps_state and not held.linear:
             # In the first round g is zero. The step that is compiled now serves later rounds too.
-            held.linear = {id(w): _variable(w, np.zeros(w.shape), "linear") for w in weights}
+            held.linear = {id(w): variable(w, np.zeros(w.shape), "linear") for w in weights}
         if self._records:
             self._before = {id(w): _wide(w) for w in weights}
-            held.sums = {key: _variable(None, np.zeros_like(w), "sum") for key, w in self._before.items()}
+            held.sums = {key: variable(None, np.zeros_like(w), "sum") for key, w in self._before.items()}
 
     def _apply(
         self, grads: Sequence[keras.KerasTensor], trainable_variables: Sequence[keras.Variable] | None = None
@@ -265,73 +272,6 @@ class LocalTerm(BaseLocalTerm[keras.Model]):
         type(optimizer).apply(optimizer, self._held.added(grads, variables, scale), trainable_variables)
         # While gradients accumulate, the optimizer makes no update.
         self._held.steps.assign_add(keras.ops.cast(optimizer.iterations - updates, "int64"))
-
-
-class _Held:
-    """mu, w_t, g and what was recorded, by the id of the weight.
-
-    These are variables, so that a step compiled in an earlier round uses, and writes to, those of a later one.
-    """
-
-    def __init__(self, mu: float) -> None:
-        self.mu = _variable(None, np.float32(mu), "mu")
-        self.steps = _variable(None, np.int64(0), "steps")
-        self.batches = _variable(None, np.int64(0), "batches")
-        self.anchor: dict[int, keras.Variable] = {}
-        self.linear: dict[int, keras.Variable] = {}
-        self.sums: dict[int, keras.Variable] = {}
-
-    def can_become(self, later: _Held) -> bool:
-        """Return whether a step compiled with these variables can serve a later term."""
-        return (
-            (not later.anchor or later.anchor.keys() == self.anchor.keys())
-            and (not later.linear or later.linear.keys() == self.linear.keys())
-            and later.sums.keys() == self.sums.keys()
-        )
-
-    def become(self, later: _Held) -> None:
-        """Take over the values of a later term; without an anchor its mu is 0, without a linear part g is 0."""
-        for name in ("mu", "steps", "batches"):
-            getattr(self, name).assign(getattr(later, name))
-        for mine, its in ((self.anchor, later.anchor), (self.linear, later.linear), (self.sums, later.sums)):
-            for key, variable in mine.items():
-                variable.assign(its[key] if its else keras.ops.zeros_like(variable))
-
-    def record(
-        self, gradients: Sequence[keras.KerasTensor | None], weights: Sequence[keras.Variable], scale: float
-    ) -> None:
-        """Add the gradients, divided by the scale of the loss, to their sums."""
-        self.batches.assign_add(1)
-        for gradient, w in zip(gradients, weights, strict=True):
-            total = self.sums.get(id(w))
-            if total is not None and gradient is not None:
-                # Operators would refuse the sparse gradient of an embedding; the functions of `keras.ops` add it.
-                unscaled = keras.ops.divide(keras.ops.cast(gradient, total.dtype), scale)
-                total.assign(keras.ops.add(total, unscaled))
-
-    def added(
-        self, gradients: Sequence[keras.KerasTensor | None], weights: Sequence[keras.Variable], scale: float
-    ) -> list[keras.KerasTensor | None]:
-        """Return the gradients plus `scale` times mu·(w - w_t) + g."""
-        added = []
-        for gradient, w in zip(gradients, weights, strict=True):
-            w_t, g = self.anchor.get(id(w)), self.linear.get(id(w))
-            if w_t is not None:
-                pull = keras.ops.cast(self.mu * scale, w.dtype) * (w.value - w_t.value)
-                gradient = pull if gradient is None else keras.ops.add(gradient, pull)
-            if g is not None:
-                push = g.value * keras.ops.cast(scale, w.dtype)
-                gradient = push if gradient is None else keras.ops.add(gradient, push)
-            added.append(gradient)
-        return added
-
-
-def _variable(weight: keras.Variable | None, value: Any, name: str) -> keras.Variable:
-    """Return a variable with a copy of an array, in the dtype of a weight."""
-    # Through NumPy: a variable made from another's value may share its memory.
-    array = np.array(value)
-    dtype = array.dtype.name if weight is None else weight.dtype
-    return keras.Variable(array, trainable=False, dtype=dtype, name=f"local_term_{name}")
 
 
 def _slot(weight: keras.Variable) -> Slot:

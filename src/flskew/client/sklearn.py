@@ -206,7 +206,7 @@ def complete_classes(
 
 
 class LocalTerm(BaseLocalTerm[BaseEstimator]):
-    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + <g, w>, for a scikit-learn model.
+    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + ⟨g, w⟩, for a scikit-learn model.
 
     These models do not expose gradients, so the term takes an exact step after each update. Make one in `fit`, after
     setting the server's parameters, and call `step` after every `partial_fit`. The same client then works under FedAvg,
@@ -249,7 +249,7 @@ class LocalTerm(BaseLocalTerm[BaseEstimator]):
         self._term = self._numpy_term() if self._is_active else None
 
     def loss(self) -> float:
-        """Return (mu/2)·||w - w_t||² + <g, w>, summed in float64."""
+        """Return (mu/2)·||w - w_t||² + ⟨g, w⟩, summed in float64."""
         self._notice()
         return self._term.loss(get_parameters(self._model)) if self._term else 0.0
 
@@ -265,7 +265,7 @@ class LocalTerm(BaseLocalTerm[BaseEstimator]):
         Args:
             learning_rate: Sum of the learning rates of the updates since the last step; finite and >= 0. With
                 momentum, divide the sum by 1 - momentum to give the term the same strength as in the gradient.
-            num_steps: Number of these updates, >= 1. Only FedNova needs it.
+            num_steps: Number of these updates, >= 1. FedNova counts them, and SCAFFOLD weights its mean by them.
 
         Raises:
             TypeError: `num_steps` is not an integer.

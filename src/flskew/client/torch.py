@@ -78,7 +78,7 @@ def set_parameters(model: nn.Module, parameters: Sequence[NDArray[Any]]) -> None
 
 
 class LocalTerm(BaseLocalTerm[nn.Module]):
-    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + <g, w>, for a module's parameters.
+    """What the server's strategy adds to a client's loss: (mu/2)·||w - w_t||² + ⟨g, w⟩, for a module's parameters.
 
     Make one in `fit`, after setting the server's parameters, and attach it to the optimizer. Each `optimizer.step()`
     then first adds mu·(w - w_t) + g to the gradients, with any optimizer and no change to the training loop. The
@@ -91,10 +91,10 @@ class LocalTerm(BaseLocalTerm[nn.Module]):
     sum, do not attach the term, and call `add_gradient` before clipping. Autocast does not affect the term. With a
     GradScaler, the term is added to the unscaled gradients, or scaled like them for optimizers that unscale them.
 
-    For SCAFFOLD, the term also records the mean over the steps of each parameter's gradient, before the term is added.
-    With plain SGD, this equals the paper's option II, c_k - c + (w_t - w_k) / (K·lr). With momentum, a learning rate
-    schedule, weight decay or Adam, that formula no longer gives the mean gradient of the client's own loss; the
-    recorded mean still does. If you clip the gradients, it is the mean of the clipped ones.
+    For SCAFFOLD, the term also records the mean gradient of the client's own loss, before it adds anything. With plain
+    SGD, this equals the paper's option II, c_k - c + (w_t - w_k) / (K·lr). With momentum, a learning rate schedule,
+    weight decay or Adam, that formula no longer gives the mean gradient; the recorded mean still does. If you clip the
+    gradients, it is the mean of the clipped ones.
 
     Args:
         anchor: The model with w_t, the parameters received; with mu > 0 they are copied, on their devices.
@@ -161,7 +161,7 @@ class LocalTerm(BaseLocalTerm[nn.Module]):
         self._notice()
 
     def loss(self) -> torch.Tensor:
-        """Return (mu/2)·||w - w_t||² + <g, w> as a scalar; autograd can differentiate it."""
+        """Return (mu/2)·||w - w_t||² + ⟨g, w⟩ as a scalar; autograd can differentiate it."""
         self._notice()
         squares = [(w - w_t).abs().square().sum() for w, w_t in self._anchor.items() if w.requires_grad]
         products = [torch.real(g.conj() * w).sum() for w, g in self._slopes.items() if w.requires_grad]

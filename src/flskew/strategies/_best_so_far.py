@@ -154,7 +154,7 @@ class BestSoFar:
                     f"{server_round} has [{listed(sorted(metrics))}]; report it, as NaN if it is undefined"
                 )
             if server_round:  # the initial model is only scored if the server evaluates it
-                _logger.warning("\t> Round %d has no %r of the %s: skipped", server_round, metric, self._source)
+                _logger.warning("\t> Round %d has no %r from the %s: skipped", server_round, metric, self._source)
             return None
         if isinstance(value, list):
             raise TypeError(f"keep_best={metric!r} must be one number per round, got a list of {len(value)}")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from flskew._arrays.records import ParametersError
 from flskew._wire import ACCEPTED_ROUND_KEY, LEFT_OUT_KEY
+from flskew.strategies._forms import Form, has_form
 from flskew.strategies._judgement import Judgement
 from flskew.strategies._record import round_error
 from flskew.strategies._terms import with_terms
@@ -36,8 +37,13 @@ class KeepsClientState(FedAvg):
     each round, depending on which others take part; the sum would drift away from the clients' states, and the model
     from the optimum.
 
+    A client that loses its state begins at zero, but what it added to the sum cannot be told from the rest: from then
+    on it would count twice, and the model would miss the optimum. So all clients begin at zero again, with this model.
+
     A subclass implements `_settings` and `_stepped`.
     """
+
+    _form: ClassVar[Mapping[str, Form]] = {"accepted": {int: int}, "examples": {int: float}, "left_out": [str]}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,9 +56,18 @@ class KeepsClientState(FedAvg):
         return {"accepted": dict(self._accepted), "examples": dict(self._examples), "left_out": list(self._left_out)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
+        """Restore what `state_dict` returned.
+
+        Raises:
+            ValueError: It has another form, as in a forged checkpoint.
+        """
+        if not has_form({key: state.get(key) for key in self._form}, self._form):  # a subclass may add its own
+            raise ValueError("it has unexpected values")
         self._accepted, self._examples = dict(state["accepted"]), dict(state["examples"])
         self._left_out = list(state["left_out"])
+
+    def _refuse_other_loops(self) -> None:
+        raise self._needs_start(type(self).__name__)
 
     def _contents(
         self, phase: Phase, server_round: int, arrays: ArrayRecord, config: ConfigRecord, node_ids: Sequence[int]
@@ -83,6 +98,14 @@ class KeepsClientState(FedAvg):
         """Return what a training message contains besides the model and the config."""
         return {}
 
+    def _start_clients_anew(self) -> None:
+        self._forget()
+        _logger.warning(
+            "The clients' states are not in the checkpoint: %s continues with the saved model, and every client begins "
+            "at zero",
+            type(self).__name__,
+        )
+
     def _forget(self) -> None:
         """Forget an earlier run."""
         self._accepted, self._examples = {}, {}
@@ -102,17 +125,24 @@ class KeepsClientState(FedAvg):
         mean, metrics = super()._combine(judgement, made)
         nodes = [judgement.node_id(place) for place in sorted(judgement.counted)]
         examples = self._examples | dict(zip(nodes, self._weights(judgement), strict=True))
-        # Nodes that have not replied yet are taken for average ones.
+        # Nodes that have not replied yet are assumed to be of average size.
         total = self._num_nodes * sum(examples.values()) / len(examples)
         try:
             arrays = self._stepped(judgement, mean, total)
         except ParametersError as error:
             name = type(self).__name__
             raise round_error(judgement, f"{name} has diverged, {error}; lower the clients' learning rate") from error
-        self._log_lost_state(judgement)
+        lost = self._nodes_without_state(judgement)
         self._examples = examples
-        self._left_out = [name for name in mean if name not in self._body(judgement, mean)]
         self._accepted.update(dict.fromkeys(nodes, judgement.sent.server_round))
+        if lost:
+            self._forget()
+            _logger.warning(
+                "\t> The clients of %s lost their state, so all clients begin at zero again; make sure that their "
+                "SuperNodes keep running",
+                self._record.named(lost),
+            )
+        self._left_out = [name for name in mean if name not in self._body(judgement, mean)]
         return arrays, metrics
 
     def _stepped(self, judgement: Judgement, mean: ArrayRecord, total: float) -> ArrayRecord:
@@ -128,14 +158,14 @@ class KeepsClientState(FedAvg):
         """
         raise NotImplementedError
 
-    def _log_lost_state(self, judgement: Judgement) -> None:
-        lost = [
-            judgement.node_id(place)
-            for place, reply in judgement.counted.items()
-            if reply.term and reply.term.state_round != self._accepted.get(judgement.node_id(place), 0)
-        ]
-        if lost:
-            _logger.warning(
-                "\t> The clients of %s lost their state and began at zero; does their SuperNode keep running?",
-                self._record.named(lost),
-            )
+    def _nodes_without_state(self, judgement: Judgement) -> list[int]:
+        """Return the nodes whose clients have lost the state of an earlier round."""
+        partitions = {site[0] for node_id, site in self._record.sites.items() if node_id in self._examples}
+        lost = []
+        for place, reply in judgement.counted.items():
+            node_id = judgement.node_id(place)
+            # A SuperNode that restarts may get another id.
+            is_back = node_id not in self._examples and reply.partition_id in partitions - {None}
+            if is_back or (reply.term and reply.term.state_round != self._accepted.get(node_id, 0)):
+                lost.append(node_id)
+        return lost

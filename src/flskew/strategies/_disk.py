@@ -88,6 +88,11 @@ class RunOnDisk:
             self.close()
             raise
 
+    @property
+    def keeps_node_states(self) -> bool:
+        """Whether a checkpoint has the states of the nodes."""
+        return isinstance(self._grid, KeepsStates)
+
     def close(self) -> None:
         """Release the folder."""
         files.unlock(self._lock)

@@ -11,7 +11,7 @@ from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from flskew.strategies.best import BestModel
 from flskew.strategies.history import Failure, Reply, Round
 
-__all__ = ["CHECKPOINT", "HISTORY", "VALUES", "has_form"]
+__all__ = ["CHECKPOINT", "HISTORY", "VALUES", "Form", "has_form"]
 
 Form: TypeAlias = Any
 """A type; a list or a tuple with one form, which all entries must match; a dict from a type to a form, which all items

@@ -11,12 +11,15 @@ from flskew._arrays.records import numpy_from_array
 from flskew._util import checks
 from flskew._util.texts import listed
 
-__all__ = ["Head", "checked_head", "find_head", "resolved_head"]
+__all__ = ["KEPT_HEAD", "Head", "checked_head", "find_head", "resolved_head"]
 
 Head: TypeAlias = dict[str, int]
 """Names of arrays, and the axis of each array's classes."""
 
 _EXAMPLE: Head = {"fc2.weight": 0, "fc2.bias": 0}
+KEPT_HEAD = "a last layer that stays on the clients has no mean; remove averaging, or take it out of keep_local"
+"""Why a last layer that is private cannot be averaged by class."""
+
 _TWO_OUTPUTS = "a single output for two classes has no row per class: give the model two outputs"
 
 
@@ -49,13 +52,13 @@ def resolved_head(head: Head, arrays: ArrayRecord) -> tuple[Head, int]:
         shape = arrays[name].shape
         if not -len(shape) <= axis < len(shape):
             raise ValueError(f"head[{name!r}] = {axis}, but the array has shape {tuple(shape)}; name one of its axes")
+        if shape[axis] == 0:
+            raise ValueError(f"head names {name!r}, which is empty: {KEPT_HEAD}")
         axes[name] = axis % len(shape)
         lengths[name] = shape[axis]
     if len(set(lengths.values())) > 1:
         raise ValueError(f"head must have one number of classes, but its axes have lengths {lengths}")
     num_classes = next(iter(lengths.values()))
-    if num_classes == 0:
-        raise ValueError(f"head names {next(iter(head))!r}, which is empty; arrays that stay on clients have no mean")
     if num_classes < 2:
         raise ValueError(
             f"head[{next(iter(head))!r}] is an axis of length {num_classes}, but there are at least two classes; "
@@ -81,6 +84,9 @@ def find_head(arrays: ArrayRecord, num_classes: int) -> Head:
     found = list(_candidates(arrays, num_classes))
     example = _EXAMPLE if not found else found[-1].head()
     remedy = f"name its arrays and the axis of their classes, e.g. ClassAware(head={example})"
+    empty = [name for name, array in arrays.items() if tuple(array.shape) == (0,)]
+    if empty and len(found) < 2:
+        remedy += f". If the empty arrays, [{listed(empty)}], belong to it: {KEPT_HEAD}"
     if not found:
         is_binary = num_classes == 2 and any(1 in array.shape for array in arrays.values())
         raise ValueError(

@@ -111,8 +111,8 @@ class Pipeline(RoundStrategy):
             should_stop: Called after each round with its number and the result so far; a true value ends the run.
                 When a run resumes, it is called once more for the last saved round.
             keep_best: Metric of the evaluation; the model with its highest value is kept as `best` of the result, with
-                the round that made it. A `KeepBest` also says whether lower is better, and who evaluates. The earlier
-                of two equal models is kept, and NaN is never the best.
+                the round that made it. A `KeepBest` also says whether lower is better, and who evaluates. Of two equal
+                scores the earlier is kept, and NaN is never the best.
             stop_after: End the run after this many consecutive rounds whose metric is not better than the best so far,
                 >= 1; rounds without the metric are not counted. None runs all rounds.
             checkpoint_dir: Folder for the state after every round, used by `resume` and `Checkpoint.load`; None
@@ -234,10 +234,15 @@ class Pipeline(RoundStrategy):
                         f"{disk.name} holds a state that {type(self).__name__} cannot load, {type(error).__name__}: "
                         f"{error}; choose another folder"
                     ) from error
+                if checkpoint and not disk.keeps_node_states:
+                    self._start_clients_anew()
         except BaseException:
             disk.close()
             raise
         return checkpoint
+
+    def _start_clients_anew(self) -> None:
+        """Forget what matches the clients' states, which a resumed run has lost; most strategies have none."""
 
     def _kinds(self) -> list[str]:
         """Return the class of the strategy and of those inside it, outermost first."""

@@ -44,7 +44,7 @@ def read_reason(text: str) -> tuple[str, str]:
 
 
 def _of_engine(text: str) -> str | None:
-    """Return the exception in "<class 'ValueError'>:<'no data'>", as Flower's engines send it; None for other text.
+    """Return the exception in `<class 'ValueError'>:<'no data'>`, as Flower's engines send it; None for other text.
 
     From Ray, the second part is a traceback.
     """

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from flwr.app import ArrayRecord, ConfigRecord, RecordDict
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from numpy.typing import NDArray
 
 from flskew._arrays.bfloat16 import bfloat16_from_float32, is_bfloat16, wide_float
 from flskew._arrays.records import Draft, ParametersError, all_finite, numpy_from_array
+from flskew._util.threads import in_strips
 from flskew._wire import INT64, LOCAL_STEPS_KEY, TERM_ARRAYS_KEY, TERM_KEY, TERM_STATE_ROUND_KEY
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ def covered_arrays(judgement: Judgement) -> tuple[str, ...]:
 
 
 def changed(arrays: ArrayRecord, names: Iterable[str], change: Callable[[str, NDArray[Any]], None]) -> ArrayRecord:
-    """Return a record in which some arrays are replaced; the others are shared.
+    """Return a record in which some arrays are replaced; the others are shared. Arrays are processed in parallel.
 
     Args:
         arrays: The record.
@@ -85,20 +87,29 @@ def changed(arrays: ArrayRecord, names: Iterable[str], change: Callable[[str, ND
     Raises:
         ParametersError: A new array is not finite.
     """
-    replaced = {}
-    for name in names:
-        view = numpy_from_array(arrays[name])
-        draft, wide = Draft(view), wide_float(view)
+    views = [(name, numpy_from_array(arrays[name])) for name in names]
+
+    def replace(strip: range) -> dict[str, Array]:
+        return {views[place][0]: _changed(*views[place], change) for place in strip}
+
+    replaced: dict[str, Array] = {}
+    for made in in_strips(replace, range(len(views)), sum(view.size for _, view in views)):
+        replaced |= made
+    return ArrayRecord({name: replaced.get(name, array) for name, array in arrays.items()})
+
+
+def _changed(name: str, view: NDArray[Any], change: Callable[[str, NDArray[Any]], None]) -> Array:
+    draft, wide = Draft(view), wide_float(view)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # results that are not finite are refused below
         if wide is view:
             draft.numbers[...] = view
             change(name, draft.numbers)
         else:
             change(name, wide)
             draft.numbers[...] = bfloat16_from_float32(wide) if is_bfloat16(view.dtype) else wide
-        if not all_finite(draft.numbers):
-            raise ParametersError(f"array {name!r} holds NaN or infinity")
-        replaced[name] = draft.finish()
-    return ArrayRecord({name: replaced.get(name, array) for name, array in arrays.items()})
+    if not all_finite(draft.numbers):
+        raise ParametersError(f"array {name!r} holds NaN or infinity")
+    return draft.finish()
 
 
 def stretch(numbers: NDArray[Any], start: NDArray[Any], factor: float) -> None:

@@ -1,9 +1,9 @@
 """Class-aware averaging: each row of the last layer is averaged over the clients that hold its class.
 
-A client that holds no row of class c still changes the weights of output c: its cross-entropy loss pushes that output
-down for every row that it has. FedAvg averages this in. Class-aware averaging computes row c of the last layer, weights
-and bias, as the mean with weights n_kc / n_c, where n_kc is the number of rows of class c that client k holds and n_c
-the sum over the clients of the round. All other arrays are averaged as in FedAvg.
+A client without examples of class c still changes the weights of output c: its cross-entropy loss pushes that output
+down for every example that it has. FedAvg averages this in. Class-aware averaging computes row c of the last layer,
+weights and bias, as the mean with weights n_kc / n_c, where n_kc is the number of examples of class c that client k
+holds and n_c the sum over the clients of the round. All other arrays are averaged as in FedAvg.
 
 Gyuejeong Lee and Daeyoung Choi. Class-Wise Federated Averaging for Efficient Personalization. ICCV 2025. arXiv
 2406.07800. With the same weights, cwFedAvg makes one model per class, of all layers, and mixes these into a personal
@@ -17,6 +17,7 @@ changes the loss of the clients, which is left as it is here.
 from __future__ import annotations
 
 import logging
+import math
 import numbers
 from collections import Counter
 from collections.abc import Mapping
@@ -30,9 +31,9 @@ from flskew._arrays.records import numpy_from_array
 from flskew._arrays.weighted_mean import weighted_mean
 from flskew._util.texts import listed
 from flskew._util.values import Value
-from flskew._wire import LABEL_COUNT_NOISE_KEY, LABEL_COUNTS_KEY, LABELS_KEY, LARGEST_COUNT
+from flskew._wire import KEPT_KEY, LABEL_COUNT_NOISE_KEY, LABEL_COUNTS_KEY, LABELS_KEY, LARGEST_COUNT
 from flskew.strategies._checks import BadReplyError, CheckedReply
-from flskew.strategies._head import checked_head, find_head, resolved_head
+from flskew.strategies._head import KEPT_HEAD, checked_head, find_head, resolved_head
 from flskew.strategies._judgement import Judgement
 
 __all__ = ["ClassAware"]
@@ -41,26 +42,27 @@ _logger = logging.getLogger("flwr")
 
 
 class ClassAware(Value):
-    """Average each class's row of the last layer over the clients that hold the class, in proportion to their rows.
+    """Average each class's row of the last layer over the clients that hold the class, weighted by their label counts.
 
-    Give it to a strategy: `FedAvg(averaging=ClassAware())`. Row c of the last layer, its weights and its bias, becomes
-    the mean with weights n_kc / n_c, where n_kc is the number of rows of class c on client k, and n_c their sum over
-    the accepted replies of the round. A class that none of them holds keeps the row that was sent. All other arrays are
-    averaged by numbers of examples. Where all clients have the same shares of all classes, that is FedAvg, bit for bit.
+    Pass it to a strategy: `FedAvg(averaging=ClassAware())`. Row c of the last layer, its weights and its bias, becomes
+    the mean with weights n_kc / n_c, where n_kc is the number of examples of class c on client k, and n_c their sum
+    over the accepted replies of the round. If none of them holds a class, its row stays as it was sent. All other
+    arrays are averaged by numbers of examples. If all clients have the same label distribution, this is FedAvg, bit for
+    bit.
 
-    Clients that run `client_app` report their label counts when this asks for them: their attribute `label_counts`, or
-    the counts of their partition in the `assignment`. Class c is position c in these counts, in every client and in the
-    last layer. A reply whose counts are missing, negative, too large, all zero or of another length is dropped, with a
-    reason. Counts are believed: a client that exaggerates has more weight.
+    The strategy asks clients for their label counts, and those made with `client_app` answer: with their attribute
+    `label_counts`, or the counts of their partition in the `assignment`. Class c is position c in these counts, on
+    every client and in the last layer. A reply whose counts are missing, negative, too large, all zero or of another
+    length is dropped, with a reason. Otherwise counts are trusted: a client that exaggerates gets more weight.
 
     Args:
         head: The arrays of the last layer and the axis of their classes, such as {"fc2.weight": 0, "fc2.bias": 0}: axis
             0 for PyTorch and scikit-learn's `coef_`, 1 for the kernel in Keras, JAX and scikit-learn's `coefs_`.
-            A record made from a list names its arrays "0", "1", and so on. None finds the layer by its shape, and
-            raises an error where another one has the same number of inputs or outputs.
-        count_noise: Scale of the Laplace noise that each client adds to its counts, in rows, >= 0. It is drawn from the
-            client's operating system once per run, so that the mean over rounds does not remove it; results then differ
-            from run to run, whatever the seed.
+            The arrays of a record made from a list are named "0", "1", and so on. None finds the layer by its shape,
+            and raises an error if another layer has the same number of inputs or outputs.
+        count_noise: Scale of the discrete Laplace noise that each client adds to its counts, in examples, >= 0. It is
+            drawn from the client's operating system once per run, so that the mean over rounds does not remove it;
+            results then differ from run to run, whatever the seed.
 
     Raises:
         TypeError: `head` is not a mapping from names to integers, or `count_noise` is not a number.
@@ -80,7 +82,7 @@ class ClassAware(Value):
         >>> strategy = FedAvg(fraction_evaluate=0.0, averaging=ClassAware(head={"0": 0}))
         >>> with LocalGrid(client_app(Client), 2) as grid:
         ...     result = strategy.start(grid, ArrayRecord([np.ones(3)]), num_rounds=1)
-        >>> result.arrays.to_numpy_ndarrays()  # (30 * 4 + 10 * 8) / 40, only client 1, nobody; FedAvg: 6, 6, 6
+        >>> result.arrays.to_numpy_ndarrays()  # (30 * 4 + 10 * 8) / 40, client 1 alone, none; FedAvg: 6, 6, 6
         [array([5., 8., 1.])]
     """
 
@@ -113,14 +115,26 @@ class ClassAware(Value):
             return judgement.without(reasons)
         if self.head is None:
             most, _ = Counter(lengths[place] for place in sorted(lengths)).most_common(1)[0]
-            whose = "those of most clients"
+            whose = "those of most clients have"
         else:
             (name, *_), most = resolved_head(self.head, judgement.like)
-            whose = f"the last layer, {name!r},"
+            whose = f"the last layer, {name!r}, has"
         reasons |= {
             place: f"its label counts have {length} classes, but {whose} {most}; count every class of the federation"
             for place, length in lengths.items()
             if length != most
+        }
+        return self._without_private_heads(judgement.without(reasons))
+
+    def _without_private_heads(self, judgement: Judgement) -> Judgement:
+        """Drop the replies that only echo the last layer, because their clients keep their own."""
+        kept = {place: names for place, reply in judgement.counted.items() if (names := _kept(reply, judgement.like))}
+        head = self._last_layer(judgement) if kept else {}
+        reasons = {
+            place: f"it keeps {name!r} to itself: {KEPT_HEAD}"
+            for place, names in kept.items()
+            for name in names
+            if name in head
         }
         return judgement.without(reasons)
 
@@ -187,15 +201,25 @@ def checked_averaging(averaging: object) -> ClassAware | None:
 def _scale(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"count_noise must be a number of rows >= 0, got {value!r} of type {type(value).__name__}")
-    scale = float(value)
+    try:
+        scale = float(value)
+    except OverflowError:
+        scale = math.inf
     if not 0 <= scale <= LARGEST_COUNT:
-        raise ValueError(f"count_noise must be from 0 to 2^53 rows, got {value!r}; 0 adds no noise")
+        raise ValueError(f"count_noise must be from 0 to 2^53 rows, got {value!r:.40}; 0 adds no noise")
     return scale
 
 
 def _rows(array: NDArray[Any], axis: int) -> NDArray[Any]:
     """Return a view whose first axis is that of the classes."""
     return np.moveaxis(array, axis, 0)
+
+
+def _kept(reply: CheckedReply, like: ArrayRecord) -> list[str]:
+    """Return the names of the arrays that a client keeps to itself, as far as it says so."""
+    record = reply.message.content.get(LABELS_KEY)
+    places = record.get(KEPT_KEY) if isinstance(record, ConfigRecord) else None
+    return [name for place, name in enumerate(like) if isinstance(places, list) and place in places]
 
 
 def _counts(reply: CheckedReply, *, may_be_zero: bool) -> list[int | float]:

@@ -143,6 +143,8 @@ class FedAvg(Pipeline):
         self, phase: Phase, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> list[Message]:
         is_train = phase == "train"
+        if is_train and not self._is_running:
+            self._refuse_other_loops()
         if is_train and self.drop_stragglers:
             asked_epochs(config)
         fraction = self.fraction_train if is_train else self.fraction_evaluate
@@ -167,6 +169,21 @@ class FedAvg(Pipeline):
         contents = self._contents(phase, server_round, arrays, copied, chosen)
         message_type = MessageType.TRAIN if is_train else MessageType.EVALUATE
         return [Message(content, node_id, message_type) for content, node_id in zip(contents, chosen, strict=True)]
+
+    def _refuse_other_loops(self) -> None:
+        """Refuse a loop other than `start` if the strategy does not take the plain mean of what clients send.
+
+        Raises:
+            ValueError: Another strategy could change the replies.
+        """
+        if self.averaging is not None:
+            raise self._needs_start("averaging=ClassAware()")
+
+    def _needs_start(self, what: str) -> ValueError:
+        return ValueError(
+            f"{what} cannot run inside another strategy: Flower's wrappers for differential privacy change the "
+            "replies, and their noise protects the plain mean of FedAvg only; call its own start, or wrap FedAvg()"
+        )
 
     def _contents(
         self, phase: Phase, server_round: int, arrays: ArrayRecord, config: ConfigRecord, node_ids: Sequence[int]

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from flwr.app import ArrayRecord
@@ -27,6 +27,7 @@ from flskew._arrays.records import numpy_from_array
 from flskew._util import checks
 from flskew._wire import FEDDYN_ALPHA_KEY
 from flskew.strategies._client_state import KeepsClientState
+from flskew.strategies._forms import Form
 from flskew.strategies._judgement import Judgement
 from flskew.strategies._terms import changed, covered_arrays
 
@@ -35,16 +36,18 @@ __all__ = ["FedDyn"]
 
 @dataclass(repr=False, eq=False)
 class FedDyn(KeepsClientState):
-    """FedDyn: each client's loss changes from round to round so that all clients agree at the optimum of the whole.
+    """FedDyn: dynamic regularization changes each client's loss so that all clients agree at the global optimum.
 
-    In round t, a client minimises its own loss plus (alpha/2)·||w - w_t||² - <h_k, w>, where h_k adds up its earlier
-    updates. `LocalTerm.from_config(config, model)` does that in the client's `fit`, and keeps h_k in the node's
-    `context.state`. The new model is the mean of the clients' models, moved by the mean of h_k over all clients.
-    Clients that are not sampled, or whose replies are dropped, change neither h_k nor that mean. The weight of a client
-    is the number of examples of its first accepted reply.
+    In round t, a client minimises its own loss plus (alpha/2)·||w - w_t||² - ⟨h_k, w⟩. h_k is -alpha times the sum of
+    its updates in earlier rounds, and at convergence equals the gradient of its own loss.
+    `LocalTerm.from_config(config, model)` adds this in the client's `fit`, and keeps h_k in the node's `context.state`.
+    The new model is the mean of the clients' models minus h / alpha, where h is the mean of h_k over all clients.
+    Partial participation is accounted for: clients that are not sampled, or whose replies are dropped, change neither
+    h_k nor h. The weight of a client is the number of examples of its first accepted reply.
 
-    It does much for clients that have few classes, from the third round or so; the first round is FedProx. It needs
-    clients that keep running: one that loses its state begins at zero, and the log says so.
+    It helps most where clients have few classes, from about the third round. In the first round, clients train as under
+    FedProx, but the model moves up to twice as far, and may be worse than FedAvg's. FedDyn needs clients that keep
+    running: if one loses its state, all begin at zero again, and the log says so.
 
     Args:
         alpha: Strength of the regularization, finite and > 0. Larger values keep the clients closer; the paper uses 0.1
@@ -79,10 +82,11 @@ class FedDyn(KeepsClientState):
     """
 
     alpha: float = 0.1
+    _form: ClassVar[Mapping[str, Form]] = {**KeepsClientState._form, "sums": {str: np.ndarray}}
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.alpha = checks.positive("alpha", self.alpha, "0.1 is typical; for FedAvg, use FedAvg")
+        self.alpha = checks.positive("alpha", self.alpha, "0.1 is typical; for alpha=0, use FedAvg")
         # Sum over the clients of examples times d_k.
         self._sums: dict[str, NDArray[Any]] = {}
 

@@ -1,4 +1,4 @@
-"""FedNova: averaging that is not biased stretchs clients that take more steps.
+"""FedNova: normalized averaging, without a bias towards clients that take more steps.
 
 Jianyu Wang, Qinghua Liu, Hao Liang, Gauri Joshi and H. Vincent Poor. Tackling the Objective Inconsistency Problem in
 Heterogeneous Federated Optimization. Advances in Neural Information Processing Systems 33 (NeurIPS 2020). arXiv
@@ -30,19 +30,19 @@ __all__ = ["FedNova"]
 
 @dataclass(repr=False, eq=False)
 class FedNova(FedAvg):
-    """FedAvg in which each client's update counts per step: a client that takes more steps does not pull harder.
+    """FedNova: FedAvg with normalized updates, so that a client that takes more steps does not pull harder.
 
     Clients with more rows, more epochs or faster machines take more steps in a round. FedAvg then converges to a model
-    that favours their rows beyond their weight. FedNova divides each update by its number of effective steps, averages
-    by numbers of examples, and multiplies by the mean number of effective steps. If all clients take equally many
-    steps, it is FedAvg, bit for bit.
+    that favours their rows beyond their weight, which the paper calls objective inconsistency. FedNova divides each
+    update by the client's number of effective steps, averages by numbers of examples, and multiplies by the mean number
+    of effective steps. If all clients take the same number of steps, it is FedAvg, bit for bit.
 
     `LocalTerm.from_config(config, model)` counts the steps in the client's `fit`. A client without it can report them
     as the metric "local-steps".
 
     Args:
-        momentum: Momentum of the clients' SGD, 0 <= momentum < 1. With momentum m, a gradient moves the weights in all
-            later steps too, so the effective steps of K steps are (K - m·(1 - m^K) / (1 - m)) / (1 - m). All other
+        momentum: Momentum of the clients' SGD, 0 <= momentum < 1. With momentum m, a gradient also moves the weights
+            in all later steps, so K steps count as (K - m·(1 - m^K) / (1 - m)) / (1 - m) effective steps. All other
             arguments are those of `FedAvg`, in the same order.
 
     Raises:
@@ -68,9 +68,12 @@ class FedNova(FedAvg):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.momentum = checks.proximal_mu("momentum", self.momentum)
+        self.momentum = checks.not_negative("momentum", self.momentum, "0 is plain SGD, 0.9 is typical")
         if self.momentum >= 1:
             raise ValueError(f"momentum must be below 1, got {self.momentum}; 0.9 is typical")
+
+    def _refuse_other_loops(self) -> None:
+        raise self._needs_start(type(self).__name__)
 
     def _contents(
         self, phase: Phase, server_round: int, arrays: ArrayRecord, config: ConfigRecord, node_ids: Sequence[int]
@@ -80,7 +83,7 @@ class FedNova(FedAvg):
 
     def _screen(self, judgement: Judgement) -> tuple[Judgement, ArrayRecord | None]:
         reason = (
-            "it does not say how many steps it took, at least 1; use LocalTerm in fit, or report the metric "
+            "it does not report how many steps it took, at least 1; use LocalTerm in fit, or report the metric "
             f"{LOCAL_STEPS_KEY!r}"
         )
         return super()._screen(

@@ -36,8 +36,8 @@ _logger = logging.getLogger("flwr")
 class FedProx(FedAvg):
     """FedAvg that also sends the clients mu, the strength of FedProx's proximal term.
 
-    mu arrives in the config of `fit` as "proximal-mu", where `LocalTerm.from_config(config, parameters)` reads it. A
-    client of `client_app` that trains without the term is an error, unless mu is 0.
+    mu arrives in the config of `fit` as "proximal-mu", where `LocalTerm.from_config(config, model)` reads it. Unless mu
+    is 0, a client made with `client_app` that trains without the term raises an error.
 
     With `adaptive_mu`, mu follows the loss by the paper's rule: it starts at `proximal_mu`, grows by 0.1 after a round
     whose loss is higher than in the round before, and shrinks by 0.1, never below 0, after five consecutive decreases.

@@ -292,7 +292,7 @@ class History(list[Round]):
         """Return one row per node and phase of a round.
 
         Columns: server_round, phase, node_id, counted, num_examples, seconds (the reply's), round_seconds, assignment,
-        reason, update_norm, partition_id, name, and "metrics.<key>" for each metric that any reply has. A failure has
+        reason, update_norm, partition_id, name, and `metrics.<key>` for each metric that any reply has. A failure has
         the partition_id and the name of the other replies of its node.
         """
         import pandas as pd

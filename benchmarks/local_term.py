@@ -1,10 +1,11 @@
-"""Measure the cost of the proximal term in a PyTorch training step, attached and as part of the loss.
+"""Measure the cost of the local term in a PyTorch training step: attached, by strategy, and as part of the loss.
 
-    python benchmarks/proximal.py              # half a minute; needs torch: pip install 'flskew[torch]'
+    python benchmarks/local_term.py            # a minute; needs torch: pip install 'flskew[torch]'
 
 One step is forward, backward and SGD on a batch of 64 for a 784-128-10 perceptron. Timings alternate between steps
-without the term, with the attached term, and with (mu/2)·||w - w_t||² added to the loss, so the ratios are robust to
-noise. Checks that the last two reach the same weights. Writes a JSON file to --output.
+without the term, with the term that each strategy asks for, and with (mu/2)·||w - w_t||² added to the loss, so the
+ratios are robust to noise. Checks that FedProx's term and the loss reach the same weights. Writes a JSON file to
+--output.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from records import RESULTS, about, write
 
@@ -29,12 +30,19 @@ BATCH = 64
 MU = 0.1
 LEARNING_RATE = 0.01
 MOMENTUM = 0.9
+CONFIGS: dict[str, dict[str, Any]] = {
+    "FedProx": {"proximal-mu": MU},
+    "FedDyn": {"feddyn-alpha": MU},
+    "SCAFFOLD": {"scaffold": True},
+    "FedNova": {"count-steps": True},
+}
+"""What each strategy sends, in a round in which the client already has a state."""
 
 
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=60, help="how often to alternate between the three forms")
+    parser.add_argument("--rounds", type=int, default=60, help="how often to alternate between the forms")
     parser.add_argument("--steps", type=int, default=100, help="training steps per timing")
     parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch")
     parser.add_argument("--output", type=Path, default=RESULTS)
@@ -42,18 +50,20 @@ def main() -> None:
     if find_spec("torch") is None:
         sys.exit("this benchmark needs torch: pip install 'flskew[torch]'")
 
-    record = measure(arguments.rounds, arguments.steps, arguments.threads)
-    for name, value in record.items():
-        print(f"{name}: {value:.3g}" if isinstance(value, float) else f"{name}: {value}")
-    write(arguments.output / "proximal.json", {"about": about("torch", "numpy"), "records": [record]})
+    content = measure(arguments.rounds, arguments.steps, arguments.threads)
+    for record in content["records"]:
+        print(
+            f"{record['form']:9} {record['adds']:+.1%} ({record['quartiles'][0]:+.1%} to {record['quartiles'][1]:+.1%})"
+        )
+    write(arguments.output / "local_term.json", {"about": about("torch", "numpy"), **content})
 
 
-def measure(rounds: int, steps: int, threads: int) -> dict[str, object]:
-    """Time the three forms, alternating; return the medians over the rounds and the quartiles of each ratio."""
+def measure(rounds: int, steps: int, threads: int) -> dict[str, Any]:
+    """Time all forms, alternating; return what each adds to a plain step: the median and the quartiles."""
     import torch
 
     torch.set_num_threads(threads)
-    forms = {"plain": make_step("plain"), "term": make_step("term"), "autograd": make_step("autograd")}
+    forms = {name: make_step(name) for name in ("plain", *CONFIGS, "loss")}
     seconds: dict[str, list[float]] = {name: [] for name in forms}
     for turn in range(rounds + 1):
         names = list(forms) if turn % 2 else list(forms)[::-1]
@@ -65,19 +75,18 @@ def measure(rounds: int, steps: int, threads: int) -> dict[str, object]:
             if turn:  # the first turn warms up
                 seconds[name].append((time.perf_counter() - start) / steps)
         if not turn:
-            apart = largest_difference(forms["term"][1], forms["autograd"][1])
+            apart = largest_difference(forms["FedProx"][1], forms["loss"][1])
             if apart > 1e-5:
                 sys.exit(f"after {steps} steps, the weights with the term and with autograd differ by {apart}")
-    plain, term, autograd = (seconds[name] for name in ("plain", "term", "autograd"))
-    adds = [t / p - 1 for p, t in zip(plain, term, strict=True)]
-    autograd_adds = [a / p - 1 for p, a in zip(plain, autograd, strict=True)]
-    shares = [ours / theirs for ours, theirs in zip(adds, autograd_adds, strict=True)]
+    plain = seconds.pop("plain")
+    added = {name: [t / p - 1 for p, t in zip(plain, times, strict=True)] for name, times in seconds.items()}
     return {
         "layers": LAYERS, "batch": BATCH, "threads": threads, "rounds": rounds, "steps": steps,
         "plain_us": statistics.median(plain) * 1e6,
-        "term_adds": statistics.median(adds), "term_adds_quartiles": quartiles(adds),
-        "autograd_adds": statistics.median(autograd_adds), "autograd_adds_quartiles": quartiles(autograd_adds),
-        "term_over_autograd": statistics.median(shares), "term_over_autograd_quartiles": quartiles(shares),
+        "records": [
+            {"form": name, "adds": statistics.median(adds), "quartiles": quartiles(adds)}
+            for name, adds in added.items()
+        ],
         "largest_difference": apart,
     }  # fmt: skip
 
@@ -98,7 +107,9 @@ def make_step(form: str) -> tuple[Callable[[], None], nn.Module]:
     import torch
     from torch import nn
 
-    from flskew.client.torch import LocalTerm
+    from flskew._arrays.records import record_from_parameters
+    from flskew.client._exchange import Exchange, Request
+    from flskew.client.torch import LocalTerm, get_parameters
 
     rng = torch.Generator().manual_seed(0)
     model = nn.Sequential(nn.Linear(*LAYERS[:2]), nn.ReLU(), nn.Linear(*LAYERS[1:]))
@@ -107,13 +118,16 @@ def make_step(form: str) -> tuple[Callable[[], None], nn.Module]:
             weight.copy_(0.05 * torch.randn(weight.shape, generator=rng))
     images, labels = torch.rand(BATCH, LAYERS[0], generator=rng), torch.randint(LAYERS[-1], (BATCH,), generator=rng)
     optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
-    if form == "term":
-        LocalTerm(model, mu=MU).attach(optimizer)
+    if form in CONFIGS:
+        asked = Exchange(record_from_parameters(get_parameters(model)), Request.read(CONFIGS[form]), 2)
+        asked.state = {name: 1e-4 * array for name, array in zip(asked.arrays, get_parameters(model), strict=True)}
+        with asked.open():
+            LocalTerm.from_config(CONFIGS[form], model).attach(optimizer)
     anchor = [weight.detach().clone() for weight in model.parameters()]
 
     def loss() -> torch.Tensor:
         entropy = nn.functional.cross_entropy(model(images), labels)
-        if form != "autograd":
+        if form != "loss":
             return entropy
         distance = sum(((w - w_t) ** 2).sum() for w, w_t in zip(model.parameters(), anchor, strict=True))
         return entropy + MU / 2 * distance
