@@ -27,6 +27,8 @@ from flskew import (
     ClassAware,
     DirichletPartitioner,
     FedAvg,
+    FedDyn,
+    FedNova,
     FedProx,
     History,
     IidPartitioner,
@@ -39,6 +41,7 @@ from flskew import (
     PartitionIdError,
     RoundError,
     RunResult,
+    Scaffold,
     client_app,
     partition,
     partition_id,
@@ -217,12 +220,17 @@ adjusted: NDArray[np.float32] = np.zeros((4, 3), np.float32) * scale + offset
 strategy: Strategy = FedAvg(fraction_train=1.0, min_train_nodes=3)
 prox: Strategy = FedProx(proximal_mu=0.1)
 FedProx(averaging=ClassAware(head={"fc2.weight": 0, "fc2.bias": 0}, count_noise=5))
+dyn: Strategy = FedDyn(alpha=0.03, fraction_train=0.1, averaging=ClassAware())
+assert_type(FedDyn().alpha, float)
+assert_type(Scaffold(server_learning_rate=0.5, seed=7).server_learning_rate, float)
+assert_type(FedNova(momentum=0.9).momentum, float)
 assert_type(FedAvg(averaging=ClassAware()).averaging, ClassAware | None)
 assert_type(ClassAware().head, dict[str, int] | None)
 assert_type(ClassAware().count_noise, float)
 grid: Grid = LocalGrid(app, 3)
 arrays = ArrayRecord([np.zeros(3)])
 assert_type(FedAvg().start(grid, arrays, num_rounds=3), RunResult)
+assert_type(FedDyn().start(grid, arrays, keep_best="accuracy"), RunResult)
 flowers_result: Result = FedAvg().start(grid, arrays)
 
 

@@ -386,6 +386,26 @@ def test_a_term_made_in_every_epoch_is_refused_where_steps_or_gradients_count(
         assert f"{name_of(config)} needs one local term for all steps of fit; call" in error_of(reply)
 
 
+@pytest.mark.parametrize("extra", [FEDPROX, {"proximal_mu": 0.1}, SCAFFOLD], ids=["mu", "former mu", "Scaffold"])
+def test_a_second_term_under_feddyn_is_refused_by_name(talk: Talks, extra: dict[str, Any]) -> None:
+    (key,) = extra
+    assert f"config asks for FedDyn and has '{key}' too; remove" in error_of(talk().ask({**FEDDYN, **extra}, 1, 0))
+    assert not talk().ask({**FEDDYN, "proximal-mu": 0.0, "scaffold": False}, 1, 0).has_error()
+
+
+@pytest.mark.parametrize("config", [FEDDYN, SCAFFOLD], ids=["FedDyn", "Scaffold"])
+@pytest.mark.parametrize("strategy", [FedAvg, FedNova])
+def test_the_key_of_a_strategy_with_state_under_another_strategy_is_refused(
+    config: dict[str, Any], strategy: type[FedAvg]
+) -> None:
+    start, message = (
+        record_from_parameters([np.zeros(2)]),
+        rf"asks for {name_of(config)}, .*; use flskew\.{name_of(config)}",
+    )
+    with LocalGrid(client_app(Client), 2) as grid, pytest.raises(RoundError, match=message):
+        strategy(fraction_evaluate=0.0).start(grid, start, 1, train_config=ConfigRecord(config))
+
+
 def test_a_model_that_returns_another_number_of_arrays_is_refused(talk: Talks) -> None:
     def grows(parameters: Any, config: Any) -> Any:
         LocalTerm.from_config(config, parameters).loss(parameters)

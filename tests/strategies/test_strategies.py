@@ -127,7 +127,7 @@ def test_mu_is_sent_under_flowers_name_and_the_callers_config_is_not_changed() -
     assert config == {"lr": 0.1}
 
 
-@pytest.mark.parametrize("mu", [-0.1, float("nan"), float("inf")])
+@pytest.mark.parametrize("mu", [-0.1, float("nan"), float("inf"), 10**400], ids=["negative", "NaN", "inf", "endless"])
 def test_a_mu_that_is_negative_or_not_finite_is_refused(mu: float) -> None:
     with pytest.raises(ValueError, match=r"proximal_mu must be finite and >= 0, got .*; 0 is FedAvg"):
         FedProx(proximal_mu=mu)
@@ -173,9 +173,37 @@ def test_a_number_of_feddyn_scaffold_or_fednova_that_is_out_of_range_is_refused(
 def test_arguments_out_of_range_are_refused_when_the_strategy_is_made(
     arguments: dict[str, Any], error: type[Exception], message: str
 ) -> None:
-    for strategy in (FedAvg, FedProx):
+    for strategy in (FedAvg, FedProx, FedDyn, Scaffold, FedNova):
         with pytest.raises(error, match=message):
             strategy(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [(FedDyn, "alpha"), (Scaffold, "server_learning_rate"), (FedNova, "momentum")],
+    ids=["FedDyn", "Scaffold", "FedNova"],
+)
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        pytest.param(-0.1, ValueError, id="negative"),
+        pytest.param(float("nan"), ValueError, id="NaN"),
+        pytest.param(float("inf"), ValueError, id="infinite"),
+        pytest.param(10**400, ValueError, id="endless"),
+        pytest.param(True, TypeError, id="a bool"),
+        pytest.param(np.True_, TypeError, id="NumPy's bool"),
+        pytest.param("0.1", TypeError, id="text"),
+        pytest.param(None, TypeError, id="nothing"),
+        pytest.param(np.array([0.1]), TypeError, id="an array"),
+    ],
+)
+def test_the_number_of_a_strategy_is_refused_by_name_if_it_makes_no_sense(
+    make: Any, name: str, value: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match=rf"^{name} must be "):
+        make(**{name: value})
+    number = getattr(make(**{name: np.float32(0.5)}), name)
+    assert (type(number), number) == (float, 0.5)
 
 
 @pytest.mark.parametrize(

@@ -161,9 +161,12 @@ def not_negative(name: str, value: object, remedy: str) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number >= 0, got {value!r} of type {type(value).__name__}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not (math.isfinite(number) and number >= 0):
-        raise ValueError(f"{name} must be finite and >= 0, got {value!r}; {remedy}")
+        raise ValueError(f"{name} must be finite and >= 0, got {value!r:.40}; {remedy}")
     return number
 
 

@@ -94,7 +94,8 @@ class Request:
 
         Raises:
             TypeError: mu or alpha is not a real number.
-            ValueError: Both spellings of mu are present and differ, or mu or alpha is negative or not finite.
+            ValueError: Both spellings of mu are present and differ, or mu or alpha is negative or not finite; or the
+                config asks for FedDyn and another term at once.
         """
         found = {key: checks.proximal_mu(f"config[{key!r}]", config[key]) for key in PROXIMAL_MU_KEYS if key in config}
         if len(set(found.values())) > 1:
@@ -102,6 +103,9 @@ class Request:
         alpha = None
         if FEDDYN_ALPHA_KEY in config:
             alpha = checks.not_negative(f"config[{FEDDYN_ALPHA_KEY!r}]", config[FEDDYN_ALPHA_KEY], "0.1 is typical")
+            other = next((key for key in (*PROXIMAL_MU_KEYS, SCAFFOLD_KEY) if config.get(key)), None)
+            if other is not None:
+                raise ClientError(f"config asks for FedDyn and has {other!r} too; remove {other!r} from train_config")
         return cls(
             next(iter(found.values()), 0.0),
             alpha,
@@ -169,6 +173,7 @@ class Exchange:
         """Return the exchange for a train message.
 
         Raises:
+            ClientError: The config asks for a strategy that is not the server's.
             ParametersError: An array cannot be read.
             TypeError: A value of the config has the wrong type.
             ValueError: A value of the config is out of range.
@@ -180,6 +185,11 @@ class Exchange:
         left_out |= frozenset(named if isinstance(named, list) else ())
         exchange = cls(arrays, request, server_round if isinstance(server_round, int) else 0, left_out=left_out)
         if request.keeps_state:
+            if ACCEPTED_ROUND_KEY not in config:
+                raise ClientError(
+                    f"the config asks for {request.strategy}, but its strategy is another one; use "
+                    f"flskew.{request.strategy} on the server, and remove its key from train_config"
+                )
             exchange.state_round, exchange.state = _accepted_state(context_state, config.get(ACCEPTED_ROUND_KEY))
             sent = content.get(CONTROL_KEY)
             exchange.control = _arrays(sent) if isinstance(sent, ArrayRecord) else {}
