@@ -15,7 +15,7 @@ import logging
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -144,21 +144,25 @@ def _aggregate(
             "flskew-labels": ConfigRecord({"counts": [number + 1] * 10}),
         }
         if name in ("FedDyn", "SCAFFOLD"):
-            places = list(range(len(LARGE)))
-            content["flskew-term"] = ConfigRecord({"arrays": places, "local-steps": 10, "state-round": 0})
+            places, state_round = list(range(len(LARGE))), message.content["config"].get("accepted-round", 0)
+            content["flskew-term"] = ConfigRecord({"arrays": places, "local-steps": 10, "state-round": state_round})
             content["flskew-control"] = message.content["arrays"]
         return Message(RecordDict(content), reply_to=message)
 
     strategy = make(fraction_evaluate=0.0)
+    aggregate, used = strategy.aggregate_train, 0.0
+
+    def measured(server_round: int, replies: Iterable[Message]) -> Any:
+        nonlocal used
+        received = list(replies)
+        begun = before()
+        made = aggregate(server_round, received)
+        used = (after or before)() - begun
+        return made
+
     with LocalGrid(app, CLIENTS) as grid:
-        arrays = ArrayRecord(model)
-        for server_round in (1, 2):
-            messages = list(strategy.configure_train(server_round, arrays, ConfigRecord(), grid))
-            replies = list(grid.send_and_receive(messages))
-            begun = before()
-            made, _metrics = strategy.aggregate_train(server_round, replies)
-            used = (after or before)() - begun
-            arrays = made or arrays
+        strategy.aggregate_train = measured  # type: ignore[method-assign]
+        strategy.start(grid, ArrayRecord(model), num_rounds=2, verbose=False)
     return used
 
 

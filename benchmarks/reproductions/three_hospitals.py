@@ -53,7 +53,7 @@ def averaged(data_dir: str, seed: int) -> dict[str, object]:
 
 def proximal_steps(data_dir: str, seed: int, mu: float) -> list[float]:
     """Train all with FedProx; return the accuracy before the first round and after each round."""
-    config = example.run_config(data_dir, {"seed": seed, "proximal-mu": mu})
+    config = example.run_config(data_dir, {"seed": seed, "strategy": "fedprox", "proximal-mu": mu})
     context = simulate(server_app.app, client_app.app, num_supernodes=len(EXCLUDED), run_config=config)
     return [score.accuracy for score in example.read_scores(context.state)]
 
@@ -65,7 +65,8 @@ def proximal_gradients(data_dir: str, seed: int, mu: float) -> list[float]:
     from pytorchexample import client_app, server_app
 
     changes = tomllib.loads((folder / "mnist.toml").read_text(encoding="utf-8"))
-    changes |= {"data-dir": str(Path(data_dir).resolve()), "seed": seed, "proximal-mu": mu, "fraction-evaluate": 0.0}
+    changes |= {"data-dir": str(Path(data_dir).resolve()), "seed": seed, "fraction-evaluate": 0.0}
+    changes |= {"strategy": "fedprox", "proximal-mu": mu}
     config = read_app_config(folder, changes)
     context = simulate(server_app.app, client_app.app, num_supernodes=len(EXCLUDED), run_config=config)
     accuracy = context.state.metric_records["accuracy"]
@@ -84,7 +85,7 @@ def main() -> None:
         sys.exit("MNIST is missing: pass --data-dir FOLDER or set FLSKEW_MNIST")
     logging.getLogger("flwr").setLevel(logging.ERROR)
     settings = example.run_config(arguments.data_dir)
-    for name in ("data-dir", "results-file", "model-file", "seed", "proximal-mu"):
+    for name in ("data-dir", "results-file", "model-file", "seed", "strategy", "proximal-mu", "feddyn-alpha"):
         del settings[name]
     content: dict[str, object] = {
         "about": records.about("flwr", "numpy", "scikit-learn", "torch"),

@@ -1,4 +1,4 @@
-"""The PyTorch quickstart: hospitals that lack digits or a Dirichlet split, FedAvg or FedProx, on digits and MNIST."""
+"""The PyTorch quickstart: hospitals that lack digits or a Dirichlet split, on digits and MNIST."""
 
 from __future__ import annotations
 

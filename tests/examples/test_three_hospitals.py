@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -13,7 +14,7 @@ import pytest
 from sklearn.metrics import accuracy_score, log_loss, recall_score
 from three_hospitals import client_app, server_app
 from three_hospitals.comparison import Comparison
-from three_hospitals.settings import Settings
+from three_hospitals.settings import Settings, StrategyName
 from three_hospitals.task import (
     EXCLUDED,
     Parameters,
@@ -26,7 +27,7 @@ from three_hospitals.task import (
     train,
 )
 
-from flskew import FedAvg, FedProx, LocalTerm, simulate
+from flskew import LocalTerm, simulate
 from flskew.strategies import RoundError
 
 SHORT = {"num-server-rounds": 2, "local-epochs": 1}
@@ -128,7 +129,9 @@ def test_another_seed_gives_another_split_and_other_weights(run: ModuleType, sho
     assert not np.array_equal(initial_parameters(64, short)[0], initial_parameters(64, other)[0])
 
 
-def plain_sgd(parameters: Parameters, data: Split, settings: Settings, key: tuple[int, int], mu: float) -> Parameters:
+def plain_sgd(
+    parameters: Parameters, data: Split, settings: Settings, key: tuple[int, int], mu: float, slope: float
+) -> Parameters:
     """Train an MLP with momentum in plain NumPy and float64: the oracle for scikit-learn's."""
     start = [array.astype(np.float64) for array in parameters]
     w1, w2, b1, b2 = weights = [array.copy() for array in start]
@@ -148,18 +151,22 @@ def plain_sgd(parameters: Parameters, data: Split, settings: Settings, key: tupl
                 v *= settings.momentum
                 v -= settings.learning_rate * gradient
                 w += v
-                # The w' that minimises mu/2 * |w' - w_start|^2 + |w' - w|^2 / (2 * rate).
-                w -= (w - w_start) * (1 - 1 / (1 + rate * mu))
+                # The w' that minimises mu/2 * |w' - w_start|^2 + slope * w' + |w' - w|^2 / (2 * rate).
+                w -= (rate * mu * (w - w_start) + rate * slope) / (1 + rate * mu)
     return weights
 
 
-@pytest.mark.parametrize("mu", [0.0, 0.5])
-def test_local_training_is_sgd_with_momentum_that_starts_at_zero(
-    parameters: Parameters, hospital: Split, short: Settings, mu: float
+@pytest.mark.parametrize(
+    ("strategy", "mu", "slope"),
+    [("fedavg", 0.0, 0.0), ("fedprox", 0.5, 0.0), ("feddyn", 0.5, 0.01), ("scaffold", 0.0, 0.01)],
+)
+def test_local_training_is_sgd_with_momentum_that_starts_at_zero_and_a_term_in_each_step(
+    parameters: Parameters, hospital: Split, short: Settings, strategy: StrategyName, mu: float, slope: float
 ) -> None:
     assert len(hospital) % short.batch_size != 0  # so that the last mini-batch is a smaller one
-    trained, _ = train(parameters, hospital, short, (1, 1), LocalTerm(parameters, mu=mu))
-    expected = plain_sgd(parameters, hospital, short, (1, 1), mu)
+    term = LocalTerm(parameters, mu=mu, linear=[np.full_like(array, slope) for array in parameters])
+    trained, _ = train(parameters, hospital, replace(short, strategy=strategy), (1, 1), term)
+    expected = plain_sgd(parameters, hospital, short, (1, 1), mu, slope)
     for array, wanted in zip(trained, expected, strict=True):
         assert array.dtype == np.float32
         np.testing.assert_allclose(array, wanted, atol=2e-5)
@@ -209,7 +216,8 @@ def test_alone_a_hospital_trains_as_in_the_federation_but_without_averaging(
 
 def test_the_proximal_term_keeps_the_model_near_its_start(run: ModuleType) -> None:
     def distance(mu: float) -> float:
-        config = run.run_config(overrides={**SHORT, "num-server-rounds": 1, "proximal-mu": mu})
+        changes = {"num-server-rounds": 1, "strategy": "fedprox", "proximal-mu": mu}
+        config = run.run_config(overrides={**SHORT, **changes})
         state = simulate(server_app.app, client_app.app, 3, config).state
         start = initial_parameters(64, Settings.from_run_config(config))
         end = state.array_records["arrays"].to_numpy_ndarrays()
@@ -218,14 +226,39 @@ def test_the_proximal_term_keeps_the_model_near_its_start(run: ModuleType) -> No
     assert distance(mu=10.0) < 0.5 * distance(mu=0.0)
 
 
-def test_a_proximal_mu_selects_fedprox(run: ModuleType) -> None:
-    plain, proximal = (
-        server_app.strategy(Settings.from_run_config(run.run_config(overrides={"proximal-mu": mu})))
-        for mu in (0.0, 0.1)
-    )
-    assert type(plain) is FedAvg
-    assert isinstance(proximal, FedProx)
-    assert proximal.proximal_mu == 0.1
+NODES = "min_train_nodes=3, min_evaluate_nodes=3, min_available_nodes=3"
+# What each setting makes, as repr prints it.
+STRATEGIES = {
+    "fedavg": f"FedAvg({NODES}, min_replies=3, seed=42)",
+    "fedprox": f"FedProx({NODES}, proximal_mu=0.01, min_replies=3, seed=42)",
+    "feddyn": f"FedDyn({NODES}, alpha=0.01, min_replies=3, seed=42)",
+    "scaffold": f"Scaffold({NODES}, min_replies=3, seed=42)",
+    "fednova": f"FedNova({NODES}, momentum=0.9, min_replies=3, seed=42)",
+    "class-aware": f"FedAvg({NODES}, min_replies=3, seed=42, averaging=ClassAware(head={{'1': 1, '3': 0}}))",
+}
+
+
+@pytest.fixture(scope="module")
+def models(run: ModuleType) -> dict[str, Parameters]:
+    """The model of each strategy after two short rounds."""
+    configs = {name: run.run_config(overrides={**SHORT, "strategy": name}) for name in STRATEGIES}
+    return {
+        name: simulate(server_app.app, client_app.app, 3, config).state.array_records["arrays"].to_numpy_ndarrays()
+        for name, config in configs.items()
+    }
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_setting_names_the_strategy(run: ModuleType, name: str) -> None:
+    made = server_app.strategy(Settings.from_run_config(run.run_config(overrides={"strategy": name})))
+    assert repr(made) == STRATEGIES[name]
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_the_same_client_trains_under_every_strategy(models: dict[str, Parameters], name: str) -> None:
+    assert evaluate(models[name], load_data("")[1]).accuracy >= 0.8
+    others = [models[other] for other in STRATEGIES if other != name]
+    assert all(abs(models[name][0] - other[0]).max() > 1e-4 for other in others)
 
 
 def test_scores_equal_those_of_scikit_learn(parameters: Parameters, hospital: Split, short: Settings) -> None:
@@ -264,6 +297,7 @@ def test_the_wrong_number_of_nodes_is_an_error_that_names_the_setting(run: Modul
         ("local-epochs", 1.5, "local-epochs must be of type int, got 1.5"),
         ("local-epochs", True, "local-epochs must be of type int, got True"),
         ("data-dir", 3, "data-dir must be of type str, got 3"),
+        ("strategy", "fedsgd", r"strategy must be one of \['fedavg', .*'class-aware'\], got 'fedsgd'"),
     ],
 )
 def test_an_invalid_setting_is_an_error_that_names_it(
@@ -275,18 +309,24 @@ def test_an_invalid_setting_is_an_error_that_names_it(
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "error", "message"),
+    ("changes", "error", "message"),
     [
-        ("proximal-mu", -0.1, ValueError, "proximal_mu must be finite and >= 0"),
-        ("fraction-evaluate", 2.0, ValueError, "fraction_evaluate"),
-        ("on-excluded", "keep", RoundError, r"ValueError at task.py:\d+ in \w+; the node's log has its message"),
+        ({"strategy": "fedprox", "proximal-mu": -0.1}, ValueError, "proximal_mu must be finite and >= 0"),
+        ({"strategy": "feddyn", "feddyn-alpha": 0.0}, ValueError, "alpha must be a finite number > 0"),
+        ({"fraction-evaluate": 2.0}, ValueError, "fraction_evaluate"),
+        (
+            {"on-excluded": "keep"},
+            RoundError,
+            r"ValueError at task.py:\d+ in \w+; the node's log has its message",
+        ),
     ],
+    ids=["mu", "alpha", "fraction", "excluded"],
 )
 def test_a_setting_that_flskew_refuses_ends_the_run(
-    run: ModuleType, setting: str, value: object, error: type[Exception], message: str
+    run: ModuleType, changes: dict[str, object], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        simulate(server_app.app, client_app.app, 3, run.run_config(overrides={**SHORT, setting: value}))
+        simulate(server_app.app, client_app.app, 3, run.run_config(overrides={**SHORT, **changes}))
 
 
 def test_a_missing_setting_is_an_error_that_names_it(run: ModuleType) -> None:
@@ -312,6 +352,6 @@ def test_the_app_has_the_layout_that_flower_requires(example: Path) -> None:
         "serverapp": "three_hospitals.server_app:app",
         "clientapp": "three_hospitals.client_app:app",
     }
-    quickstart = {"num-server-rounds", "local-epochs", "learning-rate", "batch-size", "proximal-mu"}
+    quickstart = {"num-server-rounds", "local-epochs", "learning-rate", "batch-size", "strategy", "proximal-mu"}
     assert quickstart <= set(flower["app"]["config"])
     assert set(tomllib.loads((example / "mnist.toml").read_text())) <= set(flower["app"]["config"])

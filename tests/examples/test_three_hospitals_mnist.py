@@ -117,7 +117,7 @@ def test_mnist_uses_the_published_settings(run: ModuleType, tmp_path: Path) -> N
     settings = Settings.from_run_config(run.run_config(str(tmp_path)))
     assert (settings.num_server_rounds, settings.local_epochs, settings.batch_size) == (3, 10, 64)
     assert (settings.learning_rate, settings.momentum, settings.hidden_units) == (0.01, 0.9, 128)
-    assert (settings.proximal_mu, settings.on_excluded) == (0.0, "drop")
+    assert (settings.strategy, settings.on_excluded) == ("fedavg", "drop")
     assert settings.data_dir == str(tmp_path)
 
 

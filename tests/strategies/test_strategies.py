@@ -134,6 +134,24 @@ def test_a_mu_that_is_negative_or_not_finite_is_refused(mu: float) -> None:
 
 
 @pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        pytest.param(
+            lambda: FedDyn(alpha=0.0), "alpha must be .* > 0, got 0.0; .* for alpha=0, use FedAvg", id="alpha"
+        ),
+        pytest.param(lambda: Scaffold(server_learning_rate=0.0), "server_learning_rate must be .* > 0", id="rate"),
+        pytest.param(lambda: FedNova(momentum=-0.1), "momentum must be .* >= 0, .*; 0 is plain SGD", id="negative"),
+        pytest.param(lambda: FedNova(momentum=1.0), "momentum must be below 1, got 1.0; 0.9 is typical", id="one"),
+    ],
+)
+def test_a_number_of_feddyn_scaffold_or_fednova_that_is_out_of_range_is_refused(
+    make: Callable[[], FedAvg], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
         ({"fraction_train": 1.5}, ValueError, "fraction_train must be between 0 and 1, got 1.5"),

@@ -1,12 +1,16 @@
-"""The ServerApp: FedAvg or FedProx, and a test on images of all ten digits after each round."""
+"""The ServerApp: the strategy of your choice, and a test on images of all ten digits after each round."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from flwr.app import ArrayRecord, Context, MetricRecord
 from flwr.serverapp import Grid, ServerApp
 
-from flskew import FedProx
+from flskew import ClassAware, FedAvg, FedDyn, FedNova, FedProx, Scaffold
+from flskew.typing import RunConfig
 from pytorchexample.task import Net, load_centralized_dataset, test
 
 app = ServerApp()
@@ -25,10 +29,9 @@ def main(grid: Grid, context: Context) -> None:
         loss, accuracy = test(net, testloader)
         return MetricRecord({"loss": loss, "accuracy": accuracy})
 
-    strategy = FedProx(
+    strategy = named_strategy(config)(
         fraction_evaluate=float(config["fraction-evaluate"]),
         min_available_nodes=int(config["min-available-nodes"]),
-        proximal_mu=float(config["proximal-mu"]),  # 0 makes it FedAvg
     )
     result = strategy.start(
         grid=grid,
@@ -42,3 +45,18 @@ def main(grid: Grid, context: Context) -> None:
     context.state["arrays"] = result.arrays
     if config["model-file"]:
         torch.save(result.arrays.to_torch_state_dict(), str(config["model-file"]))
+
+
+def named_strategy(config: RunConfig) -> Callable[..., FedAvg]:
+    """Return the strategy that the run config names; the client is the same for all of them."""
+    strategies: dict[str, Callable[..., FedAvg]] = {
+        "fedavg": FedAvg,
+        "fedprox": partial(FedProx, proximal_mu=float(config["proximal-mu"])),
+        "feddyn": partial(FedDyn, alpha=float(config["feddyn-alpha"])),
+        "scaffold": Scaffold,
+        "fednova": partial(FedNova, momentum=float(config["momentum"])),
+        "class-aware": partial(FedAvg, averaging=ClassAware()),
+    }
+    if config["strategy"] not in strategies:
+        raise ValueError(f"strategy must be one of {list(strategies)}, got {config['strategy']!r}")
+    return strategies[str(config["strategy"])]

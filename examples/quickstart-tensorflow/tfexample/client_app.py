@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from flwr.app import Context
 
 from flskew import client_app
@@ -16,6 +17,7 @@ class FlowerClient:
     def __init__(self, context: Context) -> None:
         self.config = context.run_config
         self.x_train, self.y_train, self.x_test, self.y_test = load_data(context)
+        self.label_counts = np.bincount(self.y_train, minlength=10)  # sent only if the strategy asks
         self.model = client_model(float(self.config["learning-rate"]))
 
     def fit(self, parameters: Parameters, config: Config) -> tuple[Parameters, int, dict[str, float]]:

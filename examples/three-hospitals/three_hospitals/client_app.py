@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 from flwr.app import Context
 
 from flskew import ClientError, LocalTerm, client_app
 from flskew.client import partition
 from three_hospitals.settings import Settings
-from three_hospitals.task import EXCLUDED, Parameters, evaluate, load_hospital, train
+from three_hospitals.task import DIGITS, EXCLUDED, Parameters, evaluate, load_hospital, train
 
 
 class Hospital:
@@ -19,6 +20,7 @@ class Hospital:
         self.partition_id = partition_id
         self.settings = settings
         self.training, self.testing = load_hospital(partition_id, settings)
+        self.label_counts = np.bincount(self.training.labels, minlength=len(DIGITS))  # sent only if the strategy asks
 
     def fit(self, parameters: Parameters, config: Mapping[str, object]) -> tuple[Parameters, int, dict[str, float]]:
         """Train the server's parameters on this hospital's images."""

@@ -11,7 +11,7 @@ import numpy as np
 from flwr.app import ArrayRecord, Context, MetricRecord
 from flwr.serverapp import Grid, ServerApp
 
-from flskew import FedAvg, FedProx
+from flskew import ClassAware, FedAvg, FedDyn, FedNova, FedProx, Scaffold
 from three_hospitals.settings import Settings
 from three_hospitals.task import EXCLUDED, evaluate, initial_parameters, load_data
 
@@ -48,11 +48,17 @@ def main(grid: Grid, context: Context) -> None:
 
 
 def strategy(settings: Settings) -> FedAvg:
-    """Return FedAvg, or FedProx if mu is not 0; every round needs every hospital."""
-    make: Callable[..., FedAvg] = FedAvg
-    if settings.proximal_mu != 0:
-        make = partial(FedProx, proximal_mu=settings.proximal_mu)
-    return make(
+    """Return the strategy that the settings name; every round needs every hospital."""
+    strategies: dict[str, Callable[..., FedAvg]] = {
+        "fedavg": FedAvg,
+        "fedprox": partial(FedProx, proximal_mu=settings.proximal_mu),
+        "feddyn": partial(FedDyn, alpha=settings.feddyn_alpha),
+        "scaffold": Scaffold,
+        "fednova": partial(FedNova, momentum=settings.momentum),
+        # The last layer: coefs_[1], with a column per digit, and intercepts_[1].
+        "class-aware": partial(FedAvg, averaging=ClassAware(head={"1": 1, "3": 0})),
+    }
+    return strategies[settings.strategy](
         fraction_evaluate=settings.fraction_evaluate,
         # By default, a round starts once two nodes are connected, and needs only one reply.
         min_train_nodes=len(EXCLUDED),

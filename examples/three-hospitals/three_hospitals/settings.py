@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
+
+StrategyName: TypeAlias = Literal["fedavg", "fedprox", "feddyn", "scaffold", "fednova", "class-aware"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,9 @@ class Settings:
     learning_rate: float
     momentum: float
     batch_size: int
+    strategy: StrategyName
     proximal_mu: float
+    feddyn_alpha: float
     fraction_evaluate: float
     hidden_units: int
     on_excluded: Literal["redistribute", "drop"]
@@ -41,6 +45,8 @@ class Settings:
             raise ValueError(f"momentum must be at least 0 and below 1, got {self.momentum}")
         if self.seed < 0:
             raise ValueError(f"seed must be at least 0, got {self.seed}")
+        if self.strategy not in get_args(StrategyName):
+            raise ValueError(f"strategy must be one of {list(get_args(StrategyName))}, got {self.strategy!r}")
         # flskew and Flower check the other settings before the first round.
 
     @classmethod
@@ -64,7 +70,7 @@ class Settings:
         return cls(**values)
 
 
-# Annotations are strings here; all except that of on_excluded are the name of a type.
+# Annotations are strings here; those of `strategy` and `on_excluded` allow only some texts.
 _TYPES = {f.name: {"int": int, "float": float}.get(str(f.type), str) for f in fields(Settings)}
 
 

@@ -140,9 +140,9 @@ def train(
     """
     rng = np.random.default_rng((settings.seed, *key))
     model = _model(parameters, learning_rate=settings.learning_rate, momentum=settings.momentum)
-    with_term = term is not None and term.mu > 0
-    # One call of partial_fit trains on all mini-batches of its rows, so with the term, pass one mini-batch at a time.
-    rows_per_call = settings.batch_size if with_term else len(data)
+    changes_steps = term is not None and (term.mu > 0 or settings.strategy == "scaffold")
+    # One call of partial_fit trains on all mini-batches of its rows; a term that changes each step needs one at a time.
+    rows_per_call = settings.batch_size if changes_steps else len(data)
     # In total, momentum amplifies a gradient by this factor. The term is outside of it, so it is scaled here.
     term_rate = settings.learning_rate / (1 - settings.momentum)
     loss = 0.0

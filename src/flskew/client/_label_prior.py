@@ -113,7 +113,7 @@ class LabelPrior(Value):
             return _offsets(strength, np.log(self.counts / self.counts.sum(dtype=np.float64)))
 
     def fedlc(self, tau: float = 1.0) -> LogitTransform:
-        """Return FedLC's offsets -tau·n_c^(-1/4), which are larger the rarer a class is.
+        """Return FedLC's offsets -tau·n_c^(-1/4), which are further below 0 the rarer a class is.
 
         A missing class is masked. For classes with hundreds of rows, the offsets hardly differ, so that masking is most
         of the effect. The counts are numbers of rows: FedLC depends on their size, not only on their ratios.

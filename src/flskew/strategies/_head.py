@@ -99,9 +99,9 @@ def find_head(arrays: ArrayRecord, num_classes: int) -> Head:
     (only,) = found
     if len(only.axes) > 1 or len(only.biases) != 1 or len(arrays[only.weight].shape) != 2:
         raise ValueError(
-            f"head=None needs a matrix with one axis of length {num_classes}, next to one array of shape "
-            f"({num_classes},), but finds {_shown((only.weight, arrays[only.weight]))}, next to "
-            f"[{listed(only.biases)}]; {remedy}"
+            f"head=None needs a matrix with one axis of length {num_classes}, the number of classes that clients "
+            f"count, next to one array of shape ({num_classes},), but finds "
+            f"{_shown((only.weight, arrays[only.weight]))}, next to [{listed(only.biases)}]; {remedy}"
         )
     return only.head()
 

@@ -1,0 +1,1 @@
+"""Clients that disagree about the model, and strategies that keep state on them."""
