@@ -330,11 +330,12 @@ def test_bad_counts_are_refused_without_quoting_them(counts: Any, error: type[Ex
         (lambda prior: prior.logit_adjustment(-1), ValueError, "tau must be a number from 0 to 100, got -1"),
         (lambda prior: prior.fedlc(float("nan")), ValueError, "tau must be a number from 0 to 100, got nan"),
         (lambda prior: prior.fedlc(101), ValueError, "tau must be a number from 0 to 100, got 101"),
+        (lambda prior: prior.fedlc(10**400), ValueError, "tau must be a number from 0 to 100, got 1000"),
         (lambda prior: prior.fedlc("1"), TypeError, "tau must be a number from 0 to 100, got '1' of type str"),
         (lambda prior: prior.fedrs(1.5), ValueError, "alpha must be a number from 0 to 1, got 1.5"),
         (lambda prior: prior.fedrs(True), TypeError, "alpha must be a number from 0 to 1, got True of type bool"),
     ],
-    ids=["negative", "nan", "large", "text", "above-1", "bool"],
+    ids=["negative", "nan", "large", "endless", "text", "above-1", "bool"],
 )
 def test_a_bad_strength_is_refused(call: Callable[[LabelPrior], object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):

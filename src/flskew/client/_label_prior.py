@@ -204,7 +204,10 @@ def _strength(name: str, value: object, most: float) -> float:
     rule = f"{name} must be a number from 0 to {most:g}"
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
         raise TypeError(f"{rule}, got {value!r} of type {type(value).__name__}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = np.inf
     if not 0 <= number <= most:
-        raise ValueError(f"{rule}, got {value!r}")
+        raise ValueError(f"{rule}, got {value!r:.40}")
     return number
