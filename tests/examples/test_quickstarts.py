@@ -82,7 +82,7 @@ def two_rounds(app: ExampleApp, num_clients: int, strategy: str) -> Outcome:
 @every_strategy
 def test_the_same_client_trains_under_every_strategy(case: Case, strategy: str) -> None:
     run, plain = (two_rounds(case.app, case.num_clients, name) for name in (strategy, "fedavg"))
-    assert run.accuracy[2] >= 0.5
+    assert run.accuracy[2] >= 0.4  # a tenth by chance
     assert (run.distance(plain) > 1e-4) == (strategy != "fedavg")
 
 
