@@ -38,7 +38,8 @@ class KeepsClientState(FedAvg):
     from the optimum.
 
     A client that loses its state begins at zero, but what it added to the sum cannot be told from the rest: from then
-    on it would count twice, and the model would miss the optimum. So all clients begin at zero again, with this model.
+    on it would count twice, and the model would miss the optimum. So all clients begin at zero again, from the mean of
+    this round.
 
     A subclass implements `_settings` and `_stepped`.
     """
@@ -123,6 +124,20 @@ class KeepsClientState(FedAvg):
 
     def _combine(self, judgement: Judgement, made: ArrayRecord | None) -> tuple[ArrayRecord, MetricRecord]:
         mean, metrics = super()._combine(judgement, made)
+        lost = self._nodes_without_state(judgement)
+        if lost:
+            self._forget()
+            _logger.warning(
+                "\t> The clients of %s lost their state, so all clients begin at zero again; make sure that their "
+                "SuperNodes keep running",
+                self._record.named(lost),
+            )
+        arrays = mean if lost else self._corrected(judgement, mean)
+        self._left_out = [name for name in mean if name not in self._body(judgement, mean)]
+        return arrays, metrics
+
+    def _corrected(self, judgement: Judgement, mean: ArrayRecord) -> ArrayRecord:
+        """Return the new model, after updating the server's state and what is known of the nodes."""
         nodes = [judgement.node_id(place) for place in sorted(judgement.counted)]
         examples = self._examples | dict(zip(nodes, self._weights(judgement), strict=True))
         # Nodes that have not replied yet are assumed to be of average size.
@@ -132,18 +147,9 @@ class KeepsClientState(FedAvg):
         except ParametersError as error:
             name = type(self).__name__
             raise round_error(judgement, f"{name} has diverged, {error}; lower the clients' learning rate") from error
-        lost = self._nodes_without_state(judgement)
         self._examples = examples
         self._accepted.update(dict.fromkeys(nodes, judgement.sent.server_round))
-        if lost:
-            self._forget()
-            _logger.warning(
-                "\t> The clients of %s lost their state, so all clients begin at zero again; make sure that their "
-                "SuperNodes keep running",
-                self._record.named(lost),
-            )
-        self._left_out = [name for name in mean if name not in self._body(judgement, mean)]
-        return arrays, metrics
+        return arrays
 
     def _stepped(self, judgement: Judgement, mean: ArrayRecord, total: float) -> ArrayRecord:
         """Return the new model, and change the server's state.

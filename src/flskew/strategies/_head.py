@@ -83,7 +83,7 @@ def find_head(arrays: ArrayRecord, num_classes: int) -> Head:
     """
     found = list(_candidates(arrays, num_classes))
     example = _EXAMPLE if not found else found[-1].head()
-    remedy = f"name its arrays and the axis of their classes, e.g. ClassAware(head={example})"
+    remedy = f"name its arrays, the bias included, and the axis of their classes, e.g. ClassAware(head={example})"
     empty = [name for name, array in arrays.items() if tuple(array.shape) == (0,)]
     if empty and len(found) < 2:
         remedy += f". If the empty arrays, [{listed(empty)}], belong to it: {KEPT_HEAD}"
