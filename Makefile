@@ -98,17 +98,18 @@ wheel-extras: .venv/installed-dev  ## install the wheel with each extra (or EXTR
 
 bench: .venv-all/installed  ## run all benchmarks, each against a peer
 	@echo "bench: each ratio compares timings from one run"
-	@for script in $(filter-out benchmarks/records.py,$(wildcard benchmarks/*.py)); do \
+	@for script in $(filter-out benchmarks/records.py benchmarks/strategies.py,$(wildcard benchmarks/*.py)); do \
 	  echo "== $$script"; .venv-all/bin/python "$$script"; done
 
-reproductions: .venv-all/installed  ## reproduce published figures on MNIST (FLSKEW_MNIST=folder; hours; resumes)
+reproductions: .venv-all/installed  ## reproduce published figures and compare the strategies on MNIST (FLSKEW_MNIST=folder; hours; resumes)
 	@echo "reproductions: MNIST from $${FLSKEW_MNIST:?set it to the folder with the four MNIST files}"
-	@for script in benchmarks/reproductions/*.py; do echo "== $$script"; .venv-all/bin/python "$$script"; done
+	@for script in benchmarks/reproductions/*.py benchmarks/strategies.py; do echo "== $$script"; .venv-all/bin/python "$$script"; done
 
-pages: .venv/installed-dev  ## generate docs/benchmarks.md and docs/reproductions.md from the committed JSON files
+pages: .venv/installed-dev  ## generate the pages about benchmarks, reproductions and strategies from the committed JSON files
 	@echo "pages: from benchmarks/results and benchmarks/reproductions/results"
 	@.venv/bin/python scripts/benchmarks_page.py
 	@.venv/bin/python scripts/reproductions_page.py
+	@.venv/bin/python scripts/strategies_page.py
 
 clean:  ## remove build outputs and caches, but no environment
 	@echo "clean: build outputs and caches"
