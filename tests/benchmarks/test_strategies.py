@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from flwr.app import Context, RecordDict
 
-from flskew import DirichletPartitioner, LabelPrior
+from flskew import LabelExclusionPartitioner, LabelPrior
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts"))
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
@@ -80,10 +80,11 @@ def test_the_client_has_the_gradients_of_its_loss(
 ) -> None:
     rng = np.random.default_rng(0)
     monkeypatch.setattr(bench, "HIDDEN", 5)
-    images = bench.Images(rng.random((20, 784)), rng.integers(0, 10, 20))
-    assignment = DirichletPartitioner(1, min_partition_size=0).assign(images.digits)
-    context = Context(1, 1, {"partition-id": 0, "num-partitions": 1}, RecordDict(), {})
-    client = bench.Client(context, images, assignment, 1, loss)
+    data = bench.Images(rng.random((60, 784)), np.arange(60) % 10)
+    assignment = LabelExclusionPartitioner([{0, 1, 2}, {3, 4}]).assign(data.digits)
+    context = Context(1, 1, {"partition-id": 0, "num-partitions": 2}, RecordDict(), {})
+    client = bench.Client(context, data, assignment, 1, loss)
+    images = data.rows(assignment[0])
     parameters = [array.astype(np.float64) for array in bench.initial(3)]
     scale, offset = LabelPrior(assignment.label_counts[0]).fedrs(0.5) if loss else (1.0, 0.0)
 
@@ -91,7 +92,7 @@ def test_the_client_has_the_gradients_of_its_loss(
         first, first_bias, second, second_bias = parameters
         logits = np.maximum(images.pixels @ first + first_bias, 0) @ second + second_bias
         logits = logits * scale + offset
-        of_digit = logits[np.arange(20), images.digits]
+        of_digit = logits[np.arange(len(images)), images.digits]
         return float(np.mean(np.log(np.exp(logits).sum(axis=1)) - of_digit))
 
     for array, gradient in zip(parameters, client._gradients(parameters, images), strict=True):
