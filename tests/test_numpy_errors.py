@@ -198,7 +198,9 @@ class Tiny:
     def fit(self, parameters: Any, config: Any) -> Any:
         term = LocalTerm.from_config(config, parameters)
         for _ in range(2):
-            term.add_gradient(parameters, [np.full_like(array, 1e-42) for array in parameters])
+            # Unlike numpy.full_like in NumPy 1, asarray does not raise on numbers this small.
+            tiny = [np.zeros_like(array) + np.asarray(1e-42, array.dtype) for array in parameters]
+            term.add_gradient(parameters, tiny)
         moved = [array + np.asarray(1e-42, array.dtype) for array in parameters]
         return moved, 3, {"distance": term.loss(moved), "tiny": 1e-310}
 
