@@ -144,6 +144,16 @@ def test_a_module_without_an_underscore_has_only_documented_names(name: str) -> 
     assert not private, f"{name}: document {private}, or give the module or the names an underscore"
 
 
+def test_no_line_of_a_docstring_becomes_a_quotation() -> None:
+    lines = [
+        f"{path.name}:{number}"
+        for path in sorted((ROOT / "src").rglob("*.py"))
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if re.match(r"\s+>(?!>>)", line)
+    ]
+    assert not lines, "Markdown reads '>' at the start of a line as a quotation; wrap the line elsewhere"
+
+
 def test_nothing_in_the_reference_is_private() -> None:
     assert not [name for name in PUBLIC if any(part.startswith("_") for part in name.split("."))]
 

@@ -113,8 +113,8 @@ class Pipeline(RoundStrategy):
             keep_best: Metric of the evaluation; the model with its highest value is kept as `best` of the result, with
                 the round that made it. A `KeepBest` also says whether lower is better, and who evaluates. Of two equal
                 scores the earlier is kept, and NaN is never the best.
-            stop_after: End the run after this many (>= 1) consecutive rounds whose metric is not better than the best so
-                far; rounds without the metric are not counted. None runs all rounds.
+            stop_after: End the run after this many consecutive rounds, at least 1, whose metric is not better than the
+                best so far; rounds without the metric are not counted. None runs all rounds.
             checkpoint_dir: Folder for the state after every round, used by `resume` and `Checkpoint.load`; None
                 writes nothing. It is locked until the run ends.
             resume: Continue after the last complete round in `checkpoint_dir`, if there is one.
