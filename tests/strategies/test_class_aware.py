@@ -393,9 +393,9 @@ def test_private_arrays_other_than_the_last_layer_are_left_alone() -> None:
         pytest.param({"head": {}}, ValueError, "head is empty", id="no arrays"),
         pytest.param({"count_noise": "5"}, TypeError, "count_noise must be a number of rows", id="text for noise"),
         pytest.param({"count_noise": True}, TypeError, "count_noise must be a number of rows", id="a boolean"),
-        pytest.param({"count_noise": -1}, ValueError, "from 0 to 2.53 rows, got -1", id="negative noise"),
-        pytest.param({"count_noise": 10**400}, ValueError, "from 0 to 2.53 rows, got 1000", id="endless noise"),
-        pytest.param({"count_noise": float("nan")}, ValueError, "from 0 to 2.53 rows, got nan", id="NaN"),
+        pytest.param({"count_noise": -1}, ValueError, "from 0 to 2.53, got -1", id="negative noise"),
+        pytest.param({"count_noise": 10**400}, ValueError, "from 0 to 2.53, got 1000", id="endless noise"),
+        pytest.param({"count_noise": float("nan")}, ValueError, "from 0 to 2.53, got nan", id="NaN"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: dict[str, Any], error: type[Exception], message: str) -> None:

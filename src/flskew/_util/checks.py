@@ -52,6 +52,19 @@ def positive(name: str, value: object, remedy: str) -> float:
     return number
 
 
+def within(rule: str, value: object, *, most: float) -> float:
+    """Return a number from 0 to `most` as a float; errors begin with `rule`."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{rule}, got {value!r} of type {type(value).__name__}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = np.inf
+    if not 0 <= number <= most:
+        raise ValueError(f"{rule}, got {value!r:.40}")
+    return number
+
+
 def seed(
     value: object, *, otherwise: str = "each client process would draw a different split, and they would overlap"
 ) -> int:

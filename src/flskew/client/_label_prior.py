@@ -18,13 +18,13 @@ contributes 0 times its log-probability to a one-hot cross entropy, and 0 times 
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flskew._util import checks
 from flskew._util.values import Value
 from flskew.typing import Sizes
 
@@ -108,7 +108,7 @@ class LabelPrior(Value):
             >>> [round(float(offset), 2) for offset in LabelPrior([3, 0, 1]).logit_adjustment().offset]
             [-0.29, -10000.0, -1.39]
         """
-        strength = _strength("tau", tau, most=100)
+        strength = checks.within("tau must be a number from 0 to 100", tau, most=100)
         with np.errstate(divide="ignore"):
             return _offsets(strength, np.log(self.counts / self.counts.sum(dtype=np.float64)))
 
@@ -130,7 +130,7 @@ class LabelPrior(Value):
             >>> LabelPrior([16, 0, 1]).fedlc(tau=2.0).offset.tolist()
             [-1.0, -10000.0, -2.0]
         """
-        strength = _strength("tau", tau, most=100)
+        strength = checks.within("tau must be a number from 0 to 100", tau, most=100)
         with np.errstate(divide="ignore"):
             return _offsets(strength, -(self.counts**-0.25))
 
@@ -149,7 +149,7 @@ class LabelPrior(Value):
             >>> LabelPrior([3, 0, 1]).fedrs(alpha=0.25).scale.tolist()
             [1.0, 0.25, 1.0]
         """
-        strength = _strength("alpha", alpha, most=1)
+        strength = checks.within("alpha must be a number from 0 to 1", alpha, most=1)
         with np.errstate(under="ignore"):
             scale = np.where(self.counts > 0, 1.0, strength).astype(np.float32)
         return LogitTransform(scale, np.zeros_like(scale))
@@ -197,17 +197,3 @@ def _checked_counts(given: object) -> Sizes:
         raise ValueError("counts must not all be 0: this client has no training rows; set min_partition_size")
     counts.setflags(write=False)
     return counts
-
-
-def _strength(name: str, value: object, most: float) -> float:
-    """Return tau or alpha as a float."""
-    rule = f"{name} must be a number from 0 to {most:g}"
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{rule}, got {value!r} of type {type(value).__name__}")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = np.inf
-    if not 0 <= number <= most:
-        raise ValueError(f"{rule}, got {value!r:.40}")
-    return number

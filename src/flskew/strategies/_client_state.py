@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -91,9 +92,9 @@ class KeepsClientState(FedAvg):
             for node_id in node_ids
         ]
 
+    @abstractmethod
     def _settings(self) -> dict[str, float | bool]:
         """Return what the config of a training message adds."""
-        raise NotImplementedError
 
     def _extra_records(self) -> dict[str, ArrayRecord]:
         """Return what a training message contains besides the model and the config."""
@@ -151,6 +152,7 @@ class KeepsClientState(FedAvg):
         self._accepted.update(dict.fromkeys(nodes, judgement.sent.server_round))
         return arrays
 
+    @abstractmethod
     def _stepped(self, judgement: Judgement, mean: ArrayRecord, total: float) -> ArrayRecord:
         """Return the new model, and change the server's state.
 
@@ -162,7 +164,6 @@ class KeepsClientState(FedAvg):
         Raises:
             ParametersError: The new model is not finite; the state is unchanged.
         """
-        raise NotImplementedError
 
     def _nodes_without_state(self, judgement: Judgement) -> list[int]:
         """Return the nodes whose clients have lost the state of an earlier round."""

@@ -17,8 +17,6 @@ changes the loss of the clients, which is left as it is here.
 from __future__ import annotations
 
 import logging
-import math
-import numbers
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -29,6 +27,7 @@ from numpy.typing import NDArray
 
 from flskew._arrays.records import numpy_from_array
 from flskew._arrays.weighted_mean import weighted_mean
+from flskew._util import checks
 from flskew._util.texts import listed
 from flskew._util.values import Value
 from flskew._wire import KEPT_KEY, LABEL_COUNT_NOISE_KEY, LABEL_COUNTS_KEY, LABELS_KEY, LARGEST_COUNT
@@ -88,7 +87,8 @@ class ClassAware(Value):
 
     def __init__(self, head: Mapping[str, int] | None = None, count_noise: float = 0.0) -> None:
         self.head = checked_head(head)
-        self.count_noise = _scale(count_noise)
+        rule = "count_noise must be a number of rows from 0 to 2^53"
+        self.count_noise = checks.within(rule, count_noise, most=LARGEST_COUNT)
 
     def _request(self, arrays: ArrayRecord) -> dict[str, bool | float]:
         """Return what to add to the config of a training message.
@@ -196,18 +196,6 @@ def checked_averaging(averaging: object) -> ClassAware | None:
     if averaging is not None and not isinstance(averaging, ClassAware):
         raise TypeError(f"averaging must be ClassAware(...), or None to average by examples, got {averaging!r:.80}")
     return averaging
-
-
-def _scale(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"count_noise must be a number of rows >= 0, got {value!r} of type {type(value).__name__}")
-    try:
-        scale = float(value)
-    except OverflowError:
-        scale = math.inf
-    if not 0 <= scale <= LARGEST_COUNT:
-        raise ValueError(f"count_noise must be from 0 to 2^53 rows, got {value!r:.40}; 0 adds no noise")
-    return scale
 
 
 def _rows(array: NDArray[Any], axis: int) -> NDArray[Any]:
