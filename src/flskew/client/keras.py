@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from flskew._arrays.bfloat16 import wide_float
 from flskew._util import checks
 from flskew.client._arrays import Slot, fit_into, fit_linear, private_copy
+from flskew.client._base_term import BaseLocalTerm, checked_learning_rate
 from flskew.client._exchange import Request
 from flskew.client._keras_variables import Held, variable
-from flskew.client._local_term import BaseLocalTerm, checked_learning_rate
 from flskew.typing import Parameters
 
 __all__ = ["LocalTerm", "get_parameters", "set_parameters"]

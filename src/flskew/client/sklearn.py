@@ -17,8 +17,8 @@ from flskew._arrays.records import ParametersError
 from flskew._split.labels import shown
 from flskew._util import checks
 from flskew.client._arrays import Slot, check_linear, fit_into, private_copy
+from flskew.client._base_term import BaseLocalTerm, checked_learning_rate
 from flskew.client._exchange import Request
-from flskew.client._local_term import BaseLocalTerm, checked_learning_rate
 from flskew.client._local_term import LocalTerm as NumPyTerm
 from flskew.typing import Parameters
 

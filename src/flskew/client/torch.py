@@ -19,8 +19,8 @@ from torch.utils.hooks import RemovableHandle
 from flskew._arrays.records import ParametersError
 from flskew._util import checks
 from flskew.client._arrays import Slot, check_linear, fit_into
+from flskew.client._base_term import BaseLocalTerm, checked_learning_rate
 from flskew.client._exchange import Request
-from flskew.client._local_term import BaseLocalTerm, checked_learning_rate
 from flskew.client._torch_steps import StepRecord, add_to_gradients
 from flskew.typing import Parameters
 
