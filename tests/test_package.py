@@ -25,7 +25,7 @@ import flskew
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 # Public modules.
-SPACES = ("client", "partitioners", "plots", "skew", "tables", "testing", "typing")
+SPACES = ("client", "partitioners", "plots", "shifts", "skew", "tables", "testing", "typing")
 PUBLIC = sorted(
     [*(set(flskew.__all__) - {"__version__", *SPACES})]
     + [
@@ -65,6 +65,7 @@ LAYERS = [
     {"partitioners"},
     {"testing", "_time_split"},
     {"assignment"},
+    {"shifts"},
     {"_split"},
     {"_arrays"},
     {"_wire"},

@@ -111,7 +111,7 @@ _HOMES = {
 }
 
 # Public modules, used by their names: `flskew.skew.report`.
-_ROOMS = ("client", "partitioners", "plots", "skew", "tables", "testing", "typing")
+_ROOMS = ("client", "partitioners", "plots", "shifts", "skew", "tables", "testing", "typing")
 
 __all__ = ["__version__", *_HOMES, *_ROOMS]
 

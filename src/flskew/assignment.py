@@ -19,7 +19,10 @@ from flskew._split.wrapping import given_counts, given_rows, joined, loaded
 from flskew._util import archive, checks
 from flskew._util.html import table
 from flskew._util.texts import listed
-from flskew.typing import Classes, Edges, LabelCounts, Labels, Offsets, Rows, Sizes
+from flskew.shifts import Shift, View, Viewer
+from flskew.shifts._holders import shifted_features, shifted_labels
+from flskew.shifts._text import parsed
+from flskew.typing import Classes, Edges, Features, LabelCounts, Labels, Offsets, Rows, Sizes
 
 if TYPE_CHECKING:
     import flwr_datasets.partitioner
@@ -331,6 +334,85 @@ class Assignment:
         return self._seal(deal_counts(column, counts, streams, shuffle=True)._replace(**known))
 
     @cached_property
+    def shift(self) -> Shift | None:
+        """What clients see differently; None if all see the data as they are."""
+        return None if self._parts.shift is None else parsed(str(self._parts.shift))
+
+    def with_shift(self, shift: Shift | None) -> Assignment:
+        """Return the same split, in which each client sees its rows through a shift.
+
+        The shift is part of the fingerprint, and is saved with the assignment. It replaces any other; `a | b` applies
+        two. `match` does not copy it: a test set can be seen as it is, or through a shift of its own.
+
+        Args:
+            shift: One of `flskew.shifts`, or your own; None to see the data as they are.
+
+        Raises:
+            TypeError: `shift` is not a shift.
+            ValueError: The call that it prints as does not make an equal shift.
+
+        Examples:
+            >>> import numpy as np
+            >>> from flskew.shifts import Affine
+            >>> assignment = Assignment.from_partitions([[0, 2], [1]]).with_shift(Affine(offset=[0, 100]))
+            >>> assignment.shift_features(np.array([1.0, 2.0, 3.0]))
+            array([  1., 102.,   3.])
+        """
+        if shift is None:
+            return self._seal(self._parts._replace(shift=None))
+        if not isinstance(shift, Shift):
+            raise TypeError(f"shift must be a shift, such as flskew.shifts.Noise(0.1), got {type(shift).__name__}")
+        if parsed(repr(shift)) != shift:
+            raise ValueError(f"shift must print as the call that makes it, got {shift!r:.80}; inherit its repr")
+        return self._seal(self._parts._replace(shift=np.array(repr(shift))))
+
+    def view(self, partition_id: int | str) -> View:
+        """Return what one client sees, for batches of its rows or of any others.
+
+        Args:
+            partition_id: The id of the partition, or its name.
+
+        Raises:
+            PartitionIdError: No partition has this id or name.
+        """
+        rows = self[partition_id]
+        number = self._ids_by_name[partition_id] if isinstance(partition_id, str) else int(partition_id)
+        return View(self.shift, Viewer(number, len(self)), rows)
+
+    def shift_features(self, features: Features) -> Features:
+        """Return the features of the whole data set, each row as the client that holds it sees it.
+
+        Every row is held by one client at most, so clients can use these features without knowing about the shift. For
+        a test set, this is the union of what the clients see.
+
+        Args:
+            features: One entry per row of the data set: an array, a DataFrame, or a mapping from names to columns. They
+                are not changed.
+
+        Returns:
+            The same kind of features; unassigned rows as they are.
+
+        Raises:
+            TypeError: The features are not numbers.
+            ValueError: There is not one entry per row, or a column does not exist.
+        """
+        return shifted_features(self.shift, features, self.rows, self.offsets, self.num_rows)
+
+    def shift_labels(self, labels: Labels) -> NDArray[Any]:
+        """Return the labels of the whole data set, each row as the client that holds it sees it.
+
+        Args:
+            labels: One label per row of the data set. They are not changed.
+
+        Returns:
+            (num_rows,) labels; those of unassigned rows as they are.
+
+        Raises:
+            ValueError: There is not one label per row.
+        """
+        return shifted_labels(self.shift, labels, self.rows, self.offsets, self.num_rows)
+
+    @cached_property
     def fingerprint(self) -> str:
         """Digest of the whole assignment: 32 hexadecimal digits, the same on every machine."""
         return archive.digest(self._arrays())
@@ -371,6 +453,7 @@ class Assignment:
         stored = arrays.pop(_FINGERPRINT, None)
         try:
             loaded = cls._seal(stored_parts(arrays))
+            _ = loaded.shift
             if stored is None or stored.shape != () or stored.item() != loaded.fingerprint:
                 raise ValueError("its fingerprint is that of another assignment")
         except ValueError as error:
@@ -392,7 +475,7 @@ class Assignment:
         return pd.DataFrame(self.label_counts, index=index, columns=self.classes.tolist())
 
     def __eq__(self, other: object) -> bool:
-        """Whether both have the same rows, names, natural ids, classes and counts."""
+        """Whether both have the same rows, names, natural ids, classes, counts and shift."""
         if not isinstance(other, Assignment):
             return NotImplemented
         mine, theirs = self._arrays(), other._arrays()
@@ -409,9 +492,10 @@ class Assignment:
         """A summary: partitions, rows and classes."""
         names = "" if self.names is None else f" ({listed(self.names, most=3, show=str)})"
         classes = f"{len(self.classes)} classes" if self.has_labels else "no labels"
+        shift = "" if self.shift is None else f", seen through {self.shift}"
         return (
             f"Assignment({len(self)} partitions{names} of {self.sizes.min()} to {self.sizes.max()} rows, "
-            f"{len(self.unassigned)} of {self.num_rows} rows unassigned, {classes})"
+            f"{len(self.unassigned)} of {self.num_rows} rows unassigned, {classes}{shift})"
         )
 
     def _repr_html_(self) -> str:

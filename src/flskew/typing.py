@@ -20,6 +20,7 @@ __all__ = [
     "Config",
     "Counts",
     "Edges",
+    "Features",
     "GroupMode",
     "Holders",
     "Label",
@@ -124,6 +125,9 @@ Labels: TypeAlias = Sequence[Label] | _ArrayLike | _ArrowColumn
 Times: TypeAlias = Sequence[date] | Sequence[np.datetime64] | Sequence[float] | _ArrayLike | _ArrowColumn
 """One time per row: dates with or without a time of day and a zone, or numbers such as years; a list, a NumPy array, a
 pandas or Arrow column, a column of a Hugging Face data set."""
+
+Features: TypeAlias = "Any"
+"""One entry per row: an array of any shape, a DataFrame, or a mapping from names to columns."""
 
 Parameters: TypeAlias = list[NDArray[Any]]
 """A model's weights in a fixed order; each array has its own dtype and shape."""

@@ -36,6 +36,7 @@ class Parts(NamedTuple):
         natural_ids: (num_ids,) the natural ids by which rows were split, in the order of their partitions; None for
             other splits.
         natural_id_partitions: (num_ids,) the partition of each natural id; -1 if its rows are unassigned.
+        shift: () what clients see differently, as the expression that makes it; None if all see the data as they are.
     """
 
     rows: Rows
@@ -48,6 +49,7 @@ class Parts(NamedTuple):
     names: NDArray[np.str_] | None = None
     natural_ids: Classes | None = None
     natural_id_partitions: NDArray[np.int64] | None = None
+    shift: NDArray[np.str_] | None = None
 
 
 def deal_counts(column: LabelColumn, counts: Counts, streams: Streams, *, shuffle: bool) -> Parts:
@@ -91,7 +93,7 @@ def stored_parts(arrays: Mapping[str, NDArray[Any]]) -> Parts:
     about_ids = ("natural_ids", "natural_id_partitions")
     has_classes, has_ids = "classes" in arrays, "natural_ids" in arrays
     wanted = {*about_rows, *(about_classes if has_classes else ()), *(about_ids if has_ids else ())}
-    allowed = wanted | {"names"} | ({"edges"} if has_classes else set())
+    allowed = wanted | {"names", "shift"} | ({"edges"} if has_classes else set())
     _rule(wanted <= set(arrays) <= allowed, "it has other arrays")
     for name in sorted(wanted - {"classes", "natural_ids"}):
         _rule(arrays[name].dtype == np.int64, f"{name} must be int64, not {arrays[name].dtype}")
@@ -119,6 +121,8 @@ def stored_parts(arrays: Mapping[str, NDArray[Any]]) -> Parts:
         _check_names(parts.names, len(offsets) - 1)
     if parts.natural_ids is not None and parts.natural_id_partitions is not None:
         _check_natural_ids(parts.natural_ids, parts.natural_id_partitions, len(offsets) - 1)
+    if parts.shift is not None:
+        _rule(parts.shift.dtype.kind == "U" and parts.shift.shape == (), "a shift must be a string")
     return parts
 
 

@@ -1,0 +1,24 @@
+"""Shifts: what clients see differently, such as the noise of a scanner, a rotation, or labels with another meaning."""
+
+from __future__ import annotations
+
+from flskew.shifts._strengths import Ramp, Strength
+from flskew.shifts._viewer import RowStreams, Viewer
+from flskew.shifts.affine import Affine
+from flskew.shifts.base import Chain, FeatureShift, LabelShift, Shift
+from flskew.shifts.noise import Noise
+from flskew.shifts.view import View
+
+__all__ = [
+    "Affine",
+    "Chain",
+    "FeatureShift",
+    "LabelShift",
+    "Noise",
+    "Ramp",
+    "RowStreams",
+    "Shift",
+    "Strength",
+    "View",
+    "Viewer",
+]

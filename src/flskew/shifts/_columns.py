@@ -1,0 +1,85 @@
+"""Features of any kind, one column at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flskew._util.texts import listed
+from flskew.typing import Features
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ChangeColumn", "each_column", "num_entries"]
+
+ChangeColumn: TypeAlias = Callable[[NDArray[Any], str], NDArray[Any]]
+"""Given the values of a column and its name, returns the new values."""
+
+
+def num_entries(features: Features) -> int:
+    """Return the number of rows.
+
+    Raises:
+        TypeError: The features are not a table, or an array of at least one dimension.
+        ValueError: Columns have several lengths, or there is none.
+    """
+    if isinstance(features, Mapping):
+        lengths = set(map(len, features.values()))
+        if len(lengths) != 1:
+            raise ValueError(f"columns of features must have the same length, got {sorted(lengths)}")
+        return int(lengths.pop())
+    if not hasattr(features, "shape") or features.shape == ():
+        raise TypeError(
+            f"features must be an array with one entry per row, a DataFrame, or a mapping from names to columns, "
+            f"got {type(features).__name__}"
+        )
+    return int(features.shape[0])
+
+
+def each_column(features: Features, columns: tuple[str | int, ...] | None, change: ChangeColumn, by: str) -> Features:
+    """Return features in which some columns have changed.
+
+    Args:
+        features: An array, a DataFrame, or a mapping from names to columns; not changed.
+        columns: Names, or positions in an array; None for all columns of floating-point numbers, or the whole array.
+        change: Returns the new values of a column.
+        by: The name of the shift, for error messages.
+
+    Raises:
+        TypeError: A name is given for an array, or a position for a table.
+        ValueError: A column does not exist.
+    """
+    if isinstance(features, np.ndarray):
+        return _in_array(features, columns, change, by)
+    table = dict(features) if isinstance(features, Mapping) else cast("pd.DataFrame", features).copy(deep=False)
+    names = list(table) if isinstance(table, dict) else table.columns.tolist()
+    if columns is None:
+        columns = tuple(name for name in names if np.asarray(table[name]).dtype.kind == "f")
+    for name in columns:
+        if name not in names:
+            raise ValueError(f"{by}: {name!r} is not a column of the features; they have {listed(names)}")
+        table[name] = change(np.asarray(table[name]), str(name))
+    return table
+
+
+def _in_array(
+    array: NDArray[Any], columns: tuple[str | int, ...] | None, change: ChangeColumn, by: str
+) -> NDArray[Any]:
+    if columns is None:
+        return change(array, "")
+    if array.ndim != 2:
+        raise ValueError(f"{by}: columns need a table, but features are an array of shape {array.shape}; omit columns")
+    copy = array.copy()
+    for position in columns:
+        if isinstance(position, str):
+            raise TypeError(
+                f"{by}: columns of an array are given by position, got {position!r}; pass a table with names"
+            )
+        if position >= array.shape[1]:
+            raise ValueError(f"{by}: column {position} does not exist; there are {array.shape[1]}")
+        copy[:, position] = change(array[:, position], str(position))
+    return copy

@@ -1,0 +1,90 @@
+"""A whole data set, each row as the client that holds it sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flskew.shifts._columns import num_entries
+from flskew.shifts._viewer import Viewer
+from flskew.shifts.view import View
+from flskew.typing import Features, Labels, Offsets, Rows
+
+if TYPE_CHECKING:
+    from flskew.shifts.base import Shift
+
+__all__ = ["shifted_features", "shifted_labels"]
+
+
+def shifted_features(shift: Shift | None, features: Features, rows: Rows, offsets: Offsets, num_rows: int) -> Features:
+    """Return features in which each row is as its holder sees it.
+
+    Args:
+        shift: What clients see differently; None for nothing.
+        features: One entry per row of the data set.
+        rows: The rows of all partitions, one partition after the other.
+        offsets: (num_partitions + 1,) where each partition begins in `rows`.
+        num_rows: Number of rows in the data set.
+
+    Raises:
+        ValueError: There is not one entry per row.
+    """
+    _check_count(num_entries(features), num_rows, "features")
+    if shift is None:
+        return features
+    if isinstance(features, Mapping):
+        whole: Any = {name: np.array(column) for name, column in features.items()}
+    else:
+        whole = features.copy()
+    for view in _views(shift, rows, offsets):
+        _put(whole, view.rows, view.features(_taken(features, view.rows)))
+    return whole
+
+
+def shifted_labels(shift: Shift | None, labels: Labels, rows: Rows, offsets: Offsets, num_rows: int) -> NDArray[Any]:
+    """Return (num_rows,) labels in which each is as its holder sees it; see `shifted_features`."""
+    values = np.asarray(labels)
+    _check_count(len(values), num_rows, "labels")
+    if shift is None:
+        return values
+    views = list(_views(shift, rows, offsets))
+    seen = [view.labels(values[view.rows]) for view in views]
+    # A new label may be longer than every other.
+    whole = values.astype(np.result_type(values, *seen))
+    for view, some in zip(views, seen, strict=True):
+        whole[view.rows] = some
+    return whole
+
+
+def _views(shift: Shift, rows: Rows, offsets: Offsets) -> Iterator[View]:
+    for partition_id, (start, stop) in enumerate(pairwise(offsets.tolist())):
+        yield View(shift, Viewer(partition_id, len(offsets) - 1), rows[start:stop])
+
+
+def _taken(features: Features, rows: Rows) -> Features:
+    if isinstance(features, Mapping):
+        return {name: np.asarray(column)[rows] for name, column in features.items()}
+    return features[rows] if isinstance(features, np.ndarray) else features.iloc[rows]
+
+
+def _put(whole: Features, rows: Rows, seen: Features) -> None:
+    if isinstance(whole, np.ndarray):
+        whole[rows] = seen
+        return
+    for position, name in enumerate(whole):
+        if isinstance(whole, dict):
+            whole[name][rows] = seen[name]
+        else:
+            whole.iloc[rows, position] = np.asarray(seen.iloc[:, position])
+
+
+def _check_count(count: int, num_rows: int, name: str) -> None:
+    if count != num_rows:
+        raise ValueError(
+            f"{name} must have one entry for each of the {num_rows} rows of the data set, got {count}; for some rows, "
+            f"use view(partition_id)"
+        )

@@ -1,0 +1,72 @@
+"""Gain and offset: scanners, sensors and laboratories that are calibrated differently."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from numpy.typing import NDArray
+
+from flskew.shifts._strengths import Checked, Ramp, Strength, as_strength, checked_severity, scaled, strength_at
+from flskew.shifts._viewer import Viewer
+from flskew.shifts.base import FeatureShift
+from flskew.typing import Rows
+
+__all__ = ["Affine"]
+
+
+class Affine(FeatureShift):
+    """Multiply features by a gain and add an offset.
+
+    Args:
+        gain: Any finite number: one for all partitions, one per partition, or a `Ramp`.
+        offset: Any finite number, in the unit of the features; likewise.
+        columns: The columns of a table to change; None for all that contain floating-point numbers.
+        partitions: The partitions that see the change; None for all.
+
+    Examples:
+        >>> import numpy as np
+        >>> from flskew.shifts import Affine
+        >>> fahrenheit = Affine(gain=1.8, offset=32, columns=["temperature"], partitions=[1])
+        >>> fahrenheit.view(1, num_partitions=2).features({"temperature": np.array([36.5, 40.0])}, rows=[0, 1])
+        {'temperature': array([ 97.7, 104. ])}
+    """
+
+    def __init__(
+        self,
+        gain: Strength = 1.0,
+        offset: Strength = 0.0,
+        *,
+        columns: Iterable[str | int] | None = None,
+        partitions: Iterable[int] | None = None,
+    ) -> None:
+        super().__init__(columns=columns, partitions=partitions)
+        self.gain = as_strength("gain", gain, "a finite number", lambda number: True)
+        self.offset = as_strength("offset", offset, "a finite number", lambda number: True)
+
+    def change(self, values: NDArray[Any], rows: Rows, viewer: Viewer, column: str) -> NDArray[Any]:
+        """Multiply and add."""
+        gain, offset = strength_at("gain", self.gain, viewer), strength_at("offset", self.offset, viewer)
+        if (gain, offset) == (1.0, 0.0):
+            return values
+        scalar = values.dtype.type
+        seen: NDArray[Any] = values * scalar(gain)
+        seen += scalar(offset)
+        return seen
+
+    def at(self, severity: float) -> Affine:
+        """Return the values between what is given (0) and what this shift makes of it (1)."""
+        severity = checked_severity(severity)
+        gain = _between_one_and(self.gain, severity)
+        return Affine(gain, scaled(self.offset, severity), columns=self.columns, partitions=self.partitions)
+
+
+def _between_one_and(gain: Checked, severity: float) -> Checked:
+    """Return 1 + severity · (gain - 1)."""
+
+    def between(one: float) -> float:
+        return 1.0 - severity + severity * one
+
+    if isinstance(gain, Ramp):
+        return Ramp(between(gain.last), between(gain.first))
+    return tuple(map(between, gain)) if isinstance(gain, tuple) else between(gain)

@@ -1,0 +1,272 @@
+"""The base classes of shifts, ours and yours."""
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flskew._util import checks
+from flskew._util.texts import listed
+from flskew._util.values import Value
+from flskew.shifts._columns import each_column
+from flskew.shifts._strengths import Ramp
+from flskew.shifts._viewer import Viewer
+from flskew.shifts.view import View
+from flskew.typing import Features, Rows
+
+__all__ = ["Chain", "FeatureShift", "LabelShift", "Shift"]
+
+
+class Shift(Value):
+    """What clients see differently: a pure function of the seed, the partition and the row.
+
+    A shift is a value: it prints as the call that makes it, and equals any other made by the same call. `a | b` applies
+    `a`, then `b`. To write your own, subclass `FeatureShift` or `LabelShift`.
+
+    Give it to `Assignment.with_shift`, or ask it for the `view` of one client.
+
+    Args:
+        partitions: The partitions that see the shift; None for all. The others see the data as they are.
+
+    Examples:
+        >>> import numpy as np
+        >>> from flskew.shifts import Affine, Noise
+        >>> scanner = Affine(gain=[1.0, 1.2]) | Noise([0.0, 0.1])
+        >>> view = scanner.view(1, num_partitions=2)
+        >>> view.features(np.ones((3, 8, 8), dtype=np.float32), rows=[0, 5, 7]).shape
+        (3, 8, 8)
+    """
+
+    partitions: tuple[int, ...] | None
+    _classes: ClassVar[dict[str, type[Value]]] = {Ramp.__name__: Ramp}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Remember the class, so that a saved assignment can make its shift again."""
+        super().__init_subclass__(**options)
+        if not inspect.isabstract(cls):
+            Shift._classes[cls.__name__] = cls
+
+    def __init__(self, *, partitions: Iterable[int] | None = None) -> None:
+        self.partitions = None if partitions is None else _checked_partitions(partitions)
+
+    def view(self, partition_id: int, num_partitions: int) -> View:
+        """Return what one client sees.
+
+        Raises:
+            TypeError: A number is not an integer.
+            ValueError: There is no such partition.
+        """
+        count = checks.integer("num_partitions", num_partitions, minimum=1, maximum=checks.MOST_ROWS)
+        return View(self, Viewer(checks.integer("partition_id", partition_id, minimum=0, maximum=count - 1), count))
+
+    @abstractmethod
+    def at(self, severity: float) -> Self:
+        """Return the same shift, but weaker.
+
+        Args:
+            severity: From 0 (no shift) to 1 (this shift).
+        """
+
+    def __or__(self, other: object) -> Chain:
+        """Apply this shift, then the other."""
+        if not isinstance(other, Shift):
+            return NotImplemented
+        return Chain(self, other)
+
+    def _links(self) -> tuple[Shift, ...]:
+        """The shifts that are applied one after the other."""
+        return (self,)
+
+    def _see_features(self, features: Features, rows: Rows, viewer: Viewer) -> Features:
+        return features
+
+    def _see_labels(self, labels: NDArray[Any], rows: Rows, viewer: Viewer) -> NDArray[Any]:
+        return labels
+
+    def _is_seen_by(self, viewer: Viewer) -> bool:
+        if self.partitions is None:
+            return True
+        largest = max(self.partitions, default=0)
+        if largest >= viewer.num_partitions:
+            raise ValueError(
+                f"partitions of {type(self).__name__} must be in 0 ... {viewer.num_partitions - 1}, got {largest}"
+            )
+        return viewer.partition_id in self.partitions
+
+
+class FeatureShift(Shift):
+    """A shift of features: images, tables or any other arrays with one entry per row.
+
+    To write your own, subclass it and implement `change` and `at`; `change` gets floats, whatever the dtype of the
+    features, and results are converted back: to whole numbers in the range of the dtype if the features are integers.
+
+    Args:
+        columns: The columns of a table to change, by name, or by position for an array; None for all columns of a table
+            that contain floating-point numbers, or for the whole array.
+        partitions: The partitions that see the shift; None for all.
+
+    Examples:
+        >>> import numpy as np
+        >>> from flskew.shifts import FeatureShift
+        >>> class Clip(FeatureShift):
+        ...     def __init__(self, most, *, columns=None, partitions=None):
+        ...         super().__init__(columns=columns, partitions=partitions)
+        ...         self.most = most
+        ...     def change(self, values, rows, viewer, column):
+        ...         return np.minimum(values, self.most)
+        ...     def at(self, severity):
+        ...         return Clip(self.most / severity if severity else np.inf)
+        >>> Clip(2.0).view(0, num_partitions=1).features(np.array([[1.0, 3.0]]), rows=[0])
+        array([[1., 2.]])
+    """
+
+    columns: tuple[str | int, ...] | None
+
+    def __init__(self, *, columns: Iterable[str | int] | None = None, partitions: Iterable[int] | None = None) -> None:
+        super().__init__(partitions=partitions)
+        self.columns = None if columns is None else _checked_columns(columns)
+
+    @abstractmethod
+    def change(self, values: NDArray[Any], rows: Rows, viewer: Viewer, column: str) -> NDArray[Any]:
+        """Return what the client sees.
+
+        Args:
+            values: (num_rows, ...) float32 or float64: the whole array, or (num_rows,) one column; not to be changed.
+            rows: (num_rows,) int64, the number of each row in the data set.
+            viewer: The client, and the source of random numbers.
+            column: The name of the column, or its position; empty for a whole array. Make it part of the purpose of
+                random numbers, so that columns are independent.
+
+        Returns:
+            Values of the same shape.
+        """
+
+    def _see_features(self, features: Features, rows: Rows, viewer: Viewer) -> Features:
+        if not self._is_seen_by(viewer):
+            return features
+
+        def changed(values: NDArray[Any], column: str) -> NDArray[Any]:
+            return self._change(values, rows, viewer, column)
+
+        return each_column(features, self.columns, changed, type(self).__name__)
+
+    def _change(self, values: NDArray[Any], rows: Rows, viewer: Viewer, column: str) -> NDArray[Any]:
+        """Change values of any numeric dtype."""
+        dtype = values.dtype
+        if dtype.kind in "iu":
+            # 8 and 16 bits fit into float32 exactly.
+            floats = values.astype(np.float32 if dtype.itemsize <= 2 else np.float64)
+            limits = np.iinfo(dtype)
+            seen = np.rint(self.change(floats, rows, viewer, column))
+            return np.asarray(np.clip(seen, limits.min, limits.max), dtype)
+        if dtype.kind != "f" and dtype.name != "bfloat16":
+            raise TypeError(
+                f"{type(self).__name__} changes numbers, but {f'column {column!r}' if column else 'features'} "
+                f"contain {dtype}; name the columns to change with columns=[...]"
+            )
+        if dtype in (np.float32, np.float64):
+            return np.asarray(self.change(values, rows, viewer, column), dtype)
+        return np.asarray(self.change(values.astype(np.float32), rows, viewer, column), dtype)
+
+
+class LabelShift(Shift):
+    """A shift of labels: the same features mean something else to some clients (concept shift).
+
+    To write your own, subclass it and implement `relabel` and `at`.
+
+    Args:
+        partitions: The partitions that see the shift; None for all.
+
+    Examples:
+        >>> import numpy as np
+        >>> from flskew.shifts import LabelShift
+        >>> class Coarse(LabelShift):
+        ...     def relabel(self, labels, rows, viewer):
+        ...         return labels // 2
+        ...     def at(self, severity):
+        ...         return Coarse(partitions=self.partitions if severity else ())
+        >>> Coarse(partitions=[1]).view(1, num_partitions=3).labels([0, 3, 5], rows=[0, 1, 2])
+        array([0, 1, 2])
+    """
+
+    @abstractmethod
+    def relabel(self, labels: NDArray[Any], rows: Rows, viewer: Viewer) -> NDArray[Any]:
+        """Return the labels that the client sees.
+
+        Args:
+            labels: (num_rows,) integers, strings or booleans; not to be changed.
+            rows: (num_rows,) int64, the number of each row in the data set.
+            viewer: The client, and the source of random numbers.
+        """
+
+    def _see_labels(self, labels: NDArray[Any], rows: Rows, viewer: Viewer) -> NDArray[Any]:
+        return self.relabel(labels, rows, viewer) if self._is_seen_by(viewer) else labels
+
+
+class Chain(Shift):
+    """Several shifts, applied one after the other; `a | b` makes one.
+
+    Args:
+        shifts: At least one shift, the one to apply first coming first. Chains among them are joined.
+
+    Raises:
+        TypeError: One of them is not a shift.
+        ValueError: There is none.
+
+    Examples:
+        >>> from flskew.shifts import Affine, Noise
+        >>> Affine(2.0) | Noise(0.1, seed=7)
+        Affine(gain=2.0) | Noise(sigma=0.1, seed=7)
+    """
+
+    def __init__(self, *shifts: Shift) -> None:
+        super().__init__()
+        for shift in shifts:
+            if not isinstance(shift, Shift):
+                raise TypeError(f"shifts must be shifts, such as Noise(0.1), got {shift!r:.40}")
+        self.shifts = tuple(link for shift in shifts for link in shift._links())
+        if not self.shifts:
+            raise ValueError("shifts must contain at least one shift, got none")
+
+    def at(self, severity: float) -> Chain:
+        """Return a chain in which every shift is weaker."""
+        return Chain(*(shift.at(severity) for shift in self.shifts))
+
+    def __repr__(self) -> str:
+        """The expression that makes it."""
+        return " | ".join(map(repr, self.shifts)) if len(self.shifts) > 1 else f"Chain({self.shifts[0]!r})"
+
+    def _links(self) -> tuple[Shift, ...]:
+        return self.shifts
+
+    def _see_features(self, features: Features, rows: Rows, viewer: Viewer) -> Features:
+        for place, shift in enumerate(self.shifts):
+            features = shift._see_features(features, rows, viewer._replace(place=place))
+        return features
+
+    def _see_labels(self, labels: NDArray[Any], rows: Rows, viewer: Viewer) -> NDArray[Any]:
+        for place, shift in enumerate(self.shifts):
+            labels = shift._see_labels(labels, rows, viewer._replace(place=place))
+        return labels
+
+
+def _checked_partitions(partitions: Iterable[int]) -> tuple[int, ...]:
+    if isinstance(partitions, str | bytes) or not isinstance(partitions, Iterable):
+        raise TypeError(f"partitions must be a list of partition ids, got {partitions!r:.40}")
+    return tuple(sorted({checks.integer("partitions", one, minimum=0) for one in partitions}))
+
+
+def _checked_columns(columns: Iterable[str | int]) -> tuple[str | int, ...]:
+    if isinstance(columns, str | bytes) or not isinstance(columns, Iterable):
+        raise TypeError(f"columns must be a list of names or positions, got {columns!r:.40}; put it in brackets")
+    checked = tuple(one if isinstance(one, str) else checks.integer("columns", one, minimum=0) for one in columns)
+    if not checked:
+        raise ValueError("columns must name at least one column, got none; omit it for all")
+    if len(set(checked)) < len(checked):
+        raise ValueError(f"columns must be distinct, got {listed(checked)}")
+    return checked

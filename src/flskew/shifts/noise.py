@@ -1,0 +1,67 @@
+"""Gaussian noise on features, with a standard deviation for each client.
+
+Q. Li, Y. Diao, Q. Chen, B. He: "Federated Learning on Non-IID Data Silos: An Experimental Study", ICDE 2022,
+arXiv 2102.02079, where it is "feature distribution skew".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from numpy.typing import NDArray
+
+from flskew._util import checks
+from flskew.shifts._strengths import Strength, as_strength, checked_severity, scaled, strength_at
+from flskew.shifts._viewer import Viewer
+from flskew.shifts.base import FeatureShift
+from flskew.typing import Rows
+
+__all__ = ["Noise"]
+
+
+class Noise(FeatureShift):
+    """Add Gaussian noise.
+
+    Args:
+        sigma: Standard deviation of the noise, >= 0, in the unit of the features: one number for all partitions, one
+            per partition, or a `Ramp`. `Ramp(0.1)` is that of NIID-Bench, for images with values from 0 to 1.
+        columns: The columns of a table to change; None for all that contain floating-point numbers.
+        partitions: The partitions that see the noise; None for all.
+        seed: Any integer.
+
+    Examples:
+        >>> import numpy as np
+        >>> from flskew.shifts import Noise, Ramp
+        >>> images = np.zeros((100, 28, 28), dtype=np.float32)
+        >>> noisy = Noise(Ramp(0.1))
+        >>> [round(float(noisy.view(i, 11).features(images, range(100)).std()), 3) for i in (0, 5, 10)]
+        [0.0, 0.05, 0.1]
+    """
+
+    def __init__(
+        self,
+        sigma: Strength,
+        *,
+        columns: Iterable[str | int] | None = None,
+        partitions: Iterable[int] | None = None,
+        seed: int = 42,
+    ) -> None:
+        super().__init__(columns=columns, partitions=partitions)
+        self.sigma = as_strength("sigma", sigma, "a finite number >= 0", lambda number: number >= 0)
+        self.seed = checks.seed(seed)
+
+    def change(self, values: NDArray[Any], rows: Rows, viewer: Viewer, column: str) -> NDArray[Any]:
+        """Add the noise of each row."""
+        sigma = strength_at("sigma", self.sigma, viewer)
+        if sigma == 0:
+            return values
+        noise = viewer.streams(self.seed, f"noise:{column}").normal(rows, values.shape[1:], values.dtype.type)
+        noise *= values.dtype.type(sigma)
+        noise += values
+        return noise
+
+    def at(self, severity: float) -> Noise:
+        """Return noise with a smaller standard deviation: sigma times severity."""
+        sigma = scaled(self.sigma, checked_severity(severity))
+        return Noise(sigma, columns=self.columns, partitions=self.partitions, seed=self.seed)

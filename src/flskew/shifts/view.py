@@ -1,0 +1,123 @@
+"""What one client sees of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flskew.shifts._columns import num_entries
+from flskew.shifts._viewer import Viewer
+from flskew.typing import Features, Labels, Rows
+
+if TYPE_CHECKING:
+    from flskew.shifts.base import Shift
+
+__all__ = ["View"]
+
+
+class View:
+    """What one client sees: its shift, applied to any rows in any batches.
+
+    `Assignment.view` and `Shift.view` make one. What it returns for a row depends only on the seed, the partition and
+    the row: batches may have any size and order, and every process gets the same numbers.
+
+    Examples:
+        >>> import numpy as np
+        >>> from flskew import Assignment
+        >>> from flskew.shifts import Affine
+        >>> assignment = Assignment.from_partitions([[0, 2], [1, 3]]).with_shift(Affine(offset=[0.0, 10.0]))
+        >>> ages = np.array([31.0, 42.0, 53.0, 64.0])
+        >>> view = assignment.view(1)
+        >>> view.features(ages[view.rows])
+        array([52., 74.])
+    """
+
+    def __init__(self, shift: Shift | None, viewer: Viewer, rows: Rows | None = None) -> None:
+        self._shift, self._viewer, self._rows = shift, viewer, rows
+
+    @property
+    def shift(self) -> Shift | None:
+        """What is shifted; None if the client sees the data as they are."""
+        return self._shift
+
+    @property
+    def partition_id(self) -> int:
+        """The client's partition."""
+        return self._viewer.partition_id
+
+    @property
+    def num_partitions(self) -> int:
+        """Number of partitions."""
+        return self._viewer.num_partitions
+
+    @property
+    def rows(self) -> Rows:
+        """The rows of the client's partition, int64.
+
+        Raises:
+            AttributeError: The view was made without an assignment.
+        """
+        if self._rows is None:
+            raise AttributeError("this view was made from a shift alone, without rows; make it with assignment.view")
+        return self._rows
+
+    def features(self, features: Features, rows: Iterable[int] | None = None) -> Features:
+        """Return features as this client sees them.
+
+        Args:
+            features: One entry per row: an array of any shape, or a table, as a DataFrame or a mapping from names to
+                columns. They are not changed.
+            rows: The number of each row in the data set; None for the rows of the client's partition, in their order.
+
+        Returns:
+            The same kind of features, with the same shapes and dtypes; the same object if this client sees the data as
+            they are.
+
+        Raises:
+            TypeError: Rows are not integers, or the features are not numbers.
+            ValueError: There is not one row number per row, one is negative, or a column does not exist.
+        """
+        numbers = self._numbers(features, rows)
+        return features if self._shift is None else self._shift._see_features(features, numbers, self._viewer)
+
+    def labels(self, labels: Labels, rows: Iterable[int] | None = None) -> NDArray[Any]:
+        """Return labels as this client sees them.
+
+        Args:
+            labels: (num_rows,) integers, strings or booleans. They are not changed.
+            rows: The number of each row in the data set; None for the rows of the client's partition, in their order.
+
+        Returns:
+            (num_rows,) labels.
+
+        Raises:
+            TypeError: Rows are not integers.
+            ValueError: There is not one row number per row, or one is negative.
+        """
+        values = np.asarray(labels)
+        numbers = self._numbers(values, rows)
+        return values if self._shift is None else self._shift._see_labels(values, numbers, self._viewer)
+
+    def __repr__(self) -> str:
+        """Whose view it is."""
+        seen = "the data as they are" if self._shift is None else repr(self._shift)
+        return f"View(partition {self.partition_id} of {self.num_partitions}: {seen})"
+
+    def _numbers(self, features: Features, rows: Iterable[int] | None) -> Rows:
+        if rows is None:
+            numbers = self.rows
+        else:
+            numbers = np.asarray(rows if hasattr(rows, "__array__") else list(rows))
+            if numbers.ndim != 1 or (numbers.dtype.kind not in "iu" and numbers.size):
+                raise TypeError(f"rows must be a list of row numbers, got {numbers.dtype} of shape {numbers.shape}")
+            numbers = numbers.astype(np.int64, copy=False)
+            if numbers.min(initial=0) < 0:
+                raise ValueError("rows must be >= 0, got a negative one")
+        count = num_entries(features)
+        if count != len(numbers):
+            remedy = "pass the row number of each with rows=" if rows is None else "pass one for each"
+            raise ValueError(f"there must be one entry per row, got {count} entries and {len(numbers)} rows; {remedy}")
+        return numbers

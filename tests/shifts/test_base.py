@@ -1,0 +1,197 @@
+"""What all shifts have in common: views, chains, strengths, and the assignment that has one."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+
+from flskew import Assignment, IidPartitioner
+from flskew.shifts import Affine, FeatureShift, LabelShift, Noise, Ramp, Shift, Viewer
+
+IMAGES = np.arange(6 * 4, dtype=np.float32).reshape(6, 2, 2)
+SPLIT = Assignment.from_partitions([[4, 0], [2, 1, 5]], num_rows=6)
+
+
+class Negative(LabelShift):
+    """A shift of the tests' own: another sign."""
+
+    def relabel(self, labels, rows, viewer):
+        return -labels
+
+    def at(self, severity):
+        return Negative(partitions=self.partitions if severity else ())
+
+
+def test_a_row_looks_the_same_in_any_batch_and_order():
+    view = SPLIT.with_shift(Noise(0.5)).view(1)
+    together = view.features(IMAGES, range(6))
+    for order in ([5, 3, 1], [0], []):
+        assert_array_equal(view.features(IMAGES[order], order), together[order])
+
+
+def test_a_row_looks_the_same_in_another_process():
+    code = (
+        "import numpy as np; from flskew.shifts import Noise;"
+        "print(Noise(0.5).view(1, 2).features(np.zeros((2, 3)), [7, 2]).tobytes().hex())"
+    )
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert other == Noise(0.5).view(1, 2).features(np.zeros((2, 3)), [7, 2]).tobytes().hex()
+
+
+def test_clients_rows_seeds_columns_and_places_in_a_chain_have_different_noise():
+    def draw(shift: Shift, partition_id: int = 0, row: int = 0) -> float:
+        features = {"a": np.zeros(1), "b": np.zeros(1)}
+        return shift.view(partition_id, 3).features(features, [row])["a"].item()
+
+    noise = Noise(1.0)
+    drawn = [draw(noise), draw(noise, 1), draw(noise, 0, 1), draw(Noise(1.0, seed=1)), draw(noise | noise) / 2]
+    both = noise.view(0, 3).features({"a": np.zeros(1), "b": np.zeros(1)}, [0])
+    assert len({*drawn, both["b"].item()}) == 6
+
+
+def test_noise_has_the_standard_deviation_of_its_partition():
+    noisy = Noise(Ramp(0.3, first=0.1)).view(2, 5).features(np.zeros((500, 80)), range(500))
+    # .1 + .2 / 2 in the middle; 40,000 draws have a standard error of .2 / sqrt(80,000) = .0007.
+    assert noisy.std() == pytest.approx(0.2, abs=0.003)
+    assert noisy.mean() == pytest.approx(0, abs=0.004)
+
+
+def test_whole_features_are_what_each_holder_sees():
+    shifted = SPLIT.with_shift(Affine(offset=[100.0, 200.0]) | Noise(0.1))
+    whole = shifted.shift_features(IMAGES)
+    for partition_id in range(2):
+        rows = shifted[partition_id]
+        assert_array_equal(whole[rows], shifted.view(partition_id).features(IMAGES[rows]))
+    assert_array_equal(whole[3], IMAGES[3])
+
+
+def test_whole_labels_are_what_each_holder_sees():
+    shifted = SPLIT.with_shift(Negative(partitions=[1]))
+    assert shifted.shift_labels([1, 2, 3, 4, 5, 6]).tolist() == [1, -2, -3, 4, 5, -6]
+    assert shifted.view(1).labels([3, 2, 6]).tolist() == [-3, -2, -6]
+
+
+@pytest.mark.parametrize("kind", ["mapping", "frame"])
+def test_a_table_keeps_its_kind_its_other_columns_and_the_original(kind: str):
+    columns = {"age": np.arange(6.0), "sex": np.array(list("mfmfmf")), "visits": np.arange(6)}
+    table = pd.DataFrame(columns) if kind == "frame" else columns
+    seen = SPLIT.with_shift(Affine(offset=1)).shift_features(table)
+    assert type(seen) is type(table)
+    assert list(seen["age"]) == [1, 2, 3, 3, 5, 6]
+    assert list(seen["visits"]) == list(range(6))
+    assert list(table["age"]) == list(range(6))
+    named = SPLIT.with_shift(Affine(offset=1, columns=["visits"])).shift_features(table)
+    assert list(named["visits"]) == [1, 2, 3, 3, 5, 6]
+    assert list(named["age"]) == list(range(6))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float16", "float32", "float64"])
+def test_the_dtype_is_kept_and_integers_are_rounded_and_clipped(dtype: str):
+    values = np.array([0, 100, 250], dtype=dtype)
+    seen = Affine(gain=1.1, offset=0.4).view(0, 1).features(values, range(3))
+    assert seen.dtype == dtype
+    # 0.4, 110.4, 275.4
+    expected = {"uint8": [0, 110, 255], "int64": [0, 110, 275]}.get(dtype, [0.4, 110.4, 275.4])
+    np.testing.assert_allclose(seen.astype(float), expected, rtol=2e-3)
+
+
+def test_severity_runs_from_the_data_as_they_are_to_the_shift():
+    chain = Affine(gain=[1.0, 3.0], offset=2.0) | Noise(Ramp(0.5), seed=7)
+    assert chain.at(1) == chain
+    assert_array_equal(SPLIT.with_shift(chain.at(0)).shift_features(IMAGES), IMAGES)
+    assert chain.at(0.5) == Affine(gain=[1.0, 2.0], offset=1.0) | Noise(Ramp(0.25), seed=7)
+
+
+def test_the_shift_is_part_of_the_fingerprint_the_file_and_the_pickle(tmp_path: Path):
+    shifted = SPLIT.with_shift(Affine(2.0) | Negative(partitions=[0]))
+    shifted.save(tmp_path / "split.npz")
+    for copy in (Assignment.load(tmp_path / "split.npz"), pickle.loads(pickle.dumps(shifted))):
+        assert copy == shifted
+        assert copy.shift == shifted.shift
+    others = {SPLIT.fingerprint, shifted.fingerprint, SPLIT.with_shift(Affine(2.0)).fingerprint}
+    assert len(others) == 3
+    assert shifted.with_shift(None) == SPLIT
+    assert "seen through Affine(gain=2.0) | Negative(partitions=(0,))" in repr(shifted)
+
+
+def test_a_matched_split_sees_the_data_as_they_are():
+    train = IidPartitioner(2).assign([0, 1] * 5).with_shift(Affine(2.0))
+    assert train.match([0, 1]).shift is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["__import__('os').getcwd()", "Noise(0.1).at(0)", "open('x')", "3", "Noise(sigma=-1)", "Noise(", "Unknown()"],
+)
+def test_a_file_with_a_forged_shift_is_refused(tmp_path: Path, text: str):
+    forged = SPLIT._seal(SPLIT._parts._replace(shift=np.array(text)))
+    path = tmp_path / "split.npz"
+    from flskew._util import archive
+
+    archive.write(path, "assignment", 1, forged._arrays() | {"fingerprint": np.array(forged.fingerprint)})
+    with pytest.raises(ValueError, match="is not a valid assignment file: .* is not a shift"):
+        Assignment.load(path)
+
+
+def test_a_view_is_the_same_by_name():
+    named = Assignment.from_partitions({"Bern": [4, 0], "Lyon": [2, 1, 5]}, num_rows=6).with_shift(Noise(0.1))
+    assert_array_equal(named.view("Lyon").features(IMAGES[[2]], [2]), named.view(1).features(IMAGES[[2]], [2]))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: Noise(-1), ValueError, r"sigma must be a finite number >= 0, got -1"),
+        (lambda: Noise([0.1, float("nan")]), ValueError, r"sigma\[1\] must be a finite number >= 0, got nan"),
+        (lambda: Noise("0.1"), TypeError, "sigma must be a number, a list with one number per partition, or a Ramp"),
+        (lambda: Noise([]), ValueError, "sigma must have one number per partition, got none"),
+        (lambda: Noise(0.1, seed=None), TypeError, "seed"),
+        (lambda: Noise(0.1, columns="age"), TypeError, "columns must be a list of names or positions"),
+        (lambda: Noise(0.1, partitions=[-1]), ValueError, "partitions must be at least 0"),
+        (lambda: Noise(0.1).at(1.5), ValueError, "severity must be a number from 0 to 1"),
+        (lambda: Noise([0.1]).view(0, 2).features(IMAGES, range(6)), ValueError, "one number for each of 2 partitions"),
+        (lambda: Noise(1, partitions=[2]).view(0, 2).features(IMAGES, range(6)), ValueError, "must be in 0 ... 1"),
+        (lambda: Noise(1).view(2, 2), ValueError, "partition_id must be at most 1"),
+        (lambda: Noise(1).view(0, 2).features(IMAGES), AttributeError, "without rows; make it with assignment.view"),
+        (lambda: Noise(1).view(0, 2).features(IMAGES, [1]), ValueError, "6 entries and 1 rows"),
+        (lambda: Noise(1).view(0, 2).features(IMAGES, [-1] * 6), ValueError, "rows must be >= 0"),
+        (lambda: Noise(1).view(0, 2).features(IMAGES, [0.5] * 6), TypeError, "rows must be a list of row numbers"),
+        (lambda: Noise(1).view(0, 2).features(3, [1]), TypeError, "features must be an array"),
+        (lambda: Noise(1).view(0, 2).features(np.array(["a"]), [1]), TypeError, "Noise changes numbers"),
+        (lambda: Noise(1, columns=["b"]).view(0, 2).features({"a": [1.0]}, [1]), ValueError, "'b' is not a column"),
+        (lambda: SPLIT.with_shift(Noise), TypeError, "shift must be a shift, such as"),
+        (lambda: SPLIT.shift_features(IMAGES[:2]), ValueError, "one entry for each of the 6 rows"),
+        (lambda: Noise(1) | 3, TypeError, "unsupported operand"),
+    ],
+)
+def test_bad_input_names_the_argument_the_rule_and_the_value(call, error: type[Exception], message: str):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_a_shift_that_prints_as_something_else_cannot_be_saved_and_is_refused():
+    class Odd(FeatureShift):
+        def change(self, values, rows, viewer, column):
+            return values
+
+        def at(self, severity):
+            return self
+
+        def __repr__(self):
+            return "Noise(sigma=1.0)"
+
+    with pytest.raises(ValueError, match="must print as the call that makes it"):
+        SPLIT.with_shift(Odd())
+
+
+def test_random_numbers_of_a_row_do_not_depend_on_how_many_are_drawn_for_others():
+    streams = Viewer(0, 1).streams(42, "test")
+    first = streams.uniform(np.array([1, 2]))
+    assert streams.uniform(np.array([2]), (5,))[0, 0] == first[1]
