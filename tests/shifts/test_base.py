@@ -136,7 +136,7 @@ def test_a_file_with_a_forged_shift_is_refused(tmp_path: Path, text: str):
     from flskew._util import archive
 
     archive.write(path, "assignment", 1, forged._arrays() | {"fingerprint": np.array(forged.fingerprint)})
-    with pytest.raises(ValueError, match="is not a valid assignment file: .* is not a shift"):
+    with pytest.raises(ValueError, match=r"is not a valid assignment file: .* is not a shift"):
         Assignment.load(path)
 
 
