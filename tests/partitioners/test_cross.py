@@ -196,7 +196,8 @@ def test_a_split_with_other_partitions_cannot_be_the_model():
     natural = NaturalIdPartitioner("site").assign(SITES, LABELS)
     of_three = CrossPartitioner(NaturalIdPartitioner("site"), DirichletPartitioner(3)).assign(SITES, LABELS)
     wards = Assignment.from_partitions({"Bern/0": [0], "Bern/1": [1]}, labels=[0, 0])
-    for like in (natural, of_three, wards):
+    of_four_ids = NaturalIdPartitioner("site").assign(["Bern", "Lyon", "Oslo", "Rome"], [0, 0, 1, 1])
+    for like in (natural, of_three, wards, of_four_ids):
         with pytest.raises(ValueError, match="like must have 2 partitions for each natural id or group of ids"):
             CROSS.assign(["Rome"], [0], like=like)
     with pytest.raises(ValueError, match="like has several partitions for a natural id; pass it to the CrossPart"):
