@@ -247,8 +247,9 @@ class Assignment:
     def names(self) -> tuple[str, ...] | None:
         """The name of each partition, in the order of their ids; None if they have no names.
 
-        `NaturalIdPartitioner` takes the natural ids as names, without blanks at their ends, and
-        `Assignment.from_partitions` the keys of a mapping. Reports, pictures and data frames show them.
+        `NaturalIdPartitioner` takes the natural ids as names, without blanks at their ends, `CrossPartitioner` adds a
+        number to them, as in "Bern/0", and `Assignment.from_partitions` takes the keys of a mapping. Reports, pictures
+        and data frames show them.
         """
         return None if self._parts.names is None else tuple(self._parts.names.tolist())
 

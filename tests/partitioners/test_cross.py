@@ -255,6 +255,17 @@ def test_a_blind_scheme_takes_the_labels_of_the_outer_partitioner():
     assert not silent.assignment.has_labels
 
 
+def test_a_missing_column_is_named_with_the_argument_that_names_it():
+    for cross, message in (
+        (CrossPartitioner(NaturalIdPartitioner("ward"), DIRICHLET), "partition_by='ward' is not a column"),
+        (CrossPartitioner(NaturalIdPartitioner("site"), DirichletPartitioner(2, "y")), "partition_by='y' is not a col"),
+        (CrossPartitioner(NaturalIdPartitioner("site", label_by="y"), IidPartitioner(2)), "label_by='y' is not a col"),
+    ):
+        cross.dataset = Dataset.from_dict({"site": SITES, "label": LABELS})
+        with pytest.raises(ValueError, match=message):
+            cross.load_partition(0)
+
+
 def test_the_number_of_partitions_is_known_if_the_ids_are_listed():
     assert CrossPartitioner(NaturalIdPartitioner("x", natural_ids=["a", "b", "c"]), DIRICHLET).num_partitions == 6
     with pytest.raises(AttributeError, match="not bound to a data set"):
