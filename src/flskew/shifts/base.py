@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
@@ -22,7 +22,7 @@ from flskew.typing import Features, Rows
 __all__ = ["Chain", "FeatureShift", "LabelShift", "Shift"]
 
 
-class Shift(Value):
+class Shift(Value, ABC):
     """What clients see differently: a pure function of the seed, the partition and the row.
 
     A shift is a value: it prints as the call that makes it, and equals any other made by the same call. `a | b` applies
