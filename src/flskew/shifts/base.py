@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from flskew._util import checks
 from flskew._util.texts import listed
 from flskew._util.values import Value
-from flskew.shifts._columns import each_column
+from flskew.shifts._columns import each_array
 from flskew.shifts._strengths import Ramp
 from flskew.shifts._viewer import Viewer
 from flskew.shifts.view import View
@@ -153,7 +153,7 @@ class FeatureShift(Shift):
         def changed(values: NDArray[Any], column: str) -> NDArray[Any]:
             return self._change(values, rows, viewer, column)
 
-        return each_column(features, self.columns, changed, type(self).__name__)
+        return each_array(features, self.columns, changed, type(self).__name__)
 
     def _change(self, values: NDArray[Any], rows: Rows, viewer: Viewer, column: str) -> NDArray[Any]:
         """Change values of any numeric dtype."""
