@@ -171,11 +171,6 @@ class StaysBehind(Plus):
         return values + 1
 
 
-class Crops(Plus):
-    def change(self, values, rows, viewer, column):
-        return values[:, :1]
-
-
 class Widens(Next):
     def relabel(self, labels, rows, viewer):
         return labels + 0.5 * self.number
@@ -232,7 +227,6 @@ class ByMemory(Plus):
         (NeverTheSame(), r"law 4: at\(1\) is NeverTheSame\(number=0.5\), not NeverTheSame\(\)"),
         (TakesAnySeverity(), r"law 4: at\(-0.1\) was accepted"),
         (StaysBehind(), r"law 4: partition 0 sees other features than the data through at\(0\)"),
-        (Crops(), r"law 5: features with shape \(6, 2, 2\) and dtype float64 became \(6, 1, 2\) and float64"),
         (Widens(), r"law 5: labels with shape \(6,\) and dtype int64 became \(6,\) and float64"),
         (SeesAll(), r"law 6: partition 0 sees other features than the data, although only \[1, 2\] are in partitions"),
         (Lonely(), r"law 6: partition 0 sees other features if partitions is \[0\] than if it is None"),
