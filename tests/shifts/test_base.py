@@ -161,7 +161,7 @@ def test_a_view_is_the_same_by_name():
         (lambda: Noise(1).view(2, 2), ValueError, "partition_id must be at most 1"),
         (lambda: Noise(1).view(0, 2).features(IMAGES), AttributeError, "without rows; make it with assignment.view"),
         (lambda: Noise(1).view(0, 2).features(IMAGES, [1]), ValueError, "6 entries and 1 rows"),
-        (lambda: Noise(1).view(0, 2).features(IMAGES, [-1] * 6), ValueError, "rows must be >= 0"),
+        (lambda: Noise(1).view(0, 2).features(IMAGES, [-1] * 6), ValueError, "integers from 0 to 2.63 - 1, got -1"),
         (lambda: Noise(1).view(0, 2).features(IMAGES, [0.5] * 6), TypeError, "rows must be a list of row numbers"),
         (lambda: Noise(1).view(0, 2).features(3, [1]), TypeError, "features must be a NumPy array"),
         (lambda: Noise(1).view(0, 2).features(np.array(["a"]), [1]), TypeError, "Noise changes numbers"),

@@ -9,12 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew._util.texts import listed
-from flskew.typing import Features, Rows
+from flskew.typing import Features, Labels, Rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ChangeArray", "ChangeColumn", "as_column", "each_array", "each_column", "num_entries", "taken"]
+__all__ = [
+    "ChangeArray",
+    "ChangeColumn",
+    "as_column",
+    "each_array",
+    "each_column",
+    "label_array",
+    "num_entries",
+    "taken",
+]
 
 ChangeArray: TypeAlias = Callable[[NDArray[Any], str], NDArray[Any]]
 """Given the values of a column and its name, returns the new values, or the same object if nothing changes."""
@@ -23,26 +32,49 @@ ChangeColumn: TypeAlias = "Callable[[NDArray[Any] | pd.Series[Any], str], NDArra
 """The same for the columns of a DataFrame too, as pandas has them."""
 
 
-def num_entries(features: Features) -> int:
-    """Return the number of rows.
+def num_entries(data: Features, name: str = "features") -> int:
+    """Return the number of rows of features or labels.
 
     Raises:
-        TypeError: The features are neither a table nor an array with one entry per row, or the array is masked.
+        TypeError: They are neither a table nor an array with one entry per row, or the array is masked.
         ValueError: Columns have several lengths, or there is none.
     """
-    if isinstance(features, Mapping):
-        lengths = set(map(len, features.values()))
-        if len(lengths) != 1:
-            raise ValueError(f"columns of features must have the same length, got {sorted(lengths)}")
-        return int(lengths.pop())
-    if isinstance(features, np.ma.MaskedArray):
-        raise TypeError("features must not be a masked array, whose mask would be lost; pass features.filled(...)")
-    if not (isinstance(features, np.ndarray) or hasattr(features, "iloc")) or features.shape == ():
+    if isinstance(data, Mapping):
+        lengths = {num_entries(as_column(column), f"column {column_name!r}") for column_name, column in data.items()}
+        if not lengths:
+            raise ValueError(f"{name} must have at least one column, got none")
+        if len(lengths) > 1:
+            raise ValueError(f"columns of {name} must have the same length, got {sorted(lengths)}")
+        return lengths.pop()
+    if isinstance(data, np.ma.MaskedArray):
+        raise TypeError(f"{name} must not be a masked array, because the mask would be lost; pass its filled(...)")
+    if isinstance(data, np.ndarray) and data.ndim == 0:
+        raise TypeError(f"{name} must have one entry per row, got a single value")
+    if not isinstance(data, np.ndarray) and not hasattr(data, "iloc"):
         raise TypeError(
-            f"features must be a NumPy array with one entry per row, a DataFrame, or a mapping from names to columns, "
-            f"got {type(features).__name__}"
+            f"{name} must be a NumPy array with one entry per row, a DataFrame, or a mapping from names to columns, "
+            f"got {type(data).__name__}"
         )
-    return int(features.shape[0])
+    return int(data.shape[0])
+
+
+def as_column(column: Features) -> Features:
+    """Return a column of a mapping as an array, unless pandas made it."""
+    return column if isinstance(column, np.ndarray) or hasattr(column, "iloc") else np.asarray(column)
+
+
+def label_array(labels: Labels) -> NDArray[Any]:
+    """Return labels as an array.
+
+    Raises:
+        TypeError: There is not one label per row, or the array is masked.
+    """
+    try:
+        values = np.asanyarray(labels)
+    except ValueError:
+        raise TypeError("labels must have one entry per row, got lists of different lengths") from None
+    num_entries(values, "labels")
+    return np.asarray(values)
 
 
 def taken(features: Features, places: Rows | slice) -> Features:
@@ -100,12 +132,6 @@ def each_column(features: Features, columns: tuple[str | int, ...] | None, chang
     for place, new in changed.items():
         frame.isetitem(place, new)
     return frame
-
-
-def as_column(column: Features) -> Features:
-    """Return a column of a mapping as an array, unless it is one of pandas."""
-    num_entries(column := column if hasattr(column, "iloc") or isinstance(column, np.ndarray) else np.asarray(column))
-    return column
 
 
 def _in_array(array: NDArray[Any], columns: tuple[str | int, ...] | None, change: ChangeColumn, by: str) -> Features:

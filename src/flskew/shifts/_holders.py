@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew.shifts._columns import as_column, num_entries, taken
+from flskew.shifts._columns import as_column, label_array, num_entries, taken
 from flskew.shifts._viewer import Viewer
 from flskew.shifts.view import View
 from flskew.typing import Features, Labels, Offsets, Rows
@@ -39,8 +39,8 @@ def shifted_features(shift: Shift | None, features: Features, rows: Rows, offset
 
 def shifted_labels(shift: Shift | None, labels: Labels, rows: Rows, offsets: Offsets, num_rows: int) -> NDArray[Any]:
     """Return (num_rows,) labels in which each is as its holder sees it; see `shifted_features`."""
-    values = np.asarray(labels)
-    _check_count(num_entries(values), num_rows, "labels")
+    values = label_array(labels)
+    _check_count(len(values), num_rows, "labels")
     whole: NDArray[Any] = _together(values, _seen(shift, values, rows, offsets, View.labels))
     return whole
 
