@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from flskew._time_split import split_by_time as split_by_time
     from flskew.assignment import Assignment as Assignment
     from flskew.assignment import PartitionIdError as PartitionIdError
+    from flskew.client import AbsentError as AbsentError
     from flskew.client import ClientError as ClientError
     from flskew.client import LabelPrior as LabelPrior
     from flskew.client import LocalTerm as LocalTerm
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from flskew.partitioners import PathologicalPartitioner as PathologicalPartitioner
     from flskew.partitioners import QuantityPartitioner as QuantityPartitioner
     from flskew.partitioners import ShardPartitioner as ShardPartitioner
+    from flskew.schedule import Schedule as Schedule
     from flskew.simulation import LocalGrid as LocalGrid
     from flskew.simulation import read_app_config as read_app_config
     from flskew.simulation import simulate as simulate
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
 # The module that defines each public name. It is imported when the name is first used, so `import flskew` loads neither
 # Flower nor NumPy, and a script that only trains never loads Flower Datasets.
 _HOMES = {
+    "AbsentError": "flskew.client",
     "Assignment": "flskew.assignment",
     "BestModel": "flskew.strategies",
     "Checked": "flskew.strategies",
@@ -100,6 +103,7 @@ _HOMES = {
     "RoundError": "flskew.strategies",
     "RunResult": "flskew.strategies",
     "Scaffold": "flskew.strategies",
+    "Schedule": "flskew.schedule",
     "ShardPartitioner": "flskew.partitioners",
     "client_app": "flskew.client",
     "partition": "flskew.client",
