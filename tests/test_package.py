@@ -63,7 +63,7 @@ LAYERS = [
     {"skew", "tables"},
     {"simulation", "strategies", "client"},
     {"partitioners"},
-    {"testing", "_time_split"},
+    {"testing", "_time_split", "schedule"},
     {"assignment"},
     {"shifts"},
     {"_split"},

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from flskew._time_split import split_by_time as split_by_time
     from flskew.assignment import Assignment as Assignment
     from flskew.assignment import PartitionIdError as PartitionIdError
+    from flskew.client import AbsentError as AbsentError
     from flskew.client import ClientError as ClientError
     from flskew.client import LabelPrior as LabelPrior
     from flskew.client import LocalTerm as LocalTerm
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from flskew.partitioners import ShardPartitioner as ShardPartitioner
     from flskew.partitioners import SizePartitioner as SizePartitioner
     from flskew.partitioners import SquarePartitioner as SquarePartitioner
+    from flskew.schedule import Schedule as Schedule
     from flskew.simulation import LocalGrid as LocalGrid
     from flskew.simulation import read_app_config as read_app_config
     from flskew.simulation import simulate as simulate
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
 # The module that defines each public name. It is imported when the name is first used, so `import flskew` loads neither
 # Flower nor NumPy, and a script that only trains never loads Flower Datasets.
 _HOMES = {
+    "AbsentError": "flskew.client",
     "Assignment": "flskew.assignment",
     "BestModel": "flskew.strategies",
     "Checked": "flskew.strategies",
@@ -110,6 +113,7 @@ _HOMES = {
     "RoundError": "flskew.strategies",
     "RunResult": "flskew.strategies",
     "Scaffold": "flskew.strategies",
+    "Schedule": "flskew.schedule",
     "ShardPartitioner": "flskew.partitioners",
     "SizePartitioner": "flskew.partitioners",
     "SquarePartitioner": "flskew.partitioners",
