@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew._util.texts import listed
-from flskew.typing import Features
+from flskew.typing import Features, Rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ChangeColumn", "each_column", "num_entries"]
+__all__ = ["ChangeColumn", "each_column", "num_entries", "taken"]
 
 ChangeColumn: TypeAlias = Callable[[NDArray[Any], str], NDArray[Any]]
 """Given the values of a column and its name, returns the new values."""
@@ -38,6 +38,13 @@ def num_entries(features: Features) -> int:
             f"got {type(features).__name__}"
         )
     return int(features.shape[0])
+
+
+def taken(features: Features, places: Rows | slice) -> Features:
+    """Return some entries of features, by position."""
+    if isinstance(features, Mapping):
+        return {name: np.asarray(column)[places] for name, column in features.items()}
+    return features[places] if isinstance(features, np.ndarray) else features.iloc[places]
 
 
 def each_column(features: Features, columns: tuple[str | int, ...] | None, change: ChangeColumn, by: str) -> Features:

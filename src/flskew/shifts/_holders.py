@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew.shifts._columns import num_entries
+from flskew.shifts._columns import num_entries, taken
 from flskew.shifts._viewer import Viewer
 from flskew.shifts.view import View
 from flskew.typing import Features, Labels, Offsets, Rows
@@ -41,7 +41,7 @@ def shifted_features(shift: Shift | None, features: Features, rows: Rows, offset
     else:
         whole = features.copy()
     for view in _views(shift, rows, offsets):
-        _put(whole, view.rows, view.features(_taken(features, view.rows)))
+        _put(whole, view.rows, view.features(taken(features, view.rows)))
     return whole
 
 
@@ -63,12 +63,6 @@ def shifted_labels(shift: Shift | None, labels: Labels, rows: Rows, offsets: Off
 def _views(shift: Shift, rows: Rows, offsets: Offsets) -> Iterator[View]:
     for partition_id, (start, stop) in enumerate(pairwise(offsets.tolist())):
         yield View(shift, Viewer(partition_id, len(offsets) - 1), rows[start:stop])
-
-
-def _taken(features: Features, rows: Rows) -> Features:
-    if isinstance(features, Mapping):
-        return {name: np.asarray(column)[rows] for name, column in features.items()}
-    return features[rows] if isinstance(features, np.ndarray) else features.iloc[rows]
 
 
 def _put(whole: Features, rows: Rows, seen: Features) -> None:

@@ -1,7 +1,7 @@
-"""The laws of partitioners, to check your own partitioner against.
+"""The laws of partitioners.
 
-Every partitioner of flskew obeys them. Breaking one causes trouble later: two clients that train on the same row, a
-test set that does not match its training set, a run that cannot be repeated.
+Breaking one causes trouble later: two clients that train on the same row, a test set that does not match its training
+set, a run that cannot be repeated.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from datasets import Dataset
 
 from flskew._split.labels import read_labels
 from flskew.assignment import Assignment
+from flskew.testing._errors import LawError
 from flskew.typing import Label, Labels
 
-__all__ = ["Assigns", "LawError", "check_partitioner"]
+__all__ = ["Assigns", "check_partitioner"]
 
 
 @runtime_checkable
@@ -30,25 +31,6 @@ class Assigns(Protocol):
     def assign(self, labels: Labels, /) -> Assignment:
         """Split rows by their labels."""
         ...
-
-
-class LawError(AssertionError):
-    """A partitioner breaks a law; the message says which one and how.
-
-    Examples:
-        >>> from flskew import IidPartitioner
-        >>> from flskew.testing import LawError, check_partitioner
-        >>> class Fickle:
-        ...     seed = 0
-        ...     def assign(self, labels):
-        ...         self.seed += 1
-        ...         return IidPartitioner(2, seed=self.seed).assign(labels)
-        >>> try:
-        ...     check_partitioner(Fickle(), [0, 1] * 20)
-        ... except LawError as error:
-        ...     print(error)
-        law 2: a second call with the same labels gave another assignment
-    """
 
 
 _Assign: TypeAlias = Callable[[Labels], Assignment]
