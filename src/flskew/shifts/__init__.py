@@ -6,7 +6,10 @@ from flskew.shifts._strengths import Ramp, Strength
 from flskew.shifts._viewer import RowStreams, Viewer
 from flskew.shifts.affine import Affine
 from flskew.shifts.base import Chain, FeatureShift, LabelShift, Shift
+from flskew.shifts.missing import Missing
 from flskew.shifts.noise import Noise
+from flskew.shifts.relabel import Relabel
+from flskew.shifts.swap_labels import SwapLabels
 from flskew.shifts.view import View
 
 __all__ = [
@@ -14,11 +17,14 @@ __all__ = [
     "Chain",
     "FeatureShift",
     "LabelShift",
+    "Missing",
     "Noise",
     "Ramp",
+    "Relabel",
     "RowStreams",
     "Shift",
     "Strength",
+    "SwapLabels",
     "View",
     "Viewer",
 ]
