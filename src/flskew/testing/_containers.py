@@ -54,7 +54,9 @@ def _same_object(one: Any, other: Any) -> bool:
 
 def _is_missing(value: Any) -> bool:
     """Whether a value is None, NaN, NA or NaT, which containers use for the same purpose."""
-    return value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    return (
+        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    )
 
 
 def frozen(data: Features) -> Features:
