@@ -9,10 +9,12 @@ import pytest
 from sklearn.datasets import load_digits
 
 from flskew import IidPartitioner, skew
-from flskew.shifts import Affine, LabelShift, Noise, Ramp, Shift
+from flskew.shifts import Affine, Blur, Channels, LabelShift, Noise, Quantize, Ramp, Rotate, Shift
 
 DIGITS = load_digits()
-IMAGES, LABELS = DIGITS.images[:600, 2:6, 2:6], DIGITS.target[:600]
+LABELS = DIGITS.target[:600]
+# Continuous, because rounding whole numbers to multiples of 3 may change them less than to multiples of 2.
+IMAGES = DIGITS.images[:600, 1:7, 1:7, None] + np.random.default_rng(0).random((600, 6, 6, 1))
 SPLIT = IidPartitioner(4).assign(LABELS)
 
 
@@ -38,6 +40,10 @@ SHIFTS: dict[str, Shift] = {
     "lower gain": Affine(gain=[0.1, 1.0, 1.0, 1.0]),
     "offset": Affine(offset=[0.0, 0.0, -5.0, 5.0]),
     "gain and noise": Affine(gain=Ramp(2.0)) | Noise(Ramp(4.0)),
+    "rotation": Rotate(Ramp(90.0)),
+    "blur": Blur([0.0, 0.0, 0.0, 3.0]),
+    "rounding": Quantize([0.0, 6.0, 0.0, 12.0]),
+    "a colour cast": Channels([[1.0]] * 3 + [[0.2]]),
 }
 
 
@@ -89,8 +95,16 @@ def test_the_ends_can_be_the_target() -> None:
         assert skew.severity_for(target, shift, IMAGES, SPLIT).severity == severity
 
 
+def test_if_several_severities_have_the_distance_the_smallest_is_found() -> None:
+    """Digits rotated by 180 degrees are closer to the others than those rotated by 90."""
+    shift = Rotate([0.0, 0.0, 0.0, 180.0])
+    target = skew.feature_distance(IMAGES, SPLIT.with_shift(shift.at(0.375)))
+    assert target > skew.feature_distance(IMAGES, SPLIT.with_shift(shift))
+    assert skew.severity_for(target, shift, IMAGES, SPLIT).severity <= 0.375
+
+
 def test_an_unreachable_target_is_refused_with_the_possible_range() -> None:
-    message = r"target=0.99 is out of reach: .* severity 0 gives 0.0\d+ and severity 1 gives 0.\d+; choose a target"
+    message = r"target=0.99 is out of reach: .* severities from 0 to 1 give 0.0\d+ to 0.\d+; choose a target in this"
     with pytest.raises(ValueError, match=message):
         skew.severity_for(0.99, Noise(Ramp(1.0)), IMAGES, SPLIT)
     with pytest.raises(ValueError, match="out of reach"):
