@@ -117,7 +117,7 @@ def severity_for(
             f"{min(values):.3f} to {max(values):.3f}; choose a target in this range, or a shift that differs more "
             f"between partitions"
         )
-    rises = high.measured > low.measured
+    rises, ends = high.measured > low.measured, (low, high)
     first, last = step - _STRIDE, step
     while last - first > 1:
         middle = measured((first + last) // 2)
@@ -125,7 +125,7 @@ def severity_for(
             last, high = (first + last) // 2, middle
         else:
             first, low = (first + last) // 2, middle
-    return min(low, high, key=lambda found: abs(found.measured - target))
+    return min(ends[0], low, high, ends[1], key=lambda found: abs(found.measured - target))
 
 
 def _default_measure(shift: Shift) -> ShiftMeasure:
