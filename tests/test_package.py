@@ -63,7 +63,7 @@ LAYERS = [
     {"skew", "tables"},
     {"simulation", "strategies", "client"},
     {"partitioners"},
-    {"testing", "_time_split", "synthetic"},
+    {"testing", "_time_split", "schedule", "synthetic"},
     {"assignment"},
     {"shifts"},
     {"_split"},

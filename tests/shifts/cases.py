@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pandas as pd
 
-from flskew.shifts import Affine, Noise, Ramp, Shift
+from flskew.shifts import Affine, Blur, Channels, Noise, Quantize, Ramp, Rotate, Shift
 
 NUM_PARTITIONS = 3
 EVERYTHING = ("numbers", "images", "mapping", "frame")
@@ -36,6 +36,14 @@ CASES = [
     Case(Affine(gain=Ramp(2.0, first=1.0), offset=[0.0, -1.0, 10.0])),
     Case(Affine(1.5, columns=["visits"]), ("mapping", "frame")),
     Case(Affine(2.0) | Noise(0.5) | Noise(0.5)),
+    Case(Quantize([0.0, 0.1, 30.0])),
+    Case(Quantize(Ramp(7), columns=["age"], partitions=[1, 2]), ("mapping", "frame")),
+    Case(Rotate([0, 90, 33.3], fill=1.5), ("images",)),
+    Case(Rotate(Ramp(180), layout="NHWC", partitions=[1]), ("images",)),
+    Case(Blur(Ramp(9.0)), ("images",)),
+    Case(Blur(0.4, layout="NCHW", partitions=[0]), ("images",)),
+    Case(Channels([1, 0.5, 0]), ("images",)),
+    Case(Channels([[1, 1, 1], [0.2, 1, 2], [0, 0, 0]], partitions=[1, 2]) | Rotate(20) | Noise(1), ("images",)),
 ]
 """Add a line for each way to use a shift. `test_every_shift_is_in_the_table` fails if one is missing."""
 
@@ -43,7 +51,7 @@ CASES = [
 def features_of(kind: str, num_rows: int, dtype: str, rng: np.random.Generator) -> Any:
     """Return numbers from 0 to 250 of any dtype, which fit into all; in a table, beside columns of other types."""
     if kind in ("numbers", "images"):
-        shape = {"numbers": (3,), "images": (4, 5, 3)}[kind]
+        shape = {"numbers": (3,), "images": (5, 6, 3)}[kind]
         return rng.uniform(0, 250, (num_rows, *shape)).astype(dtype)
     columns = {
         "age": rng.uniform(0, 100, num_rows).astype(dtype),
