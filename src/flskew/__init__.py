@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from flskew import partitioners as partitioners
     from flskew import plots as plots
     from flskew import skew as skew
+    from flskew import synthetic as synthetic
     from flskew import tables as tables
     from flskew import testing as testing
     from flskew import typing as typing
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from flskew._time_split import split_by_time as split_by_time
     from flskew.assignment import Assignment as Assignment
     from flskew.assignment import PartitionIdError as PartitionIdError
+    from flskew.client import AbsentError as AbsentError
     from flskew.client import ClientError as ClientError
     from flskew.client import LabelPrior as LabelPrior
     from flskew.client import LocalTerm as LocalTerm
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from flskew.partitioners import ShardPartitioner as ShardPartitioner
     from flskew.partitioners import SizePartitioner as SizePartitioner
     from flskew.partitioners import SquarePartitioner as SquarePartitioner
+    from flskew.schedule import Schedule as Schedule
     from flskew.simulation import LocalGrid as LocalGrid
     from flskew.simulation import read_app_config as read_app_config
     from flskew.simulation import simulate as simulate
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
 # The module that defines each public name. It is imported when the name is first used, so `import flskew` loads neither
 # Flower nor NumPy, and a script that only trains never loads Flower Datasets.
 _HOMES = {
+    "AbsentError": "flskew.client",
     "Assignment": "flskew.assignment",
     "BestModel": "flskew.strategies",
     "Checked": "flskew.strategies",
@@ -110,6 +114,7 @@ _HOMES = {
     "RoundError": "flskew.strategies",
     "RunResult": "flskew.strategies",
     "Scaffold": "flskew.strategies",
+    "Schedule": "flskew.schedule",
     "ShardPartitioner": "flskew.partitioners",
     "SizePartitioner": "flskew.partitioners",
     "SquarePartitioner": "flskew.partitioners",
@@ -123,7 +128,7 @@ _HOMES = {
 }
 
 # Public modules, used by their names: `flskew.skew.report`.
-_ROOMS = ("client", "partitioners", "plots", "shifts", "skew", "tables", "testing", "typing")
+_ROOMS = ("client", "partitioners", "plots", "shifts", "skew", "synthetic", "tables", "testing", "typing")
 
 __all__ = ["__version__", *_HOMES, *_ROOMS]
 

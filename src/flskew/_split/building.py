@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew._split.dealing import deal
-from flskew._split.labels import LabelColumn
+from flskew._split.labels import LabelColumn, read_labels
 from flskew._split.names import is_partition_name
 from flskew._split.streams import Streams
-from flskew.typing import Classes, Counts, Edges, Holders, LabelCounts, Offsets, Rows, Sizes
+from flskew.typing import Classes, Counts, Edges, Holders, LabelCounts, Labels, Offsets, Rows, Sizes
 
-__all__ = ["Parts", "deal_counts", "deal_sizes", "keep_held", "stored_parts", "with_labels"]
+__all__ = ["Parts", "deal_counts", "deal_sizes", "keep_held", "labels_of", "stored_parts", "with_labels"]
 
 
 class Parts(NamedTuple):
@@ -72,6 +72,27 @@ def with_labels(parts: Parts, column: LabelColumn | None) -> Parts:
     for partition_id, (start, stop) in enumerate(pairwise(parts.offsets)):
         counts[partition_id] = np.bincount(column.codes[parts.rows[start:stop]], minlength=len(column.classes))
     return _described(parts, column, counts)
+
+
+def labels_of(parts: Parts, labels: Labels | None) -> LabelColumn | None:
+    """Read the labels of all rows, which must be those that the split was made with, if it was made with any.
+
+    Raises:
+        ValueError: There is not one label per row, or the counts differ.
+    """
+    if labels is None:
+        return None
+    column, num_rows = read_labels(labels, edges=parts.edges), len(parts.rows) + len(parts.unassigned)
+    if len(column) != num_rows:
+        raise ValueError(f"labels must be one per row of the data set, got {len(column)} for {num_rows} rows")
+    if parts.classes is not None:
+        read = with_labels(parts, column)
+        same = (np.array_equal(getattr(read, name), getattr(parts, name)) for name in ("classes", "label_counts"))
+        if not all(same):
+            raise ValueError(
+                "labels must be those that the assignment was made with, in the same order, but their counts differ"
+            )
+    return column
 
 
 def keep_held(parts: Parts, may_hold: Holders, column: LabelColumn) -> Parts:

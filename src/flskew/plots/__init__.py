@@ -10,6 +10,7 @@ from __future__ import annotations
 from flskew.plots._bars import bars
 from flskew.plots._clients import clients
 from flskew.plots._dots import dots
+from flskew.plots._drift import drift
 from flskew.plots._features import features
 from flskew.plots._heatmap import heatmap
 from flskew.plots._metric import accuracy, metric
@@ -17,6 +18,7 @@ from flskew.plots._numbers import Fractions, Numbers
 from flskew.plots._recall import recall
 from flskew.plots._sizes import sizes
 from flskew.plots._splits import splits
+from flskew.plots._views import views
 
 __all__ = [
     "Fractions",
@@ -25,10 +27,12 @@ __all__ = [
     "bars",
     "clients",
     "dots",
+    "drift",
     "features",
     "heatmap",
     "metric",
     "recall",
     "sizes",
     "splits",
+    "views",
 ]

@@ -16,7 +16,7 @@ __all__ = ["ChangeFloats", "changed_numbers"]
 ChangeFloats: TypeAlias = Callable[[NDArray[Any], Rows], NDArray[Any]]
 """Given float32 or float64 values and their rows, returns the new values, or the same object for no change."""
 
-_BLOCK = 2**18
+_BLOCK = 2**17
 """Numbers in a block: few enough for the cache of a processor."""
 
 _BLOCK_OF_NARROW_ROWS = 2**22
