@@ -12,6 +12,7 @@ from flskew.shifts.images import ImageShift
 from flskew.shifts.noise import Noise
 from flskew.shifts.quantize import Quantize
 from flskew.shifts.rotate import Rotate
+from flskew.shifts.shifted_dataset import ShiftedDataset
 from flskew.shifts.view import View
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Rotate",
     "RowStreams",
     "Shift",
+    "ShiftedDataset",
     "Strength",
     "View",
     "Viewer",

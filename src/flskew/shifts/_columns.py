@@ -32,12 +32,12 @@ def num_entries(features: Features) -> int:
         if len(lengths) != 1:
             raise ValueError(f"columns of features must have the same length, got {sorted(lengths)}")
         return int(lengths.pop())
-    if not hasattr(features, "shape") or features.shape == ():
-        raise TypeError(
-            f"features must be an array with one entry per row, a DataFrame, or a mapping from names to columns, "
-            f"got {type(features).__name__}"
-        )
-    return int(features.shape[0])
+    if (isinstance(features, np.ndarray) and features.ndim) or (hasattr(features, "iloc") and features.ndim == 2):
+        return len(features)
+    raise TypeError(
+        f"features must be an array with one entry per row, a DataFrame, or a mapping from names to columns, "
+        f"got {type(features).__name__}{' without rows' if isinstance(features, np.ndarray) else ''}"
+    )
 
 
 def taken(features: Features, places: Rows | slice) -> Features:
@@ -48,12 +48,12 @@ def taken(features: Features, places: Rows | slice) -> Features:
 
 
 def each_column(features: Features, columns: tuple[str | int, ...] | None, change: ChangeColumn, by: str) -> Features:
-    """Return features in which some columns have changed.
+    """Return features in which some columns have changed; the same object if none has.
 
     Args:
         features: An array, a DataFrame, or a mapping from names to columns; not changed.
         columns: Names, or positions in an array; None for all columns of floating-point numbers, or the whole array.
-        change: Returns the new values of a column.
+        change: Returns the new values of a column, or what it got if they do not change.
         by: The name of the shift, for error messages.
 
     Raises:
@@ -62,14 +62,22 @@ def each_column(features: Features, columns: tuple[str | int, ...] | None, chang
     """
     if isinstance(features, np.ndarray):
         return _in_array(features, columns, change, by)
-    table = dict(features) if isinstance(features, Mapping) else cast("pd.DataFrame", features).copy(deep=False)
-    names = list(table) if isinstance(table, dict) else table.columns.tolist()
+    names = list(features) if isinstance(features, Mapping) else features.columns.tolist()
     if columns is None:
-        columns = tuple(name for name in names if np.asarray(table[name]).dtype.kind == "f")
+        columns = tuple(name for name in names if np.asarray(features[name]).dtype.kind == "f")
+    changed = {}
     for name in columns:
         if name not in names:
             raise ValueError(f"{by}: {name!r} is not a column of the features; they have {listed(names)}")
-        table[name] = change(np.asarray(table[name]), str(name))
+        values = np.asarray(features[name])
+        new = change(values, str(name))
+        if new is not values:
+            changed[name] = new
+    if not changed:
+        return features
+    table = dict(features) if isinstance(features, Mapping) else cast("pd.DataFrame", features).copy(deep=False)
+    for name, new in changed.items():
+        table[name] = new
     return table
 
 
@@ -80,7 +88,7 @@ def _in_array(
         return change(array, "")
     if array.ndim != 2:
         raise ValueError(f"{by}: columns need a table, but features are an array of shape {array.shape}; omit columns")
-    copy = array.copy()
+    copy = array
     for position in columns:
         if isinstance(position, str):
             raise TypeError(
@@ -88,5 +96,9 @@ def _in_array(
             )
         if position >= array.shape[1]:
             raise ValueError(f"{by}: column {position} does not exist; there are {array.shape[1]}")
-        copy[:, position] = change(array[:, position], str(position))
+        values = array[:, position]
+        new = change(values, str(position))
+        if new is not values:
+            copy = array.copy() if copy is array else copy
+            copy[:, position] = new
     return copy
