@@ -164,6 +164,8 @@ def test_a_view_is_the_same_by_name():
         (lambda: Noise(1).view(0, 2).features(IMAGES, [-1] * 6), ValueError, "rows must be >= 0"),
         (lambda: Noise(1).view(0, 2).features(IMAGES, [0.5] * 6), TypeError, "rows must be a list of row numbers"),
         (lambda: Noise(1).view(0, 2).features(3, [1]), TypeError, "features must be an array"),
+        (lambda: Noise(1).view(0, 2).features(np.array(3.0), [1]), TypeError, "got ndarray without rows"),
+        (lambda: Noise(1).view(0, 2).features(pd.Series([1.0]), [1]), TypeError, "or a mapping .*, got Series"),
         (lambda: Noise(1).view(0, 2).features(np.array(["a"]), [1]), TypeError, "Noise changes numbers"),
         (lambda: Noise(1, columns=["b"]).view(0, 2).features({"a": [1.0]}, [1]), ValueError, "'b' is not a column"),
         (lambda: SPLIT.with_shift(Noise), TypeError, "shift must be a shift, such as"),
