@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew._split.dealing import deal
-from flskew._split.labels import LabelColumn
+from flskew._split.labels import LabelColumn, read_labels
 from flskew._split.names import is_partition_name
 from flskew._split.streams import Streams
-from flskew.typing import Classes, Counts, Edges, Holders, LabelCounts, Offsets, Rows, Sizes
+from flskew.typing import Classes, Counts, Edges, Holders, LabelCounts, Labels, Offsets, Rows, Sizes
 
-__all__ = ["Parts", "deal_counts", "deal_sizes", "keep_held", "stored_parts", "with_labels"]
+__all__ = ["Parts", "deal_counts", "deal_sizes", "keep_held", "labels_of", "stored_parts", "with_labels"]
 
 
 class Parts(NamedTuple):
@@ -33,8 +33,8 @@ class Parts(NamedTuple):
         class_totals: (num_classes,) rows of each class, assigned or not.
         edges: (num_classes - 1,) boundaries of the classes if they are bins.
         names: (num_partitions,) the name of each partition; None if they have none.
-        natural_ids: (num_ids,) the natural ids by which rows were split, in the order of their partitions; None for
-            other splits.
+        natural_ids: (num_ids,) the natural ids by which rows were split, in the order of their partitions; an id occurs
+            once for each of its partitions. None for other splits.
         natural_id_partitions: (num_ids,) the partition of each natural id; -1 if its rows are unassigned.
         shift: () what clients see differently, as the expression that makes it; None if all see the data as they are.
     """
@@ -72,6 +72,27 @@ def with_labels(parts: Parts, column: LabelColumn | None) -> Parts:
     for partition_id, (start, stop) in enumerate(pairwise(parts.offsets)):
         counts[partition_id] = np.bincount(column.codes[parts.rows[start:stop]], minlength=len(column.classes))
     return _described(parts, column, counts)
+
+
+def labels_of(parts: Parts, labels: Labels | None) -> LabelColumn | None:
+    """Read the labels of all rows, which must be those that the split was made with, if it was made with any.
+
+    Raises:
+        ValueError: There is not one label per row, or the counts differ.
+    """
+    if labels is None:
+        return None
+    column, num_rows = read_labels(labels, edges=parts.edges), len(parts.rows) + len(parts.unassigned)
+    if len(column) != num_rows:
+        raise ValueError(f"labels must be one per row of the data set, got {len(column)} for {num_rows} rows")
+    if parts.classes is not None:
+        read = with_labels(parts, column)
+        same = (np.array_equal(getattr(read, name), getattr(parts, name)) for name in ("classes", "label_counts"))
+        if not all(same):
+            raise ValueError(
+                "labels must be those that the assignment was made with, in the same order, but their counts differ"
+            )
+    return column
 
 
 def keep_held(parts: Parts, may_hold: Holders, column: LabelColumn) -> Parts:
@@ -135,7 +156,8 @@ def _check_names(names: NDArray[Any], num_partitions: int) -> None:
 
 def _check_natural_ids(natural_ids: NDArray[Any], partitions: NDArray[np.int64], num_partitions: int) -> None:
     _check_labels("natural_ids", natural_ids)
-    _rule(len(set(natural_ids.tolist())) == len(natural_ids) == len(partitions), "natural ids must be distinct")
+    held = list(zip(natural_ids.tolist(), partitions.tolist(), strict=False))
+    _rule(len(set(held)) == len(natural_ids) == len(partitions), "natural ids of a partition must be distinct")
     _rule(((partitions >= -1) & (partitions < num_partitions)).all(), "natural ids must be in partitions that exist")
 
 

@@ -8,9 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew._split.building import Parts
-from flskew.typing import Offsets, Rows
+from flskew._split.labels import read_times
+from flskew.typing import Offsets, Rows, Times
 
-__all__ = ["later_share", "selected"]
+__all__ = ["later_share", "selected", "times_of"]
+
+
+def times_of(parts: Parts, when: Times) -> NDArray[Any]:
+    """Read the times of all rows.
+
+    Raises:
+        TypeError: They are neither dates nor numbers.
+        ValueError: There is not one time per row, or one is missing.
+    """
+    times, num_rows = read_times(when, "when"), len(parts.rows) + len(parts.unassigned)
+    if len(times) != num_rows:
+        raise ValueError(f"when must be one time per row of the data set, got {len(times)} for {num_rows} rows")
+    return times
 
 
 def later_share(rows: Rows, offsets: Offsets, times: NDArray[Any], share: float) -> NDArray[np.bool_]:

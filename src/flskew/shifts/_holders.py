@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew.shifts._columns import num_entries, taken
+from flskew.shifts._columns import as_column, label_array, num_entries, taken
 from flskew.shifts._frameworks import through_numpy
 from flskew.shifts._viewer import Viewer
 from flskew.shifts.view import View
@@ -40,17 +39,9 @@ def shifted_features(shift: Shift | None, features: Features, rows: Rows, offset
         ValueError: There is not one entry per row.
     """
 
-    def see(features: Features) -> Features:
-        _check_count(num_entries(features), num_rows, "features")
-        whole = features
-        for view in _views(shift, rows, offsets):
-            for some in _batches(view.rows, features):
-                before = taken(features, some)
-                seen = view.features(before, some)
-                if seen is not before:
-                    whole = _copied(features) if whole is features else whole
-                    _put(whole, some, seen)
-        return whole
+    def see(arrays: Features) -> Features:
+        _check_count(num_entries(arrays), num_rows, "features")
+        return _together(arrays, _seen(shift, arrays, rows, offsets, View.features))
 
     return through_numpy(features, see)
 
@@ -59,51 +50,65 @@ def shifted_labels(shift: Shift | None, labels: Labels, rows: Rows, offsets: Off
     """Return (num_rows,) labels in which each is as its holder sees it; see `shifted_features`."""
 
     def see(labels: Labels) -> NDArray[Any]:
-        values = np.asarray(labels)
+        values = label_array(labels)
         _check_count(len(values), num_rows, "labels")
-        views = list(_views(shift, rows, offsets))
-        before = [values[view.rows] for view in views]
-        seen = [view.labels(some) for view, some in zip(views, before, strict=True)]
-        if all(map(operator.is_, before, seen)):
-            return values
-        # A new label may be longer than every other.
-        whole = values.astype(np.result_type(values, *seen))
-        for view, some in zip(views, seen, strict=True):
-            whole[view.rows] = some
+        whole: NDArray[Any] = _together(values, _seen(shift, values, rows, offsets, View.labels))
         return whole
 
     seen: NDArray[Any] = through_numpy(labels, see)
     return seen
 
 
-def _views(shift: Shift | None, rows: Rows, offsets: Offsets) -> Iterator[View]:
+def _seen(
+    shift: Shift | None, data: Features, rows: Rows, offsets: Offsets, see: Callable[[View, Features], Features]
+) -> Iterator[tuple[Rows, Features]]:
+    """Yield batches of rows that clients do not see as they are, and what they see."""
     if shift is None:
         return
     for partition_id, (start, stop) in enumerate(pairwise(offsets.tolist())):
-        yield View(shift, Viewer(partition_id, len(offsets) - 1), rows[start:stop])
+        viewer = Viewer(partition_id, len(offsets) - 1)
+        for some in _batches(rows[start:stop], data):
+            held = taken(data, some)
+            seen = see(View(shift, viewer, some), held)
+            if seen is not held:
+                yield some, seen
 
 
-def _batches(rows: Rows, features: Features) -> list[Rows]:
+def _batches(rows: Rows, data: Features) -> list[Rows]:
     """Split rows into batches of neighbours, which share random numbers."""
-    size = math.prod(features.shape[1:]) if isinstance(features, np.ndarray) else 1
+    size = math.prod(data.shape[1:]) if isinstance(data, np.ndarray) else 1
     return np.array_split(np.sort(rows), max(1, len(rows) * size // _BATCH))
 
 
-def _copied(features: Features) -> Features:
-    if isinstance(features, Mapping):
-        return {name: np.array(column) for name, column in features.items()}
-    return features.copy()
+def _together(data: Features, parts: Iterable[tuple[Rows, Features]]) -> Features:
+    """Return the data with some rows replaced; the same object if none is."""
+    if isinstance(data, np.ndarray):
+        whole = data
+        for rows, seen in parts:
+            whole = np.array(data) if whole is data else whole
+            # Strings may have become longer.
+            whole = whole.astype(np.promote_types(whole.dtype, seen.dtype), copy=False)
+            whole[rows] = seen
+        return whole
+    parts = list(parts)
+    if not parts:
+        return data
+    if isinstance(data, Mapping):
+        return {
+            name: _together(as_column(column), [(rows, seen[name]) for rows, seen in parts])
+            for name, column in data.items()
+        }
+    return _joined(data, parts)
 
 
-def _put(whole: Features, rows: Rows, seen: Features) -> None:
-    if isinstance(whole, np.ndarray):
-        whole[rows] = seen
-        return
-    for position, name in enumerate(whole):
-        if isinstance(whole, dict):
-            whole[name][rows] = seen[name]
-        else:
-            whole.iloc[rows, position] = np.asarray(seen.iloc[:, position])
+def _joined(frame: Features, parts: Sequence[tuple[Rows, Features]]) -> Features:
+    """Return a DataFrame or Series; putting rows into one would lose dtypes, or be slow."""
+    import pandas as pd
+
+    rows = np.concatenate([rows for rows, _ in parts])
+    others = np.delete(np.arange(len(frame)), rows)
+    joined = pd.concat([*(seen for _, seen in parts), frame.iloc[others]])
+    return joined.iloc[np.argsort(np.concatenate([rows, others]))]
 
 
 def _check_count(count: int, num_rows: int, name: str) -> None:

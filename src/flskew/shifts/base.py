@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from flskew._util import checks
 from flskew._util.texts import listed
 from flskew._util.values import Value
-from flskew.shifts._columns import each_column
+from flskew.shifts._columns import each_array
 from flskew.shifts._numbers import changed_numbers
 from flskew.shifts._strengths import Ramp
 from flskew.shifts._viewer import Viewer
@@ -159,7 +159,7 @@ class FeatureShift(Shift):
 
             return changed_numbers(values, rows, change, name, column)
 
-        return each_column(features, self.columns, changed, name)
+        return each_array(features, self.columns, changed, name)
 
 
 class LabelShift(Shift):

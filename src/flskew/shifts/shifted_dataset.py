@@ -10,7 +10,7 @@ import numpy as np
 
 from flskew.shifts._frameworks import as_numpy
 from flskew.shifts.base import FeatureShift, LabelShift
-from flskew.shifts.view import View
+from flskew.shifts.view import View, row_numbers
 from flskew.typing import Features, MapDataset, Rows
 
 __all__ = ["ShiftedDataset"]
@@ -60,7 +60,7 @@ class ShiftedDataset:
     ) -> None:
         self._dataset, self._view, self._transform = dataset, view, transform
         self._links = () if view.shift is None else view.shift._links()
-        self._rows = view._checked_rows(rows)
+        self._rows = view.rows if rows is None else row_numbers(rows)
         most = self._rows.max(initial=-1)
         if most >= len(dataset):
             raise ValueError(

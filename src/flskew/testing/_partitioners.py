@@ -54,7 +54,7 @@ def check_partitioner(
     - Law 6: a missing label is an error, and no row is silently dropped.
     - Law 7: the labels are not changed, and their container does not matter.
     - Names: if partitions have names, each identifies its partition.
-    - Natural ids: if `assign` takes `like`, a split made like another has each natural id in the same partition.
+    - Natural ids: if `assign` takes `like`, a split made like another has each natural id in the same partitions.
     - Flower Datasets: once bound to a data set, it loads the same partitions, and refuses partition ids out of range.
 
     The laws are numbered as on the docs page Partitioners. Laws 3 (splitting ends, in linear time) and 4 (a partition's
@@ -163,13 +163,16 @@ def _check_names(assignment: Assignment) -> None:
 
 def _check_like(partitioner: Assigns, assignment: Assignment, natural_ids: list[Label]) -> None:
     """Split some of the rows in another order, like all of them."""
-    partition_of = {natural_ids[row]: partition_id for partition_id, rows in enumerate(assignment) for row in rows}
+    holders: dict[Label, set[int]] = {}
+    for partition_id, rows in enumerate(assignment):
+        for row in rows:
+            holders.setdefault(natural_ids[row], set()).add(partition_id)
     others = natural_ids[::-2]
     like = partitioner.assign(others, like=assignment)  # type: ignore[call-arg]
     if (len(like), like.names) != (len(assignment), assignment.names):
         raise LawError("natural ids: a split made like another has other partitions")
     for partition_id, rows in enumerate(like):
-        moved = [others[row] for row in rows if partition_of.get(others[row]) != partition_id]
+        moved = [others[row] for row in rows if partition_id not in holders.get(others[row], ())]
         if moved:
             raise LawError(f"natural ids: {moved[0]!r} is in another partition of a split made like this one")
 
