@@ -90,7 +90,7 @@ def test_a_mapping_may_contain_tensors():
     [
         (torch.zeros(4, 1, 6, 6, device="meta"), "need tensors on the CPU, got one on meta"),
         (torch.zeros(4, 1, 6, 6, requires_grad=True), r"requires them; pass tensor.detach\(\)"),
-        (torch.tensor(1.0), "features must be an array with one entry per row"),
+        (torch.tensor(1.0), "features must have one entry per row, got a single"),
         (torch.zeros(4, 1, 6, 6) > 0, "Rotate changes numbers, but features contain bool"),
     ],
     ids=["device", "gradients", "scalar", "bool"],

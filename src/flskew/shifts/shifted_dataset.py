@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from flskew.shifts._frameworks import as_numpy
+from flskew.shifts._rows import row_numbers
 from flskew.shifts.base import FeatureShift, LabelShift
-from flskew.shifts.view import View, row_numbers
+from flskew.shifts.view import View
 from flskew.typing import Features, MapDataset, Rows
 
 __all__ = ["ShiftedDataset"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from flskew.shifts._columns import label_array, num_entries
 from flskew.shifts._frameworks import through_numpy
+from flskew.shifts._rows import row_numbers
 from flskew.shifts._viewer import Viewer
 from flskew.typing import Features, Labels, Rows
 
 if TYPE_CHECKING:
     from flskew.shifts.base import Shift
 
-__all__ = ["View", "row_numbers"]
+__all__ = ["View"]
 
 
 class View:
@@ -124,25 +125,3 @@ class View:
             remedy = "pass the row number of each with rows=" if rows is None else "pass one for each"
             raise ValueError(f"there must be one entry per row, got {count} entries and {len(numbers)} rows; {remedy}")
         return numbers
-
-
-def row_numbers(rows: Iterable[int]) -> Rows:
-    """Return checked row numbers.
-
-    Raises:
-        TypeError: They are not a list of integers.
-        ValueError: One is negative or too large.
-    """
-    rule = "rows must be a list of row numbers, which are integers from 0 to 2^63 - 1"
-    if isinstance(rows, range):
-        rows = np.arange(rows.start, rows.stop, rows.step)  # Much faster than a list of them.
-    if isinstance(rows, str | Set | Mapping | np.ma.MaskedArray) or not isinstance(rows, Iterable):
-        raise TypeError(f"{rule}, got {type(rows).__name__}")
-    numbers = np.asarray(rows if hasattr(rows, "__array__") else list(rows))
-    if numbers.ndim != 1 or (numbers.dtype.kind not in "iu" and numbers.size):
-        raise TypeError(f"{rule}, got {numbers.dtype} of shape {numbers.shape}")
-    seen = numbers.astype(np.int64, copy=False)
-    # Larger numbers have become negative.
-    if seen.min(initial=0) < 0:
-        raise ValueError(f"{rule}, got {numbers[seen < 0][0]}")
-    return seen
