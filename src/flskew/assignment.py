@@ -387,14 +387,14 @@ class Assignment:
         a test set, this is the union of what the clients see.
 
         Args:
-            features: One entry per row of the data set: an array, a DataFrame, or a mapping from names to columns. They
-                are not changed.
+            features: One entry per row of the data set: an array, a DataFrame, or a mapping from names to columns.
+                Arrays may be PyTorch tensors on the CPU or JAX arrays. They are not changed.
 
         Returns:
             The same kind of features; unassigned rows as they are.
 
         Raises:
-            TypeError: The features are not numbers.
+            TypeError: The features are not numbers, or a tensor is on another device or requires gradients.
             ValueError: There is not one entry per row, or a column does not exist.
         """
         return shifted_features(self.shift, features, self.rows, self.offsets, self.num_rows)
@@ -406,7 +406,7 @@ class Assignment:
             labels: One label per row of the data set. They are not changed.
 
         Returns:
-            (num_rows,) labels; those of unassigned rows as they are.
+            (num_rows,) labels, as an array, or as a tensor if the labels are one; those of unassigned rows as they are.
 
         Raises:
             ValueError: There is not one label per row.
