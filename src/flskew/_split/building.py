@@ -33,8 +33,8 @@ class Parts(NamedTuple):
         class_totals: (num_classes,) rows of each class, assigned or not.
         edges: (num_classes - 1,) boundaries of the classes if they are bins.
         names: (num_partitions,) the name of each partition; None if they have none.
-        natural_ids: (num_ids,) the natural ids by which rows were split, in the order of their partitions; None for
-            other splits.
+        natural_ids: (num_ids,) the natural ids by which rows were split, in the order of their partitions; an id occurs
+            once for each of its partitions. None for other splits.
         natural_id_partitions: (num_ids,) the partition of each natural id; -1 if its rows are unassigned.
         shift: () what clients see differently, as the expression that makes it; None if all see the data as they are.
     """
@@ -156,7 +156,8 @@ def _check_names(names: NDArray[Any], num_partitions: int) -> None:
 
 def _check_natural_ids(natural_ids: NDArray[Any], partitions: NDArray[np.int64], num_partitions: int) -> None:
     _check_labels("natural_ids", natural_ids)
-    _rule(len(set(natural_ids.tolist())) == len(natural_ids) == len(partitions), "natural ids must be distinct")
+    held = list(zip(natural_ids.tolist(), partitions.tolist(), strict=False))
+    _rule(len(set(held)) == len(natural_ids) == len(partitions), "natural ids of a partition must be distinct")
     _rule(((partitions >= -1) & (partitions < num_partitions)).all(), "natural ids must be in partitions that exist")
 
 

@@ -7,21 +7,31 @@ from flskew._split.labels import LabelColumn, read_labels
 from flskew._split.shares import dirichlet_weights
 from flskew._split.streams import Streams
 from flskew.partitioners.base import LabelPartitioner, Partitioner
+from flskew.partitioners.cross import CrossPartitioner
 from flskew.partitioners.dirichlet import DirichletPartitioner
 from flskew.partitioners.distribution import DistributionPartitioner
 from flskew.partitioners.extended_dirichlet import ExtendedDirichletPartitioner
 from flskew.partitioners.iid import IidPartitioner
 from flskew.partitioners.inner_dirichlet import InnerDirichletPartitioner
 from flskew.partitioners.label_exclusion import LabelExclusionPartitioner
+from flskew.partitioners.mixture import MixturePartitioner
 from flskew.partitioners.natural_id import GroupedNaturalIdPartitioner, NaturalIdPartitioner
 from flskew.partitioners.pachinko import PachinkoPartitioner
 from flskew.partitioners.pathological import PathologicalPartitioner
 from flskew.partitioners.quantity import QuantityPartitioner
 from flskew.partitioners.shard import ShardPartitioner
+from flskew.partitioners.sizes import (
+    ExponentialPartitioner,
+    LinearPartitioner,
+    SizePartitioner,
+    SquarePartitioner,
+)
 
 __all__ = [
+    "CrossPartitioner",
     "DirichletPartitioner",
     "DistributionPartitioner",
+    "ExponentialPartitioner",
     "ExtendedDirichletPartitioner",
     "GroupedNaturalIdPartitioner",
     "IidPartitioner",
@@ -29,12 +39,16 @@ __all__ = [
     "LabelColumn",
     "LabelExclusionPartitioner",
     "LabelPartitioner",
+    "LinearPartitioner",
+    "MixturePartitioner",
     "NaturalIdPartitioner",
     "PachinkoPartitioner",
     "Partitioner",
     "PathologicalPartitioner",
     "QuantityPartitioner",
     "ShardPartitioner",
+    "SizePartitioner",
+    "SquarePartitioner",
     "Streams",
     "apportion",
     "apportion_classes",

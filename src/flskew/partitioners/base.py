@@ -8,7 +8,7 @@ from typing import Any
 
 from datasets import Dataset
 
-from flskew._split.building import deal_counts
+from flskew._split.building import deal_counts, with_labels
 from flskew._split.labels import LabelColumn, read_column, read_labels
 from flskew._split.streams import Streams
 from flskew._util import checks
@@ -59,23 +59,38 @@ class Partitioner(BindingPartitioner):
         """Number of partitions."""
         return self._num_partitions
 
-    def assign(self, labels: Labels, /) -> Assignment:
-        """Split rows by their labels, without a data set.
+    def assign(self, column: Labels, /, labels: Labels | None = None) -> Assignment:
+        """Split rows by their labels or by another column, without a data set.
 
         Args:
-            labels: One label per row: integers, strings or booleans, as a list, a NumPy array, a pandas or Arrow
-                column, or a column of a Hugging Face data set. They are not changed.
+            column: One value per row to split by, usually the label: integers, strings or booleans, as a list, a NumPy
+                array, a pandas or Arrow column, or a column of a Hugging Face data set; with `num_bins`, any numbers or
+                dates. They are not changed.
+            labels: One label per row, if `column` contains something else, such as ages (covariate shift). The split
+                does not depend on them, but the `classes` and `label_counts` of the assignment are theirs.
 
         Returns:
-            The assignment; the same labels always give the same one.
+            The assignment; the same arguments always give the same one.
 
         Raises:
-            TypeError: The labels have another type, or are nested or mixed.
-            ValueError: A label is missing (None, NaN), or the scheme cannot split these labels.
+            TypeError: The values or labels have another type, or are nested or mixed.
+            ValueError: One is missing (None, NaN), there is not one label per row, or the scheme cannot split these
+                values.
+
+        Examples:
+            >>> from flskew import LabelExclusionPartitioner
+            >>> age, sick = [20, 70, 30, 80, 40, 90], [0, 1, 1, 1, 0, 0]
+            >>> young_and_old = LabelExclusionPartitioner([{1}, {0}], num_bins=2).assign(age, labels=sick)
+            >>> [sorted(rows.tolist()) for rows in young_and_old], young_and_old.label_counts.tolist()
+            ([[0, 2, 4], [1, 3, 5]], [[2, 1], [1, 2]])
         """
-        column = read_labels(labels, **self._binning())
-        self.check_num_rows(len(column))
-        return self.split(column, Streams(self.seed))
+        values = read_labels(column, name="labels" if labels is None else "column", **self._binning())
+        shown = None if labels is None else read_labels(labels)
+        if shown is not None and len(shown) != len(values):
+            raise ValueError(f"labels must be one per row, got {len(shown)} for {len(values)} rows")
+        self.check_num_rows(len(values))
+        assignment = self.split(values, Streams(self.seed))
+        return assignment if shown is None else Assignment._seal(with_labels(assignment._parts, shown))
 
     @abstractmethod
     def split(self, column: LabelColumn, streams: Streams) -> Assignment:
