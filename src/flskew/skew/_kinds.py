@@ -83,8 +83,8 @@ class Measuring:
             return None
         groups = grouped(self.assignment, None if within is None else within.codes)
         one_unit = isinstance(self.features, np.ndarray) and self.features.ndim > 2
-        mean, columns = features_apart(self.frame, self.assignment, groups, one_unit=one_unit)
-        exceeds = mean.exceeds(_DEVIATIONS) or any(one.exceeds(_DEVIATIONS_OF_ONE) for one in columns)
+        mean, each = features_apart(self.frame, self.assignment, groups, one_unit=one_unit)
+        exceeds = mean.exceeds(_DEVIATIONS) or any(one.exceeds(_DEVIATIONS_OF_ONE) for one in each)
         return Judged(mean, exceeds)
 
     def of_labels(self, labels: Coded | None) -> Judged | None:
