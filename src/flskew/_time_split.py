@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew._split.building import with_labels
-from flskew._split.labels import LabelColumn, read_labels, read_times
+from flskew._split.labels import read_times
+from flskew._split.multi_label import AnyColumn
+from flskew._split.multi_reading import read_any_labels
 from flskew._split.time_cuts import later_share, selected
 from flskew.assignment import Assignment
-from flskew.typing import Labels, Times
+from flskew.typing import Labels, MultiLabels, Times
 
 __all__ = ["split_by_time"]
 
@@ -22,7 +24,7 @@ def split_by_time(
     when: Times,
     test: float | date | np.datetime64 = 0.2,
     *,
-    labels: Labels | None = None,
+    labels: Labels | MultiLabels | None = None,
 ) -> tuple[Assignment, Assignment]:
     """Split each partition by time: train on its past, test on its future.
 
@@ -38,8 +40,8 @@ def split_by_time(
             one with a single row, or rows at a single time, keeps them for training. A date or, if `when` are numbers,
             a number of at least 1: all rows at this time or later, at whichever partition; some partitions may then
             have no rows in one of the splits.
-        labels: One label per row of the data set; without labels, the two splits have no classes. For bins of a
-            continuous target, the target itself.
+        labels: One label per row of the data set, or several as in `Partitioner.assign`; without labels, the two
+            splits have no classes. For bins of a continuous target, the target itself.
 
     Returns:
         The training rows and the test rows. The rows of the other split are `unassigned`, as are those of `assignment`.
@@ -71,7 +73,7 @@ def split_by_time(
         raise ValueError(
             f"when must be one time per row of the data set, got {len(times)} for {assignment.num_rows} rows"
         )
-    column = None if labels is None else read_labels(labels, edges=assignment.edges)
+    column = None if labels is None else read_any_labels(labels, edges=assignment.edges)
     if column is not None and len(column) != assignment.num_rows:
         raise ValueError(
             f"labels must be one per row of the data set, got {len(column)} for {assignment.num_rows} rows"
@@ -104,7 +106,7 @@ def _is_test(assignment: Assignment, times: NDArray[Any], test: object) -> NDArr
     return np.asarray(times[assignment.rows] >= test)
 
 
-def _check_same_labels(assignment: Assignment, column: LabelColumn, counts: NDArray[np.int64]) -> None:
+def _check_same_labels(assignment: Assignment, column: AnyColumn, counts: NDArray[np.int64]) -> None:
     if not (np.array_equal(column.classes, assignment.classes) and np.array_equal(counts, assignment.label_counts)):
         raise ValueError(
             "labels must be those that the assignment was made with, in the same order, but their counts differ"

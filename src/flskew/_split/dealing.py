@@ -14,7 +14,7 @@ from flskew._split.streams import Streams
 from flskew._util.threads import in_threads, usable_processors
 from flskew.typing import Codes, Counts, Offsets, Rows
 
-__all__ = ["Deal", "deal", "stable_order"]
+__all__ = ["Deal", "check_counts", "deal", "gather", "stable_order"]
 
 # Rows gathered at a time: enough to make the interpreter's overhead negligible, few enough to stay in the cache.
 _BLOCK = 1 << 16
@@ -49,7 +49,7 @@ def deal(column: LabelColumn, counts: Counts, streams: Streams, *, shuffle: bool
     Raises:
         ValueError: The counts have the wrong type or shape, are negative, or exceed the rows of a class.
     """
-    _check_counts(counts, column)
+    check_counts(counts, column)
     counts = counts.astype(np.int64, copy=False)
     left = column.sizes - counts.sum(axis=1)
     blocks = np.hstack([counts, left[:, None]])
@@ -59,7 +59,17 @@ def deal(column: LabelColumn, counts: Counts, streams: Streams, *, shuffle: bool
     return Deal(rows[:assigned], offsets[:-1], np.sort(rows[assigned:]))
 
 
-def _check_counts(counts: Counts, column: LabelColumn) -> None:
+def gather(holder: NDArray[np.int64], num_partitions: int, streams: Streams, *, shuffle: bool) -> Deal:
+    """Return the rows of every partition, given the partition of each row; `num_partitions` stands for none."""
+    codes = holder.astype(np.min_scalar_type(num_partitions))
+    sizes = np.bincount(holder, minlength=num_partitions + 1)
+    offsets = np.concatenate(([0], np.cumsum(sizes)))
+    rows = _by_partition(stable_order(codes, num_partitions + 1), sizes[None], offsets, streams, shuffle=shuffle)
+    assigned = int(offsets[-2])
+    return Deal(rows[:assigned], offsets[:-1], np.sort(rows[assigned:]))
+
+
+def check_counts(counts: Counts, column: LabelColumn) -> None:
     """Refuse counts that exceed the rows of a class, checked before any sum of them can overflow."""
     sizes = column.sizes
     if counts.ndim != 2 or len(counts) != len(sizes) or counts.dtype.kind not in "iu":

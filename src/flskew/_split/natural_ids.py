@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from flskew._split.building import Parts, with_labels
 from flskew._split.dealing import stable_order
 from flskew._split.labels import LabelColumn, read_labels, shown
+from flskew._split.multi_label import AnyColumn
 from flskew._split.names import names_of_ids
 from flskew.typing import Classes, Label, Labels
 
@@ -107,7 +108,7 @@ def partition_of_codes(
 
 
 def split_by_ids(
-    ids: LabelColumn, numbering: Numbering, partition_of_code: NDArray[np.int64], labels: LabelColumn | None
+    ids: LabelColumn, numbering: Numbering, partition_of_code: NDArray[np.int64], labels: AnyColumn | None
 ) -> Parts:
     """Give each partition the rows of its natural ids, in the order of the data set."""
     count = numbering.num_partitions

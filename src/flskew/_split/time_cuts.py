@@ -59,4 +59,6 @@ def selected(parts: Parts, which: NDArray[np.bool_]) -> Parts:
         label_counts=None,
         class_totals=None,
         edges=None,
+        joint_labels=None,
+        label_targets=None,
     )

@@ -8,13 +8,15 @@ from typing import Any
 
 from datasets import Dataset
 
-from flskew._split.building import deal_counts
-from flskew._split.labels import LabelColumn, read_column, read_labels
+from flskew._split.building import deal_counts, deal_targets
+from flskew._split.labels import LabelColumn
+from flskew._split.multi_label import AnyColumn, MultiLabelColumn
+from flskew._split.multi_reading import read_any_column, read_any_labels
 from flskew._split.streams import Streams
 from flskew._util import checks
 from flskew.assignment import Assignment
 from flskew.partitioners._binding import BindingPartitioner
-from flskew.typing import Counts, Labels
+from flskew.typing import Counts, Labels, MultiLabels
 
 __all__ = ["LabelPartitioner", "Partitioner"]
 
@@ -59,23 +61,24 @@ class Partitioner(BindingPartitioner):
         """Number of partitions."""
         return self._num_partitions
 
-    def assign(self, labels: Labels, /) -> Assignment:
+    def assign(self, labels: Labels | MultiLabels, /) -> Assignment:
         """Split rows by their labels, without a data set.
 
         Args:
             labels: One label per row: integers, strings or booleans, as a list, a NumPy array, a pandas or Arrow
-                column, or a column of a Hugging Face data set. They are not changed.
+                column, or a column of a Hugging Face data set. Or any number of labels per row: a 0/1 matrix of rows
+                by classes, or a list of labels for each row. They are not changed.
 
         Returns:
             The assignment; the same labels always give the same one.
 
         Raises:
-            TypeError: The labels have another type, or are nested or mixed.
+            TypeError: The labels have another type, or are mixed.
             ValueError: A label is missing (None, NaN), or the scheme cannot split these labels.
         """
-        column = read_labels(labels, **self._binning())
+        column = read_any_labels(labels, **self._binning())
         self.check_num_rows(len(column))
-        return self.split(column, Streams(self.seed))
+        return self._split_any(column)
 
     @abstractmethod
     def split(self, column: LabelColumn, streams: Streams) -> Assignment:
@@ -90,6 +93,30 @@ class Partitioner(BindingPartitioner):
         Returns:
             The assignment of all rows in `column`.
         """
+
+    def split_multi_label(self, column: MultiLabelColumn, streams: Streams) -> Assignment:
+        """Split rows with any number of labels; override it if your scheme can.
+
+        Called instead of `split` for such labels. By default, they are refused.
+
+        Args:
+            column: The labels.
+            streams: Source of all random numbers.
+
+        Returns:
+            The assignment of all rows in `column`.
+
+        Raises:
+            ValueError: The scheme needs one label per row.
+        """
+        if (column.indptr[1:] - column.indptr[:-1] == 1).all():
+            remedy = "each row has one, so pass them as one column, e.g. matrix.argmax(axis=1)"
+        else:
+            remedy = (
+                "use DirichletPartitioner, DistributionPartitioner, LabelExclusionPartitioner, QuantityPartitioner or "
+                "IidPartitioner, or choose one label per row"
+            )
+        raise ValueError(f"{type(self).__name__} needs one label per row, got a list or a 0/1 row for each; {remedy}")
 
     def check_num_rows(self, num_rows: int) -> None:
         """Refuse too few rows before any work is done; override it if your scheme needs more rows.
@@ -113,7 +140,13 @@ class Partitioner(BindingPartitioner):
         self.check_num_rows(dataset.num_rows)
         if self.partition_by is None:
             raise ValueError("partition_by must name the column with the labels, got None")
-        return self.split(read_column(dataset, self.partition_by, **self._binning()), Streams(self.seed))
+        return self._split_any(read_any_column(dataset, self.partition_by, **self._binning()))
+
+    def _split_any(self, column: AnyColumn) -> Assignment:
+        streams = Streams(self.seed)
+        if isinstance(column, MultiLabelColumn):
+            return self.split_multi_label(column, streams)
+        return self.split(column, streams)
 
 
 class LabelPartitioner(Partitioner):
@@ -157,6 +190,14 @@ class LabelPartitioner(Partitioner):
     def split(self, column: LabelColumn, streams: Streams) -> Assignment:
         """Draw the rows that `class_counts` asks for."""
         return Assignment._seal(deal_counts(column, self.class_counts(column, streams), streams, shuffle=self.shuffle))
+
+    def split_multi_label(self, column: MultiLabelColumn, streams: Streams) -> Assignment:
+        """Come as close as possible to what `class_counts` asks for, by iterative stratification.
+
+        `class_counts` is given a column with one entry per label of each row.
+        """
+        counts = self.class_counts(column.entries, streams)
+        return Assignment._seal(deal_targets(column, counts, streams, shuffle=self.shuffle))
 
     @abstractmethod
     def class_counts(self, column: LabelColumn, streams: Streams) -> Counts:
