@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -29,6 +31,18 @@ def write(path: Path, content: Mapping[str, object]) -> None:
     new = path.with_name(f"{path.name}.new")
     new.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     new.replace(path)
+
+
+def resumed(path: Path, settings: Mapping[str, object]) -> list[dict[str, Any]]:
+    """Return the runs in a results file; exit if they were made with other settings."""
+    if not path.exists():
+        return []
+    content = json.loads(path.read_text(encoding="utf-8"))
+    # As JSON, which has no tuples.
+    if content["settings"] != json.loads(json.dumps(settings)):
+        sys.exit(f"{path} has other settings: {content['settings']}; move it away to start again")
+    runs: list[dict[str, Any]] = content["runs"]
+    return runs
 
 
 def _processor() -> str:

@@ -465,7 +465,7 @@ FALSE = {
     "natural ids without partitions": {"natural_ids": ["x", "y"]},
     "partitions without natural ids": {"natural_id_partitions": [0, 1]},
     "natural ids of another number": {"natural_ids": ["x"], "natural_id_partitions": [0, 1]},
-    "a natural id twice": {"natural_ids": ["x", "x"], "natural_id_partitions": [0, 1]},
+    "a natural id twice in a partition": {"natural_ids": ["x", "x"], "natural_id_partitions": [1, 1]},
     "natural ids that are no labels": {"natural_ids": [0.5, 1.5], "natural_id_partitions": [0, 1]},
     "a natural id in no partition": {"natural_ids": ["x", "y"], "natural_id_partitions": [0, 2]},
     "a matrix of natural ids": {"natural_ids": [["x", "y"]], "natural_id_partitions": [0, 1]},

@@ -25,14 +25,14 @@ import flskew
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 # Public modules.
-SPACES = ("client", "partitioners", "plots", "shifts", "skew", "tables", "testing", "typing")
+SPACES = ("client", "partitioners", "plots", "shifts", "skew", "synthetic", "tables", "testing", "typing")
 PUBLIC = sorted(
     [*(set(flskew.__all__) - {"__version__", *SPACES})]
     + [
         f"{space}.{name}"
         for space in SPACES
         for name in importlib.import_module(f"flskew.{space}").__all__
-        if name not in flskew.__all__
+        if name not in {*flskew.__all__} - {*SPACES}
     ]
 )
 MODULES = sorted(
@@ -63,7 +63,7 @@ LAYERS = [
     {"skew", "tables"},
     {"simulation", "strategies", "client"},
     {"partitioners"},
-    {"testing", "_time_split"},
+    {"testing", "_time_split", "schedule", "synthetic"},
     {"assignment"},
     {"shifts"},
     {"_split"},

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from flskew import partitioners as partitioners
     from flskew import plots as plots
     from flskew import skew as skew
+    from flskew import synthetic as synthetic
     from flskew import tables as tables
     from flskew import testing as testing
     from flskew import typing as typing
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from flskew._time_split import split_by_time as split_by_time
     from flskew.assignment import Assignment as Assignment
     from flskew.assignment import PartitionIdError as PartitionIdError
+    from flskew.client import AbsentError as AbsentError
     from flskew.client import ClientError as ClientError
     from flskew.client import LabelPrior as LabelPrior
     from flskew.client import LocalTerm as LocalTerm
@@ -31,18 +33,25 @@ if TYPE_CHECKING:
     from flskew.client import partition as partition
     from flskew.client import partition_id as partition_id
     from flskew.client import without_local as without_local
+    from flskew.partitioners import CrossPartitioner as CrossPartitioner
     from flskew.partitioners import DirichletPartitioner as DirichletPartitioner
     from flskew.partitioners import DistributionPartitioner as DistributionPartitioner
+    from flskew.partitioners import ExponentialPartitioner as ExponentialPartitioner
     from flskew.partitioners import ExtendedDirichletPartitioner as ExtendedDirichletPartitioner
     from flskew.partitioners import GroupedNaturalIdPartitioner as GroupedNaturalIdPartitioner
     from flskew.partitioners import IidPartitioner as IidPartitioner
     from flskew.partitioners import InnerDirichletPartitioner as InnerDirichletPartitioner
     from flskew.partitioners import LabelExclusionPartitioner as LabelExclusionPartitioner
+    from flskew.partitioners import LinearPartitioner as LinearPartitioner
+    from flskew.partitioners import MixturePartitioner as MixturePartitioner
     from flskew.partitioners import NaturalIdPartitioner as NaturalIdPartitioner
     from flskew.partitioners import PachinkoPartitioner as PachinkoPartitioner
     from flskew.partitioners import PathologicalPartitioner as PathologicalPartitioner
     from flskew.partitioners import QuantityPartitioner as QuantityPartitioner
     from flskew.partitioners import ShardPartitioner as ShardPartitioner
+    from flskew.partitioners import SizePartitioner as SizePartitioner
+    from flskew.partitioners import SquarePartitioner as SquarePartitioner
+    from flskew.schedule import Schedule as Schedule
     from flskew.simulation import LocalGrid as LocalGrid
     from flskew.simulation import read_app_config as read_app_config
     from flskew.simulation import simulate as simulate
@@ -66,14 +75,17 @@ if TYPE_CHECKING:
 # The module that defines each public name. It is imported when the name is first used, so `import flskew` loads neither
 # Flower nor NumPy, and a script that only trains never loads Flower Datasets.
 _HOMES = {
+    "AbsentError": "flskew.client",
     "Assignment": "flskew.assignment",
     "BestModel": "flskew.strategies",
     "Checked": "flskew.strategies",
     "Checkpoint": "flskew.strategies",
     "ClassAware": "flskew.strategies",
     "ClientError": "flskew.client",
+    "CrossPartitioner": "flskew.partitioners",
     "DirichletPartitioner": "flskew.partitioners",
     "DistributionPartitioner": "flskew.partitioners",
+    "ExponentialPartitioner": "flskew.partitioners",
     "ExtendedDirichletPartitioner": "flskew.partitioners",
     "Failure": "flskew.strategies",
     "FedAvg": "flskew.strategies",
@@ -87,8 +99,10 @@ _HOMES = {
     "KeepBest": "flskew.strategies",
     "LabelExclusionPartitioner": "flskew.partitioners",
     "LabelPrior": "flskew.client",
+    "LinearPartitioner": "flskew.partitioners",
     "LocalGrid": "flskew.simulation",
     "LocalTerm": "flskew.client",
+    "MixturePartitioner": "flskew.partitioners",
     "NaturalIdPartitioner": "flskew.partitioners",
     "PachinkoPartitioner": "flskew.partitioners",
     "ParametersError": "flskew._arrays.records",
@@ -100,7 +114,10 @@ _HOMES = {
     "RoundError": "flskew.strategies",
     "RunResult": "flskew.strategies",
     "Scaffold": "flskew.strategies",
+    "Schedule": "flskew.schedule",
     "ShardPartitioner": "flskew.partitioners",
+    "SizePartitioner": "flskew.partitioners",
+    "SquarePartitioner": "flskew.partitioners",
     "client_app": "flskew.client",
     "partition": "flskew.client",
     "partition_id": "flskew.client",
@@ -111,7 +128,7 @@ _HOMES = {
 }
 
 # Public modules, used by their names: `flskew.skew.report`.
-_ROOMS = ("client", "partitioners", "plots", "shifts", "skew", "tables", "testing", "typing")
+_ROOMS = ("client", "partitioners", "plots", "shifts", "skew", "synthetic", "tables", "testing", "typing")
 
 __all__ = ["__version__", *_HOMES, *_ROOMS]
 

@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew._split.building import with_labels
+from flskew._split.building import labels_of, with_labels
 from flskew._split.labels import read_times
-from flskew._split.multi_label import AnyColumn
-from flskew._split.multi_reading import read_any_labels
-from flskew._split.time_cuts import later_share, selected
+from flskew._split.time_cuts import later_share, selected, times_of
 from flskew.assignment import Assignment
 from flskew.typing import Labels, MultiLabels, Times
 
@@ -68,22 +66,12 @@ def split_by_time(
         raise TypeError(
             f"assignment must be an Assignment, got {type(assignment).__name__}; make one with a partitioner"
         )
-    times, parts = read_times(when, "when"), assignment._parts
-    if len(times) != assignment.num_rows:
-        raise ValueError(
-            f"when must be one time per row of the data set, got {len(times)} for {assignment.num_rows} rows"
-        )
-    column = None if labels is None else read_any_labels(labels, edges=assignment.edges)
-    if column is not None and len(column) != assignment.num_rows:
-        raise ValueError(
-            f"labels must be one per row of the data set, got {len(column)} for {assignment.num_rows} rows"
-        )
+    parts = assignment._parts
+    times, column = times_of(parts, when), labels_of(parts, labels)
     is_test = _is_test(assignment, times, test)
     train_split, test_split = (
         Assignment._seal(with_labels(selected(parts, which), column)) for which in (~is_test, is_test)
     )
-    if column is not None and assignment.has_labels:
-        _check_same_labels(assignment, column, train_split.label_counts + test_split.label_counts)
     return train_split, test_split
 
 
@@ -104,10 +92,3 @@ def _is_test(assignment: Assignment, times: NDArray[Any], test: object) -> NDArr
     if are_dates or not test >= 1:
         raise ValueError(f"{rule}; got {test!r}")
     return np.asarray(times[assignment.rows] >= test)
-
-
-def _check_same_labels(assignment: Assignment, column: AnyColumn, counts: NDArray[np.int64]) -> None:
-    if not (np.array_equal(column.classes, assignment.classes) and np.array_equal(counts, assignment.label_counts)):
-        raise ValueError(
-            "labels must be those that the assignment was made with, in the same order, but their counts differ"
-        )

@@ -3,6 +3,7 @@
 - Whether a client evaluates. Flower's strategies ask every client and average all replies without an error, so an
   error is the only reply that they all ignore. Its own error code tells strategies that it is not a failure.
 - Which split a client uses: the ConfigRecord "flskew" has the assignment's fingerprint under "assignment".
+- Whether a client is absent from a round, because it has no rows now: an error reply with its own code, too.
 - How much local work a client did: "local-epochs" in the record "metrics".
 - Which partition a client holds: its number under "partition-id" and its name under "partition-name", in the record
   "flskew".
@@ -23,6 +24,7 @@ from __future__ import annotations
 from flwr.app import Message
 
 __all__ = [
+    "ABSENT",
     "ACCEPTED_ROUND_KEY",
     "ASSIGNMENT_KEY",
     "CONTROL_KEY",
@@ -52,6 +54,7 @@ __all__ = [
     "TERM_STATE_ROUND_KEY",
     "UNSENT_METRICS_KEY",
     "does_not_evaluate",
+    "is_absent",
 ]
 
 NUM_EXAMPLES_KEY = "num-examples"
@@ -138,6 +141,9 @@ TERM_STATE_ROUND_KEY = "state-round"
 DOES_NOT_EVALUATE = 70_001
 """Error code of a client that only trains; far above Flower's own codes, which count up from 0."""
 
+ABSENT = 70_002
+"""Error code of a client that takes no part in the round."""
+
 
 def does_not_evaluate(reply: Message) -> bool:
     """Return whether a reply says that its client only trains, which is not a failure.
@@ -154,3 +160,8 @@ def does_not_evaluate(reply: Message) -> bool:
         [True]
     """
     return reply.has_error() and reply.error.code == DOES_NOT_EVALUATE
+
+
+def is_absent(reply: Message) -> bool:
+    """Return whether a reply says that its client takes no part in the round, which is not a failure."""
+    return reply.has_error() and reply.error.code == ABSENT

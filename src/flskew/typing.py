@@ -26,6 +26,7 @@ __all__ = [
     "Label",
     "LabelCounts",
     "Labels",
+    "Layout",
     "MetricValue",
     "MetricsAggregator",
     "Mod",
@@ -134,6 +135,9 @@ pandas or Arrow column, a column of a Hugging Face data set."""
 
 Features: TypeAlias = "Any"
 """One entry per row: an array of any shape, a DataFrame, or a mapping from names to columns."""
+
+Layout: TypeAlias = Literal["NHW", "NHWC", "NCHW"]
+"""The axes of an array of images: N is the images, H their height, W their width, C their channels."""
 
 Parameters: TypeAlias = list[NDArray[Any]]
 """A model's weights in a fixed order; each array has its own dtype and shape."""

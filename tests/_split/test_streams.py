@@ -41,6 +41,24 @@ def test_streams_differ_by_seed_purpose_label_and_type():
     assert len(draws) == len(names)
 
 
+def test_the_streams_of_a_part_depend_only_on_what_identifies_it():
+    whole = Streams(1)
+    bern = whole.part("natural id", "Bern")("rows", 1).random()
+    whole.part("natural id", "Rome")("rows", 1).random()
+    assert whole.part("natural id", "Bern")("rows", 1).random() == bern
+    assert whole.part("natural id", "a", "b")("rows").random() == whole.part("natural id", "b", "a")("rows").random()
+    parts = [
+        whole,
+        Streams(2).part("natural id", "Bern"),
+        *(whole.part("natural id", *labels) for labels in (["Bern"], ["Rome"], [1], ["1"], [True], [], ["a", "b"])),
+        # Names that are equal once they are joined.
+        *(whole.part("natural id", *labels) for labels in (["str:1:a"], ["a", "str:1:b"], ["astr:1:b"], ["a:str:1:b"])),
+        whole.part("mixture"),
+        whole.part("mixture").part("mixture"),
+    ]
+    assert len({part("rows", 1).random() for part in parts}) == len(parts)
+
+
 def test_first_draws_over_many_names_are_uniform_and_unrelated():
     streams = Streams(7)
     draws = np.array([streams("shares", label).random() for label in range(5000)])

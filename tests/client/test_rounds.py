@@ -251,7 +251,9 @@ def test_an_attribute_assignment_of_another_type_is_an_error(assignment: object)
     with LocalGrid(app, 1) as grid:
         message = Message(RecordDict({"arrays": ArrayRecord([np.zeros(2)])}), 1000, "train")
         (reply,) = grid.send_and_receive([message])
-    assert reply.error.reason.startswith("ClientError: Split.assignment must be a flskew.Assignment, got ")
+    assert reply.error.reason.startswith(
+        "ClientError: Split.assignment must be a flskew.Assignment or a flskew.Schedule, got "
+    )
 
 
 @pytest.mark.parametrize("name", FLOWERS)

@@ -8,20 +8,28 @@ from dataclasses import dataclass
 
 import hypothesis.strategies as st
 
+from flskew import Assignment
 from flskew.partitioners import (
+    CrossPartitioner,
     DirichletPartitioner,
     DistributionPartitioner,
+    ExponentialPartitioner,
     ExtendedDirichletPartitioner,
     IidPartitioner,
     InnerDirichletPartitioner,
     LabelExclusionPartitioner,
+    LinearPartitioner,
+    MixturePartitioner,
+    NaturalIdPartitioner,
     PachinkoPartitioner,
     Partitioner,
     PathologicalPartitioner,
     QuantityPartitioner,
     ShardPartitioner,
+    SizePartitioner,
+    SquarePartitioner,
 )
-from flskew.typing import Label
+from flskew.typing import Label, Labels
 
 Make = Callable[[int, list[Label], int], Partitioner]
 
@@ -161,7 +169,56 @@ CASES = [
         drops=True,
         by_class=False,
     ),
+    Case("linear sizes", lambda n, labels, seed: LinearPartitioner(n, seed=seed), by_class=False),
+    Case(
+        "square sizes with the largest minimum",
+        lambda n, labels, seed: SquarePartitioner(n, min_partition_size=len(labels) // n, seed=seed),
+        by_class=False,
+    ),
+    Case(
+        "exponential sizes, in the order of the data set",
+        lambda n, labels, seed: ExponentialPartitioner(n, min_partition_size=0, shuffle=False, seed=seed),
+        by_class=False,
+    ),
+    Case(
+        "given sizes",
+        lambda n, labels, seed: SizePartitioner([len(labels) // n] * n, seed=seed),
+        drops=True,
+        by_class=False,
+    ),
+    Case(
+        "half IID, half Dirichlet",
+        lambda n, labels, seed: MixturePartitioner(
+            DirichletPartitioner(min(n, max(len(labels) // 2, 1)), alpha=0.1, min_partition_size=0, seed=seed), 0.5
+        ),
+        by_class=False,
+    ),
+    Case(
+        "a tenth IID, the rest in shards that drop",
+        lambda n, labels, seed: MixturePartitioner(
+            ShardPartitioner(min(n, max(len(labels) // 2, 1)), "label", 1, shard_size=1, shuffle=False, seed=seed), 0.1
+        ),
+        drops=True,
+        by_class=False,
+    ),
 ]
+
+
+def crossed(labels: list[Label], seed: int) -> CrossPartitioner:
+    """Two partitions within each natural id, or one if an id has a single row; labels are not needed."""
+    return CrossPartitioner(NaturalIdPartitioner("x"), IidPartitioner(min(2, *Counter(labels).values()), seed=seed))
+
+
+@dataclass(frozen=True)
+class Sites:
+    """Splits by labels, with the rows of three sites in turn, so that the laws apply to a split of two columns."""
+
+    partitioner: CrossPartitioner
+
+    def assign(self, labels: Labels) -> Assignment:
+        """Split the rows of each site."""
+        return self.partitioner.assign([f"site {row % 3}" for row in range(len(labels))], labels)  # type: ignore[arg-type]
+
 
 integers = st.integers(-(2**62), 2**62) | st.integers(-3, 3).map(lambda number: number * 7)
 strings = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5)

@@ -17,6 +17,7 @@ import numpy as np
 
 from flskew import (
     Assignment,
+    CrossPartitioner,
     DirichletPartitioner,
     GroupedNaturalIdPartitioner,
     NaturalIdPartitioner,
@@ -65,6 +66,16 @@ def fingerprints(cases: list[Case] = CASES, seeds: tuple[int, ...] = SEEDS) -> I
         grouped = GroupedNaturalIdPartitioner("user", 2).assign(labels, labels)
         yield f"grouped natural ids | {kind}", grouped.fingerprint
         yield f"matched natural ids | {kind}", grouped.match(labels[::2]).fingerprint
+        sites = [f"site {row % 2}" for row in range(len(labels))]
+        within = CrossPartitioner(NaturalIdPartitioner("site"), DirichletPartitioner(3, min_partition_size=0))
+        crossed = within.assign(sites, labels)
+        yield f"within natural ids | {kind}", crossed.fingerprint
+        yield (
+            f"within natural ids like others | {kind}",
+            within.assign(sites[::3], labels[::3], like=crossed).fingerprint,
+        )
+        by_site = DirichletPartitioner(3, min_partition_size=0).assign(sites, labels=labels)
+        yield f"dirichlet by another column | {kind}", by_site.fingerprint
     named = Assignment.from_partitions({"Bern": range(40, 100), "Genève": range(40)}, LABELS["words"][:100])
     yield "named | words", named.fingerprint
     days = np.arange("2020-02-01", "2021-02-01", dtype="M8[D]")

@@ -14,11 +14,11 @@ from hypothesis import assume, given
 
 import flskew.partitioners
 from flskew import DirichletPartitioner, LabelExclusionPartitioner
-from flskew.partitioners import GroupedNaturalIdPartitioner, NaturalIdPartitioner, Partitioner
+from flskew.partitioners import CrossPartitioner, GroupedNaturalIdPartitioner, NaturalIdPartitioner, Partitioner
 from flskew.testing import check_partitioner
 from flskew.typing import Label
 
-from .cases import CASES, Case, labels_and_partitions, seeds
+from .cases import CASES, Case, Sites, crossed, labels_and_partitions, seeds
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 
@@ -55,6 +55,22 @@ def test_the_counts_of_a_class_are_independent_of_the_others(case: Case):
 @given(drawn=labels_and_partitions())
 def test_natural_splits_obey_the_laws(partitioner: NaturalIdPartitioner, drawn: tuple[list[Label], int]):
     check_partitioner(partitioner, drawn[0])
+
+
+@given(drawn=labels_and_partitions(), seed=seeds)
+def test_crossed_splits_obey_the_laws(drawn: tuple[list[Label], int], seed: int):
+    partitioner = crossed(drawn[0], seed)
+    check_partitioner(partitioner, drawn[0])
+    pasted = eval(repr(partitioner), vars(flskew.partitioners).copy())
+    assert pasted == partitioner
+    assert hash(pasted) == hash(partitioner)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_scheme_obeys_the_laws_within_natural_ids(case: Case):
+    labels = [row * row % 4 for row in range(120)]
+    inner = case.make(2, labels[::3], 7)
+    check_partitioner(Sites(CrossPartitioner(NaturalIdPartitioner("site"), inner)), labels, drops_rows=case.drops)
 
 
 @every_case

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from datasets import Dataset
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from numpy.typing import NDArray
 
 from flskew import Assignment, split_by_time
@@ -61,7 +61,6 @@ def weather(num_rows: int = 600) -> Rows:
 
 
 @every_case
-@settings(max_examples=25)
 @given(drawn=rows_and_partitions(), seed=seeds)
 def test_it_obeys_the_laws(case: Case, drawn: tuple[Rows, int], seed: int):
     partitioner, assignment = assigned(case, *drawn, seed)
@@ -71,7 +70,6 @@ def test_it_obeys_the_laws(case: Case, drawn: tuple[Rows, int], seed: int):
 
 
 @every_case
-@settings(max_examples=25)
 @given(drawn=rows_and_partitions(), seed=seeds)
 def test_the_order_of_the_classes_does_not_matter(case: Case, drawn: tuple[Rows, int], seed: int):
     rows = drawn[0]
@@ -83,7 +81,6 @@ def test_the_order_of_the_classes_does_not_matter(case: Case, drawn: tuple[Rows,
 
 
 @every_case
-@settings(max_examples=25)
 @given(drawn=rows_and_partitions(), seed=seeds)
 def test_the_targets_do_not_depend_on_the_order_of_the_rows(case: Case, drawn: tuple[Rows, int], seed: int):
     assignment = assigned(case, *drawn, seed)[1]

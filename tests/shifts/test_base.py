@@ -161,9 +161,9 @@ def test_a_view_is_the_same_by_name():
         (lambda: Noise(1).view(2, 2), ValueError, "partition_id must be at most 1"),
         (lambda: Noise(1).view(0, 2).features(IMAGES), AttributeError, "without rows; make it with assignment.view"),
         (lambda: Noise(1).view(0, 2).features(IMAGES, [1]), ValueError, "6 entries and 1 rows"),
-        (lambda: Noise(1).view(0, 2).features(IMAGES, [-1] * 6), ValueError, "rows must be >= 0"),
+        (lambda: Noise(1).view(0, 2).features(IMAGES, [-1] * 6), ValueError, "integers from 0 to 2.63 - 1, got -1"),
         (lambda: Noise(1).view(0, 2).features(IMAGES, [0.5] * 6), TypeError, "rows must be a list of row numbers"),
-        (lambda: Noise(1).view(0, 2).features(3, [1]), TypeError, "features must be an array"),
+        (lambda: Noise(1).view(0, 2).features(3, [1]), TypeError, "features must be a NumPy array"),
         (lambda: Noise(1).view(0, 2).features(np.array(["a"]), [1]), TypeError, "Noise changes numbers"),
         (lambda: Noise(1, columns=["b"]).view(0, 2).features({"a": [1.0]}, [1]), ValueError, "'b' is not a column"),
         (lambda: SPLIT.with_shift(Noise), TypeError, "shift must be a shift, such as"),
@@ -191,7 +191,87 @@ def test_a_shift_that_prints_as_something_else_cannot_be_saved_and_is_refused():
         SPLIT.with_shift(Odd())
 
 
-def test_random_numbers_of_a_row_do_not_depend_on_how_many_are_drawn_for_others():
+# 256 rows with one number each, 51 with five, and one with 300 share a part of the stream.
+@pytest.mark.parametrize("shape", [(), (1,), (5,), (2, 3), (300,), (0,)], ids=str)
+def test_random_numbers_of_a_row_do_not_depend_on_the_rows_drawn_with_it(shape: tuple[int, ...]):
     streams = Viewer(0, 1).streams(42, "test")
-    first = streams.uniform(np.array([1, 2]))
-    assert streams.uniform(np.array([2]), (5,))[0, 0] == first[1]
+    rows = np.array([700, 3, 255, 256, 3, 0, 10**12, 254])
+    for draw in (streams.uniform, streams.normal):
+        together = draw(rows, shape)
+        assert together.shape == (8, *shape)
+        for position in range(8):
+            assert_array_equal(draw(rows[[position]], shape)[0], together[position])
+        assert_array_equal(draw(np.sort(rows), shape), together[np.argsort(rows)])
+
+
+def test_random_numbers_of_many_rows_are_those_of_each():
+    streams = Viewer(0, 1).streams(42, "test")
+    rows = np.random.default_rng(0).permutation(70_000)  # more parts than are in memory at the same time
+    together = streams.uniform(rows)
+    for position in (0, 40_000, 69_999):
+        assert streams.uniform(rows[[position]]) == together[position]
+    assert_array_equal(streams.uniform(np.arange(70_000))[rows], together)
+    assert len(set(together)) == 70_000
+
+
+def test_neighbouring_rows_have_independent_numbers():
+    drawn = Viewer(0, 1).streams(42, "test").normal(np.arange(20_000), ())
+    # Correlations of n independent pairs have a standard error of 1 / sqrt(n) = .007.
+    for distance in (1, 2, 255, 256):
+        assert abs(np.corrcoef(drawn[distance:], drawn[:-distance])[0, 1]) < 0.03
+
+
+class Marked(FeatureShift):
+    """Adds the number of each row to rows from `first` on, and remembers how many rows it got at a time."""
+
+    def __init__(self, first: int):
+        super().__init__()
+        self.first = first
+        self.counts: list[int] = []
+
+    def change(self, values, rows, viewer, column):
+        self.counts.append(len(rows))
+        chosen = rows >= self.first
+        return values + np.where(chosen, rows, 0)[:, None].astype(values.dtype) if chosen.any() else values
+
+    def at(self, severity):
+        return self
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+@pytest.mark.parametrize("first", [0, 300, 599])
+def test_large_arrays_are_changed_in_blocks(dtype: str, first: int):
+    features = np.zeros((600, 1000), dtype)
+    shift = Marked(first)
+    seen = shift.view(0, 1).features(features, range(600))
+    assert shift.counts == [131, 131, 131, 131, 76]  # 2^17 // 1000 rows
+    assert seen.dtype == dtype
+    assert_array_equal(seen[:, 0], [row if row >= first else 0 for row in range(600)])
+    assert not features.any()
+
+
+def test_a_shift_that_changes_no_block_returns_the_features_themselves():
+    features = np.zeros((600, 1000), "uint8")
+    assert Marked(600).view(0, 1).features(features, range(600)) is features
+
+
+def test_a_shift_of_your_own_must_keep_the_shape():
+    class First(FeatureShift):
+        def change(self, values, rows, viewer, column):
+            return values[:, 0]
+
+        def at(self, severity):
+            return self
+
+    with pytest.raises(ValueError, match=r"First must return values of shape \(6, 2, 2\), got \(6, 2\)"):
+        First().view(0, 1).features(IMAGES, range(6))
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64", "int32", "uint8"])
+def test_values_beyond_the_range_of_an_integer_stay_at_its_ends(dtype: str):
+    values = np.array([1, 0], dtype)
+    limits = np.iinfo(dtype)
+    # The largest double below 2^63 is 2^63 - 1024, and below 2^64 it is 2^64 - 2048.
+    most = limits.max - {"int64": 1023, "uint64": 2047}.get(dtype, 0)
+    assert Affine(gain=1e30).view(0, 1).features(values, range(2)).tolist() == [most, 0]
+    assert Affine(gain=-1e30).view(0, 1).features(values, range(2)).tolist() == [limits.min, 0]

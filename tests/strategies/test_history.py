@@ -78,7 +78,7 @@ def test_metric_columns_cannot_collide_with_other_columns() -> None:
 
 def test_the_frame_of_an_empty_history_has_all_columns() -> None:
     frame = History().to_frame()
-    assert frame.shape == (0, 12)
+    assert frame.shape == (0, 13)
     assert list(frame) == [name for name in HISTORY.to_frame() if not name.startswith("metrics.")]
 
 

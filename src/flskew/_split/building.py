@@ -12,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew._split.allocation import meet_minimum
-from flskew._split.dealing import check_counts, deal, gather
+from flskew._split.dealing import assemble, check_counts, deal, stable_order
 from flskew._split.labels import LabelColumn
 from flskew._split.multi_label import AnyColumn, MultiLabelColumn
+from flskew._split.multi_reading import read_any_labels
 from flskew._split.stratifying import proportional, raise_to_minimum, stratify
 from flskew._split.streams import Streams
-from flskew.typing import Classes, Counts, Edges, Holders, LabelCounts, Offsets, Rows, Sizes
+from flskew.typing import Classes, Counts, Edges, Holders, LabelCounts, Labels, MultiLabels, Offsets, Rows, Sizes
 
-__all__ = ["Parts", "deal_counts", "deal_sizes", "deal_targets", "keep_held", "with_labels"]
+__all__ = ["Parts", "deal_counts", "deal_sizes", "deal_targets", "keep_held", "labels_of", "with_labels"]
+__all__ += ["without_classes"]
 
 
 class Parts(NamedTuple):
@@ -34,12 +36,12 @@ class Parts(NamedTuple):
         class_totals: (num_classes,) rows of each class, assigned or not.
         edges: (num_classes - 1,) boundaries of the classes if they are bins.
         names: (num_partitions,) the name of each partition; None if they have none.
-        natural_ids: (num_ids,) the natural ids by which rows were split, in the order of their partitions; None for
-            other splits.
+        natural_ids: (num_ids,) the natural ids by which rows were split, in the order of their partitions; an id occurs
+            once for each of its partitions. None for other splits.
         natural_id_partitions: (num_ids,) the partition of each natural id; -1 if its rows are unassigned.
         shift: () what clients see differently, as the expression that makes it; None if all see the data as they are.
-        joint_labels: (num_classes,) number of labels, summed over the assigned rows that have each label, if rows may
-            have several labels or none; None if each row has one.
+        joint_labels: (num_classes,) number of labels, summed over all rows that have each label; None if each row has
+            one label.
         label_targets: (num_partitions, num_classes) rows of each class that the scheme aimed for, if rows may have
             several labels; None if it had no targets.
     """
@@ -93,6 +95,8 @@ def deal_targets(
     num_partitions = targets.shape[1]
     wanted = np.hstack([targets.astype(np.int64), (column.sizes - targets.sum(axis=1))[:, None]])
     shares = wanted.sum(axis=0) if sizes is None else sizes
+    if not shares.any():  # No row has a label.
+        shares = np.append(np.ones(num_partitions, dtype=np.int64), 0)
     # The unassigned rows are like one more partition.
     used = num_partitions + int(shares[-1] > 0 or wanted[:, -1].any())
     room = proportional(shares[:used], len(column), streams("row sizes"))
@@ -103,7 +107,9 @@ def deal_targets(
     holder = stratify(column, wanted[:, :used], room, streams, may_hold=may_hold, strict=strict)
     holder[holder < 0] = num_partitions
     holder = raise_to_minimum(holder, num_partitions, minimum, streams("minimum rows"))
-    parts = with_labels(Parts(*gather(holder, num_partitions, streams, shuffle=shuffle)), column)
+    source = stable_order(holder.astype(np.min_scalar_type(num_partitions)), num_partitions + 1)
+    blocks = np.bincount(holder, minlength=num_partitions + 1)[None]
+    parts = with_labels(Parts(*assemble(source, blocks, streams, shuffle=shuffle)), column)
     return parts._replace(label_targets=np.array(targets.T, dtype=np.int64, order="C"))
 
 
@@ -131,10 +137,30 @@ def _with_several(parts: Parts, column: MultiLabelColumn) -> Parts:
     # The last partition is that of the unassigned rows.
     size = (num_partitions + 1) * num_classes
     cells = np.bincount(holder * num_classes + column.indices, minlength=size).reshape(-1, num_classes)
-    assigned = holder < num_partitions
-    lengths = np.diff(column.indptr)[column.rows[assigned]]
-    joint = np.bincount(column.indices[assigned], weights=lengths, minlength=num_classes).astype(np.int64)
+    lengths = np.diff(column.indptr)[column.rows]
+    joint = np.bincount(column.indices, weights=lengths, minlength=num_classes).astype(np.int64)
     return _described(parts, column, cells[:-1].copy())._replace(joint_labels=joint)
+
+
+def labels_of(parts: Parts, labels: Labels | MultiLabels | None) -> AnyColumn | None:
+    """Read the labels of all rows, which must be those that the split was made with, if it was made with any.
+
+    Raises:
+        ValueError: There is not one label per row, or the counts differ.
+    """
+    if labels is None:
+        return None
+    column, num_rows = read_any_labels(labels, edges=parts.edges), len(parts.rows) + len(parts.unassigned)
+    if len(column) != num_rows:
+        raise ValueError(f"labels must be one per row of the data set, got {len(column)} for {num_rows} rows")
+    if parts.classes is not None:
+        read = with_labels(parts, column)
+        same = (np.array_equal(getattr(read, name), getattr(parts, name)) for name in ("classes", "label_counts"))
+        if not all(same):
+            raise ValueError(
+                "labels must be those that the assignment was made with, in the same order, but their counts differ"
+            )
+    return column
 
 
 def keep_held(parts: Parts, may_hold: Holders, column: AnyColumn) -> Parts:
@@ -151,6 +177,13 @@ def keep_held(parts: Parts, may_hold: Holders, column: AnyColumn) -> Parts:
     return with_labels(Parts(parts.rows[kept], offsets, np.sort(parts.rows[~kept])), column)
 
 
+def without_classes(parts: Parts) -> Parts:
+    """Return the split without anything about classes."""
+    return parts._replace(
+        classes=None, label_counts=None, class_totals=None, edges=None, joint_labels=None, label_targets=None
+    )
+
+
 def _holder(parts: Parts, num_rows: int) -> NDArray[np.int64]:
     """(num_rows,) the partition of each row; `num_partitions` for an unassigned one."""
     num_partitions = len(parts.offsets) - 1
@@ -163,5 +196,10 @@ def _described(parts: Parts, column: AnyColumn, label_counts: LabelCounts) -> Pa
     """Add what is known about the classes. Arrays are copied, because sealing would freeze those of the column."""
     edges = None if column.edges is None else column.edges.copy()
     return parts._replace(
-        classes=column.classes.copy(), label_counts=label_counts, class_totals=column.sizes.copy(), edges=edges
+        classes=column.classes.copy(),
+        label_counts=label_counts,
+        class_totals=column.sizes.copy(),
+        edges=edges,
+        joint_labels=None,
+        label_targets=None,
     )

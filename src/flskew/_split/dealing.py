@@ -14,7 +14,7 @@ from flskew._split.streams import Streams
 from flskew._util.threads import in_threads, usable_processors
 from flskew.typing import Codes, Counts, Offsets, Rows
 
-__all__ = ["Deal", "check_counts", "deal", "gather", "stable_order"]
+__all__ = ["Deal", "assemble", "check_counts", "deal", "stable_order"]
 
 # Rows gathered at a time: enough to make the interpreter's overhead negligible, few enough to stay in the cache.
 _BLOCK = 1 << 16
@@ -53,18 +53,21 @@ def deal(column: LabelColumn, counts: Counts, streams: Streams, *, shuffle: bool
     counts = counts.astype(np.int64, copy=False)
     left = column.sizes - counts.sum(axis=1)
     blocks = np.hstack([counts, left[:, None]])
+    return assemble(_shuffled_by_class(column, blocks, streams), blocks, streams, shuffle=shuffle)
+
+
+def assemble(source: Rows, blocks: Counts, streams: Streams, *, shuffle: bool) -> Deal:
+    """Gather the rows of each partition from several lists of rows, such as one per class.
+
+    Args:
+        source: All rows, list after list, and within a list partition after partition; changed if there is one list.
+        blocks: (num_lists, num_partitions + 1) rows of each partition in each list; in the last column, those of no
+            partition.
+        streams: Source of the random numbers.
+        shuffle: Whether the rows of a partition are in random order or in the order of the data set.
+    """
     offsets = np.concatenate(([0], np.cumsum(blocks.sum(axis=0))))
-    rows = _by_partition(_shuffled_by_class(column, blocks, streams), blocks, offsets, streams, shuffle=shuffle)
-    assigned = int(offsets[-2])
-    return Deal(rows[:assigned], offsets[:-1], np.sort(rows[assigned:]))
-
-
-def gather(holder: NDArray[np.int64], num_partitions: int, streams: Streams, *, shuffle: bool) -> Deal:
-    """Return the rows of every partition, given the partition of each row; `num_partitions` stands for none."""
-    codes = holder.astype(np.min_scalar_type(num_partitions))
-    sizes = np.bincount(holder, minlength=num_partitions + 1)
-    offsets = np.concatenate(([0], np.cumsum(sizes)))
-    rows = _by_partition(stable_order(codes, num_partitions + 1), sizes[None], offsets, streams, shuffle=shuffle)
+    rows = _by_partition(source, blocks, offsets, streams, shuffle=shuffle)
     assigned = int(offsets[-2])
     return Deal(rows[:assigned], offsets[:-1], np.sort(rows[assigned:]))
 

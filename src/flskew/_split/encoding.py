@@ -16,7 +16,7 @@ from flskew.typing import Classes, Codes, Edges, Label, Sizes
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["LabelColumn", "encode", "encode_bins"]
+__all__ = ["LabelColumn", "encode", "encode_bins", "subset"]
 
 # Rows encoded at a time: few enough to stay in the cache, so working memory does not grow with the data set.
 _BLOCK = 1 << 16
@@ -120,6 +120,11 @@ def encode_bins(
     codes = np.searchsorted(edges, values, side="right").view(np.uint64)
     narrow = codes.astype(np.min_scalar_type(len(edges)))
     return replace(_narrowed(narrow, np.arange(len(edges) + 1), None), edges=edges)
+
+
+def subset(column: LabelColumn, rows: NDArray[np.int64]) -> LabelColumn:
+    """Return the labels of some rows, at least one, with only the classes that occur; bins are plain classes."""
+    return _narrowed(column.codes[rows], column.classes, None)
 
 
 def _blocks(values: NDArray[Any] | pa.ChunkedArray) -> Iterator[tuple[slice, NDArray[Any]]]:

@@ -9,11 +9,11 @@ from typing import TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew._split.encoding import LabelColumn
+from flskew._split.encoding import LabelColumn, subset
 from flskew._split.labels import shown
 from flskew.typing import Classes, Codes, Edges, Label, Offsets, Rows, Sizes
 
-__all__ = ["AnyColumn", "MultiLabelColumn", "compressed"]
+__all__ = ["AnyColumn", "MultiLabelColumn", "any_subset", "compressed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +79,18 @@ class MultiLabelColumn:
 
 AnyColumn: TypeAlias = LabelColumn | MultiLabelColumn
 """Labels of either kind."""
+
+
+def any_subset(column: AnyColumn, rows: Rows) -> AnyColumn:
+    """Return the labels of some rows, at least one, with only the classes that occur; bins are plain classes."""
+    if isinstance(column, LabelColumn):
+        return subset(column, rows)
+    entries, lengths = column.gathered(rows)
+    indptr = np.concatenate(([0], np.cumsum(lengths)))
+    if len(entries) == 0:
+        return MultiLabelColumn(indptr, column.indices[:0], column.classes[:0])
+    left = subset(column.entries, entries)
+    return MultiLabelColumn(indptr, left.codes, left.classes)
 
 
 def compressed(lengths: Sizes, entries: LabelColumn, name: str, remedy: str) -> MultiLabelColumn:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from flskew._util.texts import LONGEST_NAME, is_name, printable
 from flskew.typing import Classes
 
-__all__ = ["checked_names", "is_partition_name", "names_of_ids"]
+__all__ = ["checked_names", "is_partition_name", "names_of_ids", "names_within"]
 
 
 def is_partition_name(name: object) -> bool:
@@ -57,6 +57,17 @@ def names_of_ids(natural_ids: Classes) -> NDArray[np.str_] | None:
     names = [text if is_partition_name(text) else ascii(text) for text in texts]
     distinct = len(set(names)) == len(names) and all(map(_is_short, names))
     return np.array(names) if distinct else None
+
+
+def names_within(names: NDArray[np.str_], num_each: int) -> NDArray[np.str_] | None:
+    """Return the names of the partitions within each part, such as "Bern/0" and "Bern/1"; None if one is too long.
+
+    The only partition of a part has the name of the part.
+    """
+    if num_each == 1:
+        return names
+    within = [f"{name}/{number}" for name in names.tolist() for number in range(num_each)]
+    return np.array(within) if all(map(_is_short, within)) else None
 
 
 def _is_short(text: str) -> bool:

@@ -8,10 +8,9 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew._split.building import Parts, with_labels
+from flskew._split.building import Parts
 from flskew._split.dealing import stable_order
 from flskew._split.labels import LabelColumn, read_labels, shown
-from flskew._split.multi_label import AnyColumn
 from flskew._split.names import names_of_ids
 from flskew.typing import Classes, Label, Labels
 
@@ -45,9 +44,17 @@ def numbered(natural_ids: Classes, groups: NDArray[np.int64], num_groups: int) -
 
 
 def numbering_of(parts: Parts) -> Numbering | None:
-    """Return the numbering of an existing split: by its natural ids, or else by its names; None if it has neither."""
+    """Return the numbering of an existing split: by its natural ids, or else by its names; None if it has neither.
+
+    Raises:
+        ValueError: It has several partitions for a natural id.
+    """
     num_partitions = len(parts.offsets) - 1
     if parts.natural_ids is not None and parts.natural_id_partitions is not None:
+        if len(set(parts.natural_ids.tolist())) < len(parts.natural_ids):
+            raise ValueError(
+                "like has several partitions for a natural id; pass it to the CrossPartitioner that made it"
+            )
         return Numbering(parts.natural_ids, parts.natural_id_partitions, num_partitions, parts.names)
     if parts.names is not None:
         return Numbering(parts.names, np.arange(num_partitions), num_partitions, parts.names)
@@ -107,9 +114,7 @@ def partition_of_codes(
     return np.array([partition_of.get(label, -1) for label in ids.labels], dtype=np.int64)
 
 
-def split_by_ids(
-    ids: LabelColumn, numbering: Numbering, partition_of_code: NDArray[np.int64], labels: AnyColumn | None
-) -> Parts:
+def split_by_ids(ids: LabelColumn, numbering: Numbering, partition_of_code: NDArray[np.int64]) -> Parts:
     """Give each partition the rows of its natural ids, in the order of the data set."""
     count = numbering.num_partitions
     # Dropped rows go behind the last partition.
@@ -118,7 +123,7 @@ def split_by_ids(
     rows = stable_order(groups, count + 1)
     ends = np.cumsum(np.bincount(groups, minlength=count))[:count]
     assigned = int(ends[-1])
-    parts = Parts(
+    return Parts(
         rows[:assigned],
         np.concatenate(([0], ends)),
         np.sort(rows[assigned:]),
@@ -126,7 +131,6 @@ def split_by_ids(
         natural_ids=numbering.natural_ids,
         natural_id_partitions=numbering.partitions,
     )
-    return with_labels(parts, labels)
 
 
 def with_natural_ids(parts: Parts, natural_ids: Mapping[int, Label]) -> Parts:

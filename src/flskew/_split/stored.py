@@ -72,9 +72,8 @@ def _check_several(parts: Parts) -> None:
         return
     _rule(parts.edges is None, "bins have one label per row")
     counts = cast("LabelCounts", parts.label_counts)
-    held = counts.sum(axis=0)
-    _rule(joint.dtype == np.int64 and joint.shape == held.shape, "joint_labels must be one integer per class")
-    _rule(((joint >= held) & (joint <= held * len(held))).all(), "joint_labels must be at least 1 for each label")
+    _rule(joint.dtype == np.int64 and joint.shape == totals.shape, "joint_labels must be one integer per class")
+    _rule(((joint >= totals) & (joint <= totals * len(totals))).all(), "joint_labels must be at least 1 for each row")
     if targets is not None:
         _rule(targets.dtype == np.int64 and targets.shape == counts.shape, "label_targets must be like label_counts")
         _rule(((targets >= 0) & (targets <= totals)).all(), "label_targets must not exceed the rows of the class")
@@ -89,7 +88,8 @@ def _check_names(names: NDArray[Any], num_partitions: int) -> None:
 
 def _check_natural_ids(natural_ids: NDArray[Any], partitions: NDArray[np.int64], num_partitions: int) -> None:
     _check_labels("natural_ids", natural_ids)
-    _rule(len(set(natural_ids.tolist())) == len(natural_ids) == len(partitions), "natural ids must be distinct")
+    held = list(zip(natural_ids.tolist(), partitions.tolist(), strict=False))
+    _rule(len(set(held)) == len(natural_ids) == len(partitions), "natural ids of a partition must be distinct")
     _rule(((partitions >= -1) & (partitions < num_partitions)).all(), "natural ids must be in partitions that exist")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from hashlib import blake2b
 from typing import Any
 
@@ -48,6 +49,19 @@ class Streams:
         """
         name = f"{self._prefix}{purpose}:{type(label).__name__}:{label}"
         return np.random.Generator(np.random.PCG64(_Digest(name)))  # type: ignore[arg-type]
+
+    def part(self, purpose: str, *labels: Label) -> Streams:
+        """Return the streams of one part of a split, such as the rows of one hospital.
+
+        Args:
+            purpose: What sets the part apart, such as `"natural id"`.
+            labels: What identifies it, such as `"Bern"`, in any order. The streams depend on nothing else.
+        """
+        words = sorted(f"{type(label).__name__}:{len(str(label))}:{label}" for label in labels)
+        digest = blake2b(":".join([purpose, *words]).encode(), digest_size=32).hexdigest()
+        part = copy(self)
+        part._prefix = f"{self._prefix}part:{digest}:"
+        return part
 
 
 class _Digest(ISeedSequence):

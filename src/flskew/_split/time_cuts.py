@@ -7,10 +7,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew._split.building import Parts
-from flskew.typing import Offsets, Rows
+from flskew._split.building import Parts, without_classes
+from flskew._split.labels import read_times
+from flskew.typing import Offsets, Rows, Times
 
-__all__ = ["later_share", "selected"]
+__all__ = ["later_share", "selected", "times_of"]
+
+
+def times_of(parts: Parts, when: Times) -> NDArray[Any]:
+    """Read the times of all rows.
+
+    Raises:
+        TypeError: They are neither dates nor numbers.
+        ValueError: There is not one time per row, or one is missing.
+    """
+    times, num_rows = read_times(when, "when"), len(parts.rows) + len(parts.unassigned)
+    if len(times) != num_rows:
+        raise ValueError(f"when must be one time per row of the data set, got {len(times)} for {num_rows} rows")
+    return times
 
 
 def later_share(rows: Rows, offsets: Offsets, times: NDArray[Any], share: float) -> NDArray[np.bool_]:
@@ -51,14 +65,8 @@ def selected(parts: Parts, which: NDArray[np.bool_]) -> Parts:
     kept = np.concatenate(([0], np.cumsum(which)))
     is_out = np.ones(num_rows, dtype=np.bool_)
     is_out[parts.rows[which]] = False
-    return parts._replace(
+    return without_classes(parts)._replace(
         rows=parts.rows[which],
         offsets=kept[parts.offsets],
         unassigned=np.flatnonzero(is_out),
-        classes=None,
-        label_counts=None,
-        class_totals=None,
-        edges=None,
-        joint_labels=None,
-        label_targets=None,
     )

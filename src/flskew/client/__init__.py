@@ -5,9 +5,10 @@ from flskew.client._label_prior import LabelPrior, LogitTransform
 from flskew.client._local_term import LocalTerm
 from flskew.client._node_config import partition, partition_id
 from flskew.client._private import without_local
-from flskew.client._protocols import ClientError, SupportsEvaluate, SupportsFit, SupportsQuery
+from flskew.client._protocols import AbsentError, ClientError, SupportsEvaluate, SupportsFit, SupportsQuery
 
 __all__ = [
+    "AbsentError",
     "ClientError",
     "ClientFn",
     "LabelPrior",

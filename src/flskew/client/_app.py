@@ -12,7 +12,16 @@ from flwr.client import Client, NumPyClient
 from flwr.clientapp import ClientApp
 
 from flskew._flower import isolated_records
-from flskew._wire import FLSKEW_KEY, KEPT_KEY, LABELS_KEY, LOSS_KEY, METRICS_KEY, NUM_EXAMPLES_KEY, TERM_KEY
+from flskew._wire import (
+    FLSKEW_KEY,
+    KEPT_KEY,
+    LABELS_KEY,
+    LOSS_KEY,
+    METRICS_KEY,
+    NUM_EXAMPLES_KEY,
+    SERVER_ROUND_KEY,
+    TERM_KEY,
+)
 from flskew.client._exchange import Exchange
 from flskew.client._failures import Failures
 from flskew.client._label_counts import label_counts_record, requested_noise
@@ -20,8 +29,15 @@ from flskew.client._metrics import MetricsReader, check_local_epochs, loss_value
 from flskew.client._model import private_parameters, read_request, record_like, refuse_legacy
 from flskew.client._mods import check_mods, with_mods, with_train_mods
 from flskew.client._private import checked_patterns, keep_private, private_names, with_private
-from flskew.client._protocols import ClientError, SupportsEvaluate, SupportsFit, SupportsQuery, WrapsNumPyClient
-from flskew.client._replies import DoesNotEvaluateError, flskew_record
+from flskew.client._protocols import (
+    AbsentError,
+    ClientError,
+    SupportsEvaluate,
+    SupportsFit,
+    SupportsQuery,
+    WrapsNumPyClient,
+)
+from flskew.client._replies import DoesNotEvaluateError, absent_reply, check_presence, flskew_record
 from flskew.typing import Mod
 
 __all__ = ["ClientFn", "client_app"]
@@ -58,6 +74,9 @@ def client_app(
     If the client has an attribute `assignment`, an `Assignment`, each reply includes its fingerprint. Strategies use it
     to detect clients that split the data differently and so train on each other's rows.
 
+    `assignment` may also be a `Schedule`, in which the rows of a client change from round to round. A client without
+    rows in a round is then absent from it: neither `fit` nor `evaluate` is called, and the reply says so.
+
     If the strategy asks for label counts, as those with `ClassAware` do, each training reply includes them: the
     client's attribute `label_counts`, (num_classes,) integers >= 0, if it has one, or else those of its partition in
     the `assignment`. Other strategies do not learn them.
@@ -67,7 +86,8 @@ def client_app(
     string, or the partition's name in the `assignment`. Set `name = ""` to send no name.
 
     If `client_fn`, the client or a mod raises an exception, the reply is an error, and `context.state` is restored.
-    Raise `ClientError` to tell the server something: its message is sent.
+    Raise `ClientError` to tell the server something: its message is sent. Raise `AbsentError` to take no part in a
+    round.
 
     Args:
         client_fn: Makes the client; `flskew.partition(context)` returns its partition.
@@ -145,6 +165,9 @@ class _App(ClientApp):
                 raise ClientError(f"a mod returned {type(reply).__name__}; end it with `return reply`, a Message")
         except DoesNotEvaluateError as refusal:
             return refusal.reply(message)
+        except AbsentError as absence:
+            context.state = before
+            return absent_reply(absence, message)
         except Exception as error:
             # Engines differ in whether the state of a failed client survives.
             context.state = before
@@ -166,7 +189,8 @@ def _train(
     key, arrays, config = read_request(message)
     if key in (METRICS_KEY, FLSKEW_KEY, LABELS_KEY, TERM_KEY):
         raise ClientError(f"the ArrayRecord is called {key!r}, like another record of the reply; call it 'arrays'")
-    noise = requested_noise(config)
+    check_presence(client, context, config)
+    noise, server_round = requested_noise(config), config.get(SERVER_ROUND_KEY)
     model = with_private(arrays, patterns, client, config, context.state)
     private = private_names(model, patterns)
     exchange = Exchange.of(message.content, model, config, context.state, private)
@@ -179,7 +203,7 @@ def _train(
     content = RecordDict({key: keep_private(trained, arrays, patterns, context.state), METRICS_KEY: record})
     exchange.close(content, trained, record, context.state)
     if noise is not None:
-        counts = content[LABELS_KEY] = label_counts_record(client, context, noise)
+        counts = content[LABELS_KEY] = label_counts_record(client, context, noise, server_round)
         if private:
             counts[KEPT_KEY] = [place for place, name in enumerate(model) if name in private]
     return _reply(content, flskew_record(client, context, unsent), message)
@@ -191,6 +215,7 @@ def _evaluate(
     if not isinstance(client, SupportsEvaluate) or _is_inherited(client.evaluate, NumPyClient.evaluate):
         raise DoesNotEvaluateError(client)
     _, arrays, config = read_request(message)
+    check_presence(client, context, config)
     model = with_private(arrays, patterns, client, config, context.state)
     returned = client.evaluate(private_parameters(model), config)
     loss, count, metrics = _three(returned, client, "evaluate", "(loss, num_examples, metrics)")

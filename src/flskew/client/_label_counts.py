@@ -15,8 +15,8 @@ import numpy as np
 from flwr.app import ConfigRecord, Context
 
 from flskew._wire import LABEL_COUNT_NOISE_KEY, LABEL_COUNTS_KEY, LABELS_KEY, LARGEST_COUNT, PARTITION_ID_KEY
-from flskew.assignment import Assignment
 from flskew.client._protocols import ClientError
+from flskew.client._replies import assignment_of
 
 __all__ = ["label_counts_record", "requested_noise"]
 
@@ -38,16 +38,18 @@ def requested_noise(config: Mapping[str, object]) -> float | None:
     return float(scale)
 
 
-def label_counts_record(client: object, context: Context, noise: float) -> ConfigRecord:
+def label_counts_record(client: object, context: Context, noise: float, server_round: object = None) -> ConfigRecord:
     """Return the record with the client's label counts.
 
-    Noise is drawn from the operating system once per run. What has been sent is kept in `context.state` and sent again
-    in later rounds, even if the client's rows change: the mean over rounds tells the server no more than one round.
+    Noise is drawn from the operating system once per run. What has been sent with noise is kept in `context.state` and
+    sent again in later rounds, even if the client's rows change, as they do with a `Schedule`: the mean over rounds
+    tells the server no more than one round. Without noise, the counts are those of the round.
 
     Args:
         client: Its attribute `label_counts` or, if it has none, its `assignment` has the counts.
         context: Has the number of its partition, and its state.
         noise: Scale of the noise, in rows, 0 ... 2^53.
+        server_round: The round, for a client whose `assignment` is a `Schedule`.
 
     Raises:
         ClientError: The client has no counts, they are not integers >= 0, or noise of another scale was drawn before.
@@ -60,18 +62,18 @@ def label_counts_record(client: object, context: Context, noise: float) -> Confi
                 "answers would reveal them, so start a new run"
             )
         return ConfigRecord({_COUNTS: sent[_COUNTS]})
-    counts = _counts(client, context)
+    counts = _counts(client, context, server_round)
     if noise:
         counts = _noisy(counts, noise)
         context.state[LABELS_KEY] = ConfigRecord({_COUNTS: counts, _NOISE: noise})
     return ConfigRecord({_COUNTS: counts})
 
 
-def _counts(client: object, context: Context) -> list[int]:
+def _counts(client: object, context: Context, server_round: object) -> list[int]:
     name = type(client).__name__
     given = getattr(client, "label_counts", None)
     if given is None:
-        return _counts_of_partition(client, context)
+        return _counts_of_partition(client, context, server_round)
     counts = np.asarray(given)
     if counts.ndim != 1 or counts.size < 2 or counts.dtype.kind not in "iu":
         raise ClientError(
@@ -84,10 +86,10 @@ def _counts(client: object, context: Context) -> list[int]:
     return listed
 
 
-def _counts_of_partition(client: object, context: Context) -> list[int]:
+def _counts_of_partition(client: object, context: Context, server_round: object) -> list[int]:
     name = type(client).__name__
-    assignment = getattr(client, "assignment", None)
-    if not isinstance(assignment, Assignment):
+    assignment = assignment_of(client, server_round)
+    if assignment is None:
         raise ClientError(f"the strategy averages by class, but {name} has no label counts; {_REMEDY}")
     try:
         label_counts = assignment.label_counts

@@ -11,6 +11,7 @@ from flskew.typing import Config, NumExamples, Parameters, ReturnedParameters
 
 __all__ = [
     "MISSING_CLASSES",
+    "AbsentError",
     "ClientError",
     "SupportsEvaluate",
     "SupportsFit",
@@ -44,6 +45,31 @@ class ClientError(ValueError):
         ... except RoundError as error:
         ...     print(str(error.failures[0]).partition(";")[0])
         node 1000: ClientError: fit received 1 arrays and returned 0
+    """
+
+
+class AbsentError(ClientError):
+    """The client takes no part in this round, for example because it has no rows now.
+
+    Raise it in `client_fn`, `fit` or `evaluate`. The strategies of this package list the client as absent from the
+    round, which is neither a failure nor a reply, and ask it again in the next one; Flower's ignore it. The message is
+    sent to the server. If the client's `assignment` is a `Schedule`, `client_app` raises it for you.
+
+    Examples:
+        >>> import numpy as np
+        >>> from flwr.app import ArrayRecord
+        >>> from flskew import AbsentError, FedAvg, LocalGrid, client_app, partition_id
+        >>> class Site:
+        ...     def __init__(self, context):
+        ...         self.number = partition_id(context)
+        ...     def fit(self, parameters, config):
+        ...         if self.number == 1 and config["server-round"] == 2:
+        ...             raise AbsentError("no new rows")
+        ...         return parameters, 10, {}
+        >>> strategy = FedAvg(fraction_evaluate=0.0)
+        >>> _ = strategy.start(LocalGrid(client_app(Site), 3), ArrayRecord([np.zeros(2)]), num_rounds=3)
+        >>> [(entry.server_round, entry.absent, entry.failures) for entry in strategy.history]
+        [(1, (), ()), (2, (1001,), ()), (3, (), ())]
     """
 
 

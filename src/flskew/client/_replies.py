@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from flwr.app import ConfigRecord, Context, Error, Message
 
 from flskew._util.texts import LONGEST_NAME, one_line
 from flskew._wire import (
+    ABSENT,
     ASSIGNMENT_KEY,
     DOES_NOT_EVALUATE,
     INT64,
     PARTITION_ID_KEY,
     PARTITION_NAME_KEY,
+    SERVER_ROUND_KEY,
     UNSENT_METRICS_KEY,
 )
 from flskew.assignment import Assignment
-from flskew.client._protocols import ClientError
+from flskew.client._protocols import AbsentError, ClientError
+from flskew.schedule import Schedule
 
-__all__ = ["DoesNotEvaluateError", "flskew_record"]
+__all__ = ["DoesNotEvaluateError", "absent_reply", "assignment_of", "check_presence", "flskew_record"]
 
 
 class DoesNotEvaluateError(ClientError):
@@ -33,6 +38,48 @@ class DoesNotEvaluateError(ClientError):
         return Message(Error(DOES_NOT_EVALUATE, str(self)), reply_to=message)
 
 
+def absent_reply(absence: AbsentError, message: Message) -> Message:
+    """Return the reply of a client that takes no part in a round."""
+    return Message(Error(ABSENT, one_line(str(absence))), reply_to=message)
+
+
+def check_presence(client: object, context: Context, config: Mapping[str, object]) -> None:
+    """Check whether the client has rows in this round, if its `assignment` is a `Schedule`.
+
+    Raises:
+        AbsentError: It has none.
+        ClientError: The config has no round, or the node has no partition of the schedule.
+    """
+    assignment = assignment_of(client, config.get(SERVER_ROUND_KEY))
+    if assignment is None or not isinstance(getattr(client, "assignment", None), Schedule):
+        return
+    number = _partition_id(context)
+    if number is None or number >= len(assignment):
+        raise ClientError(
+            f"{PARTITION_ID_KEY} in this node's config is not a partition of {type(client).__name__}.assignment, a "
+            f"schedule of {len(assignment)} partitions"
+        )
+    if not assignment.sizes[number]:
+        raise AbsentError(f"the schedule gives partition {number} no rows in round {config[SERVER_ROUND_KEY]}")
+
+
+def assignment_of(client: object, server_round: object) -> Assignment | None:
+    """Return the client's assignment in a round; None if it has none.
+
+    Raises:
+        ClientError: It has a `Schedule`, but the round is unknown.
+    """
+    assignment = getattr(client, "assignment", None)
+    if not isinstance(assignment, Schedule):
+        return assignment if isinstance(assignment, Assignment) else None
+    if isinstance(server_round, bool) or not isinstance(server_round, int) or server_round < 0:
+        raise ClientError(
+            f"{type(client).__name__}.assignment is a schedule, so the config must contain the round, an integer >= 0; "
+            f"send it as {SERVER_ROUND_KEY!r}, as Flower's strategies do"
+        )
+    return assignment.assignment(server_round)
+
+
 def flskew_record(client: object, context: Context, unsent_metrics: list[str]) -> ConfigRecord:
     """Return the record for flskew's strategies, which may be empty.
 
@@ -43,15 +90,15 @@ def flskew_record(client: object, context: Context, unsent_metrics: list[str]) -
         unsent_metrics: Names of metrics that were left out of the reply.
 
     Raises:
-        ClientError: `assignment` is not an `Assignment`.
+        ClientError: `assignment` is neither an `Assignment` nor a `Schedule`.
     """
     record = ConfigRecord()
     assignment = getattr(client, "assignment", None)
     if assignment is not None:
-        if not isinstance(assignment, Assignment):
+        if not isinstance(assignment, Assignment | Schedule):
             raise ClientError(
-                f"{type(client).__name__}.assignment must be a flskew.Assignment, got {type(assignment).__name__}; "
-                "set it to partitioner.assignment, or rename your own attribute"
+                f"{type(client).__name__}.assignment must be a flskew.Assignment or a flskew.Schedule, got "
+                f"{type(assignment).__name__}; set it to partitioner.assignment, or rename your own attribute"
             )
         record[ASSIGNMENT_KEY] = assignment.fingerprint
     number = _partition_id(context)
@@ -72,7 +119,7 @@ def _partition_id(context: Context) -> int | None:
     return int(number)
 
 
-def _partition_name(client: object, assignment: Assignment | None, number: int | None) -> str:
+def _partition_name(client: object, assignment: Assignment | Schedule | None, number: int | None) -> str:
     """Return a name that strategies accept; empty if there is none."""
     name = getattr(client, "name", None)
     if not isinstance(name, str):  # a client may have an unrelated attribute of this name, such as a method

@@ -10,6 +10,7 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
+from flskew._split.building import Parts, with_labels
 from flskew._split.labels import LabelColumn, read_column, read_labels
 from flskew._split.multi_label import AnyColumn
 from flskew._split.multi_reading import read_any_column, read_any_labels
@@ -19,7 +20,7 @@ from flskew.assignment import Assignment
 from flskew.partitioners._binding import BindingPartitioner
 from flskew.typing import Label, Labels, MultiLabels, OnUnknown
 
-__all__ = ["NaturalPartitioner"]
+__all__ = ["NaturalPartitioner", "checked_like"]
 
 
 class NaturalPartitioner(BindingPartitioner):
@@ -62,7 +63,7 @@ class NaturalPartitioner(BindingPartitioner):
             ValueError: A natural id or a label is missing, a natural id is unknown, the natural ids do not fill the
                 groups, or `like` has neither natural ids nor names.
         """
-        edges = None if like is None else _assignment(like).edges
+        edges = None if like is None else checked_like(like).edges
         binning: dict[str, Any] = {"num_bins": self.num_bins} if edges is None else {"edges": edges}
         column = None if labels is None else read_any_labels(labels, can_bin=True, **binning)
         return self._assign(read_labels(natural_ids, name="natural_ids"), column, "natural_ids", like)
@@ -91,7 +92,11 @@ class NaturalPartitioner(BindingPartitioner):
     ) -> Assignment:
         if labels is not None and len(labels) != len(ids):
             raise ValueError(f"labels must be one per row, got {len(labels)} for {len(ids)} natural ids")
-        known = self._known(like)
+        source = "the partitioner's natural_ids" if like is None else "like"
+        return Assignment._seal(with_labels(self._split(ids, name, self._known(like), source), labels))
+
+    def _split(self, ids: LabelColumn, name: str, known: Numbering | None, source: str) -> Parts:
+        """Split rows by their natural ids; by a known numbering if there is one, which `source` names in errors."""
         if known is None:
             order = self._order(ids)
             num_groups, groups = self._group_of_each(len(order))
@@ -99,10 +104,9 @@ class NaturalPartitioner(BindingPartitioner):
             partition_of_code = np.empty(len(order), dtype=np.int64)
             partition_of_code[order] = known.partitions
         else:
-            source = "the partitioner's natural_ids" if like is None else "like"
             drops = self.on_unknown == "drop"
             partition_of_code = partition_of_codes(ids, known, name=name, source=source, drops_unknown=drops)
-        return Assignment._seal(split_by_ids(ids, known, partition_of_code, labels))
+        return split_by_ids(ids, known, partition_of_code)
 
     def _known(self, like: Assignment | None) -> Numbering | None:
         """Return the numbering that is fixed before the rows are seen, if any."""
@@ -129,7 +133,8 @@ class NaturalPartitioner(BindingPartitioner):
         return ((one, partition_id) for one, partition_id in members if partition_id >= 0)
 
 
-def _assignment(like: object) -> Assignment:
+def checked_like(like: object) -> Assignment:
+    """Return `like` if it is an assignment."""
     if not isinstance(like, Assignment):
         raise TypeError(
             f"like must be an Assignment, such as that of the training set, got {type(like).__name__}; "

@@ -8,7 +8,7 @@ from typing import Any
 
 from datasets import Dataset
 
-from flskew._split.building import deal_counts, deal_targets
+from flskew._split.building import deal_counts, deal_targets, with_labels
 from flskew._split.labels import LabelColumn
 from flskew._split.multi_label import AnyColumn, MultiLabelColumn
 from flskew._split.multi_reading import read_any_column, read_any_labels
@@ -61,24 +61,40 @@ class Partitioner(BindingPartitioner):
         """Number of partitions."""
         return self._num_partitions
 
-    def assign(self, labels: Labels | MultiLabels, /) -> Assignment:
-        """Split rows by their labels, without a data set.
+    def assign(self, column: Labels | MultiLabels, /, labels: Labels | MultiLabels | None = None) -> Assignment:
+        """Split rows by their labels or by another column, without a data set.
 
         Args:
-            labels: One label per row: integers, strings or booleans, as a list, a NumPy array, a pandas or Arrow
-                column, or a column of a Hugging Face data set. Or any number of labels per row: a 0/1 matrix of rows
-                by classes, or a list of labels for each row. They are not changed.
+            column: One value per row to split by, usually the label: integers, strings or booleans, as a list, a NumPy
+                array, a pandas or Arrow column, or a column of a Hugging Face data set; with `num_bins`, any numbers or
+                dates. Or any number of labels per row: a 0/1 matrix of rows by classes, or a list of labels for each
+                row. They are not changed.
+            labels: One label per row, or any number, if `column` contains something else, such as ages (covariate
+                shift). The split does not depend on them, but the `classes` and `label_counts` of the assignment are
+                theirs.
 
         Returns:
-            The assignment; the same labels always give the same one.
+            The assignment; the same arguments always give the same one.
 
         Raises:
-            TypeError: The labels have another type, or are mixed.
-            ValueError: A label is missing (None, NaN), or the scheme cannot split these labels.
+            TypeError: The values or labels have another type, or are mixed.
+            ValueError: One is missing (None, NaN), there is not one label per row, or the scheme cannot split these
+                values.
+
+        Examples:
+            >>> from flskew import LabelExclusionPartitioner
+            >>> age, sick = [20, 70, 30, 80, 40, 90], [0, 1, 1, 1, 0, 0]
+            >>> young_and_old = LabelExclusionPartitioner([{1}, {0}], num_bins=2).assign(age, labels=sick)
+            >>> [sorted(rows.tolist()) for rows in young_and_old], young_and_old.label_counts.tolist()
+            ([[0, 2, 4], [1, 3, 5]], [[2, 1], [1, 2]])
         """
-        column = read_any_labels(labels, **self._binning())
-        self.check_num_rows(len(column))
-        return self._split_any(column)
+        values = read_any_labels(column, name="labels" if labels is None else "column", **self._binning())
+        shown = None if labels is None else read_any_labels(labels)
+        if shown is not None and len(shown) != len(values):
+            raise ValueError(f"labels must be one per row, got {len(shown)} for {len(values)} rows")
+        self.check_num_rows(len(values))
+        assignment = self._split_any(values, Streams(self.seed))
+        return assignment if shown is None else Assignment._seal(with_labels(assignment._parts, shown))
 
     @abstractmethod
     def split(self, column: LabelColumn, streams: Streams) -> Assignment:
@@ -140,10 +156,10 @@ class Partitioner(BindingPartitioner):
         self.check_num_rows(dataset.num_rows)
         if self.partition_by is None:
             raise ValueError("partition_by must name the column with the labels, got None")
-        return self._split_any(read_any_column(dataset, self.partition_by, **self._binning()))
+        column = read_any_column(dataset, self.partition_by, **self._binning())
+        return self._split_any(column, Streams(self.seed))
 
-    def _split_any(self, column: AnyColumn) -> Assignment:
-        streams = Streams(self.seed)
+    def _split_any(self, column: AnyColumn, streams: Streams) -> Assignment:
         if isinstance(column, MultiLabelColumn):
             return self.split_multi_label(column, streams)
         return self.split(column, streams)

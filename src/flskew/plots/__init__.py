@@ -10,6 +10,7 @@ from __future__ import annotations
 from flskew.plots._bars import bars
 from flskew.plots._clients import clients
 from flskew.plots._dots import dots
+from flskew.plots._drift import drift
 from flskew.plots._features import features
 from flskew.plots._heatmap import heatmap
 from flskew.plots._metric import accuracy, metric
@@ -25,6 +26,7 @@ __all__ = [
     "bars",
     "clients",
     "dots",
+    "drift",
     "features",
     "heatmap",
     "metric",

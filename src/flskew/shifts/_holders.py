@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew.shifts._columns import num_entries
+from flskew.shifts._columns import as_column, label_array, num_entries, taken
 from flskew.shifts._viewer import Viewer
 from flskew.shifts.view import View
 from flskew.typing import Features, Labels, Offsets, Rows
@@ -34,52 +34,60 @@ def shifted_features(shift: Shift | None, features: Features, rows: Rows, offset
         ValueError: There is not one entry per row.
     """
     _check_count(num_entries(features), num_rows, "features")
-    if shift is None:
-        return features
-    if isinstance(features, Mapping):
-        whole: Any = {name: np.array(column) for name, column in features.items()}
-    else:
-        whole = features.copy()
-    for view in _views(shift, rows, offsets):
-        _put(whole, view.rows, view.features(_taken(features, view.rows)))
-    return whole
+    return _together(features, _seen(shift, features, rows, offsets, View.features))
 
 
 def shifted_labels(shift: Shift | None, labels: Labels, rows: Rows, offsets: Offsets, num_rows: int) -> NDArray[Any]:
     """Return (num_rows,) labels in which each is as its holder sees it; see `shifted_features`."""
-    values = np.asarray(labels)
+    values = label_array(labels)
     _check_count(len(values), num_rows, "labels")
-    if shift is None:
-        return values
-    views = list(_views(shift, rows, offsets))
-    seen = [view.labels(values[view.rows]) for view in views]
-    # A new label may be longer than every other.
-    whole = values.astype(np.result_type(values, *seen))
-    for view, some in zip(views, seen, strict=True):
-        whole[view.rows] = some
+    whole: NDArray[Any] = _together(values, _seen(shift, values, rows, offsets, View.labels))
     return whole
 
 
-def _views(shift: Shift, rows: Rows, offsets: Offsets) -> Iterator[View]:
-    for partition_id, (start, stop) in enumerate(pairwise(offsets.tolist())):
-        yield View(shift, Viewer(partition_id, len(offsets) - 1), rows[start:stop])
-
-
-def _taken(features: Features, rows: Rows) -> Features:
-    if isinstance(features, Mapping):
-        return {name: np.asarray(column)[rows] for name, column in features.items()}
-    return features[rows] if isinstance(features, np.ndarray) else features.iloc[rows]
-
-
-def _put(whole: Features, rows: Rows, seen: Features) -> None:
-    if isinstance(whole, np.ndarray):
-        whole[rows] = seen
+def _seen(
+    shift: Shift | None, data: Features, rows: Rows, offsets: Offsets, see: Callable[[View, Features], Features]
+) -> Iterator[tuple[Rows, Features]]:
+    """Yield the rows of each client that does not see them as they are, and what it sees."""
+    if shift is None:
         return
-    for position, name in enumerate(whole):
-        if isinstance(whole, dict):
-            whole[name][rows] = seen[name]
-        else:
-            whole.iloc[rows, position] = np.asarray(seen.iloc[:, position])
+    for partition_id, (start, stop) in enumerate(pairwise(offsets.tolist())):
+        view = View(shift, Viewer(partition_id, len(offsets) - 1), rows[start:stop])
+        held = taken(data, view.rows)
+        seen = see(view, held)
+        if seen is not held:
+            yield view.rows, seen
+
+
+def _together(data: Features, parts: Iterable[tuple[Rows, Features]]) -> Features:
+    """Return the data with some rows replaced; the same object if none is."""
+    if isinstance(data, np.ndarray):
+        whole = data
+        for rows, seen in parts:
+            whole = np.array(data) if whole is data else whole
+            # Strings may have become longer.
+            whole = whole.astype(np.promote_types(whole.dtype, seen.dtype), copy=False)
+            whole[rows] = seen
+        return whole
+    parts = list(parts)
+    if not parts:
+        return data
+    if isinstance(data, Mapping):
+        return {
+            name: _together(as_column(column), [(rows, seen[name]) for rows, seen in parts])
+            for name, column in data.items()
+        }
+    return _joined(data, parts)
+
+
+def _joined(frame: Features, parts: Sequence[tuple[Rows, Features]]) -> Features:
+    """Return a DataFrame or Series; putting rows into one would lose dtypes, or be slow."""
+    import pandas as pd
+
+    rows = np.concatenate([rows for rows, _ in parts])
+    others = np.delete(np.arange(len(frame)), rows)
+    joined = pd.concat([*(seen for _, seen in parts), frame.iloc[others]])
+    return joined.iloc[np.argsort(np.concatenate([rows, others]))]
 
 
 def _check_count(count: int, num_rows: int, name: str) -> None:

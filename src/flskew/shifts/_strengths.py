@@ -13,7 +13,7 @@ from flskew._util import checks
 from flskew._util.values import Value
 from flskew.shifts._viewer import Viewer
 
-__all__ = ["Checked", "Ramp", "Strength", "as_strength", "scaled", "strength_at"]
+__all__ = ["Checked", "Ramp", "Strength", "as_strength", "finite", "scaled", "scaled_gain", "strength_at"]
 
 
 class Ramp(Value):
@@ -37,8 +37,8 @@ class Ramp(Value):
     """
 
     def __init__(self, last: float, first: float = 0.0) -> None:
-        self.last = _finite("last", last)
-        self.first = _finite("first", first)
+        self.last = finite("last", last)
+        self.first = finite("first", first)
 
     def at(self, partition_id: int, num_partitions: int) -> float:
         """Return the strength at one partition."""
@@ -111,14 +111,26 @@ def scaled(strength: Checked, severity: float) -> Checked:
     return strength * severity
 
 
+def scaled_gain(gain: Checked, severity: float) -> Checked:
+    """Return 1 + severity · (gain - 1)."""
+
+    def between(one: float) -> float:
+        return 1.0 - severity + severity * one
+
+    if isinstance(gain, Ramp):
+        return Ramp(between(gain.last), between(gain.first))
+    return tuple(map(between, gain)) if isinstance(gain, tuple) else between(gain)
+
+
 def _check(name: str, value: object, rule: str, holds: Callable[[float], bool]) -> float:
-    number = _finite(name, value, rule)
+    number = finite(name, value, rule)
     if not holds(number):
         raise ValueError(f"{name} must be {rule}, got {number:g}")
     return number
 
 
-def _finite(name: str, value: object, rule: str = "a finite number") -> float:
+def finite(name: str, value: object, rule: str = "a finite number") -> float:
+    """Return a finite number as a float; the error states the rule."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real | np.number):
         raise TypeError(f"{name} must be {rule}, got {value!r:.40} of type {type(value).__name__}")
     try:

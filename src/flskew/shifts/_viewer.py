@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -13,6 +13,12 @@ from numpy.typing import NDArray
 from flskew.typing import Rows
 
 __all__ = ["RowStreams", "Viewer"]
+
+_PART = 256
+"""Most random numbers in a part of a stream that rows share. Changing it changes all random numbers of narrow rows."""
+
+_PARTS = 256
+"""Number of parts in memory at the same time."""
 
 
 class Viewer(NamedTuple):
@@ -48,7 +54,8 @@ class RowStreams:
     """Random numbers that depend on the row alone, whatever batch it is in, and in whatever process.
 
     Each row has its own part of a Philox stream, a generator whose position can be set, whose key is the digest of a
-    name. Made by `Viewer.streams`.
+    name. Rows of few numbers share a part, in which each has its place, because setting the position takes longer than
+    drawing them. Made by `Viewer.streams`.
 
     J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw: "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011.
 
@@ -75,26 +82,49 @@ class RowStreams:
 
         Args:
             rows: Row numbers, each >= 0.
-            shape: Shape of the numbers of one row.
+            shape: Shape of the numbers of one row; another shape draws different numbers.
             dtype: float32 or float64; the two draw different numbers.
         """
-        numbers = np.empty((len(rows), *shape), dtype=dtype)
-        for out in self._at_each(rows, numbers):
-            self._generator.standard_normal(dtype=dtype, out=out)
-        return numbers
+        return self._drawn(rows, np.empty((len(rows), *shape), dtype), self._generator.standard_normal)
 
     def uniform(self, rows: Rows, shape: tuple[int, ...] = ()) -> NDArray[np.float64]:
         """Return (len(rows), *shape) numbers, uniform in [0, 1)."""
-        numbers = np.empty((len(rows), *shape), dtype=np.float64)
-        for out in self._at_each(rows, numbers):
-            self._generator.random(out=out)
+        return self._drawn(rows, np.empty((len(rows), *shape), np.float64), self._generator.random)
+
+    def _drawn(self, rows: Rows, numbers: NDArray[Any], draw: Callable[..., Any]) -> NDArray[Any]:
+        """Fill `numbers`, and return it."""
+        if not numbers.size:
+            return numbers
+        size = math.prod(numbers.shape[1:])
+        self._start["state"]["counter"][3] = size
+        flat, shared = numbers.reshape(len(rows), size), _PART // size
+        if shared <= 1:
+            self._draw_each(rows, flat, draw)
+            return numbers
+        parts = rows // shared
+        places = rows - parts * shared
+        order = None
+        if np.any(parts[1:] < parts[:-1]):
+            # NumPy sorts short integers much faster.
+            order = np.argsort(parts.astype(np.min_scalar_type(parts.max())), kind="stable")
+            parts, places = parts[order], places[order]
+        edges = np.append(np.flatnonzero(np.diff(parts, prepend=-1)), len(rows))
+        drawn = np.empty((_PARTS, shared, size), flat.dtype)
+        for first in range(0, len(edges) - 1, _PARTS):
+            some = edges[first : first + _PARTS + 1]
+            starts, within = some[:-1], slice(some[0], some[-1])
+            # What comes after the last place is not needed.
+            counts = np.maximum.reduceat(places[within], starts - some[0]) + 1
+            outs = (out[:count] for out, count in zip(drawn, counts.tolist(), strict=False))
+            self._draw_each(parts[starts], outs, draw)
+            chosen = places[within] + np.repeat(np.arange(len(starts)) * shared, np.diff(some))
+            flat[within if order is None else order[within]] = drawn.reshape(-1, size).take(chosen, axis=0)
         return numbers
 
-    def _at_each(self, rows: Rows, numbers: NDArray[Any]) -> Iterator[NDArray[Any]]:
-        """Move to the part of each row, and yield where its numbers belong."""
+    def _draw_each(self, parts: NDArray[np.int64], outs: Iterable[NDArray[Any]], draw: Callable[..., Any]) -> None:
+        """Fill each array from the beginning of its part."""
         counter = self._start["state"]["counter"]
-        # One number per row would be a scalar, to which nothing can be written.
-        for row, out in zip(rows.tolist(), numbers.reshape(len(rows), math.prod(numbers.shape[1:])), strict=True):
-            counter[2] = row  # Each row has 2^128 blocks of four numbers.
+        for part, out in zip(parts.tolist(), outs, strict=False):
+            counter[2] = part  # Each part has 2^128 blocks of four numbers.
             self._bits.state = self._start  # type: ignore[assignment]
-            yield out
+            draw(dtype=out.dtype, out=out)

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from flskew.shifts._strengths import Checked, Ramp, Strength, as_strength, checked_severity, scaled, strength_at
+from flskew.shifts._strengths import Strength, as_strength, checked_severity, scaled, scaled_gain, strength_at
 from flskew.shifts._viewer import Viewer
 from flskew.shifts.base import FeatureShift
 from flskew.typing import Rows
@@ -57,16 +57,5 @@ class Affine(FeatureShift):
     def at(self, severity: float) -> Affine:
         """Return the values between what is given (0) and what this shift makes of it (1)."""
         severity = checked_severity(severity)
-        gain = _between_one_and(self.gain, severity)
+        gain = scaled_gain(self.gain, severity)
         return Affine(gain, scaled(self.offset, severity), columns=self.columns, partitions=self.partitions)
-
-
-def _between_one_and(gain: Checked, severity: float) -> Checked:
-    """Return 1 + severity · (gain - 1)."""
-
-    def between(one: float) -> float:
-        return 1.0 - severity + severity * one
-
-    if isinstance(gain, Ramp):
-        return Ramp(between(gain.last), between(gain.first))
-    return tuple(map(between, gain)) if isinstance(gain, tuple) else between(gain)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
 from flskew._util import checks
 from flskew._util.texts import listed
 from flskew._util.values import Value
-from flskew.shifts._columns import each_column
+from flskew.shifts._columns import each_array
+from flskew.shifts._numbers import changed_numbers
 from flskew.shifts._strengths import Ramp
 from flskew.shifts._viewer import Viewer
 from flskew.shifts.view import View
@@ -22,7 +22,7 @@ from flskew.typing import Features, Rows
 __all__ = ["Chain", "FeatureShift", "LabelShift", "Shift"]
 
 
-class Shift(Value):
+class Shift(Value, ABC):
     """What clients see differently: a pure function of the seed, the partition and the row.
 
     A shift is a value: it prints as the call that makes it, and equals any other made by the same call. `a | b` applies
@@ -104,6 +104,7 @@ class FeatureShift(Shift):
 
     To write your own, subclass it and implement `change` and `at`; `change` gets floats, whatever the dtype of the
     features, and results are converted back: to whole numbers in the range of the dtype if the features are integers.
+    It is called for blocks of rows, so that temporary arrays stay small.
 
     Args:
         columns: The columns of a table to change, by name, or by position for an array; None for all columns of a table
@@ -143,35 +144,22 @@ class FeatureShift(Shift):
                 random numbers, so that columns are independent.
 
         Returns:
-            Values of the same shape.
+            Values of the same shape; the same object if nothing changes.
         """
 
     def _see_features(self, features: Features, rows: Rows, viewer: Viewer) -> Features:
         if not self._is_seen_by(viewer):
             return features
 
+        name = type(self).__name__
+
         def changed(values: NDArray[Any], column: str) -> NDArray[Any]:
-            return self._change(values, rows, viewer, column)
+            def change(floats: NDArray[Any], some: Rows) -> NDArray[Any]:
+                return self.change(floats, some, viewer, column)
 
-        return each_column(features, self.columns, changed, type(self).__name__)
+            return changed_numbers(values, rows, change, name, column)
 
-    def _change(self, values: NDArray[Any], rows: Rows, viewer: Viewer, column: str) -> NDArray[Any]:
-        """Change values of any numeric dtype."""
-        dtype = values.dtype
-        if dtype.kind in "iu":
-            # 8 and 16 bits fit into float32 exactly.
-            floats = values.astype(np.float32 if dtype.itemsize <= 2 else np.float64)
-            limits = np.iinfo(dtype)
-            seen = np.rint(self.change(floats, rows, viewer, column))
-            return np.asarray(np.clip(seen, limits.min, limits.max), dtype)
-        if dtype.kind != "f" and dtype.name != "bfloat16":
-            raise TypeError(
-                f"{type(self).__name__} changes numbers, but {f'column {column!r}' if column else 'features'} "
-                f"contain {dtype}; name the columns to change with columns=[...]"
-            )
-        if dtype in (np.float32, np.float64):
-            return np.asarray(self.change(values, rows, viewer, column), dtype)
-        return np.asarray(self.change(values.astype(np.float32), rows, viewer, column), dtype)
+        return each_array(features, self.columns, changed, name)
 
 
 class LabelShift(Shift):

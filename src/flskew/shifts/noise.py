@@ -1,7 +1,8 @@
 """Gaussian noise on features, with a standard deviation for each client.
 
 Q. Li, Y. Diao, Q. Chen, B. He: "Federated Learning on Non-IID Data Silos: An Experimental Study", ICDE 2022,
-arXiv 2102.02079, where it is "feature distribution skew".
+arXiv 2102.02079, where it is "noise-based feature imbalance". In the paper, client i of N adds noise with a variance of
+σ · i / N. In its published code, σ · i / (N - 1) is the standard deviation, and i starts at 0.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Noise(FeatureShift):
 
     Args:
         sigma: Standard deviation of the noise, >= 0, in the unit of the features: one number for all partitions, one
-            per partition, or a `Ramp`. `Ramp(0.1)` is that of NIID-Bench, for images with values from 0 to 1.
+            per partition, or a `Ramp`. `Ramp(0.1)` is that of NIID-Bench's code, for images with values from 0 to 1.
         columns: The columns of a table to change; None for all that contain floating-point numbers.
         partitions: The partitions that see the noise; None for all.
         seed: Any integer.

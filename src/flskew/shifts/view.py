@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew.shifts._columns import num_entries
+from flskew.shifts._columns import label_array, num_entries
 from flskew.shifts._viewer import Viewer
 from flskew.typing import Features, Labels, Rows
 
@@ -80,7 +80,7 @@ class View:
             TypeError: Rows are not integers, or the features are not numbers.
             ValueError: There is not one row number per row, one is negative, or a column does not exist.
         """
-        numbers = self._numbers(features, rows)
+        numbers = self._numbers(num_entries(features), rows)
         return features if self._shift is None else self._shift._see_features(features, numbers, self._viewer)
 
     def labels(self, labels: Labels, rows: Iterable[int] | None = None) -> NDArray[Any]:
@@ -97,8 +97,8 @@ class View:
             TypeError: Rows are not integers.
             ValueError: There is not one row number per row, or one is negative.
         """
-        values = np.asarray(labels)
-        numbers = self._numbers(values, rows)
+        values = label_array(labels)
+        numbers = self._numbers(len(values), rows)
         return values if self._shift is None else self._shift._see_labels(values, numbers, self._viewer)
 
     def __repr__(self) -> str:
@@ -106,18 +106,26 @@ class View:
         seen = "the data as they are" if self._shift is None else repr(self._shift)
         return f"View(partition {self.partition_id} of {self.num_partitions}: {seen})"
 
-    def _numbers(self, features: Features, rows: Iterable[int] | None) -> Rows:
-        if rows is None:
-            numbers = self.rows
-        else:
-            numbers = np.asarray(rows if hasattr(rows, "__array__") else list(rows))
-            if numbers.ndim != 1 or (numbers.dtype.kind not in "iu" and numbers.size):
-                raise TypeError(f"rows must be a list of row numbers, got {numbers.dtype} of shape {numbers.shape}")
-            numbers = numbers.astype(np.int64, copy=False)
-            if numbers.min(initial=0) < 0:
-                raise ValueError("rows must be >= 0, got a negative one")
-        count = num_entries(features)
+    def _numbers(self, count: int, rows: Iterable[int] | None) -> Rows:
+        """Return the number of each of `count` rows."""
+        numbers = self.rows if rows is None else _row_numbers(rows)
         if count != len(numbers):
             remedy = "pass the row number of each with rows=" if rows is None else "pass one for each"
             raise ValueError(f"there must be one entry per row, got {count} entries and {len(numbers)} rows; {remedy}")
         return numbers
+
+
+def _row_numbers(rows: Iterable[int]) -> Rows:
+    rule = "rows must be a list of row numbers, which are integers from 0 to 2^63 - 1"
+    if isinstance(rows, range):
+        rows = np.arange(rows.start, rows.stop, rows.step)  # Much faster than a list of them.
+    if isinstance(rows, str | Set | Mapping | np.ma.MaskedArray) or not isinstance(rows, Iterable):
+        raise TypeError(f"{rule}, got {type(rows).__name__}")
+    numbers = np.asarray(rows if hasattr(rows, "__array__") else list(rows))
+    if numbers.ndim != 1 or (numbers.dtype.kind not in "iu" and numbers.size):
+        raise TypeError(f"{rule}, got {numbers.dtype} of shape {numbers.shape}")
+    seen = numbers.astype(np.int64, copy=False)
+    # Larger numbers have become negative.
+    if seen.min(initial=0) < 0:
+        raise ValueError(f"{rule}, got {numbers[seen < 0][0]}")
+    return seen

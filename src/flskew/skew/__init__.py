@@ -7,6 +7,7 @@ from flskew.skew.audit import Audit, Content, Finding, Partitions, audit
 from flskew.skew.chance import iid_total_variation
 from flskew.skew.comparison import Comparison, compare
 from flskew.skew.features import FeatureReport, FeatureSkew, Kind, Table, feature_report
+from flskew.skew.kinds import KindsReport, SkewKind, kinds
 from flskew.skew.measures import (
     MEASURES,
     Measure,
@@ -20,6 +21,8 @@ from flskew.skew.measures import (
     total_variation,
 )
 from flskew.skew.report import Report, report
+from flskew.skew.seen_distances import feature_distance, label_disagreement
+from flskew.skew.severity import SeverityEstimate, ShiftMeasure, severity_for
 from flskew.skew.tally import Split, Tally, tally
 
 __all__ = [
@@ -32,9 +35,13 @@ __all__ = [
     "FeatureSkew",
     "Finding",
     "Kind",
+    "KindsReport",
     "Measure",
     "Partitions",
     "Report",
+    "SeverityEstimate",
+    "ShiftMeasure",
+    "SkewKind",
     "Split",
     "Table",
     "Tally",
@@ -43,14 +50,18 @@ __all__ = [
     "compare",
     "effective_classes",
     "effective_clients",
+    "feature_distance",
     "feature_report",
     "gini",
     "hellinger",
     "iid_total_variation",
     "jensen_shannon",
+    "kinds",
+    "label_disagreement",
     "label_information",
     "missing_classes",
     "report",
+    "severity_for",
     "tally",
     "total_variation",
 ]

@@ -61,7 +61,7 @@ def expected_total_variations(sizes: NDArray[Any], totals: NDArray[Any]) -> NDAr
 
 
 def expected_of_several_labels(
-    rows: NDArray[Any], counts: NDArray[Any], joint_labels: NDArray[Any]
+    rows: NDArray[Any], counts: NDArray[Any], totals: NDArray[Any], joint_labels: NDArray[Any], num_rows: int
 ) -> NDArray[np.float64]:
     """Return the mean total variation of each partition in an IID split of rows with several labels.
 
@@ -73,13 +73,14 @@ def expected_of_several_labels(
     Args:
         rows: (num_partitions,) rows of each partition.
         counts: (num_partitions, num_classes) labels of each class.
-        joint_labels: (num_classes,) number of labels, summed over the rows that have each label.
+        totals: (num_classes,) rows of the data set that have each label.
+        joint_labels: (num_classes,) number of labels, summed over these rows.
+        num_rows: Number of rows in the data set, from which partitions are drawn.
     """
-    totals, num_rows = counts.sum(axis=0), int(rows.sum())
     shares = totals / totals.sum()
     # Summed over all rows, z² = [it has the class] (1 - 2 p · its labels) + p² · (its labels)².
     squares = totals - 2 * shares * joint_labels + shares**2 * joint_labels.sum()
-    drawn = rows * (num_rows - rows) / max(num_rows - 1, 1) / num_rows
+    drawn = rows / num_rows * ((num_rows - rows) / max(num_rows - 1, 1))
     deviations = np.sqrt(2 / math.pi * drawn[:, None] * np.maximum(squares, 0)).sum(axis=1) / 2
     return np.asarray(np.minimum(deviations / np.maximum(counts.sum(axis=1), 1), 1.0))
 

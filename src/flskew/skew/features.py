@@ -15,6 +15,8 @@ from flskew.assignment import Assignment
 from flskew.skew._columns import Column, Kind, Table, read_columns, read_table, with_missing
 from flskew.skew._differences import difference
 from flskew.skew._distances import Places, total_variations, wasserstein_distances
+from flskew.skew._seen import check_assignment
+from flskew.skew._sums import deviation
 from flskew.skew._tables import Formats, as_html, as_markdown, as_text
 from flskew.skew._words import capital, named_partitions, plural
 from flskew.typing import Sizes
@@ -35,8 +37,6 @@ _CELLS: Formats = {
 _MOST_DESCRIBED = 3
 # A distance exceeds chance if it is this many standard deviations above its mean in a random split.
 _DEVIATIONS = 4
-# Var |Z| / (E |Z|)^2 of a normal variable with mean 0.
-_VARIANCE_OF_ABSOLUTE = np.pi / 2 - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,14 +201,7 @@ def feature_report(frame: Table, assignment: Assignment) -> FeatureReport:
         >>> report.remarks
         ('age differs most: Bern has mean 24 against 49.',)
     """
-    if not isinstance(assignment, Assignment):
-        raise TypeError(
-            f"assignment must be an Assignment, got {type(assignment).__name__}; "
-            f"make one with Assignment.from_partitions(rows_of_each)"
-        )
-    table = read_table(frame, assignment.num_rows)
-    if not len(assignment.rows):
-        raise ValueError("assignment must have rows in at least one partition, got none; split the data set first")
+    table = read_table(frame, check_assignment(assignment).num_rows)
     partitions = tuple(range(len(assignment))) if assignment.names is None else assignment.names
     all_rows = Places(assignment.sizes)
     columns = [
@@ -245,7 +238,7 @@ def _skew(column: Column, places: Places, partitions: tuple[int, ...] | tuple[st
         kind=column.kind,
         distance=distance,
         chance=chance,
-        exceeds_chance=distance > chance + _DEVIATIONS * _deviation(weights * distances.by_chance),
+        exceeds_chance=distance > chance + _DEVIATIONS * deviation(weights * distances.by_chance),
         most_different=None if most is None else partitions[most],
         difference=how,
         distances=distances.measured,
@@ -261,16 +254,6 @@ def by_difference(sizes: Sizes, distances: NDArray[np.float64], chances: NDArray
     """
     surplus = np.where(sizes > 0, np.sqrt(sizes) * (distances - chances), -np.inf)
     return np.argsort(-surplus, kind="stable")
-
-
-def _deviation(parts: NDArray[np.float64]) -> float:
-    """Return about the standard deviation of a sum of distances by chance, whose means are given.
-
-    Each distance is like |Z| for a normal Z with mean 0. The differences cancel in the sum over all partitions, so K of
-    them are as variable as K - 1 independent ones.
-    """
-    count = int(np.count_nonzero(parts))
-    return float(np.sqrt(_VARIANCE_OF_ABSOLUTE * count / max(count - 1, 1) * (parts @ parts)))
 
 
 def _remarks(columns: Sequence[FeatureSkew]) -> Iterator[str]:

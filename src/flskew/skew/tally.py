@@ -136,7 +136,8 @@ def _of_assignment(split: Assignment) -> Tally:
     joint = split._parts.joint_labels
     if joint is None:
         return counted
-    return replace(counted, unit="label", chance=expected_of_several_labels(split.sizes, counted.counts, joint))
+    chance = expected_of_several_labels(split.sizes, counted.counts, split._class_totals, joint, split.num_rows)
+    return replace(counted, unit="label", chance=chance)
 
 
 def _named(counted: Tally, class_names: Iterable[str] | None) -> Tally:

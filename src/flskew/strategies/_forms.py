@@ -43,6 +43,7 @@ VALUES: dict[type, Form] = {
         "replies": (Reply,),
         "failures": (Failure,),
         "seconds": int | float,
+        "absent": (int,),
     },
 }
 """The attributes of the values of a history and of a result."""

@@ -14,7 +14,7 @@ from flwr.app import ArrayRecord, Message, RecordDict
 from flskew._arrays.records import parameters_from_record
 from flskew._arrays.update_norm import update_norm
 from flskew._util.texts import one_line
-from flskew._wire import CONTROL_KEY, does_not_evaluate
+from flskew._wire import CONTROL_KEY, does_not_evaluate, is_absent
 from flskew.strategies._checks import BadReplyError, CheckedReply, check_finite, check_reply
 from flskew.strategies._sites import UNKNOWN_SITE, Site, site_of
 from flskew.strategies.history import _NO_RECORDS, Failure, Reply, Round
@@ -55,6 +55,7 @@ class Judgement:
         counted: The accepted replies.
         failures: The dropped replies, and the nodes that sent none.
         abstained: The nodes that reply that they do not evaluate, which is not a failure.
+        absent: The nodes that reply that they take no part in this round, which is not a failure either.
     """
 
     sent: Sent
@@ -63,6 +64,7 @@ class Judgement:
     counted: Mapping[int, CheckedReply]
     failures: Mapping[int, Failure]
     abstained: frozenset[int]
+    absent: frozenset[int] = frozenset()
 
     def screened(self, max_update_norm: float | None) -> Judgement:
         """Measure every update, and drop those that contain NaN or infinity, or whose norm is beyond the limit."""
@@ -144,6 +146,7 @@ class Judgement:
             replies=tuple(self._reply(place) for place in sorted(self.counted)),
             failures=tuple(self.failures[place] for place in sorted(self.failures)),
             seconds=time.monotonic() - self.sent.started,
+            absent=tuple(sorted(self.absent)),
         )
 
     def node_id(self, place: int) -> int:
@@ -198,16 +201,20 @@ def judge(
     counted: dict[int, CheckedReply] = {}
     failures: dict[int, Failure] = {}
     abstained: dict[int, int] = {}
+    absent: dict[int, int] = {}
     for arrival, message in enumerate(received):
         answered, sender = message.metadata.reply_to_message_id, message.metadata.src_node_id
         unknown = len(sent.messages) + arrival
         # A grid that gives its messages no ids delivers one reply of each node.
         place = by_id.get(answered, unknown) if by_id and answered else by_node.get(sender, unknown)
-        if place in counted or place in failures or place in abstained:
+        if any(place in known for known in (counted, failures, abstained, absent)):
             continue  # a message that was delivered twice
         node_id = sent.messages[place].metadata.dst_node_id if place < len(sent.messages) else sender
         if sent.phase == "evaluate" and does_not_evaluate(message):
             abstained[place] = node_id
+            continue
+        if is_absent(message):
+            absent[place] = node_id
             continue
         try:
             if 0 < len(sent.messages) <= place and not message.has_error():
@@ -216,10 +223,18 @@ def judge(
         except BadReplyError as error:
             failures[place] = _failure(node_id, error.reason, error.traceback, sites.get(node_id, UNKNOWN_SITE))
     for place, request in enumerate(sent.messages):
-        if place not in counted and place not in failures and place not in abstained:
+        if not any(place in known for known in (counted, failures, abstained, absent)):
             node_id = request.metadata.dst_node_id
             failures[place] = _failure(node_id, _SILENCE, site=sites.get(node_id, UNKNOWN_SITE))
-    return Judgement(sent, like or ArrayRecord(), models, counted, failures, frozenset(abstained.values()))
+    return Judgement(
+        sent,
+        like or ArrayRecord(),
+        models,
+        counted,
+        failures,
+        frozenset(abstained.values()),
+        frozenset(absent.values()),
+    )
 
 
 def _failure(node_id: int, reason: str, traceback: str = "", site: Site = UNKNOWN_SITE) -> Failure:

@@ -29,6 +29,8 @@ _OUTLIER, _FEWEST_NORMS = 10, 3
 _MOST_UNSENT = 1000
 _ONE_NODE_EACH = 'start one SuperNode per partition, each with its own "partition-id" in --node-config'
 
+_SAME_SPLIT = "partitioner, seed and data set"
+
 
 class RunRecord:
     """Record of one run.
@@ -106,8 +108,9 @@ class RunRecord:
             _logger.info("\t> Clients that only train, and are not asked to evaluate again: %s", self.named(abstained))
         counted = len(entry.replies)
         if counted < needed:
-            asked = counted + len(entry.failures) + len(abstained)
+            asked = counted + len(entry.failures) + len(abstained) + len(entry.absent)
             others = f" ({self.named(abstained)} only train)" if abstained else ""
+            others += f" (absent: {self.named(list(entry.absent))})" if entry.absent else ""
             message = f"accepted {counted} of {asked} {entry.phase} replies, needs at least {needed}{others}:"
             raise round_error(judgement, message)
 
@@ -124,11 +127,14 @@ class RunRecord:
             if reply.assignment is not None:
                 self._splits.setdefault(reply.assignment, {})[reply.node_id] = None
         if len(self._splits) > 1:
+            nodes = [node for of_split in self._splits.values() for node in of_split]
+            changed = len(nodes) > len(set(nodes))
+            remedy = "flskew.Schedule, since rows change from round to round" if changed else _SAME_SPLIT
             splits = "; ".join(f"{split[:12]} by {self.named(list(nodes))}" for split, nodes in self._splits.items())
             raise round_error(
                 judgement,
                 f"the clients use {len(self._splits)} different splits, {splits}; a row may belong to several clients, "
-                "so give all of them the same partitioner, seed and data set",
+                f"so give all of them the same {remedy}",
             )
 
     def _refuse_shared_partitions(self, judgement: Judgement, entry: Round) -> None:
@@ -171,6 +177,8 @@ def _log(entry: Round, names: Mapping[int, str]) -> None:
         len(entry.failures),
         entry.seconds,
     )
+    if entry.absent:
+        _logger.info("\t> Absent in this round: %s", named(entry.absent, names))
     for line in grouped(((failure.node_id, failure.reason) for failure in entry.failures), names):
         _logger.warning("\t> Dropped %s", line)
     not_finite: dict[str, list[int]] = {}

@@ -31,13 +31,17 @@ def in_one_line(history: Sequence[Round]) -> str:
         entries = [entry for entry in history if entry.phase == phase]
         accepted = sum(len(entry.replies) for entry in entries)
         asked = accepted + sum(len(entry.failures) for entry in entries)
-        if asked:
-            parts.append(f"{accepted:,} of {asked:,} {phase} replies accepted")
+        absent = sum(len(entry.absent) for entry in entries)
+        if asked or absent:
+            note = f" ({absent:,} absent)" if absent else ""
+            parts.append(f"{accepted:,} of {asked:,} {phase} replies accepted{note}")
     return ", ".join(parts)
 
 
 def per_phase(history: Sequence[Round]) -> pd.DataFrame:
     """Return one row per phase of a round: accepted and failed replies, seconds, and the means of the first metrics.
+
+    There is a column of absent nodes if there are any.
 
     The means are weighted by examples and taken over the replies that have the metric.
     """
@@ -53,13 +57,17 @@ def per_phase(history: Sequence[Round]) -> pd.DataFrame:
             "phase": entry.phase,
             "accepted": len(entry.replies),
             "failed": len(entry.failures),
+            "absent": len(entry.absent),
             "seconds": round(entry.seconds, 2),
             **{name: _mean(entry.replies, name) for name in names},
         }
         for entry in history
     ]
+    columns = ["phase", "accepted", "failed", "seconds", *names]
+    if any(entry.absent for entry in history):
+        columns.insert(3, "absent")
     index = pd.Index([entry.server_round for entry in history], name="round")
-    return pd.DataFrame(rows, index=index, columns=["phase", "accepted", "failed", "seconds", *names])
+    return pd.DataFrame(rows, index=index, columns=columns)
 
 
 def _mean(replies: Sequence[Reply], name: str) -> float:

@@ -29,7 +29,7 @@ _NO_RECORDS: Mapping[str, Record] = {}
 
 _COLUMNS = (
     "server_round", "phase", "node_id", "counted", "num_examples", "seconds", "round_seconds", "assignment", "reason",
-    "update_norm", "partition_id", "name",
+    "update_norm", "partition_id", "name", "absent",
 )  # fmt: skip
 
 
@@ -122,6 +122,7 @@ class Round:
         replies: The accepted replies, in the order of their nodes.
         failures: The nodes whose replies were dropped or missing.
         seconds: Time from the creation of the messages until all replies were checked.
+        absent: The nodes that replied that they take no part in this round; see `AbsentError`.
 
     Examples:
         >>> from flskew import Failure, Reply, Round
@@ -135,10 +136,15 @@ class Round:
     replies: tuple[Reply, ...]
     failures: tuple[Failure, ...]
     seconds: float
+    absent: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         """A summary; the replies are in `replies`."""
-        return f"<Round {self.server_round}, {self.phase}: {len(self.replies)} replies, {len(self.failures)} failures>"
+        absent = f", {len(self.absent)} absent" if self.absent else ""
+        return (
+            f"<Round {self.server_round}, {self.phase}: {len(self.replies)} replies, {len(self.failures)} "
+            f"failures{absent}>"
+        )
 
 
 class History(list[Round]):
@@ -292,8 +298,8 @@ class History(list[Round]):
         """Return one row per node and phase of a round.
 
         Columns: server_round, phase, node_id, counted, num_examples, seconds (the reply's), round_seconds, assignment,
-        reason, update_norm, partition_id, name, and `metrics.<key>` for each metric that any reply has. A failure has
-        the partition_id and the name of the other replies of its node.
+        reason, update_norm, partition_id, name, absent, and `metrics.<key>` for each metric that any reply has. A
+        failure or an absent node has the partition_id and the name of the other replies of its node.
         """
         import pandas as pd
 
@@ -332,23 +338,25 @@ class History(list[Round]):
     def _rows(self) -> Iterator[tuple[dict[str, object], Mapping[str, MetricValue]]]:
         sites = sites_of(self)
         for entry in self:
-            nodes: list[Reply | Failure] = [*entry.replies, *entry.failures]
-            for node in nodes:
-                reply = node if isinstance(node, Reply) else None
-                known = sites.get(node.node_id, UNKNOWN_SITE) if reply is None else (reply.partition_id, reply.name)
+            answers: list[Reply | Failure | int] = [*entry.replies, *entry.failures, *entry.absent]
+            for answer in answers:
+                node_id = answer if isinstance(answer, int) else answer.node_id
+                reply = answer if isinstance(answer, Reply) else None
+                known = sites.get(node_id, UNKNOWN_SITE) if reply is None else (reply.partition_id, reply.name)
                 row: dict[str, object] = {
                     "server_round": entry.server_round,
                     "phase": entry.phase,
-                    "node_id": node.node_id,
+                    "node_id": node_id,
                     "counted": reply is not None,
                     "num_examples": reply.num_examples if reply else math.nan,
                     "seconds": reply.seconds if reply else math.nan,
                     "round_seconds": entry.seconds,
                     "assignment": reply.assignment if reply else None,
-                    "reason": node.reason if isinstance(node, Failure) else None,
+                    "reason": answer.reason if isinstance(answer, Failure) else None,
                     "update_norm": reply.update_norm if reply else math.nan,
                     "partition_id": known[0],
                     "name": known[1],
+                    "absent": isinstance(answer, int),
                 }
                 yield row, reply.metrics if reply else {}
 

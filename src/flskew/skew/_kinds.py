@@ -1,0 +1,145 @@
+"""Measure the five kinds of non-IID one by one, and tell which follow from others."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flskew.assignment import Assignment
+from flskew.skew._contents import read_contents
+from flskew.skew._features_apart import features_apart
+from flskew.skew._seen import (
+    Coded,
+    columns_seen,
+    grouped,
+    labels_seen,
+    most_frequent_labels,
+    owners_of,
+    plain_features,
+    read_codes,
+    sees_labels,
+)
+from flskew.skew._sums import Excess, deviation, joined, label_sums, sums_of_counts
+from flskew.skew.measures import gini
+from flskew.typing import Features, Labels
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Judged", "Measuring"]
+
+# A distance exceeds chance if it is this many standard deviations above its mean in a random split.
+_DEVIATIONS = 3
+# That of one of many columns: the largest of them is larger by chance than that of a single one.
+_DEVIATIONS_OF_ONE = 5
+
+
+class Judged(NamedTuple):
+    """A distance, and whether it exceeds chance."""
+
+    excess: Excess
+    exceeds: bool
+
+
+class Measuring:
+    """The data as the clients see them, and the distance of each kind in them; None if the data do not allow it.
+
+    Attributes:
+        own: Labels as the clients see them; None if there are none.
+        true: The correct labels; None if they are unknown.
+        features: A DataFrame or an array, as they are; None if there are none.
+        num_columns: Number of columns of the features.
+        frame: The columns to compare; None if there are no features.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        features: Features | None,
+        labels: Labels | None,
+        truth: Labels | None,
+        max_columns: int,
+    ) -> None:
+        if truth is not None and labels is None:
+            raise ValueError("truth needs labels; pass those that the clients see, too")
+        if truth is None and assignment.shift is not None:
+            truth = labels
+        seen = None if labels is None else labels_seen(labels, assignment)
+        codes = read_codes(assignment, labels=seen, truth=truth)
+        self.assignment = assignment
+        self.own, self.true = codes.get("labels"), codes.get("truth")
+        self.frame: pd.DataFrame | None = None
+        self.num_columns = 0
+        self.features = None if features is None else plain_features(features)
+        if self.features is not None:
+            self.frame, self.num_columns = columns_seen(self.features, assignment, max_columns)
+
+    def of_features(self, within: Coded | None = None) -> Judged | None:
+        """Compare the features of all rows, or those within each class."""
+        if self.frame is None:
+            return None
+        groups = grouped(self.assignment, None if within is None else within.codes)
+        one_unit = isinstance(self.features, np.ndarray) and self.features.ndim > 2
+        mean, columns = features_apart(self.frame, self.assignment, groups, one_unit=one_unit)
+        exceeds = mean.exceeds(_DEVIATIONS) or any(one.exceeds(_DEVIATIONS_OF_ONE) for one in columns)
+        return Judged(mean, exceeds)
+
+    def of_labels(self, labels: Coded | None) -> Judged | None:
+        """Compare these labels, or else those with which the assignment was made."""
+        assignment = self.assignment
+        if labels is not None:
+            cells = owners_of(assignment) * len(labels.classes) + labels.codes
+            counts = np.bincount(cells, minlength=len(assignment) * len(labels.classes))
+            counts = counts.reshape(len(assignment), -1)
+        elif assignment.has_labels and not sees_labels(assignment.shift):
+            counts = assignment.label_counts
+        else:
+            return None
+        excess = sums_of_counts(counts).per_row(assignment.sizes)
+        return Judged(excess, excess.exceeds(_DEVIATIONS))
+
+    @cached_property
+    def of_concepts(self) -> Judged | None:
+        """Compare the labels of rows with equal true labels, or else of rows with equal features."""
+        if self.own is None:
+            return None
+        true = self._labels_of_equal_features() if self.true is None else self.true.codes
+        if true is None or true.max(initial=-1) < 0:
+            return None
+        groups = grouped(self.assignment, true)
+        stops = np.cumsum([places.num_rows for places in groups.places])[:-1]
+        parts = zip(np.split(self.own.codes[groups.order], stops), groups.places, strict=True)
+        sums = joined(
+            (label_sums(codes, len(self.own.classes), places) for codes, places in parts), len(self.assignment)
+        )
+        excess = sums.per_row(np.sum([places.sizes for places in groups.places], axis=0))
+        return Judged(excess, excess.exceeds(_DEVIATIONS))
+
+    def of_sizes(self) -> Judged:
+        """Compare the sizes with those that they would have if each row chose its partition at random."""
+        sizes = self.assignment.sizes
+        count, num_rows = len(sizes), int(sizes.sum())
+        # Two sizes differ by 2/√π standard deviations on average, √(N / K) each.
+        chance = (count - 1) / np.sqrt(np.pi * count * num_rows)
+        nowhere = np.zeros(count)
+        spread = deviation(np.full(count, chance / count))
+        excess = Excess(gini(sizes[:, None]), float(chance), spread, nowhere, nowhere)
+        return Judged(excess, excess.exceeds(_DEVIATIONS))
+
+    @cached_property
+    def disagreements(self) -> NDArray[np.float64] | None:
+        """(num_partitions,) the fraction of labels that differ from the truth."""
+        if self.own is None or self.true is None:
+            return None
+        wrong = np.bincount(owners_of(self.assignment), self.own.codes != self.true.codes, len(self.assignment))
+        shares: NDArray[np.float64] = wrong / np.maximum(self.assignment.sizes, 1)
+        return shares
+
+    def _labels_of_equal_features(self) -> NDArray[np.int64] | None:
+        if self.features is None or self.own is None:
+            return None
+        contents = read_contents(self.features, None)["content"].codes[self.assignment.rows]
+        return most_frequent_labels(contents, self.own, self.assignment)

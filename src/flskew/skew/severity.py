@@ -1,0 +1,131 @@
+"""The severity of a shift that makes clients differ as much as you want."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from flskew.assignment import Assignment
+from flskew.shifts import FeatureShift, LabelShift, Shift
+from flskew.skew._seen import check_assignment
+from flskew.skew.seen_distances import feature_distance, label_disagreement
+from flskew.typing import Features
+
+__all__ = ["SeverityEstimate", "ShiftMeasure", "severity_for"]
+
+ShiftMeasure: TypeAlias = Callable[[Features, Assignment], float]
+"""A function from features or labels as they are, and a split with a shift, to a number: `feature_distance`,
+`label_disagreement` or your own."""
+
+# Severities are multiples of 1 / 1000.
+_STEPS = 1000
+
+
+class SeverityEstimate(NamedTuple):
+    """The severity for a target, and what it actually gives.
+
+    Attributes:
+        severity: A multiple of 0.001 from 0 to 1.
+        measured: The measure of the split with this shift.
+        shift: The shift at this severity.
+
+    Examples:
+        >>> from flskew import skew
+        >>> from flskew.shifts import Noise
+        >>> skew.SeverityEstimate(severity=0.5, measured=0.104, shift=Noise(0.1)).shift
+        Noise(sigma=0.1, seed=42)
+    """
+
+    severity: float
+    measured: float
+    shift: Shift
+
+    def _repr_html_(self) -> str:
+        return f"<p>severity = {self.severity:g}: {self.measured:.3f}</p>"
+
+
+def severity_for(
+    target: float,
+    shift: Shift,
+    data: Features,
+    assignment: Assignment,
+    *,
+    measure: ShiftMeasure | None = None,
+) -> SeverityEstimate:
+    """Find the severity of a shift that makes clients differ by a target.
+
+    "Noise with sigma 0.1" says little about how much clients differ: that depends on the features and on the split.
+    This function bisects the severity of a shift, from 0 (no shift) to 1 (the shift as it is), until the measure is the
+    target. A shift that is the same for all partitions makes them no more different, so give it one strength per
+    partition, a `Ramp`, or `partitions`.
+
+    Args:
+        target: The desired value of the measure.
+        shift: The shift at severity 1; it should be stronger than what you look for.
+        data: Features of the whole data set as they are or, for a shift of labels, the labels.
+        assignment: The split; a shift that it has is ignored.
+        measure: `flskew.skew.feature_distance` for a shift of features, `flskew.skew.label_disagreement` for one of
+            labels; or any function that is monotonic in the severity, given the data as they are and the split with
+            the shift.
+
+    Raises:
+        TypeError: An argument has the wrong type, or the shift changes both features and labels and `measure` is not
+            given.
+        ValueError: No severity gives the target; the message states the range that is possible.
+
+    Examples:
+        >>> import numpy as np
+        >>> from flskew import IidPartitioner, skew
+        >>> from flskew.shifts import Affine, Ramp
+        >>> ages = np.arange(1000.0) % 80
+        >>> assignment = IidPartitioner(5).assign(np.zeros(1000, dtype=int))
+        >>> found = skew.severity_for(0.2, Affine(offset=Ramp(100)), ages, assignment)
+        >>> abs(found.measured - 0.2) < 0.001
+        True
+        >>> assignment = assignment.with_shift(found.shift)
+    """
+    if isinstance(target, bool) or not isinstance(target, numbers.Real) or not math.isfinite(target):
+        raise TypeError(f"target must be a finite number, a value of the measure, got {target!r:.40}")
+    if not isinstance(shift, Shift):
+        raise TypeError(f"shift must be a shift, such as flskew.shifts.Noise(0.1), got {type(shift).__name__}")
+    check_assignment(assignment)
+    measured_by = _default_measure(shift) if measure is None else measure
+    if not callable(measured_by):
+        raise TypeError(f"measure must be a function such as skew.feature_distance, got {measure!r:.40}")
+
+    def measured(step: int) -> SeverityEstimate:
+        severity = step / _STEPS
+        weaker = shift.at(severity)
+        value = measured_by(data, assignment.with_shift(weaker))
+        if isinstance(value, bool) or not isinstance(value, numbers.Real | np.number) or not math.isfinite(value):
+            raise TypeError(f"measure must return a finite number, got {value!r:.40}")
+        return SeverityEstimate(severity, float(value), weaker)
+
+    low, high = measured(0), measured(_STEPS)
+    if not min(low.measured, high.measured) <= target <= max(low.measured, high.measured):
+        raise ValueError(
+            f"target={target!r} is out of reach: with this shift and split, severity 0 gives {low.measured:.3f} and "
+            f"severity 1 gives {high.measured:.3f}; choose a target between them, or a stronger shift"
+        )
+    rises = high.measured > low.measured
+    first, last = 0, _STEPS
+    while last - first > 1:
+        middle = measured((first + last) // 2)
+        if (middle.measured > target) == rises:
+            last, high = (first + last) // 2, middle
+        else:
+            first, low = (first + last) // 2, middle
+    return min(low, high, key=lambda found: abs(found.measured - target))
+
+
+def _default_measure(shift: Shift) -> ShiftMeasure:
+    links = shift._links()
+    if all(isinstance(link, FeatureShift) for link in links):
+        return feature_distance
+    if all(isinstance(link, LabelShift) for link in links):
+        return label_disagreement
+    raise TypeError("measure must be given for a shift that changes both features and labels, or is of your own kind")

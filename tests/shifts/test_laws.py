@@ -1,0 +1,55 @@
+"""Every shift in the table obeys the laws of the conformance kit, and shows another process the same."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import flskew.shifts
+from flskew.shifts import Shift
+from flskew.testing import check_shift
+
+from .cases import CASES, NUM_PARTITIONS, Case, digests, dtypes, features_of, labels, num_rows, seeds
+
+every_case = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+@every_case
+@given(data=st.data(), num_rows=num_rows, dtype=dtypes, seed=seeds, classes=labels)
+def test_it_obeys_the_laws(case: Case, data: st.DataObject, num_rows: int, dtype: str, seed: int, classes: list):
+    rng = np.random.default_rng(seed)
+    features = features_of(data.draw(st.sampled_from(case.kinds)), num_rows, dtype, rng)
+    check_shift(case.shift, features, rng.choice(classes, num_rows), num_partitions=NUM_PARTITIONS)
+
+
+@every_case
+def test_a_pickled_shift_is_equal(case: Case):
+    assert pickle.loads(pickle.dumps(case.shift)) == case.shift
+
+
+def test_every_shift_is_in_the_table():
+    in_table = {type(link) for case in CASES for link in [case.shift, *case.shift._links()]}
+    exported = [getattr(flskew.shifts, name) for name in flskew.shifts.__all__]
+    shifts = [one for one in exported if inspect.isclass(one) and issubclass(one, Shift)]
+    assert {one for one in shifts if not inspect.isabstract(one)} == in_table
+
+
+def test_another_process_sees_the_same():
+    folder = Path(__file__).parent
+    other = subprocess.run(
+        [sys.executable, "-c", "from shifts.cases import digests; print(*digests())"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder.parent), *sys.path]), "PYTHONHASHSEED": "1"},
+    )
+    assert other.stdout.split() == digests()
