@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,8 @@ from datasets import Dataset
 from hypothesis import assume, given
 from numpy.typing import NDArray
 
-from flskew import Assignment, split_by_time
+from flskew import Assignment, CrossPartitioner, Schedule, split_by_time
+from flskew._split.stored import stored_parts
 from flskew.partitioners import (
     DirichletPartitioner,
     ExtendedDirichletPartitioner,
@@ -334,6 +337,89 @@ def test_the_column_that_split_is_given_does_not_hold_rows():
     assert np.array_equal(DirichletPartitioner(2, min_partition_size=0).class_counts(seen[0], Streams(42)), counts)
 
 
+def test_a_saved_assignment_is_loaded_and_checked(tmp_path: Path):
+    rows = weather()
+    for assignment in (
+        DirichletPartitioner(3).assign(rows),
+        LabelExclusionPartitioner([{"snow"}, {"rain"}, set()], on_excluded="drop").assign(rows),
+        NaturalIdPartitioner("site").assign(["Bern", "Lyon"] * 300, labels=rows),
+    ):
+        assignment.save(tmp_path / "split.npz")
+        loaded = Assignment.load(tmp_path / "split.npz")
+        assert loaded == assignment
+        assert loaded.fingerprint == assignment.fingerprint
+        assert loaded.target_deviation == assignment.target_deviation
+        assert loaded.is_multi_label
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("joint_labels", lambda array: array * 0, "joint_labels must be at least 1 for each row"),
+        ("joint_labels", lambda array: array[1:], "joint_labels must be one integer per class"),
+        ("label_targets", lambda array: array + 10**6, "label_targets must not exceed the rows of the class"),
+        ("label_targets", lambda array: array[:, 1:], "label_targets must be like label_counts"),
+        ("label_counts", lambda array: array * 1000, "class counts must be in 0"),
+        ("joint_labels", lambda array: None, "class counts must sum to the sizes"),
+    ],
+    ids=["no labels", "a class too few", "a target too large", "targets of a class too few", "too many", "one label"],
+)
+def test_an_assignment_whose_arrays_contradict_each_other_is_refused(name: str, change: Any, message: str):
+    arrays = DirichletPartitioner(3).assign(weather())._arrays()
+    changed = change(arrays[name])
+    arrays = {**arrays, name: changed} if changed is not None else {key: arrays[key] for key in arrays if key != name}
+    with pytest.raises(ValueError, match=message):
+        stored_parts(arrays)
+
+
+def test_it_says_that_rows_have_several_labels():
+    assignment = Assignment.from_partitions([[0], [1]], [["a"], ["a", "b"]])
+    assert repr(assignment) == (
+        "Assignment(2 partitions of 1 to 1 rows, 0 of 2 rows unassigned, 2 classes, several labels per row)"
+    )
+    assert not Assignment.from_partitions([[0], [1]], ["a", "b"]).is_multi_label
+
+
+def test_a_site_may_be_split_further_by_several_labels():
+    rows = weather()
+    sites = ["Bern" if row % 3 else "Lyon" for row in range(600)]
+    crossed = CrossPartitioner(NaturalIdPartitioner("site"), DirichletPartitioner(2, alpha=1.0))
+    assignment = crossed.assign(sites, matrix_of(rows))
+    assert len(assignment) == 4
+    assert {sites[row] for row in np.concatenate([assignment[0], assignment[1]])} == {"Bern"}
+    inner = DirichletPartitioner(2, alpha=1.0).assign([rows[row] for row in range(600) if sites[row] == "Bern"])
+    assert inner.is_multi_label
+    test = crossed.assign(sites[::-2], matrix_of(rows)[::-2], like=assignment)
+    shares, others = (one.label_counts / one.label_counts.sum(axis=0) for one in (assignment, test))
+    assert np.abs(shares - others).max() < 0.1
+
+
+def test_a_site_without_any_label_is_split_by_size():
+    crossed = CrossPartitioner(NaturalIdPartitioner("site"), DirichletPartitioner(2, min_partition_size=0))
+    assignment = crossed.assign(["Bern"] * 8 + ["Lyon"] * 6, [["a"], ["b"]] * 4 + [[]] * 6)
+    assert assignment.sizes[2:].tolist() == [3, 3]
+
+
+def test_a_column_may_be_split_by_with_several_labels_beside_it():
+    age = [20, 70, 30, 80]
+    rows: Rows = [["a"], ["a", "b"], [], ["b"]]
+    split = LabelExclusionPartitioner([{1}, {0}], num_bins=2).assign(age, labels=rows)
+    assert split.label_counts.tolist() == [[1, 0], [1, 2]]
+    sized = DirichletPartitioner(2, min_partition_size=0).assign(rows, labels=["x", "y", "x", "y"])
+    assert not sized.is_multi_label
+    assert sized.label_targets is None
+
+
+def test_a_schedule_has_several_labels_at_every_stage():
+    rows = weather(120)
+    ends = (DirichletPartitioner(3, alpha=alpha).assign(rows) for alpha in (100, 0.3))
+    schedule = Schedule.between(*ends, range(1, 5), labels=rows)
+    middle = schedule.assignment(2)
+    assert middle.is_multi_label
+    assert middle.label_targets is None
+    assert middle.label_counts.sum() == sum(map(len, rows))
+
+
 def made() -> NDArray[np.int64]:
     """5,000 rows of four kinds, each with its own frequent labels among twelve."""
     rng = np.random.default_rng(0)
@@ -350,10 +436,17 @@ def films() -> NDArray[np.int64]:
 
 @pytest.mark.parametrize(
     ("make", "alpha", "largest", "mean"),
-    # At most these fractions of the deviations of the better of the two others. Over ten seeds, they are 0.18 and 0.14,
-    # and 0.12 and 0.07 for films; at alpha 100, every target is met.
-    [(made, 1.0, 0.4, 0.3), (made, 100.0, 0.1, 0.1), (films, 1.0, 0.3, 0.2), (films, 100.0, 0.1, 0.1)],
-    ids=["made, alpha 1", "made, alpha 100", "films, alpha 1", "films, alpha 100"],
+    # At most these fractions of the deviations of the better of the two others. Over ten seeds, they are 0.47 and 0.51,
+    # 0.18 and 0.14, and 0; for films, 0.32 and 0.36, 0.12 and 0.07, and 0.
+    [
+        (made, 0.3, 0.75, 0.75),
+        (made, 1.0, 0.4, 0.3),
+        (made, 100.0, 0.1, 0.1),
+        (films, 0.3, 0.6, 0.6),
+        (films, 1.0, 0.3, 0.2),
+        (films, 100.0, 0.1, 0.1),
+    ],
+    ids=[f"{name}, alpha {alpha}" for name in ("made", "films") for alpha in ("0.3", "1", "100")],
 )
 def test_it_deviates_less_than_a_split_by_label_sets_or_by_first_labels(
     make: Callable[[], NDArray[np.int64]], alpha: float, largest: float, mean: float

@@ -135,8 +135,8 @@ def _with_several(parts: Parts, column: MultiLabelColumn) -> Parts:
     num_partitions, num_classes = len(parts.offsets) - 1, len(column.classes)
     holder = _holder(parts, len(column))[column.rows]
     # The last partition is that of the unassigned rows.
-    size = (num_partitions + 1) * num_classes
-    cells = np.bincount(holder * num_classes + column.indices, minlength=size).reshape(-1, num_classes)
+    shape = num_partitions + 1, num_classes
+    cells = np.bincount(holder * num_classes + column.indices, minlength=shape[0] * shape[1]).reshape(shape)
     lengths = np.diff(column.indptr)[column.rows]
     joint = np.bincount(column.indices, weights=lengths, minlength=num_classes).astype(np.int64)
     return _described(parts, column, cells[:-1].copy())._replace(joint_labels=joint)

@@ -46,7 +46,7 @@ def refine(
         streams: Source of the random numbers.
         bans: The partitions that may hold each row; None for all.
     """
-    if np.abs(demand).max() <= 1:
+    if np.abs(demand).max(initial=0) <= 1:
         return
     weights = np.minimum(_UNIT * column.sizes.max() // column.sizes, _MOST) ** 2
     num_partitions = len(room)

@@ -19,8 +19,8 @@ def iid_total_variation(split: Split) -> float:
     variations on a theme of De Moivre, Statistical Science 6(3), 1991).
 
     If rows have several labels, the value is that of a split of whole rows, whose labels stay together, in a normal
-    approximation. For a split of which it is not known which rows have them, labels are drawn one by one instead, which
-    is too low if the labels of a row depend on each other.
+    approximation. If the split does not say which rows have which labels, as counts do not, the labels are drawn one by
+    one instead, which can be off by a fifth.
 
     Args:
         split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
