@@ -42,7 +42,7 @@ def totals(rows: Rows) -> Counter[Label]:
 def _excluding(on_excluded: str, alpha: float | None) -> Callable[[int, Rows, int], Partitioner]:
     def make(num_partitions: int, rows: Rows, seed: int) -> Partitioner:
         classes = sorted(totals(rows))
-        num_excluded = len(classes) // 3 if num_partitions > 2 else 0
+        num_excluded = len(classes) // 4 if num_partitions > 2 else 0
         return LabelExclusionPartitioner.random(
             num_partitions, classes, num_excluded, on_excluded=on_excluded, alpha=alpha, seed=seed
         )
