@@ -45,11 +45,13 @@ from flskew import (
     RoundError,
     RunResult,
     Scaffold,
+    Schedule,
     SizePartitioner,
     client_app,
     partition,
     partition_id,
     plots,
+    shifts,
     simulate,
     skew,
     split_by_time,
@@ -136,6 +138,24 @@ assert_type(split_by_time(assignment, [date(2024, 1, 1)] * 3, date(2024, 1, 1)),
 split_by_time(assignment, pd.to_datetime(pd.Series(["2024-01-01"] * 3)), test=0.3, labels=[0, 1, 2])
 split_by_time(assignment, np.array(["2024-01-01"] * 3, dtype="datetime64[D]"), np.datetime64("2024"))
 split_by_time(assignment, [2020, 2021.5, 2022], 2021)
+
+# A schedule has an assignment for each round.
+schedule = Schedule({1: assignment, 11: assignment})
+assert_type(schedule, Schedule)
+assert_type(Schedule.between(assignment, assignment, range(1, 20), labels=["a", "b"], seed=1), Schedule)
+assert_type(Schedule.by_time(assignment, [2020, 2021.5, 2022], {1: 2020, 5: 2021.5}, accumulate=True), Schedule)
+Schedule.by_time(assignment, pd.to_datetime(pd.Series(["2024-01-01"] * 3)), {1: date(2024, 1, 1)}, labels=[0, 1, 2])
+Schedule.by_time(assignment, [date(2024, 1, 1)] * 3, np.arange(1, 9, 2))
+assert_type(schedule.assignment(3), Assignment)
+assert_type(schedule.rows("Bern", 3), NDArray[np.int64])
+assert_type(schedule.view(0, 3), shifts.View)
+assert_type(schedule.with_shift(shifts.Noise(0.1), severities=[0, 1]).away("Bern", until=3).after(5), Schedule)
+assert_type(schedule.match([0, 1]), Schedule)
+assert_type(schedule.stages, Mapping[int, Assignment])
+assert_type(schedule.to_frame(), pd.DataFrame)
+schedule.save(Path("drift.npz"))
+assert_type(Schedule.load("drift.npz"), Schedule)
+assert_type(plots.drift(schedule, skew.gini, name="Gini", num_rounds=20), Figure)
 try:
     assignment[9]
 except PartitionIdError as error:
