@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 import flwr.client
 import numpy as np
@@ -60,6 +60,8 @@ from flskew import (
 )
 from flskew.client import LogitTransform
 from flskew.partitioners import Partitioner
+from flskew.shifts import Blur, Chain, Channels, ImageShift, Quantize, Ramp, Rotate, ShiftedDataset, View, Viewer
+from flskew.typing import Rows
 
 Arrays = list[NDArray[np.float64]]
 
@@ -299,6 +301,31 @@ checkpoint = Checkpoint.load("run", key=bytes(32))
 assert_type(checkpoint.result, RunResult)
 assert_type(checkpoint.result.best, BestModel | None)
 assert_type(checkpoint.lost_rounds, tuple[int, ...])
+
+
+# Clients see images through shifts of the library and of your own.
+class Brighter(ImageShift):
+    """A shift of your own."""
+
+    def change_images(self, images: NDArray[Any], rows: Rows, viewer: Viewer) -> NDArray[Any]:
+        """Add a tenth."""
+        return images + 0.1
+
+    def at(self, severity: float) -> Brighter:
+        """Return the same."""
+        return self
+
+
+scanners = (
+    Rotate([0, 90], fill=0.1) | Blur(Ramp(1.0)) | Channels([[1, 1, 1], [1, 0.9, 0.8]]) | Quantize(0.1) | Brighter()
+)
+assert_type(scanners | Brighter(), Chain)
+assert_type(scanners.at(0.5), Chain)
+assert_type(Rotate(30, layout="NHWC", partitions=[0]).at(0.5), Rotate)
+view = Assignment.from_partitions([[0], [1]]).with_shift(scanners).view(1)
+assert_type(view, View)
+photos = [(np.zeros((8, 8, 3)), 0), (np.ones((8, 8, 3)), 1)]
+assert_type(len(ShiftedDataset(photos, view, rows=[0, 1], transform=np.negative)), int)
 
 # The history is available as values, as a frame and as a file.
 checked = Checked(FedAdam(), min_replies=3)
