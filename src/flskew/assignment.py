@@ -363,7 +363,10 @@ class Assignment:
         if not isinstance(shift, Shift):
             raise TypeError(f"shift must be a shift, such as flskew.shifts.Noise(0.1), got {type(shift).__name__}")
         if parsed(repr(shift)) != shift:
-            raise ValueError(f"shift must print as the call that makes it, got {shift!r:.80}; inherit its repr")
+            raise ValueError(
+                f"shift must print as the call that makes it, got {shift!r:.80}; inherit its repr, and give shifts of "
+                f"your own different names"
+            )
         return self._seal(self._parts._replace(shift=np.array(repr(shift))))
 
     def view(self, partition_id: int | str) -> View:
@@ -386,14 +389,14 @@ class Assignment:
         a test set, this is the union of what the clients see.
 
         Args:
-            features: One entry per row of the data set: an array, a DataFrame, or a mapping from names to columns. They
-                are not changed.
+            features: One entry per row of the data set: an array, a DataFrame, or a mapping from names to columns.
+                Arrays may be PyTorch tensors on the CPU or JAX arrays. They are not changed.
 
         Returns:
             The same kind of features; unassigned rows as they are.
 
         Raises:
-            TypeError: The features are not numbers.
+            TypeError: The features are not numbers, or a tensor is on another device or requires gradients.
             ValueError: There is not one entry per row, or a column does not exist.
         """
         return shifted_features(self.shift, features, self.rows, self.offsets, self.num_rows)
@@ -405,7 +408,7 @@ class Assignment:
             labels: One label per row of the data set. They are not changed.
 
         Returns:
-            (num_rows,) labels; those of unassigned rows as they are.
+            (num_rows,) labels, as an array, or as a tensor if the labels are one; those of unassigned rows as they are.
 
         Raises:
             ValueError: There is not one label per row.
