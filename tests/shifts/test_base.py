@@ -278,7 +278,7 @@ def test_values_beyond_the_range_of_an_integer_stay_at_its_ends(dtype: str):
 
 
 def test_a_shift_of_ones_own_cannot_take_the_name_of_another():
-    with pytest.raises(TypeError, match="Noise is the name of a class of flskew.shifts; choose another"):
+    with pytest.raises(TypeError, match=r"Noise is the name of a class of flskew\.shifts; choose another"):
         type("Noise", (Negative,), {})
     with pytest.raises(TypeError, match="Ramp is the name of a class"):
         type("Ramp", (Negative,), {})
