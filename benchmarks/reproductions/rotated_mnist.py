@@ -4,9 +4,10 @@
 
 X. Li, M. Jiang, X. Zhang, M. Kamp, Q. Dou: "FedBN: Federated Learning on Non-IID Features via Local Batch
 Normalization", ICLR 2021, arXiv 2102.07623: clients keep their normalisation layers, and average all others. The paper
-combines five sets of digits; here, four clients hold different images of MNIST, seen in one of two ways: turned by 0,
-90, 180 and 270 degrees, as in "rotated MNIST", or with different contrast and brightness. As a control, a third way is
-the same for all.
+combines five sets of digits. Here, four clients hold different images of MNIST, seen in one of two ways: turned by 0,
+90, 180 and 270 degrees, as in A. Ghosh, J. Chung, D. Yin, K. Ramchandran: "An Efficient Framework for Clustered
+Federated Learning", NeurIPS 2020, arXiv 2006.04088, or with different contrast and brightness. As a control, a third
+way is the same for all.
 
 Each run is written to --output when it ends, so the same command continues after the last one. It runs on one thread.
 """
@@ -31,7 +32,7 @@ from torch.nn.utils import skip_init
 
 from flskew import Assignment, FedAvg, IidPartitioner, LocalGrid, client_app, partition_id
 from flskew.client.torch import get_parameters, set_parameters
-from flskew.shifts import Affine, FeatureShift, Shift
+from flskew.shifts import Affine, Rotate, Shift
 from flskew.typing import Config, Parameters
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -46,26 +47,8 @@ SETTINGS: dict[str, Any] = {
     "learning_rate": 0.01, "momentum": 0.9, "seeds": [1, 2, 3],
 }  # fmt: skip
 METHODS = ("alone", "FedAvg", "FedBN")
-
-
-class Turn(FeatureShift):
-    """Turn images counterclockwise, by a number of quarter turns for each client."""
-
-    def __init__(self, quarters: Sequence[int]) -> None:
-        super().__init__()
-        self.quarters = tuple(quarters)
-
-    def change(self, values: NDArray[Any], rows: NDArray[np.int64], viewer: Any, column: str) -> NDArray[Any]:
-        """Turn the last two axes."""
-        return np.rot90(values, self.quarters[viewer.partition_id], axes=(-2, -1))
-
-    def at(self, severity: float) -> Turn:
-        """Quarter turns cannot be weakened."""
-        raise NotImplementedError
-
-
 VIEWS: dict[str, Shift | None] = {
-    "rotated": Turn([0, 1, 2, 3]),
+    "rotated": Rotate([0, 90, 180, 270]),
     "contrast and brightness": Affine(gain=[1.0, 0.5, 0.25, -1.0], offset=[0.0, 0.5, 0.0, 1.0]),
     "the same": None,
 }

@@ -50,6 +50,15 @@ def test_models_and_means_have_the_published_distributions():
     assert scipy.stats.kstest((data.biases[:, 4] - u) / np.sqrt(1 + 1 / 600), "norm").pvalue > 0.001
 
 
+def test_clients_draw_independent_numbers():
+    data = synthetic(1, 1, num_partitions=3, sizes=500, test=0)
+    noise = [data.train.features[rows] - data.means[client] for client, rows in enumerate(data.train.assignment)]
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        for pair in (noise, data.weights, data.means):
+            # The standard error of a correlation is 1 / sqrt(number of values), the fewest of which are 60 means.
+            assert abs(np.corrcoef(pair[one].ravel(), pair[other].ravel())[0, 1]) < 5 / np.sqrt(60)
+
+
 def test_sizes_are_log_normal_and_a_tenth_is_tested_on():
     data = synthetic(num_partitions=200)
     sizes = data.train.assignment.sizes + data.test.assignment.sizes
