@@ -17,17 +17,17 @@ DATA = [(image, label, f"image {label}") for label, image in enumerate(IMAGES)]
 SPLIT = Assignment.from_partitions([[4, 0], [5, 1, 2]])
 
 
-class Plus(LabelShift):
+class TenMore(LabelShift):
     """A shift of the tests' own: other labels for partition 1."""
 
     def relabel(self, labels, rows, viewer):
         return labels + 10 if viewer.partition_id == 1 else labels
 
     def at(self, severity):
-        return Plus(partitions=self.partitions if severity else ())
+        return TenMore(partitions=self.partitions if severity else ())
 
 
-SHIFT = Noise(0.3) | Plus()
+SHIFT = Noise(0.3) | TenMore()
 VIEW = SPLIT.with_shift(SHIFT).view(1)
 
 
@@ -56,7 +56,7 @@ def test_any_rows_can_be_seen():
 def test_what_is_not_shifted_is_not_touched():
     entry = (object(), object(), object())
     assert ShiftedDataset([entry], Assignment.from_partitions([[0]]).view(0))[0] == entry
-    only_labels = Assignment.from_partitions([[0]]).with_shift(Plus())
+    only_labels = Assignment.from_partitions([[0]]).with_shift(TenMore())
     assert ShiftedDataset([(entry[0], 3)], only_labels.view(0))[0] == (entry[0], 3)
 
 

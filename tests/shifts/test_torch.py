@@ -23,14 +23,14 @@ SHIFT = Rotate([30, 90]) | Noise(0.3)
 SPLIT = Assignment.from_partitions([[0, 2, 4, 6], [11, 9, 7, 5, 3]], num_rows=12).with_shift(SHIFT)
 
 
-class OneMore(LabelShift):
+class PlusTen(LabelShift):
     """A shift of the tests' own: other labels."""
 
     def relabel(self, labels, rows, viewer):
         return labels + 10
 
     def at(self, severity):
-        return OneMore(partitions=self.partitions if severity else ())
+        return PlusTen(partitions=self.partitions if severity else ())
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.float16, torch.float32, torch.float64], ids=str)
@@ -67,7 +67,7 @@ def test_a_tensor_that_is_seen_as_it_is_is_the_same_object():
 
 
 def test_labels_may_be_tensors():
-    split = SPLIT.with_shift(OneMore(partitions=[1]))
+    split = SPLIT.with_shift(PlusTen(partitions=[1]))
     seen = split.view(1).labels(LABELS[split[1].tolist()])
     assert isinstance(seen, torch.Tensor)
     assert (seen.dtype, seen.tolist()) == (torch.int64, [13, 11, 13, 11, 13])
@@ -90,7 +90,7 @@ def test_a_mapping_may_contain_tensors():
     [
         (torch.zeros(4, 1, 6, 6, device="meta"), "need tensors on the CPU, got one on meta"),
         (torch.zeros(4, 1, 6, 6, requires_grad=True), r"requires them; pass tensor.detach\(\)"),
-        (torch.tensor(1.0), "features must have one entry per row"),
+        (torch.tensor(1.0), "features must have one entry per row, got a single"),
         (torch.zeros(4, 1, 6, 6) > 0, "Rotate changes numbers, but features contain bool"),
     ],
     ids=["device", "gradients", "scalar", "bool"],
@@ -101,7 +101,7 @@ def test_a_tensor_that_cannot_be_shifted_is_refused(tensor: torch.Tensor, messag
 
 
 def test_a_data_set_shows_what_the_client_sees():
-    split = SPLIT.with_shift(SHIFT | OneMore())
+    split = SPLIT.with_shift(SHIFT | PlusTen())
     dataset = ShiftedDataset(TensorDataset(IMAGES, LABELS, torch.arange(12)), split.view(1))
     x, y, row = dataset[2]
     expected = split.view(1).features(IMAGES.numpy()[split[1]])

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flskew.typing import Features
+
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["as_numpy", "through_numpy"]
 
 
-def through_numpy(data: Any, change: Callable[[Any], Any]) -> Any:
+def through_numpy(data: Features, change: Callable[[Features], Features]) -> Features:
     """Change data of any framework as NumPy arrays.
 
     Args:
@@ -44,7 +46,7 @@ def through_numpy(data: Any, change: Callable[[Any], Any]) -> Any:
     }
 
 
-def as_numpy(value: Any) -> tuple[Any, Callable[[NDArray[Any]], Any]]:
+def as_numpy(value: Features) -> tuple[Features, Callable[[NDArray[Any]], Any]]:
     """Return a tensor as an array, and a function that makes an array such a tensor; other values as they are."""
     if "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor):
         return _from_torch(value, sys.modules["torch"])

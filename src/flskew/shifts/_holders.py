@@ -39,9 +39,9 @@ def shifted_features(shift: Shift | None, features: Features, rows: Rows, offset
         ValueError: There is not one entry per row.
     """
 
-    def see(data: Features) -> Features:
-        _check_count(num_entries(data), num_rows, "features")
-        return _together(data, _seen(shift, data, rows, offsets, View.features))
+    def see(arrays: Features) -> Features:
+        _check_count(num_entries(arrays), num_rows, "features")
+        return _together(arrays, _seen(shift, arrays, rows, offsets, View.features))
 
     return through_numpy(features, see)
 
@@ -49,28 +49,29 @@ def shifted_features(shift: Shift | None, features: Features, rows: Rows, offset
 def shifted_labels(shift: Shift | None, labels: Labels, rows: Rows, offsets: Offsets, num_rows: int) -> NDArray[Any]:
     """Return (num_rows,) labels in which each is as its holder sees it; see `shifted_features`."""
 
-    def see(data: Labels) -> Features:
-        values = label_array(data)
+    def see(labels: Labels) -> NDArray[Any]:
+        values = label_array(labels)
         _check_count(len(values), num_rows, "labels")
-        return _together(values, _seen(shift, values, rows, offsets, View.labels))
+        whole: NDArray[Any] = _together(values, _seen(shift, values, rows, offsets, View.labels))
+        return whole
 
     seen: NDArray[Any] = through_numpy(labels, see)
     return seen
 
 
 def _seen(
-    shift: Shift | None, data: Features, rows: Rows, offsets: Offsets, see: Callable[[View, Features, Rows], Features]
+    shift: Shift | None, data: Features, rows: Rows, offsets: Offsets, see: Callable[[View, Features], Features]
 ) -> Iterator[tuple[Rows, Features]]:
-    """Yield batches of rows that their holder does not see as they are, and what it sees."""
+    """Yield batches of rows that clients do not see as they are, and what they see."""
     if shift is None:
         return
     for partition_id, (start, stop) in enumerate(pairwise(offsets.tolist())):
-        view = View(shift, Viewer(partition_id, len(offsets) - 1))
-        for batch in _batches(rows[start:stop], data):
-            held = taken(data, batch)
-            seen = see(view, held, batch)
+        viewer = Viewer(partition_id, len(offsets) - 1)
+        for some in _batches(rows[start:stop], data):
+            held = taken(data, some)
+            seen = see(View(shift, viewer, some), held)
             if seen is not held:
-                yield batch, seen
+                yield some, seen
 
 
 def _batches(rows: Rows, data: Features) -> list[Rows]:

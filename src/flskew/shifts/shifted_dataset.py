@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from flskew.shifts._frameworks import as_numpy
+from flskew.shifts._rows import row_numbers
 from flskew.shifts.view import View
 from flskew.typing import Features, MapDataset, Rows
 
@@ -59,7 +60,7 @@ class ShiftedDataset:
     ) -> None:
         self._dataset, self._view, self._transform = dataset, view, transform
         self._links = () if view.shift is None else view.shift._links()
-        self._rows = view._checked_rows(rows)
+        self._rows = view.rows if rows is None else row_numbers(rows)
         most = self._rows.max(initial=-1)
         if most >= len(dataset):
             raise ValueError(

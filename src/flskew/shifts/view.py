@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from flskew._util import checks
 from flskew.shifts._columns import label_array, num_entries
 from flskew.shifts._frameworks import through_numpy
 from flskew.shifts._hugging_face import SeenColumns, mapped, transformed
+from flskew.shifts._rows import row_numbers
 from flskew.shifts._viewer import Viewer
 from flskew.typing import Features, Labels, Rows
 
@@ -87,9 +87,9 @@ class View:
             ValueError: There is not one row number per row, one is negative, or a column does not exist.
         """
 
-        def see(data: Features) -> Features:
-            numbers = self._numbers(num_entries(data), rows)
-            return data if self._shift is None else self._shift._see_features(data, numbers, self._viewer)
+        def see(arrays: Features) -> Features:
+            numbers = self._numbers(num_entries(arrays), rows)
+            return arrays if self._shift is None else self._shift._see_features(arrays, numbers, self._viewer)
 
         return through_numpy(features, see)
 
@@ -108,8 +108,8 @@ class View:
             ValueError: There is not one row number per row, or one is negative.
         """
 
-        def see(data: Labels) -> NDArray[Any]:
-            values = label_array(data)
+        def see(labels: Labels) -> NDArray[Any]:
+            values = label_array(labels)
             numbers = self._numbers(len(values), rows)
             return values if self._shift is None else self._shift._see_labels(values, numbers, self._viewer)
 
@@ -170,27 +170,8 @@ class View:
 
     def _numbers(self, count: int, rows: Iterable[int] | None) -> Rows:
         """Return the number of each of `count` rows."""
-        numbers = self._checked_rows(rows)
+        numbers = self.rows if rows is None else row_numbers(rows)
         if count != len(numbers):
             remedy = "pass the row number of each with rows=" if rows is None else "pass one for each"
             raise ValueError(f"there must be one entry per row, got {count} entries and {len(numbers)} rows; {remedy}")
         return numbers
-
-    def _checked_rows(self, rows: Iterable[int] | None) -> Rows:
-        return self.rows if rows is None else _row_numbers(rows)
-
-
-def _row_numbers(rows: Iterable[int]) -> Rows:
-    rule = "rows must be a list of row numbers, which are integers from 0 to 2^63 - 1"
-    if isinstance(rows, range):
-        rows = np.arange(rows.start, rows.stop, rows.step)  # Much faster than a list of them.
-    if isinstance(rows, str | Set | Mapping | np.ma.MaskedArray) or not isinstance(rows, Iterable):
-        raise TypeError(f"{rule}, got {type(rows).__name__}")
-    numbers = np.asarray(rows if hasattr(rows, "__array__") else list(rows))
-    if numbers.ndim != 1 or (numbers.dtype.kind not in "iu" and numbers.size):
-        raise TypeError(f"{rule}, got {numbers.dtype} of shape {numbers.shape}")
-    seen = numbers.astype(np.int64, copy=False)
-    # Larger numbers have become negative.
-    if seen.min(initial=0) < 0:
-        raise ValueError(f"{rule}, got {numbers[seen < 0][0]}")
-    return seen
