@@ -254,8 +254,9 @@ class Assignment:
     def names(self) -> tuple[str, ...] | None:
         """The name of each partition, in the order of their ids; None if they have no names.
 
-        `NaturalIdPartitioner` takes the natural ids as names, without blanks at their ends, and
-        `Assignment.from_partitions` the keys of a mapping. Reports, pictures and data frames show them.
+        `NaturalIdPartitioner` takes the natural ids as names, without blanks at their ends, `CrossPartitioner` adds a
+        number to them, as in "Bern/0", and `Assignment.from_partitions` takes the keys of a mapping. Reports, pictures
+        and data frames show them.
         """
         return None if self._parts.names is None else tuple(self._parts.names.tolist())
 
@@ -435,14 +436,14 @@ class Assignment:
         a test set, this is the union of what the clients see.
 
         Args:
-            features: One entry per row of the data set: an array, a DataFrame, or a mapping from names to columns. They
-                are not changed.
+            features: One entry per row of the data set: an array, a DataFrame, or a mapping from names to columns.
+                Arrays may be PyTorch tensors on the CPU or JAX arrays. They are not changed.
 
         Returns:
             The same kind of features; unassigned rows as they are.
 
         Raises:
-            TypeError: The features are not numbers.
+            TypeError: The features are not numbers, or a tensor is on another device or requires gradients.
             ValueError: There is not one entry per row, or a column does not exist.
         """
         return shifted_features(self.shift, features, self.rows, self.offsets, self.num_rows)
@@ -454,7 +455,7 @@ class Assignment:
             labels: One label per row of the data set. They are not changed.
 
         Returns:
-            (num_rows,) labels; those of unassigned rows as they are.
+            (num_rows,) labels, as an array, or as a tensor if the labels are one; those of unassigned rows as they are.
 
         Raises:
             ValueError: There is not one label per row.

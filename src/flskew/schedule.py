@@ -355,7 +355,7 @@ class Schedule:
         That of one round is the `fingerprint` of its assignment.
         """
         fingerprints = [assignment.fingerprint for assignment in self._stages.values()]
-        return archive.digest({"starts": np.array(self.starts), "stages": np.array(fingerprints)})
+        return archive.digest({"starts": np.array(self.starts, dtype=np.int64), "stages": np.array(fingerprints)})
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the schedule to an `.npz` file at exactly this path, without pickle.
@@ -383,7 +383,7 @@ class Schedule:
                 name = names.setdefault(id(array), f"{number}.{part}")
                 arrays[name] = array
                 contents.append((str(number), part, name))
-        stamp = {"fingerprint": np.array(self.fingerprint), "starts": np.array(self.starts)}
+        stamp = {"fingerprint": np.array(self.fingerprint), "starts": np.array(self.starts, dtype=np.int64)}
         archive.write(path, "schedule", _VERSION, {**stamp, "contents": np.array(contents), **arrays})
 
     @classmethod

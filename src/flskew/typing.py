@@ -27,6 +27,7 @@ __all__ = [
     "LabelCounts",
     "Labels",
     "Layout",
+    "MapDataset",
     "MetricValue",
     "MetricsAggregator",
     "Mod",
@@ -138,6 +139,19 @@ Features: TypeAlias = "Any"
 
 Layout: TypeAlias = Literal["NHW", "NHWC", "NCHW"]
 """The axes of an array of images: N is the images, H their height, W their width, C their channels."""
+
+
+class MapDataset(Protocol):
+    """A data set whose entries have numbers, such as a map-style `torch.utils.data.Dataset` or a list."""
+
+    def __getitem__(self, row: int, /) -> Any:
+        """Return one entry."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of entries."""
+        ...
+
 
 Parameters: TypeAlias = list[NDArray[Any]]
 """A model's weights in a fixed order; each array has its own dtype and shape."""

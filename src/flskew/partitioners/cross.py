@@ -101,9 +101,9 @@ class CrossPartitioner(BindingPartitioner):
             labels: One label per row, or several as in `Partitioner.assign`. May be omitted if `inner` ignores
                 labels; the assignment then has no classes.
             like: A split of other rows that this partitioner has made, such as the training set. The rows of each
-                natural id go to the partitions of that id, with the shares of every class that they have there; those
-                of a class that the id lacks there, in proportion to the sizes. Rows of unknown ids: see `on_unknown` of
-                `outer`. Labels that are bins there become the same bins here.
+                natural id all go to the partitions of that id, with the shares of every class that they have there;
+                those of a class that the id lacks there, in proportion to the sizes. Rows of unknown ids: see
+                `on_unknown` of `outer`. Labels that are bins there become the same bins here.
 
         Returns:
             The assignment: the partitions of the first natural id, then those of the second, and so on.
@@ -119,8 +119,12 @@ class CrossPartitioner(BindingPartitioner):
         return self._assign(read_labels(natural_ids, name="natural_ids"), column, "natural_ids", like)
 
     def _assign_dataset(self, dataset: Dataset) -> Assignment:
-        ids, label_by = read_column(dataset, self.partition_by), self.inner.partition_by or self.outer.label_by
-        labels = None if label_by is None else read_any_column(dataset, label_by, **self._binning())
+        ids, labels = read_column(dataset, self.partition_by), None
+        label_by, argument = self.inner.partition_by, "partition_by"
+        if label_by is None:
+            label_by, argument = self.outer.label_by, "label_by"
+        if label_by is not None:
+            labels = read_any_column(dataset, label_by, argument=argument, **self._binning())
         return self._assign(ids, labels, f"column {self.partition_by!r}")
 
     def _binning(self) -> dict[str, Any]:
