@@ -25,6 +25,7 @@ from flskew import (
     Checked,
     Checkpoint,
     ClassAware,
+    CrossPartitioner,
     DirichletPartitioner,
     FedAvg,
     FedDyn,
@@ -35,14 +36,17 @@ from flskew import (
     KeepBest,
     LabelExclusionPartitioner,
     LabelPrior,
+    LinearPartitioner,
     LocalGrid,
     LocalTerm,
+    MixturePartitioner,
     NaturalIdPartitioner,
     PartitionIdError,
     RoundError,
     RunResult,
     Scaffold,
     Schedule,
+    SizePartitioner,
     client_app,
     partition,
     partition_id,
@@ -55,6 +59,7 @@ from flskew import (
     without_local,
 )
 from flskew.client import LogitTransform
+from flskew.partitioners import Partitioner
 
 Arrays = list[NDArray[np.float64]]
 
@@ -75,6 +80,16 @@ LabelExclusionPartitioner([{1, 3, 7}, {2, 5, 8}, {4, 6, 9}])
 LabelExclusionPartitioner([["a"], ("b",), frozenset("c")], "digit", on_excluded="drop")
 LabelExclusionPartitioner({0: {1}}, num_partitions=3, alpha=0.5)
 assert_type(LabelExclusionPartitioner.random(3, range(10), 3), LabelExclusionPartitioner)
+
+# By another column, within natural ids, and partly IID.
+assert_type(DirichletPartitioner(3, num_bins=4).assign(np.array([20.5, 70.0]), labels=["well", "sick"]), Assignment)
+wards = CrossPartitioner(NaturalIdPartitioner("hospital"), DirichletPartitioner(2))
+assert_type(wards.assign(["Bern", "Rome"], labels=[0, 1]), Assignment)
+wards.assign(pd.Series(["Bern"]), [0], like=wards.assign(["Bern"], [0]))
+assert_type(wards.inner, Partitioner)
+assert_type(MixturePartitioner(DirichletPartitioner(3), iid_fraction=0.3).iid_fraction, float)
+SizePartitioner(np.array([3, 4]), partition_by="label")
+assert_type(LinearPartitioner(3).partition_id_to_size, dict[int, int])
 
 # A partitioner is one of Flower Datasets.
 iid.dataset = Dataset.from_dict({"label": [0, 1, 2]})

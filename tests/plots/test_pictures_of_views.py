@@ -61,6 +61,8 @@ def test_all_partitions_show_the_same_rows_each_through_its_shift() -> None:
 def test_labels_are_below_the_images_and_those_seen_differently_show_both() -> None:
     figure = plots.views(SPLIT.with_shift(OneMore()), IMAGES, rows=[0, 5], labels=[3, 1, 4, 1, 5, 9])
     assert words(figure) == ["3", "9", "3→4", "9→10", "3", "9"]
+    assert figure.axes[0].get_xlabel() == "the same rows for every partition"
+    assert not figure.axes[0].get_xticks().size
     longer = plots.views(SPLIT, IMAGES, rows=[0], labels=["an automobile"] * 6)
     assert all(word.startswith("an") and word.endswith("…") for word in words(longer))
 

@@ -9,27 +9,13 @@ import pytest
 from sklearn.datasets import load_digits
 
 from flskew import IidPartitioner, skew
-from flskew.shifts import Affine, Blur, Channels, LabelShift, Noise, Quantize, Ramp, Rotate, Shift
+from flskew.shifts import Affine, Blur, Channels, Missing, Noise, Quantize, Ramp, Relabel, Rotate, Shift, SwapLabels
 
 DIGITS = load_digits()
 LABELS = DIGITS.target[:600]
 # Continuous, because rounding whole numbers to multiples of 3 may change them less than to multiples of 2.
 IMAGES = DIGITS.images[:600, 1:7, 1:7, None] + np.random.default_rng(0).random((600, 6, 6, 1))
 SPLIT = IidPartitioner(4).assign(LABELS)
-
-
-class Zeroed(LabelShift):
-    """Partition 1 replaces up to a fraction of its labels by 0."""
-
-    def __init__(self, fraction: float) -> None:
-        super().__init__(partitions=[1])
-        self.fraction = fraction
-
-    def relabel(self, labels: Any, rows: Any, viewer: Any) -> Any:
-        return np.where(viewer.streams(42, "zeroed").uniform(rows) < self.fraction, 0, labels)
-
-    def at(self, severity: float) -> Zeroed:
-        return Zeroed(self.fraction * severity)
 
 
 SHIFTS: dict[str, Shift] = {
@@ -62,11 +48,34 @@ def test_the_split_with_the_shift_found_has_the_target_distance(shift: Shift) ->
     assert found.measured == pytest.approx(0.12, abs=0.001)
 
 
-def test_the_target_of_a_shift_of_labels_is_their_disagreement_with_the_truth() -> None:
-    found = skew.severity_for(0.05, Zeroed(0.5), LABELS, SPLIT)
+LABEL_SHIFTS: dict[str, Shift] = {
+    "wrong labels": SwapLabels(Ramp(0.4), classes=10),
+    "wrong labels of one client": SwapLabels(0.4, classes=10, partitions=[1]),
+    "another code": Relabel({1: 7, 2: 7, 3: 8, 4: 9, 5: 9}, partitions=[2, 3]),
+}
+
+
+@pytest.mark.parametrize("shift", LABEL_SHIFTS.values(), ids=LABEL_SHIFTS)
+def test_more_labels_differ_from_the_truth_the_more_severe_the_shift_is(shift: Shift) -> None:
+    wrong = [skew.label_disagreement(LABELS, SPLIT.with_shift(shift.at(step / 8))) for step in range(9)]
+    assert wrong[0] == 0
+    assert (np.diff(wrong) > 0).all()
+
+
+@pytest.mark.parametrize("shift", LABEL_SHIFTS.values(), ids=LABEL_SHIFTS)
+def test_the_target_of_a_shift_of_labels_is_their_disagreement_with_the_truth(shift: Shift) -> None:
+    found = skew.severity_for(0.05, shift, LABELS, SPLIT)
     assert found.measured == pytest.approx(0.05, abs=1 / 600)  # one label more or less
     seen = SPLIT.with_shift(found.shift).shift_labels(LABELS)
     assert found.measured == np.mean(seen != LABELS)
+
+
+def test_missing_values_are_a_shift_of_features() -> None:
+    table = {"age": np.arange(600.0) % 80, "visits": np.arange(600.0) % 7}
+    shift = Missing(["age"], rate=[0, 0, 0, 0.9])
+    distances = [skew.feature_distance(table, SPLIT.with_shift(shift.at(step / 8))) for step in range(9)]
+    assert (np.diff(distances) > 0).all()
+    assert skew.severity_for(0.1, shift, table, SPLIT).measured == pytest.approx(0.1, abs=0.003)
 
 
 def test_any_measure_can_be_the_target_even_one_that_falls_with_severity() -> None:
@@ -132,7 +141,7 @@ class Nothing(Shift):
             "measure must be a function such as skew.feature_distance, got 'distance'",
         ),
         ({"measure": lambda data, split: None}, TypeError, "measure must return a finite number, got None"),
-        ({"shift": Noise(1.0) | Zeroed(0.5)}, TypeError, "measure must be given for a shift that changes both"),
+        ({"shift": Noise(1.0) | Relabel({1: 7})}, TypeError, "measure must be given for a shift that changes both"),
         ({"shift": Nothing()}, TypeError, "measure must be given"),
         ({"data": IMAGES[:5]}, ValueError, "features must have one entry for each of the 600 rows"),
     ],

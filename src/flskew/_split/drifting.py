@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew._split.building import Parts
+from flskew._split.building import Parts, without_classes
 from flskew.typing import Offsets, Rows
 
 __all__ = ["in_steps", "period_starts", "without_partition"]
@@ -34,7 +34,7 @@ def in_steps(first: Parts, last: Parts, count: int, rng: np.random.Generator) ->
     turn = np.full(len(before), len(changing))
     turn[rng.permutation(changing)] = np.arange(len(changing))
     offset = rng.random()
-    common = first._replace(classes=None, label_counts=None, class_totals=None, edges=None)
+    common = without_classes(first)
     if not all(np.array_equal(getattr(first, name), getattr(last, name)) for name in _ABOUT_IDS):
         common = common._replace(natural_ids=None, natural_id_partitions=None)
     (turns_before, holders_before), (turns_after, holders_after) = ((turn[p.rows], _holders(p)) for p in (first, last))
@@ -79,7 +79,7 @@ def without_partition(parts: Parts, partition_id: int) -> Parts:
         return left
     counts = parts.label_counts.copy()
     counts[partition_id] = 0
-    return left._replace(label_counts=counts)
+    return left._replace(label_counts=counts, label_targets=None)
 
 
 def _holders(parts: Parts) -> NDArray[np.int64]:

@@ -190,11 +190,13 @@ def _draw(
     if mark_cells(ax, empty):
         key = [*key, "×: no rows"]
     name_side(ax, "y", "partition", [line.name for line in lines])
-    if same is not None:
+    if same is not None and not any(line.words for line in lines):
         name_side(ax, "x", "row", same.tolist(), key=key)
     else:
+        # Numbers of rows below labels would look like labels.
         ax.set_xticks([])
-        ax.set_xlabel("\n".join(["first rows of each partition", *key]))
+        what = "first rows of each partition" if same is None else "the same rows for every partition"
+        ax.set_xlabel("\n".join([what, *key]))
 
 
 def _fitted(word: str, width: float, size: float) -> str:

@@ -10,8 +10,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from flskew.assignment import Assignment
-from flskew.shifts import FeatureShift, LabelShift, Shift
-from flskew.skew._seen import check_assignment
+from flskew.shifts import Shift
+from flskew.skew._seen import changes_features, changes_labels, check_assignment
 from flskew.skew.seen_distances import feature_distance, label_disagreement
 from flskew.typing import Features
 
@@ -72,8 +72,8 @@ def severity_for(
             labels; or any function of the data as they are and the split with the shift.
 
     Raises:
-        TypeError: An argument has the wrong type, or the shift changes both features and labels and `measure` is not
-            given.
+        TypeError: An argument has the wrong type, or `measure` is not given although the shift changes both features
+            and labels.
         ValueError: No severity gives the target; the message states the range that is possible.
 
     Examples:
@@ -129,9 +129,8 @@ def severity_for(
 
 
 def _default_measure(shift: Shift) -> ShiftMeasure:
-    links = shift._links()
-    if all(isinstance(link, FeatureShift) for link in links):
+    if changes_features(shift) and not changes_labels(shift):
         return feature_distance
-    if all(isinstance(link, LabelShift) for link in links):
+    if changes_labels(shift) and not changes_features(shift):
         return label_disagreement
-    raise TypeError("measure must be given for a shift that changes both features and labels, or is of your own kind")
+    raise TypeError("measure must be given for a shift that changes both features and labels, or neither")
