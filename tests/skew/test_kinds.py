@@ -288,6 +288,17 @@ def test_labels_of_a_split_that_are_bins_may_be_those_of_a_feature() -> None:
     assert remark not in skew.kinds(by_ink(), labels=LABELS).remarks
 
 
+def test_many_partitions_and_classes_are_measured() -> None:
+    """More pairs of them than fit into the type of their numbers."""
+    classes = np.arange(3000) % 60
+    split = IidPartitioner(20).assign(classes)
+    features = pd.DataFrame({"x": np.arange(3000.0) % 77, "y": np.arange(3000.0) % 13})
+    within = skew.kinds(split, features, classes).concept_drift
+    samples = [[apart(held(split, features[name].to_numpy(), classes, one)) for one in range(60)] for name in features]
+    expected = np.mean([[moved / spread for moved, spread in column if spread] for column in samples], axis=1)
+    assert within.distance == pytest.approx(expected.mean())
+
+
 def test_of_many_columns_the_same_few_are_compared() -> None:
     split = iid().with_shift(Affine(Ramp(1.5)))
     report = skew.kinds(split, IMAGES, max_columns=16)
