@@ -50,6 +50,10 @@ MADE = {
     "covariate shift by a feature": (by_ink(), ("covariate shift", "concept drift")),
     "covariate shift by noise": (iid().with_shift(Noise(Ramp(4.0))), ("covariate shift", "concept drift")),
     "concept drift by rotation": (iid().with_shift(Rotate(Ramp(30.0))), ("covariate shift", "concept drift")),
+    "prior shift and rotation": (
+        InnerDirichletPartitioner([359] * 5, "digit", alpha=0.5).assign(LABELS).with_shift(Rotate(Ramp(60.0))),
+        ("covariate shift", "prior shift", "concept drift"),
+    ),
     "covariate shift by gain": (iid().with_shift(Affine(Ramp(1.2, first=0.8))), ("covariate shift", "concept drift")),
     "concept shift": (iid().with_shift(Relabel({1: 7}, partitions=[2])), ("concept shift",)),
     "label noise at one client": (iid().with_shift(SwapLabels(0.2, classes=10, partitions=[1])), ("concept shift",)),
