@@ -14,6 +14,7 @@ from flskew.shifts.noise import Noise
 from flskew.shifts.quantize import Quantize
 from flskew.shifts.relabel import Relabel
 from flskew.shifts.rotate import Rotate
+from flskew.shifts.shifted_dataset import ShiftedDataset
 from flskew.shifts.swap_labels import SwapLabels
 from flskew.shifts.view import View
 
@@ -33,6 +34,7 @@ __all__ = [
     "Rotate",
     "RowStreams",
     "Shift",
+    "ShiftedDataset",
     "Strength",
     "SwapLabels",
     "View",
