@@ -192,10 +192,28 @@ def test_the_page_on_bad_clients_has_the_kept_figures() -> None:
     assert f"{table}\n\n{figures.made_with(kept['about'])}" in text, f"the page needs this table:\n{table}"
 
 
+def test_the_page_on_the_kinds_of_non_iid_has_the_kept_figures() -> None:
+    kept = json.loads((benchmarks_page.RESULTS / "kinds.json").read_text("utf-8"))
+    kinds = ["covariate shift", "prior shift", "concept drift", "concept shift", "quantity skew"]
+    rows = [
+        [
+            record["data"],
+            str(record["partitions"]),
+            *(f"{record['found'][kind] / record['splits']:.1%}" for kind in kinds),
+        ]
+        for record in kept["records"]
+    ]
+    table = figures.table(["data set", "clients", *kinds], rows)
+    text = (ROOT / "docs" / "kinds.md").read_text("utf-8")
+    assert f"{table}\n\n{figures.made_with(kept['about'])}" in text, f"the page needs this table:\n{table}"
+    assert {record["splits"] for record in kept["records"]} == {200}
+
+
 def test_every_benchmark_has_a_section_and_every_section_a_benchmark() -> None:
     scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} - {
         "records",
         "bad_clients",
+        "kinds",
         "strategies",
     }  # on pages of their own
     assert set(benchmarks_page.SECTIONS) == scripts == set(INVENTED)
