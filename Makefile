@@ -98,7 +98,7 @@ wheel-extras: .venv/installed-dev  ## install the wheel with each extra (or EXTR
 
 bench: .venv-all/installed  ## run all benchmarks, each against a peer
 	@echo "bench: each ratio compares timings from one run"
-	@for script in $(filter-out benchmarks/records.py benchmarks/strategies.py,$(wildcard benchmarks/*.py)); do \
+	@for script in $(filter-out benchmarks/large_files.py benchmarks/records.py benchmarks/strategies.py,$(wildcard benchmarks/*.py)); do \
 	  echo "== $$script"; .venv-all/bin/python "$$script"; done
 
 reproductions: .venv-all/installed  ## reproduce published figures and compare the strategies on MNIST (FLSKEW_MNIST=folder; hours; resumes)

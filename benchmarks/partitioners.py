@@ -18,6 +18,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 # Set before importing Flower Datasets, whose natural partitioners would show a progress bar.
 os.environ["TQDM_DISABLE"] = "1"
@@ -25,10 +26,17 @@ os.environ["TQDM_DISABLE"] = "1"
 import flwr_datasets.partitioner as flower
 import numpy as np
 from datasets import Dataset, disable_progress_bars, load_dataset
+from numpy.typing import NDArray
 from records import RESULTS, about, write
 
 import flskew.partitioners as ours
-from flskew.partitioners import DirichletPartitioner
+from flskew.partitioners import (
+    CrossPartitioner,
+    DirichletPartitioner,
+    LinearPartitioner,
+    MixturePartitioner,
+    NaturalIdPartitioner,
+)
 
 CLASSES = 10
 REPEATS = 5
@@ -49,6 +57,10 @@ def schemes(rows: int, partitions: int) -> dict[str, tuple[Make, Make]]:
         "DistributionPartitioner": (shares, partitions, 2, "label", 1),
         "NaturalIdPartitioner": ("site",),
         "GroupedNaturalIdPartitioner": ("site", 3),
+        "LinearPartitioner": (partitions,),
+        "SquarePartitioner": (partitions,),
+        "ExponentialPartitioner": (min(partitions, 10),),
+        "SizePartitioner": (sizes,),
     }
     return {
         name: (
@@ -130,22 +142,38 @@ def _against_flower(
         }  # fmt: skip
 
 
-def against_floor(rows: int, classes: int, partitions: int) -> dict[str, object]:
-    """Return the time of a complete Dirichlet split, relative to a random permutation of the same number of rows."""
+def against_floor(rows: int, classes: int, partitions: int, scheme: str = "DirichletPartitioner") -> dict[str, object]:
+    """Return the time of a complete split, relative to a random permutation of the same number of rows."""
     # One byte per label if possible, as in image data sets.
     labels = np.random.default_rng(0).integers(0, classes, rows, dtype=np.uint8 if classes <= 256 else np.int32)
-    partitioner = DirichletPartitioner(partitions, "label", 0.5, min_partition_size=0)
+    assign = _assigning(scheme, partitions, labels)
     repeats = 3 if rows > 10**7 else REPEATS
     floor, mine = [], []
     for _ in range(repeats):
         floor.append(seconds(lambda: np.random.default_rng(0).permutation(rows)))
-        mine.append(seconds(lambda: partitioner.assign(labels)))
+        mine.append(seconds(assign))
     ratio = statistics.median(our / least for our, least in zip(mine, floor, strict=True))
     return {
-        "scheme": "DirichletPartitioner", "rows": rows, "classes": classes, "partitions": partitions,
+        "scheme": scheme, "rows": rows, "classes": classes, "partitions": partitions,
         "peer": "Generator.permutation", "ours_s": statistics.median(mine), "peer_s": statistics.median(floor),
         "times_the_floor": ratio, "ns_per_row": statistics.median(mine) / rows * 1e9,
     }  # fmt: skip
+
+
+def _assigning(scheme: str, partitions: int, labels: NDArray[Any]) -> Callable[[], object]:
+    """Return the call that splits labels by a scheme; natural ids are ten sites."""
+    dirichlet = DirichletPartitioner(partitions, "label", 0.5, min_partition_size=0)
+    if scheme == "CrossPartitioner":
+        sites = np.random.default_rng(1).integers(0, 10, len(labels), dtype=np.uint8)
+        within = DirichletPartitioner(partitions // 10, "label", 0.5, min_partition_size=0)
+        crossed = CrossPartitioner(NaturalIdPartitioner("site"), within)
+        return lambda: crossed.assign(sites, labels)
+    partitioner = {
+        "DirichletPartitioner": dirichlet,
+        "LinearPartitioner": LinearPartitioner(partitions, partition_by="label"),
+        "MixturePartitioner": MixturePartitioner(dirichlet, iid_fraction=0.5),
+    }[scheme]
+    return lambda: partitioner.assign(labels)
 
 
 def peak_memory(rows: int, classes: int, partitions: int) -> dict[str, object]:
@@ -172,7 +200,7 @@ def draw(records: list[dict[str, object]], path: Path) -> None:
     """Plot time over rows: to the first partition, with the peer; and for all partitions, with the permutation."""
     from matplotlib.figure import Figure
 
-    floors = [r for r in records if r.get("classes") == 100]
+    floors = [r for r in records if r.get("classes") == 100 and r["scheme"] == "DirichletPartitioner"]
     peers = [r for r in records if r["scheme"] == "DirichletPartitioner" and r.get("shuffled")]
     lines = (
         (peers, "peer_s", "^:", "#d55e00", "flwr-datasets: first of 10 or 100 partitions, 10 classes"),
@@ -221,6 +249,9 @@ def main() -> None:
         note(against_floor(rows, 100, partitions))
     for rows, classes, partitions in ((10**5, 10**5, 10), (10**6, 10**6, 10), (10**6, 10, 10**4), (10**6, 10, 10**5)):
         note(against_floor(rows, classes, partitions))
+    for scheme in ("LinearPartitioner", "MixturePartitioner", "CrossPartitioner"):
+        for rows, partitions in [(10**7, 1000), *([(10**8, 10_000)] if arguments.full else [])]:
+            note(against_floor(rows, 100, partitions, scheme))
     if arguments.full:
         note(peak_memory(10**8, 100, 10_000))
 

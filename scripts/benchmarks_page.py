@@ -58,13 +58,27 @@ def partitioners(content: dict[str, Any]) -> Rows:
             what = f"{record['scheme']}, {record['rows']:,} rows {order}, {record['partitions']:,} partitions"
             rows.append((what, *_times(record["ours_s"], record["peer_s"]), _times_as_fast(record["ratio"])))
         elif "times_the_floor" in record:
-            what = f"{record['rows']:,} rows, {record['classes']:,} classes, all {record['partitions']:,} partitions"
+            scheme = "" if record["scheme"] == "DirichletPartitioner" else f"{record['scheme']}, "
+            size = f"{record['rows']:,} rows, {record['classes']:,} classes, all {record['partitions']:,} partitions"
             ratio = f"{number(record['times_the_floor'])} times the permutation"
-            rows.append((what, *_times(record["ours_s"], record["peer_s"]), ratio))
+            rows.append((scheme + size, *_times(record["ours_s"], record["peer_s"]), ratio))
         else:
             what = f"{record['rows']:,} rows: memory in addition to the labels"
             rows.append((what, f"{number(record['peak_gb_above_labels'])} GB", "", ""))
     return ("", "flskew", "peer", "ratio"), rows
+
+
+def large_files(content: dict[str, Any]) -> Rows:
+    """Return the times and the peak memory of splits of labels in files."""
+    rows = [
+        (
+            record["source"], *_times(record["ours_s"], record["peer_s"]),
+            f"{number(record['ours_s'] / record['peer_s'])} times the permutation", f"{number(record['peak_gb'])} GB",
+        )
+        for record in content["records"]
+    ]  # fmt: skip
+    size = f"{content['rows']:,} labels of {content['classes']} classes, {content['partitions']} partitions"
+    return (size, "flskew", "NumPy: a permutation of the rows", "ratio", "peak memory"), rows
 
 
 def aggregation(content: dict[str, Any]) -> Rows:
@@ -180,6 +194,25 @@ def skew(content: dict[str, Any]) -> Rows:
     return ("", "flskew", "peer", "ratio"), rows
 
 
+def shifts(content: dict[str, Any]) -> Rows:
+    """Return the time of each shift relative to NumPy, and the memory."""
+    rows = []
+    for record in content["records"]:
+        if record["what"] == "memory":
+            what = f"{record['shift']}, images of {record['dtype']}, 10 clients: memory in addition to the images"
+            rows.append((what, f"{record['copies']:.1f} copies of them", "", ""))
+            continue
+        if record["what"] == "images":
+            what = f"{record['shift']}, images of {record['dtype']}, {record['order']}"
+        else:
+            clients = "one client" if record["clients"] == 1 else f"{record['clients']} clients"
+            what = f"{record['shift']}, table of 1,000,000 rows and 10 columns, {clients}"
+        times = _times(record["ours_s"], record["peer_s"])
+        low, middle, high = (number(record[name]) for name in ("ratio_from", "ratio", "ratio_to"))
+        rows.append((what, *times, f"{middle} ({low} to {high})"))
+    return ("", "flskew", "NumPy", "ratio"), rows
+
+
 def import_time(content: dict[str, Any]) -> Rows:
     """Return the two import times."""
     (record,) = content["records"]
@@ -195,10 +228,20 @@ SECTIONS = {
         The first rows compare the time until the first partition is loaded with that of Flower Datasets' partitioner of
         the same name. The last rows compare a complete Dirichlet split with a random permutation of the same number of
         rows, which is roughly the cost of assigning rows at random. The time grows with the number of rows and classes,
-        and no draw is ever repeated. `IidPartitioner` is slower because it shuffles the rows; Flower Datasets' keeps
-        their order.
+        and no draw is ever repeated. `IidPartitioner` and the partitioners by size are slower because they shuffle the
+        rows; Flower Datasets' keep their order. `MixturePartitioner` here splits half of the rows IID, the other half
+        by Dirichlet; `CrossPartitioner` splits the rows of each of ten natural ids by Dirichlet.
         """,
         partitioners,
+    ),
+    "large_files": (
+        "Labels in large files",
+        """
+        A complete Dirichlet split (alpha 0.5) of labels in memory-mapped files, one byte per label. Most of the memory
+        is the rows of the assignment, eight bytes each, and a second array of this size in which they are arranged; the
+        mapped file counts, too. Each time is from a single run. `make bench` leaves this measurement out.
+        """,
+        large_files,
     ),
     "aggregation": (
         "Averaging replies",
@@ -258,6 +301,16 @@ SECTIONS = {
         computes the distances, but not what chance would give.
         """,
         skew,
+    ),
+    "shifts": (
+        "Shifts",
+        """
+        What clients see of 60,000 images of 28 x 28 pixels, compared with the same arithmetic in NumPy for the same
+        batches, and noise compared with `Generator.standard_normal`. The time of shuffled batches includes taking their
+        images. A table held by ten clients takes longer, because random numbers are drawn for blocks of neighbouring
+        rows, of which each client holds only some. Parentheses give the range of all pairs.
+        """,
+        shifts,
     ),
     "import_time": (
         "Import time",

@@ -46,7 +46,8 @@ EXTRAS = {"ray": "simulation", "torch": "torch", "tensorflow": "keras", "jax": "
 
 # These modules import their framework at the top.
 collect_ignore_glob = [
-    f"client/test_{module}*.py"
+    f"{folder}/test_{module}*.py"
+    for folder in ("client", "shifts")
     for module, package in (("torch", "torch"), ("keras", "tensorflow"), ("jax", "jax"))
     if not NO_SKIPS and importlib.util.find_spec(package) is None
 ]

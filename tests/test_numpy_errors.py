@@ -44,9 +44,12 @@ from flskew.partitioners import (
     apportion,
     normalise,
 )
+from flskew.shifts import Shift
 from flskew.testing import check_partitioner
 
 from .partitioners.cases import CASES, Case
+from .shifts.cases import CASES as SHIFTS
+from .shifts.cases import NUM_PARTITIONS
 
 LABELS = [row % 5 for row in range(200)]
 SMALLEST, LARGEST = 5e-324, 1.7e308
@@ -116,6 +119,14 @@ def test_every_split_is_measured(counts: Any) -> None:
     assert len(report.to_frame())
     assert all(np.isfinite(measure(counts)) for measure in skew.MEASURES.values())
     assert skew.iid_total_variation(counts) >= 0
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("shift", [case.shift for case in SHIFTS if "images" in case.kinds], ids=repr)
+def test_every_shift_takes_tiny_numbers(shift: Shift, dtype: str) -> None:
+    tiny = np.full((3, 5, 6, 3), np.finfo(dtype).smallest_subnormal, dtype)
+    for partition_id in range(NUM_PARTITIONS):
+        assert shift.view(partition_id, NUM_PARTITIONS).features(tiny, range(3)).dtype == dtype
 
 
 def test_splits_are_compared_and_an_alpha_is_found() -> None:

@@ -25,6 +25,7 @@ from flskew import (
     Checked,
     Checkpoint,
     ClassAware,
+    CrossPartitioner,
     DirichletPartitioner,
     FedAvg,
     FedDyn,
@@ -35,17 +36,22 @@ from flskew import (
     KeepBest,
     LabelExclusionPartitioner,
     LabelPrior,
+    LinearPartitioner,
     LocalGrid,
     LocalTerm,
+    MixturePartitioner,
     NaturalIdPartitioner,
     PartitionIdError,
     RoundError,
     RunResult,
     Scaffold,
+    Schedule,
+    SizePartitioner,
     client_app,
     partition,
     partition_id,
     plots,
+    shifts,
     simulate,
     skew,
     split_by_time,
@@ -53,6 +59,7 @@ from flskew import (
     without_local,
 )
 from flskew.client import LogitTransform
+from flskew.partitioners import Partitioner
 
 Arrays = list[NDArray[np.float64]]
 
@@ -73,6 +80,16 @@ LabelExclusionPartitioner([{1, 3, 7}, {2, 5, 8}, {4, 6, 9}])
 LabelExclusionPartitioner([["a"], ("b",), frozenset("c")], "digit", on_excluded="drop")
 LabelExclusionPartitioner({0: {1}}, num_partitions=3, alpha=0.5)
 assert_type(LabelExclusionPartitioner.random(3, range(10), 3), LabelExclusionPartitioner)
+
+# By another column, within natural ids, and partly IID.
+assert_type(DirichletPartitioner(3, num_bins=4).assign(np.array([20.5, 70.0]), labels=["well", "sick"]), Assignment)
+wards = CrossPartitioner(NaturalIdPartitioner("hospital"), DirichletPartitioner(2))
+assert_type(wards.assign(["Bern", "Rome"], labels=[0, 1]), Assignment)
+wards.assign(pd.Series(["Bern"]), [0], like=wards.assign(["Bern"], [0]))
+assert_type(wards.inner, Partitioner)
+assert_type(MixturePartitioner(DirichletPartitioner(3), iid_fraction=0.3).iid_fraction, float)
+SizePartitioner(np.array([3, 4]), partition_by="label")
+assert_type(LinearPartitioner(3).partition_id_to_size, dict[int, int])
 
 # A partitioner is one of Flower Datasets.
 iid.dataset = Dataset.from_dict({"label": [0, 1, 2]})
@@ -121,6 +138,24 @@ assert_type(split_by_time(assignment, [date(2024, 1, 1)] * 3, date(2024, 1, 1)),
 split_by_time(assignment, pd.to_datetime(pd.Series(["2024-01-01"] * 3)), test=0.3, labels=[0, 1, 2])
 split_by_time(assignment, np.array(["2024-01-01"] * 3, dtype="datetime64[D]"), np.datetime64("2024"))
 split_by_time(assignment, [2020, 2021.5, 2022], 2021)
+
+# A schedule has an assignment for each round.
+schedule = Schedule({1: assignment, 11: assignment})
+assert_type(schedule, Schedule)
+assert_type(Schedule.between(assignment, assignment, range(1, 20), labels=["a", "b"], seed=1), Schedule)
+assert_type(Schedule.by_time(assignment, [2020, 2021.5, 2022], {1: 2020, 5: 2021.5}, accumulate=True), Schedule)
+Schedule.by_time(assignment, pd.to_datetime(pd.Series(["2024-01-01"] * 3)), {1: date(2024, 1, 1)}, labels=[0, 1, 2])
+Schedule.by_time(assignment, [date(2024, 1, 1)] * 3, np.arange(1, 9, 2))
+assert_type(schedule.assignment(3), Assignment)
+assert_type(schedule.rows("Bern", 3), NDArray[np.int64])
+assert_type(schedule.view(0, 3), shifts.View)
+assert_type(schedule.with_shift(shifts.Noise(0.1), severities=[0, 1]).away("Bern", until=3).after(5), Schedule)
+assert_type(schedule.match([0, 1]), Schedule)
+assert_type(schedule.stages, Mapping[int, Assignment])
+assert_type(schedule.to_frame(), pd.DataFrame)
+schedule.save(Path("drift.npz"))
+assert_type(Schedule.load("drift.npz"), Schedule)
+assert_type(plots.drift(schedule, skew.gini, name="Gini", num_rounds=20), Figure)
 try:
     assignment[9]
 except PartitionIdError as error:

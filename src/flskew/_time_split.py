@@ -12,7 +12,7 @@ from flskew._split.building import labels_of, with_labels
 from flskew._split.labels import read_times
 from flskew._split.time_cuts import later_share, selected, times_of
 from flskew.assignment import Assignment
-from flskew.typing import Labels, Times
+from flskew.typing import Labels, MultiLabels, Times
 
 __all__ = ["split_by_time"]
 
@@ -22,7 +22,7 @@ def split_by_time(
     when: Times,
     test: float | date | np.datetime64 = 0.2,
     *,
-    labels: Labels | None = None,
+    labels: Labels | MultiLabels | None = None,
 ) -> tuple[Assignment, Assignment]:
     """Split each partition by time: train on its past, test on its future.
 
@@ -38,8 +38,8 @@ def split_by_time(
             one with a single row, or rows at a single time, keeps them for training. A date or, if `when` are numbers,
             a number of at least 1: all rows at this time or later, at whichever partition; some partitions may then
             have no rows in one of the splits.
-        labels: One label per row of the data set; without labels, the two splits have no classes. For bins of a
-            continuous target, the target itself.
+        labels: One label per row of the data set, or several as in `Partitioner.assign`; without labels, the two
+            splits have no classes. For bins of a continuous target, the target itself.
 
     Returns:
         The training rows and the test rows. The rows of the other split are `unassigned`, as are those of `assignment`.

@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew._split.allocation import apportion
-from flskew._split.building import Parts, deal_counts, stored_parts, with_labels
-from flskew._split.labels import LabelColumn, read_column, read_labels, shown
+from flskew._split.building import Parts, deal_counts, deal_targets, with_labels
+from flskew._split.labels import shown
+from flskew._split.multi_label import AnyColumn, MultiLabelColumn
+from flskew._split.multi_reading import read_any_column, read_any_labels
 from flskew._split.names import checked_names
+from flskew._split.stored import stored_parts
 from flskew._split.streams import Streams
 from flskew._split.wrapping import given_counts, given_rows, joined, loaded
 from flskew._util import archive, checks
@@ -22,7 +25,7 @@ from flskew._util.texts import listed
 from flskew.shifts import Shift, View, Viewer
 from flskew.shifts._holders import shifted_features, shifted_labels
 from flskew.shifts._text import parsed
-from flskew.typing import Classes, Edges, Features, LabelCounts, Labels, Offsets, Rows, Sizes
+from flskew.typing import Classes, Edges, Features, LabelCounts, Labels, MultiLabels, Offsets, Rows, Sizes
 
 if TYPE_CHECKING:
     import flwr_datasets.partitioner
@@ -97,7 +100,7 @@ class Assignment:
     def from_partitions(
         cls,
         partitions: Iterable[Iterable[int]] | Mapping[str, Iterable[int]],
-        labels: Labels | LabelColumn | None = None,
+        labels: Labels | MultiLabels | AnyColumn | None = None,
         *,
         num_rows: int | None = None,
     ) -> Assignment:
@@ -106,8 +109,8 @@ class Assignment:
         Args:
             partitions: The rows of each partition; their order is kept. A mapping from names to rows names the
                 partitions, too.
-            labels: One label per row of the data set, or the column that `Partitioner.split` is given; without labels,
-                class counts are unavailable.
+            labels: One label per row of the data set, or several as in `Partitioner.assign`; or the column that
+                `Partitioner.split` is given. Without labels, class counts are unavailable.
             num_rows: Number of rows in the data set. Defaults to the number of labels or, without labels, to one more
                 than the largest row.
 
@@ -125,7 +128,7 @@ class Assignment:
             >>> Assignment.from_partitions({"Bern": [4, 0], "Lyon": [2]})["Bern"]
             array([4, 0])
         """
-        column = None if labels is None else read_labels(labels)
+        column = None if labels is None else read_any_labels(labels)
         num_rows = checks.optional_integer("num_rows", num_rows, minimum=0, maximum=checks.MOST_ROWS)
         if column is not None and num_rows not in (None, len(column)):
             raise ValueError(f"num_rows={num_rows} differs from the number of labels, {len(column)}; omit num_rows")
@@ -137,7 +140,7 @@ class Assignment:
     def from_counts(
         cls,
         label_counts: LabelCounts | Sequence[Sequence[int]],
-        labels: Labels | LabelColumn,
+        labels: Labels | MultiLabels | AnyColumn,
         *,
         shuffle: bool = True,
         seed: int = 42,
@@ -147,12 +150,14 @@ class Assignment:
         Args:
             label_counts: (num_partitions, num_classes) rows of each class in each partition, >= 0; the classes in
                 sorted order. For each class, their sum must not exceed its rows.
-            labels: One label per row of the data set, or the column that `Partitioner.split` is given.
+            labels: One label per row of the data set, or several as in `Partitioner.assign`; or the column that
+                `Partitioner.split` is given.
             shuffle: Whether the rows of a partition are in random order or in the order of the data set.
             seed: Any integer; draws the rows.
 
         Returns:
-            An assignment with these `label_counts`; the remaining rows are `unassigned`.
+            An assignment with these `label_counts`, or close to them if rows have several labels; the remaining rows
+            are `unassigned`.
 
         Raises:
             TypeError: The counts are not integers.
@@ -163,9 +168,11 @@ class Assignment:
             array([[2, 0],
                    [1, 3]])
         """
-        column = read_labels(labels)
+        column = read_any_labels(labels)
         counts = given_counts(label_counts, len(column.classes))
         streams, shuffle = Streams(checks.seed(seed)), checks.truth("shuffle", shuffle)
+        if isinstance(column, MultiLabelColumn):
+            return cls._seal(deal_targets(column, counts, streams, shuffle=shuffle))
         return cls._seal(deal_counts(column, counts, streams, shuffle=shuffle))
 
     @classmethod
@@ -196,7 +203,7 @@ class Assignment:
             [[0], [1, 2], [3, 4, 5]]
         """
         parts = loaded(partitioner, dataset)
-        labels = None if label_by is None else read_column(dataset, label_by, argument="label_by")
+        labels = None if label_by is None else read_any_column(dataset, label_by, argument="label_by")
         return cls._seal(with_labels(parts, labels))
 
     def __len__(self) -> int:
@@ -247,8 +254,9 @@ class Assignment:
     def names(self) -> tuple[str, ...] | None:
         """The name of each partition, in the order of their ids; None if they have no names.
 
-        `NaturalIdPartitioner` takes the natural ids as names, without blanks at their ends, and
-        `Assignment.from_partitions` the keys of a mapping. Reports, pictures and data frames show them.
+        `NaturalIdPartitioner` takes the natural ids as names, without blanks at their ends, `CrossPartitioner` adds a
+        number to them, as in "Bern/0", and `Assignment.from_partitions` takes the keys of a mapping. Reports, pictures
+        and data frames show them.
         """
         return None if self._parts.names is None else tuple(self._parts.names.tolist())
 
@@ -290,7 +298,39 @@ class Assignment:
         """(num_classes - 1,) boundaries of the classes if they are bins of a continuous target; read-only."""
         return self._parts.edges
 
-    def match(self, labels: Labels, *, seed: int = 42) -> Assignment:
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a row may have several labels, or none: the counts of a partition then do not sum to its size."""
+        return self._parts.joint_labels is not None
+
+    @property
+    def label_targets(self) -> LabelCounts | None:
+        """(num_partitions, num_classes) rows of each class that the scheme aimed for, if a row may have several labels.
+
+        None if each row has one label, so that `label_counts` are met exactly, and for schemes without targets, such as
+        `IidPartitioner` and natural ids; read-only.
+        """
+        return self._parts.label_targets
+
+    @property
+    def target_deviation(self) -> float:
+        """The largest deviation from `label_targets`, as a fraction of the rows of the class; 0 without targets.
+
+        Rows with several labels cannot always meet the targets of all classes at once. A deviation of 0.02 says that a
+        partition has up to 2 % of a class more or less than its target, and that for no class it is more.
+
+        Examples:
+            >>> from flskew import DirichletPartitioner
+            >>> reports = [["cough", "fever"], ["cough"], [], ["fever"]] * 50
+            >>> DirichletPartitioner(3, alpha=1).assign(reports).target_deviation
+            0.0
+        """
+        if self.label_targets is None:
+            return 0.0
+        missed = np.abs(self.label_counts - self.label_targets).max(axis=0)
+        return float((missed / self._class_totals).max())
+
+    def match(self, labels: Labels | MultiLabels, *, seed: int = 42) -> Assignment:
         """Split other rows, such as a test set, with the same shares of every class.
 
         A partition that holds a third of the sevens gets a third of the sevens among the other rows, rounded without
@@ -298,14 +338,15 @@ class Assignment:
         counts of this assignment are used, so it works for any scheme, even after rows were moved to meet a minimum.
 
         Args:
-            labels: One label per row of the other data set, in which some classes may be missing. For bins of a
-                continuous target, the target itself.
+            labels: One label per row of the other data set, in which some classes may be missing; or several, if this
+                assignment was made from several. For bins of a continuous target, the target itself.
             seed: Draws the rounding and the rows.
 
         Returns:
             An assignment of the other rows, with the same partitions and names; some partitions may be empty.
 
         Raises:
+            TypeError: This assignment was made with several labels per row and the others have one, or vice versa.
             ValueError: A label is not a class of this assignment, or this assignment was made without labels.
 
         Examples:
@@ -316,7 +357,10 @@ class Assignment:
                    [2, 0]])
         """
         streams = Streams(checks.seed(seed))
-        column = read_labels(labels, edges=self.edges)
+        column = read_any_labels(labels, edges=self.edges)
+        if self.has_labels and isinstance(column, MultiLabelColumn) != self.is_multi_label:
+            kinds = ("one label per row", "a list or a 0/1 row of labels for each row")
+            raise TypeError(f"labels must be {kinds[self.is_multi_label]}, like those of the matched assignment")
         here = {label: code for code, label in enumerate(self.classes.tolist())}
         unknown = [label for label in column.labels if label not in here]
         if unknown:
@@ -326,12 +370,18 @@ class Assignment:
             )
         matched = [here[label] for label in column.labels]
         held = self.label_counts[:, matched].T
-        totals = _known(self._parts.class_totals)[matched]
+        totals = self._class_totals[matched]
         shares = np.hstack([held, (totals - held.sum(axis=1))[:, None]]) / totals[:, None]
         offsets = np.array([streams("match", label).random() for label in column.labels])
         counts = apportion(shares, column.sizes, offsets)[:, :-1]
         known = {name: getattr(self._parts, name) for name in ("names", "natural_ids", "natural_id_partitions")}
-        return self._seal(deal_counts(column, counts, streams, shuffle=True)._replace(**known))
+        if isinstance(column, MultiLabelColumn):
+            # A client is not tested on a class that it lacks, unless no client has all labels of a row.
+            sizes = np.append(self.sizes, len(self.unassigned))
+            parts = deal_targets(column, counts, streams, shuffle=True, sizes=sizes, may_hold=held > 0, strict=False)
+        else:
+            parts = deal_counts(column, counts, streams, shuffle=True)
+        return self._seal(parts._replace(**known))
 
     @cached_property
     def shift(self) -> Shift | None:
@@ -386,14 +436,14 @@ class Assignment:
         a test set, this is the union of what the clients see.
 
         Args:
-            features: One entry per row of the data set: an array, a DataFrame, or a mapping from names to columns. They
-                are not changed.
+            features: One entry per row of the data set: an array, a DataFrame, or a mapping from names to columns.
+                Arrays may be PyTorch tensors on the CPU or JAX arrays. They are not changed.
 
         Returns:
             The same kind of features; unassigned rows as they are.
 
         Raises:
-            TypeError: The features are not numbers.
+            TypeError: The features are not numbers, or a tensor is on another device or requires gradients.
             ValueError: There is not one entry per row, or a column does not exist.
         """
         return shifted_features(self.shift, features, self.rows, self.offsets, self.num_rows)
@@ -405,7 +455,7 @@ class Assignment:
             labels: One label per row of the data set. They are not changed.
 
         Returns:
-            (num_rows,) labels; those of unassigned rows as they are.
+            (num_rows,) labels, as an array, or as a tensor if the labels are one; those of unassigned rows as they are.
 
         Raises:
             ValueError: There is not one label per row.
@@ -491,7 +541,8 @@ class Assignment:
     def __repr__(self) -> str:
         """A summary: partitions, rows and classes."""
         names = "" if self.names is None else f" ({listed(self.names, most=3, show=str)})"
-        classes = f"{len(self.classes)} classes" if self.has_labels else "no labels"
+        several = ", several labels per row" if self.is_multi_label else ""
+        classes = f"{len(self.classes)} classes{several}" if self.has_labels else "no labels"
         shift = "" if self.shift is None else f", seen through {self.shift}"
         return (
             f"Assignment({len(self)} partitions{names} of {self.sizes.min()} to {self.sizes.max()} rows, "
@@ -516,6 +567,11 @@ class Assignment:
     def __reduce__(self) -> tuple[object, tuple[Parts]]:
         """Pickle the arrays, and seal them again when they are unpickled."""
         return Assignment._seal, (self._parts,)
+
+    @property
+    def _class_totals(self) -> Sizes:
+        """(num_classes,) rows of each class, assigned or not."""
+        return _known(self._parts.class_totals)
 
     @cached_property
     def _ids_by_name(self) -> dict[str, int]:

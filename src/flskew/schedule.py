@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew._split.building import labels_of, stored_parts, with_labels
+from flskew._split.building import labels_of, with_labels
 from flskew._split.drifting import in_steps, period_starts, without_partition
 from flskew._split.labels import read_times
+from flskew._split.stored import stored_parts
 from flskew._split.streams import Streams
 from flskew._split.time_cuts import selected, times_of
 from flskew._util import archive, checks
@@ -24,7 +25,7 @@ from flskew._util.html import table
 from flskew._util.texts import listed
 from flskew.assignment import Assignment
 from flskew.shifts import Shift, View
-from flskew.typing import Labels, Rows, Times
+from flskew.typing import Labels, MultiLabels, Rows, Times
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +81,7 @@ class Schedule:
         last: Assignment,
         starts: Iterable[int],
         *,
-        labels: Labels | None = None,
+        labels: Labels | MultiLabels | None = None,
         seed: int = 42,
     ) -> Schedule:
         """Lead from one assignment to another in equal steps.
@@ -131,7 +132,7 @@ class Schedule:
         starts: Iterable[int] | Mapping[int, float | date | np.datetime64],
         *,
         accumulate: bool = False,
-        labels: Labels | None = None,
+        labels: Labels | MultiLabels | None = None,
     ) -> Schedule:
         """Let rows arrive in the order of a time column, each at the partition that holds it.
 
@@ -335,7 +336,7 @@ class Schedule:
         later = {start - done: assignment for start, assignment in self._stages.items() if start > done}
         return Schedule({1: self.assignment(done + 1), **later})
 
-    def match(self, labels: Labels, *, seed: int = 42) -> Schedule:
+    def match(self, labels: Labels | MultiLabels, *, seed: int = 42) -> Schedule:
         """Split other rows, such as a test set, so that each stage has the shares of every class that it has here.
 
         Args:
@@ -354,7 +355,7 @@ class Schedule:
         That of one round is the `fingerprint` of its assignment.
         """
         fingerprints = [assignment.fingerprint for assignment in self._stages.values()]
-        return archive.digest({"starts": np.array(self.starts), "stages": np.array(fingerprints)})
+        return archive.digest({"starts": np.array(self.starts, dtype=np.int64), "stages": np.array(fingerprints)})
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the schedule to an `.npz` file at exactly this path, without pickle.
@@ -382,7 +383,7 @@ class Schedule:
                 name = names.setdefault(id(array), f"{number}.{part}")
                 arrays[name] = array
                 contents.append((str(number), part, name))
-        stamp = {"fingerprint": np.array(self.fingerprint), "starts": np.array(self.starts)}
+        stamp = {"fingerprint": np.array(self.fingerprint), "starts": np.array(self.starts, dtype=np.int64)}
         archive.write(path, "schedule", _VERSION, {**stamp, "contents": np.array(contents), **arrays})
 
     @classmethod

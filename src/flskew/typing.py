@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
@@ -27,9 +27,11 @@ __all__ = [
     "LabelCounts",
     "Labels",
     "Layout",
+    "MapDataset",
     "MetricValue",
     "MetricsAggregator",
     "Mod",
+    "MultiLabels",
     "NumExamples",
     "Offsets",
     "OnExcluded",
@@ -123,6 +125,11 @@ class _ArrayLike(Protocol):
 Labels: TypeAlias = Sequence[Label] | _ArrayLike | _ArrowColumn
 """One label per row: a list, a NumPy array, a pandas or Arrow column, a column of a Hugging Face data set."""
 
+MultiLabels: TypeAlias = Sequence[Collection[Label]] | _ArrayLike | _ArrowColumn
+"""Any number of labels per row: a 0/1 matrix of rows by classes, as a NumPy array, a SciPy sparse matrix or a DataFrame
+with the names of the classes; or a list, set or tuple of labels for each row, an Arrow column of lists, a column of
+lists of a Hugging Face data set."""
+
 Times: TypeAlias = Sequence[date] | Sequence[np.datetime64] | Sequence[float] | _ArrayLike | _ArrowColumn
 """One time per row: dates with or without a time of day and a zone, or numbers such as years; a list, a NumPy array, a
 pandas or Arrow column, a column of a Hugging Face data set."""
@@ -132,6 +139,19 @@ Features: TypeAlias = "Any"
 
 Layout: TypeAlias = Literal["NHW", "NHWC", "NCHW"]
 """The axes of an array of images: N is the images, H their height, W their width, C their channels."""
+
+
+class MapDataset(Protocol):
+    """A data set whose entries have numbers, such as a map-style `torch.utils.data.Dataset` or a list."""
+
+    def __getitem__(self, row: int, /) -> Any:
+        """Return one entry."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of entries."""
+        ...
+
 
 Parameters: TypeAlias = list[NDArray[Any]]
 """A model's weights in a fixed order; each array has its own dtype and shape."""

@@ -25,6 +25,7 @@ from flskew import (
 )
 from flskew.typing import Label
 
+from . import several
 from .cases import CASES, Case
 
 PATH = Path(__file__).with_name("golden.json")
@@ -46,6 +47,22 @@ def _labels() -> dict[str, list[Label]]:
 
 
 LABELS = _labels()
+
+
+def _several() -> dict[str, several.Rows]:
+    """Several labels per row, made without random numbers: words, some of which come together, and many classes."""
+    words: list[Label] = ["ant", "bee", "cat", "dog", "élan", "fox"]
+    squares = [row * row % 97 for row in range(900)]
+    return {
+        "words": [
+            [words[code] for code in range(6) if square >> code & 1 and square % 5 in (code, code - 1, code - 3)]
+            for square in squares
+        ],
+        "numbers": [[row % 211 * 10**15, 10**18 + row * 7919 % 60 % (row % 4 + 1)][: row % 3] for row in range(2000)],
+    }
+
+
+SEVERAL = _several()
 
 
 def fingerprints(cases: list[Case] = CASES, seeds: tuple[int, ...] = SEEDS) -> Iterator[tuple[str, str]]:
@@ -76,6 +93,15 @@ def fingerprints(cases: list[Case] = CASES, seeds: tuple[int, ...] = SEEDS) -> I
         )
         by_site = DirichletPartitioner(3, min_partition_size=0).assign(sites, labels=labels)
         yield f"dirichlet by another column | {kind}", by_site.fingerprint
+    for kind, rows in SEVERAL.items():
+        for several_case in several.CASES:
+            # Exclusions of so many classes would leave rows that no partition may hold.
+            if "exclusion" in str(several_case) and kind == "numbers":
+                continue
+            for seed in seeds:
+                made = several_case.make(5, rows, seed).assign(rows)
+                yield f"{several_case} | several {kind} | seed {seed}", made.fingerprint
+                yield f"{several_case}, matched | several {kind} | seed {seed}", made.match(rows[::2]).fingerprint
     named = Assignment.from_partitions({"Bern": range(40, 100), "Genève": range(40)}, LABELS["words"][:100])
     yield "named | words", named.fingerprint
     days = np.arange("2020-02-01", "2021-02-01", dtype="M8[D]")

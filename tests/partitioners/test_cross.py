@@ -196,7 +196,8 @@ def test_a_split_with_other_partitions_cannot_be_the_model():
     natural = NaturalIdPartitioner("site").assign(SITES, LABELS)
     of_three = CrossPartitioner(NaturalIdPartitioner("site"), DirichletPartitioner(3)).assign(SITES, LABELS)
     wards = Assignment.from_partitions({"Bern/0": [0], "Bern/1": [1]}, labels=[0, 0])
-    for like in (natural, of_three, wards):
+    of_four_ids = NaturalIdPartitioner("site").assign(["Bern", "Lyon", "Oslo", "Rome"], [0, 0, 1, 1])
+    for like in (natural, of_three, wards, of_four_ids):
         with pytest.raises(ValueError, match="like must have 2 partitions for each natural id or group of ids"):
             CROSS.assign(["Rome"], [0], like=like)
     with pytest.raises(ValueError, match="like has several partitions for a natural id; pass it to the CrossPart"):
@@ -252,6 +253,17 @@ def test_a_blind_scheme_takes_the_labels_of_the_outer_partitioner():
     silent = CrossPartitioner(NaturalIdPartitioner("site"), IidPartitioner(2))
     silent.dataset = dataset
     assert not silent.assignment.has_labels
+
+
+def test_a_missing_column_is_named_with_the_argument_that_names_it():
+    for cross, message in (
+        (CrossPartitioner(NaturalIdPartitioner("ward"), DIRICHLET), "partition_by='ward' is not a column"),
+        (CrossPartitioner(NaturalIdPartitioner("site"), DirichletPartitioner(2, "y")), "partition_by='y' is not a col"),
+        (CrossPartitioner(NaturalIdPartitioner("site", label_by="y"), IidPartitioner(2)), "label_by='y' is not a col"),
+    ):
+        cross.dataset = Dataset.from_dict({"site": SITES, "label": LABELS})
+        with pytest.raises(ValueError, match=message):
+            cross.load_partition(0)
 
 
 def test_the_number_of_partitions_is_known_if_the_ids_are_listed():

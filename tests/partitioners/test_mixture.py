@@ -70,13 +70,14 @@ def test_each_row_is_as_likely_to_be_iid_as_the_fraction_says():
     labels = np.repeat([0, 1], [11, 29])
     is_iid, counts = np.zeros(40), []
     for seed in range(1000):
-        assignment = MixturePartitioner(FirstPartition(2, seed=seed), 0.3).assign(labels)
+        scheme = FirstPartition(2, seed=seed)
+        assignment = MixturePartitioner(scheme, 0.3).assign(labels)
         is_iid[assignment[1]] += 1
-        counts.append(assignment.label_counts[1])
+        counts.append([11 - scheme.got[0], 29 - scheme.got[1]])
     # Partition 1 has half of the IID rows: 0.15 of all. A standard error is (.15 * .85 / 1000)**.5 = .011.
     assert is_iid / 1000 == pytest.approx(np.full(40, 0.15), abs=4 * 0.011)
-    # Over 1,000 seeds, the mean of a count with a deviation below 1.5 has a standard error of .047.
-    assert np.mean(counts, axis=0) == pytest.approx([11 * 0.15, 29 * 0.15], abs=0.19)
+    # 30 % of 11 and of 29; the mean of 1,000 numbers that are one of two integers has a standard error below .016.
+    assert np.mean(counts, axis=0) == pytest.approx([3.3, 8.7], abs=4 * 0.016)
     assert scipy.stats.chisquare(is_iid[:11]).pvalue > 0.001
 
 

@@ -10,7 +10,8 @@ import hypothesis.strategies as st
 import numpy as np
 import pandas as pd
 
-from flskew.shifts import Affine, Blur, Channels, Noise, Quantize, Ramp, Rotate, Shift
+from flskew.shifts import Affine, Blur, Channels, Missing, Noise, Quantize, Ramp, Relabel, Rotate, Shift, SwapLabels
+from flskew.typing import Label
 
 NUM_PARTITIONS = 3
 EVERYTHING = ("numbers", "images", "mapping", "frame")
@@ -18,10 +19,11 @@ EVERYTHING = ("numbers", "images", "mapping", "frame")
 
 @dataclass(frozen=True)
 class Case:
-    """A shift, and the kinds of features that it can be given."""
+    """A shift, the kinds of features that it can be given, and the classes of its labels, if it needs certain ones."""
 
     shift: Shift
     kinds: tuple[str, ...] = EVERYTHING
+    classes: tuple[Label, ...] | None = None
 
     def __str__(self) -> str:
         return repr(self.shift)
@@ -36,6 +38,15 @@ CASES = [
     Case(Affine(gain=Ramp(2.0, first=1.0), offset=[0.0, -1.0, 10.0])),
     Case(Affine(1.5, columns=["visits"]), ("mapping", "frame")),
     Case(Affine(2.0) | Noise(0.5) | Noise(0.5)),
+    Case(Missing(["sex"], [0.0, 0.5, 1.0]), ("mapping", "frame")),
+    Case(Missing(["visits", "age"], 0.5, fill=0), ("mapping", "frame")),
+    Case(Missing([2, 1], Ramp(0.9), fill=0), ("numbers",)),
+    Case(Relabel({1: 7, 7: 1}), classes=(0, 1, 7)),
+    Case(Relabel({"cat": "chimpanzee"}, Ramp(1.0), partitions=[1, 2]), classes=("cat", "dog")),
+    Case(Relabel({False: True}, 0.5), classes=(False, True)),
+    Case(SwapLabels([0.0, 0.5, 1.0], 8), classes=(0, 1, 7)),
+    Case(SwapLabels(0.5, ["cat", "dog", "zebra"]), classes=("cat", "dog")),
+    Case(Relabel({1: 7}, 0.5) | SwapLabels(0.5, 8), classes=(0, 1, 7)),
     Case(Quantize([0.0, 0.1, 30.0])),
     Case(Quantize(Ramp(7), columns=["age"], partitions=[1, 2]), ("mapping", "frame")),
     Case(Rotate([0, 90, 33.3], fill=1.5), ("images",)),
@@ -75,7 +86,8 @@ def digests() -> list[str]:
                 columns = [seen] if isinstance(seen, np.ndarray) else [np.asarray(seen[name]) for name in seen]
                 for column in columns:
                     digest.update(str(column.tolist()).encode())
-            digest.update(str(view.labels([0, 1, 7, 1, 0], range(5)).tolist()).encode())
+            labels = [*(case.classes or (0, 1, 7))] * 5
+            digest.update(str(view.labels(labels, range(len(labels))).tolist()).encode())
         found.append(digest.hexdigest())
     return found
 

@@ -214,6 +214,12 @@ def test_random_numbers_of_many_rows_are_those_of_each():
     assert len(set(together)) == 70_000
 
 
+def test_rows_of_another_shape_have_other_numbers():
+    streams = Viewer(0, 1).streams(42, "test")
+    drawn = [streams.uniform(np.array([0]), shape).ravel()[0] for shape in [(), (2,), (5,), (300,), (784,)]]
+    assert len(set(drawn)) == 5
+
+
 def test_neighbouring_rows_have_independent_numbers():
     drawn = Viewer(0, 1).streams(42, "test").normal(np.arange(20_000), ())
     # Correlations of n independent pairs have a standard error of 1 / sqrt(n) = .007.
@@ -241,13 +247,13 @@ class Marked(FeatureShift):
 @pytest.mark.parametrize("dtype", ["int32", "float32"])
 @pytest.mark.parametrize("first", [0, 300, 599])
 def test_large_arrays_are_changed_in_blocks(dtype: str, first: int):
-    features = np.zeros((600, 1000), dtype)
+    features = np.full((600, 1000), 7, dtype)
     shift = Marked(first)
     seen = shift.view(0, 1).features(features, range(600))
     assert shift.counts == [131, 131, 131, 131, 76]  # 2^17 // 1000 rows
     assert seen.dtype == dtype
-    assert_array_equal(seen[:, 0], [row if row >= first else 0 for row in range(600)])
-    assert not features.any()
+    assert_array_equal(seen[:, 0], [7 + row if row >= first else 7 for row in range(600)])
+    assert (features == 7).all()
 
 
 def test_a_shift_that_changes_no_block_returns_the_features_themselves():

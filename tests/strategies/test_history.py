@@ -86,8 +86,8 @@ def test_json_lines_contain_the_same_data_as_the_frame(tmp_path: Path) -> None:
     HISTORY.to_jsonl(tmp_path / "history.jsonl")
     lines = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text("utf-8").splitlines()]
     assert lines[2] == {
-        "server_round": 1, "phase": "train", "node_id": 1002, "counted": False, "num_examples": None, "seconds": None,
-        "round_seconds": 2.5, "assignment": None, "reason": "ValueError: no data", "update_norm": None,
+        "server_round": 1, "phase": "train", "node_id": 1002, "counted": False, "absent": False, "num_examples": None,
+        "seconds": None, "round_seconds": 2.5, "assignment": None, "reason": "ValueError: no data", "update_norm": None,
         "partition_id": None, "name": None,
         "metrics": {},
     }  # fmt: skip

@@ -5,20 +5,23 @@ Returns plain arrays, which `Assignment` seals: this package must not import it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew._split.dealing import deal
-from flskew._split.labels import LabelColumn, read_labels
-from flskew._split.names import is_partition_name
+from flskew._split.allocation import meet_minimum
+from flskew._split.dealing import assemble, check_counts, deal, stable_order
+from flskew._split.labels import LabelColumn
+from flskew._split.multi_label import AnyColumn, MultiLabelColumn
+from flskew._split.multi_reading import read_any_labels
+from flskew._split.stratifying import proportional, raise_to_minimum, stratify
 from flskew._split.streams import Streams
-from flskew.typing import Classes, Counts, Edges, Holders, LabelCounts, Labels, Offsets, Rows, Sizes
+from flskew.typing import Classes, Counts, Edges, Holders, LabelCounts, Labels, MultiLabels, Offsets, Rows, Sizes
 
-__all__ = ["Parts", "deal_counts", "deal_sizes", "keep_held", "labels_of", "stored_parts", "with_labels"]
+__all__ = ["Parts", "deal_counts", "deal_sizes", "deal_targets", "keep_held", "labels_of", "with_labels"]
+__all__ += ["without_classes"]
 
 
 class Parts(NamedTuple):
@@ -37,6 +40,10 @@ class Parts(NamedTuple):
             once for each of its partitions. None for other splits.
         natural_id_partitions: (num_ids,) the partition of each natural id; -1 if its rows are unassigned.
         shift: () what clients see differently, as the expression that makes it; None if all see the data as they are.
+        joint_labels: (num_classes,) number of labels, summed over all rows that have each label; None if each row has
+            one label.
+        label_targets: (num_partitions, num_classes) rows of each class that the scheme aimed for, if rows may have
+            several labels; None if it had no targets.
     """
 
     rows: Rows
@@ -50,6 +57,8 @@ class Parts(NamedTuple):
     natural_ids: Classes | None = None
     natural_id_partitions: NDArray[np.int64] | None = None
     shift: NDArray[np.str_] | None = None
+    joint_labels: Sizes | None = None
+    label_targets: LabelCounts | None = None
 
 
 def deal_counts(column: LabelColumn, counts: Counts, streams: Streams, *, shuffle: bool) -> Parts:
@@ -58,23 +67,82 @@ def deal_counts(column: LabelColumn, counts: Counts, streams: Streams, *, shuffl
     return _described(Parts(*dealt), column, np.array(counts.T, dtype=np.int64, order="C"))
 
 
-def deal_sizes(num_rows: int, sizes: Sizes, column: LabelColumn | None, streams: Streams, *, shuffle: bool) -> Parts:
+def deal_targets(
+    column: MultiLabelColumn,
+    targets: Counts,
+    streams: Streams,
+    *,
+    shuffle: bool,
+    sizes: Sizes | None = None,
+    minimum: int = 0,
+    may_hold: Holders | None = None,
+    strict: bool = True,
+) -> Parts:
+    """Draw rows with several labels, so that partitions come close to (num_classes, num_partitions) targets.
+
+    Args:
+        column: The labels.
+        targets: Labels to hand out, as in `deal`; the remaining ones of a class are unassigned.
+        streams: Source of the random numbers.
+        shuffle: Whether the rows of a partition are in random order or in the order of the data set.
+        sizes: (num_partitions + 1,) numbers in proportion to which the partitions, and the last for none, should have
+            rows; None for the number of their labels.
+        minimum: Rows that each partition needs.
+        may_hold: (num_classes, num_partitions) the partitions that may hold rows with each label; None for all.
+        strict: Whether rows that no partition may hold are unassigned, or go to any.
+    """
+    check_counts(targets, column.entries)
+    num_partitions = targets.shape[1]
+    wanted = np.hstack([targets.astype(np.int64), (column.sizes - targets.sum(axis=1))[:, None]])
+    shares = wanted.sum(axis=0) if sizes is None else sizes
+    if not shares.any():  # No row has a label.
+        shares = np.append(np.ones(num_partitions, dtype=np.int64), 0)
+    # The unassigned rows are like one more partition.
+    used = num_partitions + int(shares[-1] > 0 or wanted[:, -1].any())
+    room = proportional(shares[:used], len(column), streams("row sizes"))
+    if used == num_partitions:
+        room = meet_minimum(room[None], minimum, streams("minimum"))[0]
+    elif may_hold is not None:
+        may_hold = np.hstack([may_hold, np.ones((len(may_hold), 1), dtype=np.bool_)])
+    holder = stratify(column, wanted[:, :used], room, streams, may_hold=may_hold, strict=strict)
+    holder[holder < 0] = num_partitions
+    holder = raise_to_minimum(holder, num_partitions, minimum, streams("minimum rows"))
+    source = stable_order(holder.astype(np.min_scalar_type(num_partitions)), num_partitions + 1)
+    blocks = np.bincount(holder, minlength=num_partitions + 1)[None]
+    parts = with_labels(Parts(*assemble(source, blocks, streams, shuffle=shuffle)), column)
+    return parts._replace(label_targets=np.array(targets.T, dtype=np.int64, order="C"))
+
+
+def deal_sizes(num_rows: int, sizes: Sizes, column: AnyColumn | None, streams: Streams, *, shuffle: bool) -> Parts:
     """Draw (num_partitions,) numbers of rows regardless of their classes, then count the classes drawn."""
     one_class = LabelColumn(np.zeros(num_rows, dtype=np.uint8), np.array([0]))
     return with_labels(Parts(*deal(one_class, sizes[None], streams, shuffle=shuffle)), column)
 
 
-def with_labels(parts: Parts, column: LabelColumn | None) -> Parts:
+def with_labels(parts: Parts, column: AnyColumn | None) -> Parts:
     """Count the classes of each partition, if there are labels."""
     if column is None:
         return parts
+    if isinstance(column, MultiLabelColumn):
+        return _with_several(parts, column)
     counts = np.empty((len(parts.offsets) - 1, len(column.classes)), dtype=np.int64)
     for partition_id, (start, stop) in enumerate(pairwise(parts.offsets)):
         counts[partition_id] = np.bincount(column.codes[parts.rows[start:stop]], minlength=len(column.classes))
     return _described(parts, column, counts)
 
 
-def labels_of(parts: Parts, labels: Labels | None) -> LabelColumn | None:
+def _with_several(parts: Parts, column: MultiLabelColumn) -> Parts:
+    num_partitions, num_classes = len(parts.offsets) - 1, len(column.classes)
+    holder = _holder(parts, len(column))[column.rows]
+    # The last partition is that of the unassigned rows.
+    shape = num_partitions + 1, num_classes
+    cells = np.bincount(holder * num_classes + column.indices, minlength=shape[0] * shape[1]).reshape(shape)
+    lengths = np.diff(column.indptr)[column.rows]
+    joint = np.bincount(column.indices, weights=lengths, minlength=num_classes).astype(np.int64)
+    return _described(parts, column, cells[:-1].copy())._replace(joint_labels=joint)
+
+
+def labels_of(parts: Parts, labels: Labels | MultiLabels | None) -> AnyColumn | None:
     """Read the labels of all rows, which must be those that the split was made with, if it was made with any.
 
     Raises:
@@ -82,7 +150,7 @@ def labels_of(parts: Parts, labels: Labels | None) -> LabelColumn | None:
     """
     if labels is None:
         return None
-    column, num_rows = read_labels(labels, edges=parts.edges), len(parts.rows) + len(parts.unassigned)
+    column, num_rows = read_any_labels(labels, edges=parts.edges), len(parts.rows) + len(parts.unassigned)
     if len(column) != num_rows:
         raise ValueError(f"labels must be one per row of the data set, got {len(column)} for {num_rows} rows")
     if parts.classes is not None:
@@ -95,93 +163,43 @@ def labels_of(parts: Parts, labels: Labels | None) -> LabelColumn | None:
     return column
 
 
-def keep_held(parts: Parts, may_hold: Holders, column: LabelColumn) -> Parts:
-    """Unassign the rows that their partition must not hold."""
+def keep_held(parts: Parts, may_hold: Holders, column: AnyColumn) -> Parts:
+    """Unassign the rows that their partition must not hold, because of any of their labels."""
     num_partitions = len(parts.offsets) - 1
     holder = np.repeat(np.arange(num_partitions), np.diff(parts.offsets))
-    kept = may_hold[column.codes[parts.rows], holder]
+    if isinstance(column, MultiLabelColumn):
+        holds = np.hstack([may_hold, np.ones((len(may_hold), 1), dtype=np.bool_)])
+        wrong = ~holds[column.indices, _holder(parts, len(column))[column.rows]]
+        kept = ~np.isin(parts.rows, column.rows[wrong])
+    else:
+        kept = may_hold[column.codes[parts.rows], holder]
     offsets = np.concatenate(([0], np.cumsum(np.bincount(holder[kept], minlength=num_partitions))))
     return with_labels(Parts(parts.rows[kept], offsets, np.sort(parts.rows[~kept])), column)
 
 
-def stored_parts(arrays: Mapping[str, NDArray[Any]]) -> Parts:
-    """Check arrays that come from a file, which anyone may have written.
-
-    Raises:
-        ValueError: They are not those of an assignment; the error says which rule they break.
-    """
-    about_rows, about_classes = ("rows", "offsets", "unassigned"), ("classes", "label_counts", "class_totals")
-    about_ids = ("natural_ids", "natural_id_partitions")
-    has_classes, has_ids = "classes" in arrays, "natural_ids" in arrays
-    wanted = {*about_rows, *(about_classes if has_classes else ()), *(about_ids if has_ids else ())}
-    allowed = wanted | {"names", "shift"} | ({"edges"} if has_classes else set())
-    _rule(wanted <= set(arrays) <= allowed, "it has other arrays")
-    for name in sorted(wanted - {"classes", "natural_ids"}):
-        _rule(arrays[name].dtype == np.int64, f"{name} must be int64, not {arrays[name].dtype}")
-        _rule(arrays[name].ndim == 1 + (name == "label_counts"), f"{name} must have another number of dimensions")
-    parts = Parts(**arrays)
-    rows, offsets, unassigned = parts.rows, parts.offsets, parts.unassigned
-    num_rows = len(rows) + len(unassigned)
-    _rule(len(offsets) > 1 and offsets[0] == 0 and offsets[-1] == len(rows), "offsets must lead from 0 to the last row")
-    _rule((offsets[1:] >= offsets[:-1]).all(), "offsets must not decrease")
-    is_there = np.zeros(num_rows, dtype=np.bool_)
-    for held in (rows, unassigned):
-        _rule(((held >= 0) & (held < num_rows)).all(), f"rows must be in 0 ... {num_rows - 1}")
-        is_there[held] = True
-    _rule(is_there.all(), "each row must be there once")
-    _rule((unassigned[1:] > unassigned[:-1]).all(), "unassigned rows must increase")
-    if parts.classes is not None and parts.label_counts is not None and parts.class_totals is not None:
-        _check_classes(parts.classes, parts.edges)
-        counts, totals, num_classes = parts.label_counts, parts.class_totals, len(parts.classes)
-        _rule(counts.shape == (len(offsets) - 1, num_classes) and totals.shape == (num_classes,), "one count per class")
-        _rule(((counts >= 0) & (counts <= num_rows)).all(), f"class counts must be in 0 ... {num_rows}")
-        _rule(((totals >= 0) & (totals <= num_rows)).all(), f"class counts must be in 0 ... {num_rows}")
-        _rule((counts.sum(axis=1) == np.diff(offsets)).all(), "class counts must sum to the sizes of the partitions")
-        _rule(totals.sum() == num_rows and (counts.sum(axis=0) <= totals).all(), "class counts must sum to the rows")
-    if parts.names is not None:
-        _check_names(parts.names, len(offsets) - 1)
-    if parts.natural_ids is not None and parts.natural_id_partitions is not None:
-        _check_natural_ids(parts.natural_ids, parts.natural_id_partitions, len(offsets) - 1)
-    if parts.shift is not None:
-        _rule(parts.shift.dtype.kind == "U" and parts.shift.shape == (), "a shift must be a string")
-    return parts
+def without_classes(parts: Parts) -> Parts:
+    """Return the split without anything about classes."""
+    return parts._replace(
+        classes=None, label_counts=None, class_totals=None, edges=None, joint_labels=None, label_targets=None
+    )
 
 
-def _check_names(names: NDArray[Any], num_partitions: int) -> None:
-    _rule(names.dtype.kind == "U" and names.shape == (num_partitions,), "names must be one string per partition")
-    texts = names.tolist()
-    _rule(all(map(is_partition_name, texts)), "names must be printable in one line")
-    _rule(len(set(texts)) == len(texts), "names must be distinct")
+def _holder(parts: Parts, num_rows: int) -> NDArray[np.int64]:
+    """(num_rows,) the partition of each row; `num_partitions` for an unassigned one."""
+    num_partitions = len(parts.offsets) - 1
+    holder = np.full(num_rows, num_partitions, dtype=np.int64)
+    holder[parts.rows] = np.repeat(np.arange(num_partitions), np.diff(parts.offsets))
+    return holder
 
 
-def _check_natural_ids(natural_ids: NDArray[Any], partitions: NDArray[np.int64], num_partitions: int) -> None:
-    _check_labels("natural_ids", natural_ids)
-    held = list(zip(natural_ids.tolist(), partitions.tolist(), strict=False))
-    _rule(len(set(held)) == len(natural_ids) == len(partitions), "natural ids of a partition must be distinct")
-    _rule(((partitions >= -1) & (partitions < num_partitions)).all(), "natural ids must be in partitions that exist")
-
-
-def _check_labels(name: str, labels: NDArray[Any]) -> None:
-    _rule(labels.ndim == 1 and labels.dtype.kind in "iuUb", f"{name} must be integers, strings or booleans")
-
-
-def _check_classes(classes: NDArray[Any], edges: Edges | None) -> None:
-    _check_labels("classes", classes)
-    _rule((classes[1:] > classes[:-1]).all(), "classes must increase")
-    if edges is not None:
-        _rule(edges.dtype in (np.float64, np.dtype("M8[us]")), "edges must be numbers or dates")
-        _rule(edges.shape == (len(classes) - 1,) and (edges == edges).all(), "edges must lie between the classes")
-        _rule(np.array_equal(edges, np.unique(edges)), "edges must increase")
-
-
-def _rule(holds: bool | np.bool_, otherwise: str) -> None:
-    if not holds:
-        raise ValueError(otherwise)
-
-
-def _described(parts: Parts, column: LabelColumn, label_counts: LabelCounts) -> Parts:
+def _described(parts: Parts, column: AnyColumn, label_counts: LabelCounts) -> Parts:
     """Add what is known about the classes. Arrays are copied, because sealing would freeze those of the column."""
     edges = None if column.edges is None else column.edges.copy()
     return parts._replace(
-        classes=column.classes.copy(), label_counts=label_counts, class_totals=column.sizes.copy(), edges=edges
+        classes=column.classes.copy(),
+        label_counts=label_counts,
+        class_totals=column.sizes.copy(),
+        edges=edges,
+        joint_labels=None,
+        label_targets=None,
     )

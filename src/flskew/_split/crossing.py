@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew._split.allocation import apportion
-from flskew._split.building import Parts, deal_counts
-from flskew._split.encoding import LabelColumn, subset
+from flskew._split.building import Parts, deal_counts, deal_targets
 from flskew._split.labels import shown
+from flskew._split.multi_label import AnyColumn, MultiLabelColumn, any_subset
 from flskew._split.names import names_within
 from flskew._split.natural_ids import Numbering
 from flskew._split.streams import Streams
@@ -20,11 +20,11 @@ from flskew.typing import Classes, Label, LabelCounts
 
 __all__ = ["SplitWithin", "cross", "match_within", "members_of", "numbering_of_crossed"]
 
-SplitWithin: TypeAlias = Callable[[int, LabelColumn], Parts]
+SplitWithin: TypeAlias = Callable[[int, AnyColumn], Parts]
 """Takes a partition and the labels of its rows; splits them among a fixed number of partitions."""
 
 
-def cross(whole: Parts, column: LabelColumn, num_each: int, split_within: SplitWithin) -> Parts:
+def cross(whole: Parts, column: AnyColumn, num_each: int, split_within: SplitWithin) -> Parts:
     """Split the rows of each partition of natural ids among `num_each` successive ones.
 
     Returns:
@@ -35,7 +35,7 @@ def cross(whole: Parts, column: LabelColumn, num_each: int, split_within: SplitW
     for partition_id, (start, stop) in enumerate(pairwise(whole.offsets)):
         if start < stop:
             here = whole.rows[start:stop]
-            within = split_within(partition_id, subset(column, here))
+            within = split_within(partition_id, any_subset(column, here))
             rows.append(here[within.rows])
             unassigned.append(here[within.unassigned])
             sizes[partition_id] = np.diff(within.offsets)
@@ -78,7 +78,7 @@ def numbering_of_crossed(parts: Parts, num_each: int) -> Numbering:
     )
 
 
-def match_within(column: LabelColumn, held: LabelCounts, classes: Classes, streams: Streams, *, shuffle: bool) -> Parts:
+def match_within(column: AnyColumn, held: LabelCounts, classes: Classes, streams: Streams, *, shuffle: bool) -> Parts:
     """Split the rows of a natural id with the shares that its partitions have of every class in another split.
 
     Args:
@@ -100,6 +100,8 @@ def match_within(column: LabelColumn, held: LabelCounts, classes: Classes, strea
     weights[weights.sum(axis=1) == 0] = held.sum(axis=1) if held.any() else 1
     offsets = np.array([streams("match", label).random() for label in column.labels])
     counts = apportion(weights / weights.sum(axis=1, keepdims=True), column.sizes, offsets)
+    if isinstance(column, MultiLabelColumn):
+        return deal_targets(column, counts, streams, shuffle=shuffle)
     return deal_counts(column, counts, streams, shuffle=shuffle)
 
 

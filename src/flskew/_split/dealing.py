@@ -14,7 +14,7 @@ from flskew._split.streams import Streams
 from flskew._util.threads import in_threads, usable_processors
 from flskew.typing import Codes, Counts, Offsets, Rows
 
-__all__ = ["Deal", "assemble", "deal", "stable_order"]
+__all__ = ["Deal", "assemble", "check_counts", "deal", "stable_order"]
 
 # Rows gathered at a time: enough to make the interpreter's overhead negligible, few enough to stay in the cache.
 _BLOCK = 1 << 16
@@ -49,7 +49,7 @@ def deal(column: LabelColumn, counts: Counts, streams: Streams, *, shuffle: bool
     Raises:
         ValueError: The counts have the wrong type or shape, are negative, or exceed the rows of a class.
     """
-    _check_counts(counts, column)
+    check_counts(counts, column)
     counts = counts.astype(np.int64, copy=False)
     left = column.sizes - counts.sum(axis=1)
     blocks = np.hstack([counts, left[:, None]])
@@ -72,7 +72,7 @@ def assemble(source: Rows, blocks: Counts, streams: Streams, *, shuffle: bool) -
     return Deal(rows[:assigned], offsets[:-1], np.sort(rows[assigned:]))
 
 
-def _check_counts(counts: Counts, column: LabelColumn) -> None:
+def check_counts(counts: Counts, column: LabelColumn) -> None:
     """Refuse counts that exceed the rows of a class, checked before any sum of them can overflow."""
     sizes = column.sizes
     if counts.ndim != 2 or len(counts) != len(sizes) or counts.dtype.kind not in "iu":

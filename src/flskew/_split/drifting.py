@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew._split.building import Parts
+from flskew._split.building import Parts, without_classes
 from flskew.typing import Offsets, Rows
 
 __all__ = ["in_steps", "period_starts", "without_partition"]
@@ -28,22 +28,23 @@ def in_steps(first: Parts, last: Parts, count: int, rng: np.random.Generator) ->
         count: Number of splits including both ends, which are not yielded; >= 2.
         rng: Draws the order and the rounding.
     """
-    before, after = _holders(first), _holders(last)
+    before, after = _by_row(first), _by_row(last)
     changing = np.flatnonzero(before != after)
     # When each row changes hands; those that stay are always in the order of the first split.
     turn = np.full(len(before), len(changing))
     turn[rng.permutation(changing)] = np.arange(len(changing))
     offset = rng.random()
-    common = first._replace(classes=None, label_counts=None, class_totals=None, edges=None)
+    common = without_classes(first)
     if not all(np.array_equal(getattr(first, name), getattr(last, name)) for name in _ABOUT_IDS):
         common = common._replace(natural_ids=None, natural_id_partitions=None)
+    (turns_before, holders_before), (turns_after, holders_after) = ((turn[p.rows], _holders(p)) for p in (first, last))
     for step in range(1, count - 1):
         moved = int(len(changing) * step / (count - 1) + offset)
-        stays, came = turn[first.rows] >= moved, turn[last.rows] < moved
+        stays, came = turns_before >= moved, turns_after < moved
         rows = np.concatenate([first.rows[stays], last.rows[came]])
-        holder = np.concatenate([before[first.rows[stays]], after[last.rows[came]]])
-        sizes = np.bincount(holder, minlength=len(first.offsets) - 1)
-        yield _with_rows(common, rows[np.argsort(holder, kind="stable")], np.concatenate(([0], np.cumsum(sizes))))
+        holders = np.concatenate([holders_before[stays], holders_after[came]])
+        sizes = np.bincount(holders, minlength=len(first.offsets) - 1)
+        yield _with_rows(common, rows[np.argsort(holders, kind="stable")], np.concatenate(([0], np.cumsum(sizes))))
 
 
 def period_starts(times: NDArray[Any], count: int) -> NDArray[Any]:
@@ -78,13 +79,18 @@ def without_partition(parts: Parts, partition_id: int) -> Parts:
         return left
     counts = parts.label_counts.copy()
     counts[partition_id] = 0
-    return left._replace(label_counts=counts)
+    return left._replace(label_counts=counts, label_targets=None)
 
 
 def _holders(parts: Parts) -> NDArray[np.int64]:
+    """(number of assigned rows,) the partition of each."""
+    return np.repeat(np.arange(len(parts.offsets) - 1), np.diff(parts.offsets))
+
+
+def _by_row(parts: Parts) -> NDArray[np.int64]:
     """(num_rows,) the partition of each row; -1 if it is unassigned."""
     holders = np.full(len(parts.rows) + len(parts.unassigned), -1)
-    holders[parts.rows] = np.repeat(np.arange(len(parts.offsets) - 1), np.diff(parts.offsets))
+    holders[parts.rows] = _holders(parts)
     return holders
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Dataset
 
-__all__ = ["LabelColumn", "read_column", "read_labels", "read_times", "shown"]
+__all__ = ["LabelColumn", "is_datasets_column", "read_column", "read_labels", "read_times", "shown"]
 
 # Arrow has days, seconds and fractions of a second; only NaT has no unit.
 _ARROWS_UNIT = {"Y": "M8[D]", "M": "M8[D]", "W": "M8[D]", "h": "M8[s]", "m": "M8[s]", "generic": "M8[s]"}
@@ -53,7 +53,7 @@ def read_labels(
     """
     if isinstance(labels, LabelColumn):
         return labels
-    if _is_datasets_column(labels, name):
+    if is_datasets_column(labels, name):
         return _read_selected(labels.source, labels.column_name, name, num_bins, edges, can_bin)  # type: ignore[union-attr]
     column = _integers_or_arrow(labels, name)
     if len(column) == 0:
@@ -93,7 +93,7 @@ def read_times(times: Times, name: str) -> NDArray[Any]:
         TypeError: The values are neither numbers nor dates.
         ValueError: A value is missing.
     """
-    if _is_datasets_column(times, name):
+    if is_datasets_column(times, name):
         dataset, column = times.source, times.column_name  # type: ignore[union-attr]
         values = dataset.data.column(column)
         column = values if dataset._indices is None else values.combine_chunks().take(dataset._indices.column(0))
@@ -231,7 +231,7 @@ def _refuse_dataset(labels: object, name: str) -> None:
             )
 
 
-def _is_datasets_column(labels: object, name: str) -> bool:
+def is_datasets_column(labels: object, name: str) -> bool:
     """Whether this is the lazy column that `dataset["label"]` returns since datasets 4, which is slow to iterate."""
     if not (type(labels).__module__.startswith("datasets.") and hasattr(labels, "column_name")):
         return False

@@ -58,7 +58,7 @@ class Streams:
             labels: What identifies it, such as `"Bern"`, in any order. The streams depend on nothing else.
         """
         words = sorted(f"{type(label).__name__}:{len(str(label))}:{label}" for label in labels)
-        digest = blake2b(":".join([purpose, *words]).encode(), digest_size=32).hexdigest()
+        digest = blake2b(":".join([str(len(purpose)), purpose, *words]).encode(), digest_size=32).hexdigest()
         part = copy(self)
         part._prefix = f"{self._prefix}part:{digest}:"
         return part

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew._split.building import Parts
+from flskew._split.building import Parts, without_classes
 from flskew._split.labels import read_times
 from flskew.typing import Offsets, Rows, Times
 
@@ -65,12 +65,8 @@ def selected(parts: Parts, which: NDArray[np.bool_]) -> Parts:
     kept = np.concatenate(([0], np.cumsum(which)))
     is_out = np.ones(num_rows, dtype=np.bool_)
     is_out[parts.rows[which]] = False
-    return parts._replace(
+    return without_classes(parts)._replace(
         rows=parts.rows[which],
         offsets=kept[parts.offsets],
         unassigned=np.flatnonzero(is_out),
-        classes=None,
-        label_counts=None,
-        class_totals=None,
-        edges=None,
     )

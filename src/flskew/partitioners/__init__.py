@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from flskew._split.allocation import apportion, apportion_classes, even_sizes, meet_minimum, normalise
 from flskew._split.labels import LabelColumn, read_labels
+from flskew._split.multi_label import MultiLabelColumn
+from flskew._split.multi_reading import read_multi_labels
 from flskew._split.shares import dirichlet_weights
 from flskew._split.streams import Streams
 from flskew.partitioners.base import LabelPartitioner, Partitioner
@@ -41,6 +43,7 @@ __all__ = [
     "LabelPartitioner",
     "LinearPartitioner",
     "MixturePartitioner",
+    "MultiLabelColumn",
     "NaturalIdPartitioner",
     "PachinkoPartitioner",
     "Partitioner",
@@ -57,4 +60,5 @@ __all__ = [
     "meet_minimum",
     "normalise",
     "read_labels",
+    "read_multi_labels",
 ]

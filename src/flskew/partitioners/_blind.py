@@ -8,6 +8,7 @@ from datasets import Dataset
 
 from flskew._split.building import deal_sizes
 from flskew._split.labels import LabelColumn
+from flskew._split.multi_label import AnyColumn, MultiLabelColumn
 from flskew._split.streams import Streams
 from flskew._util import checks
 from flskew.assignment import Assignment
@@ -28,11 +29,15 @@ class BlindPartitioner(Partitioner):
         """Draw partitions of random sizes from all rows."""
         return self._split(len(column), column, streams)
 
+    def split_multi_label(self, column: MultiLabelColumn, streams: Streams) -> Assignment:
+        """Draw partitions of random sizes from all rows, whatever their labels."""
+        return self._split(len(column), column, streams)
+
     @abstractmethod
     def _sizes(self, num_rows: int, streams: Streams) -> Sizes:
         """Return (num_partitions,) sizes that sum to `num_rows`."""
 
-    def _split(self, num_rows: int, column: LabelColumn | None, streams: Streams) -> Assignment:
+    def _split(self, num_rows: int, column: AnyColumn | None, streams: Streams) -> Assignment:
         sizes = self._sizes(num_rows, streams)
         return Assignment._seal(deal_sizes(num_rows, sizes, column, streams, shuffle=self.shuffle))
 

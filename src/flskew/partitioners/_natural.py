@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from flskew._split.building import Parts, with_labels
 from flskew._split.labels import LabelColumn, read_column, read_labels
+from flskew._split.multi_label import AnyColumn
+from flskew._split.multi_reading import read_any_column, read_any_labels
 from flskew._split.natural_ids import Numbering, numbered, numbering_of, partition_of_codes, pinned, split_by_ids
 from flskew._util import checks
 from flskew.assignment import Assignment
 from flskew.partitioners._binding import BindingPartitioner
-from flskew.typing import Label, Labels, OnUnknown
+from flskew.typing import Label, Labels, MultiLabels, OnUnknown
 
 __all__ = ["NaturalPartitioner", "checked_like"]
 
@@ -40,13 +42,14 @@ class NaturalPartitioner(BindingPartitioner):
         self.num_bins = checks.optional_integer("num_bins", num_bins, minimum=1)
 
     def assign(
-        self, natural_ids: Labels, /, labels: Labels | None = None, *, like: Assignment | None = None
+        self, natural_ids: Labels, /, labels: Labels | MultiLabels | None = None, *, like: Assignment | None = None
     ) -> Assignment:
         """Split rows by their natural ids, without a data set.
 
         Args:
             natural_ids: One natural id per row: integers, strings or booleans.
-            labels: One label per row. The split does not depend on them; without them, the assignment has no classes.
+            labels: One label per row, or several as in `Partitioner.assign`. The split does not depend on them;
+                without them, the assignment has no classes.
             like: A split of other rows, such as the training set. Each natural id gets the partition that it has
                 there: ids without rows here have an empty partition, and ids that are not there are unknown
                 (`on_unknown`). Its names identify its natural ids if it was not made from natural ids. Labels that are
@@ -62,7 +65,7 @@ class NaturalPartitioner(BindingPartitioner):
         """
         edges = None if like is None else checked_like(like).edges
         binning: dict[str, Any] = {"num_bins": self.num_bins} if edges is None else {"edges": edges}
-        column = None if labels is None else read_labels(labels, can_bin=True, **binning)
+        column = None if labels is None else read_any_labels(labels, can_bin=True, **binning)
         return self._assign(read_labels(natural_ids, name="natural_ids"), column, "natural_ids", like)
 
     @property
@@ -79,13 +82,13 @@ class NaturalPartitioner(BindingPartitioner):
         """Return the number of groups, and the group of each natural id in that order; num_groups if it is dropped."""
 
     def _assign_dataset(self, dataset: Dataset) -> Assignment:
-        labels = None
+        labels: AnyColumn | None = None
         if self.label_by is not None:
-            labels = read_column(dataset, self.label_by, argument="label_by", num_bins=self.num_bins, can_bin=True)
+            labels = read_any_column(dataset, self.label_by, argument="label_by", num_bins=self.num_bins, can_bin=True)
         return self._assign(read_column(dataset, self.partition_by), labels, f"column {self.partition_by!r}")
 
     def _assign(
-        self, ids: LabelColumn, labels: LabelColumn | None, name: str, like: Assignment | None = None
+        self, ids: LabelColumn, labels: AnyColumn | None, name: str, like: Assignment | None = None
     ) -> Assignment:
         if labels is not None and len(labels) != len(ids):
             raise ValueError(f"labels must be one per row, got {len(labels)} for {len(ids)} natural ids")

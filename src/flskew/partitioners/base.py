@@ -8,13 +8,15 @@ from typing import Any
 
 from datasets import Dataset
 
-from flskew._split.building import deal_counts, with_labels
-from flskew._split.labels import LabelColumn, read_column, read_labels
+from flskew._split.building import deal_counts, deal_targets, with_labels
+from flskew._split.labels import LabelColumn
+from flskew._split.multi_label import AnyColumn, MultiLabelColumn
+from flskew._split.multi_reading import read_any_column, read_any_labels
 from flskew._split.streams import Streams
 from flskew._util import checks
 from flskew.assignment import Assignment
 from flskew.partitioners._binding import BindingPartitioner
-from flskew.typing import Counts, Labels
+from flskew.typing import Counts, Labels, MultiLabels
 
 __all__ = ["LabelPartitioner", "Partitioner"]
 
@@ -59,21 +61,23 @@ class Partitioner(BindingPartitioner):
         """Number of partitions."""
         return self._num_partitions
 
-    def assign(self, column: Labels, /, labels: Labels | None = None) -> Assignment:
+    def assign(self, column: Labels | MultiLabels, /, labels: Labels | MultiLabels | None = None) -> Assignment:
         """Split rows by their labels or by another column, without a data set.
 
         Args:
             column: One value per row to split by, usually the label: integers, strings or booleans, as a list, a NumPy
                 array, a pandas or Arrow column, or a column of a Hugging Face data set; with `num_bins`, any numbers or
-                dates. They are not changed.
-            labels: One label per row, if `column` contains something else, such as ages (covariate shift). The split
-                does not depend on them, but the `classes` and `label_counts` of the assignment are theirs.
+                dates. Or any number of labels per row: a 0/1 matrix of rows by classes, or a list of labels for each
+                row. They are not changed.
+            labels: One label per row, or any number, if `column` contains something else, such as ages (covariate
+                shift). The split does not depend on them, but the `classes` and `label_counts` of the assignment are
+                theirs.
 
         Returns:
             The assignment; the same arguments always give the same one.
 
         Raises:
-            TypeError: The values or labels have another type, or are nested or mixed.
+            TypeError: The values or labels have another type, or are mixed.
             ValueError: One is missing (None, NaN), there is not one label per row, or the scheme cannot split these
                 values.
 
@@ -84,12 +88,12 @@ class Partitioner(BindingPartitioner):
             >>> [sorted(rows.tolist()) for rows in young_and_old], young_and_old.label_counts.tolist()
             ([[0, 2, 4], [1, 3, 5]], [[2, 1], [1, 2]])
         """
-        values = read_labels(column, name="labels" if labels is None else "column", **self._binning())
-        shown = None if labels is None else read_labels(labels)
+        values = read_any_labels(column, name="labels" if labels is None else "column", **self._binning())
+        shown = None if labels is None else read_any_labels(labels)
         if shown is not None and len(shown) != len(values):
             raise ValueError(f"labels must be one per row, got {len(shown)} for {len(values)} rows")
         self.check_num_rows(len(values))
-        assignment = self.split(values, Streams(self.seed))
+        assignment = self._split_any(values, Streams(self.seed))
         return assignment if shown is None else Assignment._seal(with_labels(assignment._parts, shown))
 
     @abstractmethod
@@ -105,6 +109,30 @@ class Partitioner(BindingPartitioner):
         Returns:
             The assignment of all rows in `column`.
         """
+
+    def split_multi_label(self, column: MultiLabelColumn, streams: Streams) -> Assignment:
+        """Split rows with any number of labels; override it if your scheme can.
+
+        Called instead of `split` for such labels. By default, they are refused.
+
+        Args:
+            column: The labels.
+            streams: Source of all random numbers.
+
+        Returns:
+            The assignment of all rows in `column`.
+
+        Raises:
+            ValueError: The scheme needs one label per row.
+        """
+        if (column.indptr[1:] - column.indptr[:-1] == 1).all():
+            remedy = "each row has one, so pass them as one column, e.g. matrix.argmax(axis=1)"
+        else:
+            remedy = (
+                "use DirichletPartitioner, DistributionPartitioner, LabelExclusionPartitioner, QuantityPartitioner or "
+                "IidPartitioner, or choose one label per row"
+            )
+        raise ValueError(f"{type(self).__name__} needs one label per row, got a list or a 0/1 row for each; {remedy}")
 
     def check_num_rows(self, num_rows: int) -> None:
         """Refuse too few rows before any work is done; override it if your scheme needs more rows.
@@ -128,7 +156,13 @@ class Partitioner(BindingPartitioner):
         self.check_num_rows(dataset.num_rows)
         if self.partition_by is None:
             raise ValueError("partition_by must name the column with the labels, got None")
-        return self.split(read_column(dataset, self.partition_by, **self._binning()), Streams(self.seed))
+        column = read_any_column(dataset, self.partition_by, **self._binning())
+        return self._split_any(column, Streams(self.seed))
+
+    def _split_any(self, column: AnyColumn, streams: Streams) -> Assignment:
+        if isinstance(column, MultiLabelColumn):
+            return self.split_multi_label(column, streams)
+        return self.split(column, streams)
 
 
 class LabelPartitioner(Partitioner):
@@ -172,6 +206,14 @@ class LabelPartitioner(Partitioner):
     def split(self, column: LabelColumn, streams: Streams) -> Assignment:
         """Draw the rows that `class_counts` asks for."""
         return Assignment._seal(deal_counts(column, self.class_counts(column, streams), streams, shuffle=self.shuffle))
+
+    def split_multi_label(self, column: MultiLabelColumn, streams: Streams) -> Assignment:
+        """Come as close as possible to what `class_counts` asks for, by iterative stratification.
+
+        `class_counts` is given a column with one entry per label of each row.
+        """
+        counts = self.class_counts(column.entries, streams)
+        return Assignment._seal(deal_targets(column, counts, streams, shuffle=self.shuffle))
 
     @abstractmethod
     def class_counts(self, column: LabelColumn, streams: Streams) -> Counts:

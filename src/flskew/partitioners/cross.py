@@ -10,6 +10,8 @@ from datasets import Dataset
 from flskew._split.building import Parts, with_labels
 from flskew._split.crossing import SplitWithin, cross, match_within, members_of, numbering_of_crossed
 from flskew._split.labels import LabelColumn, read_column, read_labels
+from flskew._split.multi_label import AnyColumn
+from flskew._split.multi_reading import read_any_column, read_any_labels
 from flskew._split.streams import Streams
 from flskew._util.texts import listed
 from flskew.assignment import Assignment
@@ -18,7 +20,7 @@ from flskew.partitioners._blind import BlindPartitioner
 from flskew.partitioners._natural import NaturalPartitioner, checked_like
 from flskew.partitioners.base import Partitioner
 from flskew.partitioners.natural_id import GroupedNaturalIdPartitioner, NaturalIdPartitioner
-from flskew.typing import Label, Labels
+from flskew.typing import Label, Labels, MultiLabels
 
 __all__ = ["CrossPartitioner"]
 
@@ -90,17 +92,18 @@ class CrossPartitioner(BindingPartitioner):
         return self.outer.num_partitions * self.inner.num_partitions
 
     def assign(
-        self, natural_ids: Labels, /, labels: Labels | None = None, *, like: Assignment | None = None
+        self, natural_ids: Labels, /, labels: Labels | MultiLabels | None = None, *, like: Assignment | None = None
     ) -> Assignment:
         """Split rows by their natural ids and labels, without a data set.
 
         Args:
             natural_ids: One natural id per row: integers, strings or booleans.
-            labels: One label per row. May be omitted if `inner` ignores labels; the assignment then has no classes.
+            labels: One label per row, or several as in `Partitioner.assign`. May be omitted if `inner` ignores
+                labels; the assignment then has no classes.
             like: A split of other rows that this partitioner has made, such as the training set. The rows of each
-                natural id go to the partitions of that id, with the shares of every class that they have there; those
-                of a class that the id lacks there, in proportion to the sizes. Rows of unknown ids: see `on_unknown` of
-                `outer`. Labels that are bins there become the same bins here.
+                natural id all go to the partitions of that id, with the shares of every class that they have there;
+                those of a class that the id lacks there, in proportion to the sizes. Rows of unknown ids: see
+                `on_unknown` of `outer`. Labels that are bins there become the same bins here.
 
         Returns:
             The assignment: the partitions of the first natural id, then those of the second, and so on.
@@ -112,12 +115,16 @@ class CrossPartitioner(BindingPartitioner):
         """
         edges = None if like is None else checked_like(like).edges
         binning = self._binning() if edges is None else {"edges": edges}
-        column = None if labels is None else read_labels(labels, **binning)
+        column = None if labels is None else read_any_labels(labels, **binning)
         return self._assign(read_labels(natural_ids, name="natural_ids"), column, "natural_ids", like)
 
     def _assign_dataset(self, dataset: Dataset) -> Assignment:
-        ids, label_by = read_column(dataset, self.partition_by), self.inner.partition_by or self.outer.label_by
-        labels = None if label_by is None else read_column(dataset, label_by, **self._binning())
+        ids, labels = read_column(dataset, self.partition_by), None
+        label_by, argument = self.inner.partition_by, "partition_by"
+        if label_by is None:
+            label_by, argument = self.outer.label_by, "label_by"
+        if label_by is not None:
+            labels = read_any_column(dataset, label_by, argument=argument, **self._binning())
         return self._assign(ids, labels, f"column {self.partition_by!r}")
 
     def _binning(self) -> dict[str, Any]:
@@ -126,7 +133,7 @@ class CrossPartitioner(BindingPartitioner):
         return self.inner._binning()
 
     def _assign(
-        self, ids: LabelColumn, labels: LabelColumn | None, name: str, like: Assignment | None = None
+        self, ids: LabelColumn, labels: AnyColumn | None, name: str, like: Assignment | None = None
     ) -> Assignment:
         if labels is None and not isinstance(self.inner, BlindPartitioner):
             raise ValueError(f"labels must be given, because inner, a {type(self.inner).__name__}, splits by them")
@@ -151,9 +158,9 @@ class CrossPartitioner(BindingPartitioner):
         members = members_of(whole)
         self._check_sizes(np.diff(whole.offsets).tolist(), members)
 
-        def split(place: int, column: LabelColumn) -> Parts:
+        def split(place: int, column: AnyColumn) -> Parts:
             try:
-                return self.inner.split(column, self._streams(members[place]))._parts
+                return self.inner._split_any(column, self._streams(members[place]))._parts
             except ValueError as error:
                 raise ValueError(f"inner cannot split {_described(members[place])}: {error}") from error
 
@@ -166,7 +173,7 @@ class CrossPartitioner(BindingPartitioner):
         counts = like.label_counts if by_class else like.sizes[:, None]
         shuffle = bool(getattr(self.inner, "shuffle", True))
 
-        def match(place: int, column: LabelColumn) -> Parts:
+        def match(place: int, column: AnyColumn) -> Parts:
             held = counts[place * num_each : (place + 1) * num_each]
             classes = like.classes if by_class else column.classes
             if not by_class:

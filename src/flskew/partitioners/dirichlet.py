@@ -12,10 +12,13 @@ from functools import partial
 import numpy as np
 
 from flskew._split.allocation import apportion, apportion_classes, meet_minimum, normalise
+from flskew._split.building import deal_targets
 from flskew._split.labels import LabelColumn
+from flskew._split.multi_label import MultiLabelColumn
 from flskew._split.shares import as_concentration, as_numbers, dirichlet_weights
 from flskew._split.streams import Streams
 from flskew._util import checks
+from flskew.assignment import Assignment
 from flskew.partitioners.base import LabelPartitioner
 from flskew.typing import Alpha, Counts
 
@@ -86,12 +89,20 @@ class DirichletPartitioner(LabelPartitioner):
 
     def class_counts(self, column: LabelColumn, streams: Streams) -> Counts:
         """Draw the shares of each class and round them, then meet the minimum."""
+        return meet_minimum(self._drawn_counts(column, streams), self.min_partition_size, streams("minimum"))
+
+    def split_multi_label(self, column: MultiLabelColumn, streams: Streams) -> Assignment:
+        """Come as close as possible to the shares of each class; the minimum is a number of rows, not of labels."""
+        counts = self._drawn_counts(column.entries, streams)
+        minimum = self.min_partition_size
+        return Assignment._seal(deal_targets(column, counts, streams, shuffle=self.shuffle, minimum=minimum))
+
+    def _drawn_counts(self, column: LabelColumn, streams: Streams) -> Counts:
+        """Draw the shares of each class and round them."""
         if self.self_balancing:
-            counts = self._balanced_counts(column, streams)
-        else:
-            draw_weights = partial(dirichlet_weights, as_numbers(self.alpha), self.num_partitions)
-            counts = apportion_classes(column, self.num_partitions, draw_weights, streams)
-        return meet_minimum(counts, self.min_partition_size, streams("minimum"))
+            return self._balanced_counts(column, streams)
+        draw_weights = partial(dirichlet_weights, as_numbers(self.alpha), self.num_partitions)
+        return apportion_classes(column, self.num_partitions, draw_weights, streams)
 
     def _balanced_counts(self, column: LabelColumn, streams: Streams) -> Counts:
         """Split one class after the other among the partitions that are not yet full."""

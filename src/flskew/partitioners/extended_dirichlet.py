@@ -16,7 +16,7 @@ from flskew._split.labels import LabelColumn
 from flskew._split.shares import as_concentration, as_numbers, dirichlet_weights
 from flskew._split.streams import Streams
 from flskew._util import checks
-from flskew.partitioners.base import LabelPartitioner
+from flskew.partitioners.base import LabelPartitioner, Partitioner
 from flskew.typing import Alpha, Counts
 
 __all__ = ["ExtendedDirichletPartitioner"]
@@ -73,6 +73,9 @@ class ExtendedDirichletPartitioner(LabelPartitioner):
         )
         self.alpha = as_concentration(alpha, self.num_partitions)
         self.min_rows_per_class = checks.integer("min_rows_per_class", min_rows_per_class, minimum=0)
+
+    # Rows with other labels, too, would break the promise of exactly k classes.
+    split_multi_label = Partitioner.split_multi_label
 
     def class_counts(self, column: LabelColumn, streams: Streams) -> Counts:
         """Draw the holders of each class, then their shares."""

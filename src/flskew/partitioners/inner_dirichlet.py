@@ -18,7 +18,7 @@ from flskew._split.shares import as_concentration, dirichlet_weights
 from flskew._split.streams import Streams
 from flskew._split.water_filling import check_sizes, draw_until_full, water_fill
 from flskew._util import checks
-from flskew.partitioners.base import LabelPartitioner
+from flskew.partitioners.base import LabelPartitioner, Partitioner
 from flskew.typing import Alpha, Counts
 
 __all__ = ["InnerDirichletPartitioner"]
@@ -72,6 +72,9 @@ class InnerDirichletPartitioner(LabelPartitioner):
     def check_num_rows(self, num_rows: int) -> None:
         """Refuse sizes that exceed the rows."""
         checks.sizes_fit(self.partition_sizes, num_rows)
+
+    # Sizes are filled class by class, so each row must count once.
+    split_multi_label = Partitioner.split_multi_label
 
     def class_counts(self, column: LabelColumn, streams: Streams) -> Counts:
         """Draw the shares of the classes for each partition, then fill the partitions."""

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew._split.allocation import apportion_classes, even_sizes
-from flskew._split.building import deal_sizes, keep_held
+from flskew._split.building import deal_sizes, deal_targets, keep_held
 from flskew._split.labels import LabelColumn, shown
+from flskew._split.multi_label import AnyColumn, MultiLabelColumn
 from flskew._split.shares import as_concentration, as_numbers, dirichlet_weights
 from flskew._split.streams import Streams
 from flskew._util import checks
@@ -134,11 +135,40 @@ class LabelExclusionPartitioner(LabelPartitioner):
     def split(self, column: LabelColumn, streams: Streams) -> Assignment:
         """Split each class among the partitions that may hold it, or drop the rows that they must not hold."""
         if self.on_excluded == "drop" and self.alpha is None:
-            sizes = even_sizes(len(column), self.num_partitions, streams("sizes"))
-            whole = deal_sizes(len(column), sizes, None, streams, shuffle=True)
-            assignment = Assignment._seal(keep_held(whole, self._may_hold(column), column))
+            assignment = self._drop(column, self._may_hold(column), streams)
         else:
             assignment = super().split(column, streams)
+        return self._filled(assignment)
+
+    def split_multi_label(self, column: MultiLabelColumn, streams: Streams) -> Assignment:
+        """Do the same with rows of several labels: a partition that must not hold one of them does not get the row."""
+        may_hold = self._may_hold(column.entries)
+        if self.on_excluded == "drop":
+            return self._filled(self._drop(column, may_hold, streams))
+        counts = self.class_counts(column.entries, streams)
+        assignment = Assignment._seal(deal_targets(column, counts, streams, shuffle=True, may_hold=may_hold))
+        if len(assignment.unassigned):
+            row = int(assignment.unassigned[0])
+            codes = column.indices[column.indptr[row] : column.indptr[row + 1]]
+            raise ValueError(
+                f"row {row} has the labels {shown([column.labels[code] for code in codes])}, and every partition "
+                f"excludes at least one of them ({len(assignment.unassigned)} such rows in total); exclude fewer "
+                f"labels, or pass on_excluded='drop' to leave rows that a partition must not hold unassigned"
+            )
+        return self._filled(assignment)
+
+    def _drop(self, column: AnyColumn, may_hold: Holders, streams: Streams) -> Assignment:
+        """Split all rows at random, in Dirichlet shares if there is an alpha, and drop those of excluded labels."""
+        if self.alpha is not None and isinstance(column, MultiLabelColumn):
+            counts = apportion_classes(column.entries, self.num_partitions, self._draw_weights(), streams)
+            whole = deal_targets(column, counts, streams, shuffle=True)
+        else:
+            sizes = even_sizes(len(column), self.num_partitions, streams("sizes"))
+            whole = deal_sizes(len(column), sizes, None, streams, shuffle=True)
+        return Assignment._seal(keep_held(whole, may_hold, column))
+
+    def _filled(self, assignment: Assignment) -> Assignment:
+        """Return the assignment, unless a partition is empty."""
         empty = np.flatnonzero(assignment.sizes == 0)
         if len(empty):
             raise ValueError(

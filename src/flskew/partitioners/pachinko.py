@@ -23,7 +23,7 @@ from flskew._split.streams import Streams
 from flskew._split.water_filling import check_sizes, draw_until_full, water_fill
 from flskew._util import checks
 from flskew.assignment import Assignment
-from flskew.partitioners.base import LabelPartitioner
+from flskew.partitioners.base import LabelPartitioner, Partitioner
 from flskew.typing import Counts, Label, Sizes
 
 __all__ = ["PachinkoPartitioner"]
@@ -105,6 +105,9 @@ class PachinkoPartitioner(LabelPartitioner):
         streams = Streams(self.seed)
         counts = self._fill(fine, parents, streams)
         return Assignment._seal(deal_counts(fine, counts, streams, shuffle=self.shuffle))
+
+    # Sizes are filled class by class, so each row must count once.
+    split_multi_label = Partitioner.split_multi_label
 
     def class_counts(self, column: LabelColumn, streams: Streams) -> Counts:
         """Draw the shares of coarse and fine classes for each partition, then fill the partitions."""

@@ -15,7 +15,7 @@ from flskew._split.holders import balanced_holders, check_enough_rows, check_num
 from flskew._split.labels import LabelColumn
 from flskew._split.streams import Streams
 from flskew._util import checks
-from flskew.partitioners.base import LabelPartitioner
+from flskew.partitioners.base import LabelPartitioner, Partitioner
 from flskew.typing import ClassAssignmentMode, Counts, Holders
 
 __all__ = ["PathologicalPartitioner"]
@@ -71,6 +71,9 @@ class PathologicalPartitioner(LabelPartitioner):
         self.class_assignment_mode = checks.choice(
             "class_assignment_mode", class_assignment_mode, ("random", "deterministic", "first-deterministic")
         )
+
+    # Rows with other labels, too, would break the promise of exactly k classes.
+    split_multi_label = Partitioner.split_multi_label
 
     def class_counts(self, column: LabelColumn, streams: Streams) -> Counts:
         """Choose the holders of each class, then split it evenly among them."""

@@ -13,7 +13,7 @@ from flskew._split.allocation import even_sizes
 from flskew._split.labels import LabelColumn
 from flskew._split.streams import Streams
 from flskew._util import checks
-from flskew.partitioners.base import LabelPartitioner
+from flskew.partitioners.base import LabelPartitioner, Partitioner
 from flskew.typing import Counts, Offsets
 
 __all__ = ["ShardPartitioner"]
@@ -78,6 +78,9 @@ class ShardPartitioner(LabelPartitioner):
         )
         self.shard_size = checks.optional_integer("shard_size", shard_size, minimum=1)
         self.keep_incomplete_shard = checks.truth("keep_incomplete_shard", keep_incomplete_shard)
+
+    # Shards are cut from rows sorted by their only label.
+    split_multi_label = Partitioner.split_multi_label
 
     def class_counts(self, column: LabelColumn, streams: Streams) -> Counts:
         """Cut the sorted rows into shards, distribute them at random, and count the classes in them."""

@@ -18,6 +18,7 @@ from flskew.plots._numbers import Fractions, Numbers
 from flskew.plots._recall import recall
 from flskew.plots._sizes import sizes
 from flskew.plots._splits import splits
+from flskew.plots._views import views
 
 __all__ = [
     "Fractions",
@@ -33,4 +34,5 @@ __all__ = [
     "recall",
     "sizes",
     "splits",
+    "views",
 ]

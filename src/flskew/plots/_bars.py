@@ -66,7 +66,7 @@ def draw_bars(axes: Sequence[Axes], tallies: Sequence[Tally]) -> None:
     highest = max(int(counted.sizes.max()) for counted in tallies)
     for ax, counted in zip(axes, tallies, strict=True):
         fit_partitions(ax, counted.sizes)
-        fit_rows(ax, highest)
+        fit_rows(ax, highest, counted.unit)
         below = np.zeros_like(counted.sizes)
         handles = []
         for code, name, color in zip(codes, names, colors, strict=False):
@@ -78,7 +78,7 @@ def draw_bars(axes: Sequence[Axes], tallies: Sequence[Tally]) -> None:
             below = above
         if others:
             handles.append(draw_stairs(ax, below, counted.sizes, "#d0d0d0", hatched=True, framed=True))
-        name_side(ax, "x", "partition", counted.partitions, key=["×: no rows"] * (0 in counted.sizes))
+        name_side(ax, "x", "partition", counted.partitions, key=[f"×: no {counted.unit}s"] * (0 in counted.sizes))
     rightmost = max(axes, key=lambda ax: ax.get_position().x1)
     # At most as high as the axes, but readable.
     size = max(min(0.9 * font_size(rightmost), room(rightmost)[1] / (1.3 * (len(handles) + 2))), 6)

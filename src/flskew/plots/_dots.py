@@ -91,7 +91,7 @@ def draw_dots(axes: Sequence[Axes], tallies: Sequence[Tally], partition_id_axis:
         frame_cells(ax, *table.shape)
         if dots:
             if not _draw(ax, table, largest):
-                key.append(f"largest dot: {plural(largest, 'row')}")
+                key.append(f"largest dot: {plural(largest, counted.unit)}")
             if mark_cells(ax, table == 0):
                 key.append("×: none")
         else:
@@ -100,7 +100,7 @@ def draw_dots(axes: Sequence[Axes], tallies: Sequence[Tally], partition_id_axis:
                 key.append("white: none")
         name_cells(ax, *table_sides(counted, partition_id_axis), key)
     if not dots:
-        add_scale(axes, shades, "rows", whole=largest <= _MOST_LINEAR)
+        add_scale(axes, shades, f"{tallies[0].unit}s", whole=largest <= _MOST_LINEAR)
 
 
 def _draw(ax: Axes, table: LabelCounts, largest: int) -> bool:

@@ -85,7 +85,14 @@ def _draw(
     ax.stairs(values, edges, baseline=None, color=BLUE, linewidth=1.8, zorder=4, label="schedule")
     if chance is not None:
         ax.stairs(
-            chance, edges, baseline=None, color="black", linewidth=1.2, linestyle=(0, (4, 2)), zorder=3, label="IID, by chance"
+            chance,
+            edges,
+            baseline=None,
+            color="black",
+            linewidth=1.2,
+            linestyle=(0, (4, 2)),
+            zorder=3,
+            label="IID, by chance",
         )
     style_axes(ax, np.array([edges[0] + 0.5, edges[-1] - 0.5]), printable(name))
     highest = max(values.max(), 0 if chance is None else chance.max())

@@ -83,12 +83,12 @@ def draw_heatmap(axes: Sequence[Axes], tallies: Sequence[Tally], partition_id_ax
         width, height = cell_size(ax, *table.shape)
         all_written &= write_in_cells(ax, table, _percent, _ink, width - 2, height - 2)
         if all_written:
-            key.append("% of the partition")
+            key.append("% of the partition" if counted.unit == "row" else "% of the partition's labels")
         if mark_cells(ax, empty):
-            key.append("×: no rows")
+            key.append(f"×: no {counted.unit}s")
         elif empty.any():
             _strike(ax, counted, partition_id_axis)
-            key.append("grey: no rows")
+            key.append(f"grey: no {counted.unit}s")
         name_cells(ax, *table_sides(counted, partition_id_axis), key)
     if not all_written:
         add_scale(axes, shades, "share")

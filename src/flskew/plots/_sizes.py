@@ -58,17 +58,17 @@ def draw_sizes(axes: Sequence[Axes], tallies: Sequence[Tally]) -> None:
         fit_partitions(ax, falling)
         if logarithmic:
             ax.set_yscale("log")
-            ax.set_ylabel("rows (logarithmic)")
+            ax.set_ylabel(f"{counted.unit}s (logarithmic)")
             ax.set_ylim(0.6 * held.min(), 1.7 * highest)
             filled = falling[falling > 0]
             side = min(max(0.6 * room(ax)[0] / len(falling), 1.5), 6)
             ax.plot(np.arange(len(filled)), filled, color=BLUE, linestyle="none", marker="o", markersize=side)
         else:
-            fit_rows(ax, highest)
+            fit_rows(ax, highest, counted.unit)
             draw_stairs(ax, np.zeros_like(falling), falling, BLUE)
         mean = falling.mean()
         ax.axhline(mean, color=GREY, linestyle="--", linewidth=1)
-        key = [f"- - mean {mean:,.0f}", *["×: no rows"] * (0 in falling)]
+        key = [f"- - mean {mean:,.0f}", *[f"×: no {counted.unit}s"] * (0 in falling)]
         names = [counted.partitions[partition_id] for partition_id in order.tolist()]
         if not name_side(ax, "x", "partition, largest first", names, key=key):
             name_side(ax, "x", "rank by size, 0 is the largest", range(len(falling)), key=key)

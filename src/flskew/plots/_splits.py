@@ -77,6 +77,8 @@ def splits(
                 f"splits must have the same classes, but those of {name!r} differ from those of {next(iter(named))!r}; "
                 f"pass counts with a column for every class, even for classes without rows"
             )
+    if len({counted.unit for counted in tallies}) > 1:
+        raise ValueError("splits must all be of rows with one label each, or all of rows with several, got both")
     columns = min(len(tallies), _MOST_IN_A_ROW)
     size = _common_size([measure(counted) for counted in tallies], columns)
     given = None if ax is None else _given_axes(ax, len(tallies))

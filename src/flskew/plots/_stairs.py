@@ -65,12 +65,12 @@ def draw_stairs(
     return bars
 
 
-def fit_rows(ax: Axes, highest: int) -> None:
-    """Scale the axes for bars of at most this many rows."""
+def fit_rows(ax: Axes, highest: int, unit: str) -> None:
+    """Scale the axes for bars of at most this many rows or labels."""
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     ax.set_ylim(0, 1.04 * highest)
-    ax.set_ylabel("rows")
+    ax.set_ylabel(f"{unit}s")
     ax.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
     ax.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 

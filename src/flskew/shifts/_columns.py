@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flskew._util import checks
 from flskew._util.texts import listed
 from flskew.typing import Features, Labels, Rows
 
@@ -18,6 +19,7 @@ __all__ = [
     "ChangeArray",
     "ChangeColumn",
     "as_column",
+    "checked_columns",
     "each_array",
     "each_column",
     "label_array",
@@ -30,6 +32,23 @@ ChangeArray: TypeAlias = Callable[[NDArray[Any], str], NDArray[Any]]
 
 ChangeColumn: TypeAlias = "Callable[[NDArray[Any] | pd.Series[Any], str], NDArray[Any] | pd.Series[Any]]"
 """The same for the columns of a DataFrame too, as pandas has them."""
+
+
+def checked_columns(columns: Iterable[str | int]) -> tuple[str | int, ...]:
+    """Return names or positions of columns as a tuple.
+
+    Raises:
+        TypeError: It is not a list of names and positions.
+        ValueError: There is none, or one is there twice.
+    """
+    if isinstance(columns, str | bytes) or not isinstance(columns, Iterable):
+        raise TypeError(f"columns must be a list of names or positions, got {columns!r:.40}; put it in brackets")
+    checked = tuple(one if isinstance(one, str) else checks.integer("columns", one, minimum=0) for one in columns)
+    if not checked:
+        raise ValueError("columns must name at least one column, got none; omit it for all")
+    if len(set(checked)) < len(checked):
+        raise ValueError(f"columns must be distinct, got {listed(checked)}")
+    return checked
 
 
 def num_entries(data: Features, name: str = "features") -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew.shifts._columns import as_column, label_array, num_entries, taken
+from flskew.shifts._frameworks import through_numpy
 from flskew.shifts._viewer import Viewer
 from flskew.shifts.view import View
 from flskew.typing import Features, Labels, Offsets, Rows
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from flskew.shifts.base import Shift
 
 __all__ = ["shifted_features", "shifted_labels"]
+
+_BATCH = 2**22
+"""Numbers in a batch of rows, approximately."""
 
 
 def shifted_features(shift: Shift | None, features: Features, rows: Rows, offsets: Offsets, num_rows: int) -> Features:
@@ -33,30 +38,46 @@ def shifted_features(shift: Shift | None, features: Features, rows: Rows, offset
     Raises:
         ValueError: There is not one entry per row.
     """
-    _check_count(num_entries(features), num_rows, "features")
-    return _together(features, _seen(shift, features, rows, offsets, View.features))
+
+    def see(arrays: Features) -> Features:
+        _check_count(num_entries(arrays), num_rows, "features")
+        return _together(arrays, _seen(shift, arrays, rows, offsets, View.features))
+
+    return through_numpy(features, see)
 
 
 def shifted_labels(shift: Shift | None, labels: Labels, rows: Rows, offsets: Offsets, num_rows: int) -> NDArray[Any]:
     """Return (num_rows,) labels in which each is as its holder sees it; see `shifted_features`."""
-    values = label_array(labels)
-    _check_count(len(values), num_rows, "labels")
-    whole: NDArray[Any] = _together(values, _seen(shift, values, rows, offsets, View.labels))
-    return whole
+
+    def see(labels: Labels) -> NDArray[Any]:
+        values = label_array(labels)
+        _check_count(len(values), num_rows, "labels")
+        whole: NDArray[Any] = _together(values, _seen(shift, values, rows, offsets, View.labels))
+        return whole
+
+    seen: NDArray[Any] = through_numpy(labels, see)
+    return seen
 
 
 def _seen(
     shift: Shift | None, data: Features, rows: Rows, offsets: Offsets, see: Callable[[View, Features], Features]
 ) -> Iterator[tuple[Rows, Features]]:
-    """Yield the rows of each client that does not see them as they are, and what it sees."""
+    """Yield batches of rows that clients do not see as they are, and what they see."""
     if shift is None:
         return
     for partition_id, (start, stop) in enumerate(pairwise(offsets.tolist())):
-        view = View(shift, Viewer(partition_id, len(offsets) - 1), rows[start:stop])
-        held = taken(data, view.rows)
-        seen = see(view, held)
-        if seen is not held:
-            yield view.rows, seen
+        viewer = Viewer(partition_id, len(offsets) - 1)
+        for some in _batches(rows[start:stop], data):
+            held = taken(data, some)
+            seen = see(View(shift, viewer, some), held)
+            if seen is not held:
+                yield some, seen
+
+
+def _batches(rows: Rows, data: Features) -> list[Rows]:
+    """Split rows into batches of neighbours, which share random numbers."""
+    size = math.prod(data.shape[1:]) if isinstance(data, np.ndarray) else 1
+    return np.array_split(np.sort(rows), max(1, len(rows) * size // _BATCH))
 
 
 def _together(data: Features, parts: Iterable[tuple[Rows, Features]]) -> Features:

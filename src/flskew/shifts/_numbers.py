@@ -66,13 +66,14 @@ def _changed_block(values: NDArray[Any], rows: Rows, change: ChangeFloats, by: s
     if dtype not in (np.float32, np.float64):
         # 8 and 16 bits fit into float32 exactly.
         floats = values.astype(np.float32 if dtype.itemsize <= 2 else np.float64)
-    new = change(floats, rows)
-    if new is floats:
-        return values
-    if new.shape != values.shape:
-        raise ValueError(f"{by} must return values of shape {values.shape}, got {new.shape}")
-    if dtype.kind not in "iu":
-        return np.asarray(new, dtype)
+    with np.errstate(under="ignore"):
+        new = change(floats, rows)
+        if new is floats:
+            return values
+        if new.shape != values.shape:
+            raise ValueError(f"{by} must return values of shape {values.shape}, got {new.shape}")
+        if dtype.kind not in "iu":
+            return np.asarray(new, dtype)
     limits = np.iinfo(dtype)
     # Floats have no 2^63 - 1: take the next below.
     most = limits.max if dtype.itemsize < 8 else np.nextafter(float(limits.max), 0)

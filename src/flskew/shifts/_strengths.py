@@ -13,7 +13,17 @@ from flskew._util import checks
 from flskew._util.values import Value
 from flskew.shifts._viewer import Viewer
 
-__all__ = ["Checked", "Ramp", "Strength", "as_strength", "finite", "scaled", "scaled_gain", "strength_at"]
+__all__ = [
+    "Checked",
+    "Ramp",
+    "Strength",
+    "as_fraction",
+    "as_strength",
+    "finite",
+    "scaled",
+    "scaled_gain",
+    "strength_at",
+]
 
 
 class Ramp(Value):
@@ -82,6 +92,11 @@ def as_strength(name: str, value: Strength, rule: str, holds: Callable[[float], 
     if not each:
         raise ValueError(f"{name} must have one number per partition, got none")
     return each
+
+
+def as_fraction(name: str, value: Strength) -> Checked:
+    """Return a checked strength from 0 to 1."""
+    return as_strength(name, value, "a number from 0 to 1", lambda number: 0 <= number <= 1)
 
 
 def strength_at(name: str, strength: Checked, viewer: Viewer) -> float:

@@ -10,9 +10,8 @@ from typing import Any, ClassVar, Self
 from numpy.typing import NDArray
 
 from flskew._util import checks
-from flskew._util.texts import listed
 from flskew._util.values import Value
-from flskew.shifts._columns import each_array
+from flskew.shifts._columns import checked_columns, each_array
 from flskew.shifts._numbers import changed_numbers
 from flskew.shifts._strengths import Ramp
 from flskew.shifts._viewer import Viewer
@@ -130,7 +129,7 @@ class FeatureShift(Shift):
 
     def __init__(self, *, columns: Iterable[str | int] | None = None, partitions: Iterable[int] | None = None) -> None:
         super().__init__(partitions=partitions)
-        self.columns = None if columns is None else _checked_columns(columns)
+        self.columns = None if columns is None else checked_columns(columns)
 
     @abstractmethod
     def change(self, values: NDArray[Any], rows: Rows, viewer: Viewer, column: str) -> NDArray[Any]:
@@ -247,14 +246,3 @@ def _checked_partitions(partitions: Iterable[int]) -> tuple[int, ...]:
     if isinstance(partitions, str | bytes) or not isinstance(partitions, Iterable):
         raise TypeError(f"partitions must be a list of partition ids, got {partitions!r:.40}")
     return tuple(sorted({checks.integer("partitions", one, minimum=0) for one in partitions}))
-
-
-def _checked_columns(columns: Iterable[str | int]) -> tuple[str | int, ...]:
-    if isinstance(columns, str | bytes) or not isinstance(columns, Iterable):
-        raise TypeError(f"columns must be a list of names or positions, got {columns!r:.40}; put it in brackets")
-    checked = tuple(one if isinstance(one, str) else checks.integer("columns", one, minimum=0) for one in columns)
-    if not checked:
-        raise ValueError("columns must name at least one column, got none; omit it for all")
-    if len(set(checked)) < len(checked):
-        raise ValueError(f"columns must be distinct, got {listed(checked)}")
-    return checked

@@ -2,7 +2,7 @@
 
 Q. Li, Y. Diao, Q. Chen, B. He: "Federated Learning on Non-IID Data Silos: An Experimental Study", ICDE 2022,
 arXiv 2102.02079, where it is "noise-based feature imbalance". In the paper, client i of N adds noise with a variance of
-σ · i / N. In its published code, σ · i / (N - 1) is the standard deviation, and i starts at 0.
+sigma · i / N. In its published code, sigma · i / (N - 1) is the standard deviation, and i starts at 0.
 """
 
 from __future__ import annotations

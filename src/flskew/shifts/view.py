@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from flskew.shifts._columns import label_array, num_entries
+from flskew.shifts._frameworks import through_numpy
+from flskew.shifts._rows import row_numbers
 from flskew.shifts._viewer import Viewer
 from flskew.typing import Features, Labels, Rows
 
@@ -69,7 +70,7 @@ class View:
 
         Args:
             features: One entry per row: an array of any shape, or a table, as a DataFrame or a mapping from names to
-                columns. They are not changed.
+                columns. Arrays may be PyTorch tensors on the CPU or JAX arrays. They are not changed.
             rows: The number of each row in the data set; None for the rows of the client's partition, in their order.
 
         Returns:
@@ -77,11 +78,16 @@ class View:
             they are.
 
         Raises:
-            TypeError: Rows are not integers, or the features are not numbers.
+            TypeError: Rows are not integers, the features are not numbers, or a tensor is on another device or requires
+                gradients.
             ValueError: There is not one row number per row, one is negative, or a column does not exist.
         """
-        numbers = self._numbers(num_entries(features), rows)
-        return features if self._shift is None else self._shift._see_features(features, numbers, self._viewer)
+
+        def see(arrays: Features) -> Features:
+            numbers = self._numbers(num_entries(arrays), rows)
+            return arrays if self._shift is None else self._shift._see_features(arrays, numbers, self._viewer)
+
+        return through_numpy(features, see)
 
     def labels(self, labels: Labels, rows: Iterable[int] | None = None) -> NDArray[Any]:
         """Return labels as this client sees them.
@@ -91,15 +97,20 @@ class View:
             rows: The number of each row in the data set; None for the rows of the client's partition, in their order.
 
         Returns:
-            (num_rows,) labels.
+            (num_rows,) labels, as an array, or as a tensor if the labels are one.
 
         Raises:
-            TypeError: Rows are not integers.
+            TypeError: Rows are not integers, or a tensor is on another device.
             ValueError: There is not one row number per row, or one is negative.
         """
-        values = label_array(labels)
-        numbers = self._numbers(len(values), rows)
-        return values if self._shift is None else self._shift._see_labels(values, numbers, self._viewer)
+
+        def see(labels: Labels) -> NDArray[Any]:
+            values = label_array(labels)
+            numbers = self._numbers(len(values), rows)
+            return values if self._shift is None else self._shift._see_labels(values, numbers, self._viewer)
+
+        seen: NDArray[Any] = through_numpy(labels, see)
+        return seen
 
     def __repr__(self) -> str:
         """Whose view it is."""
@@ -108,24 +119,8 @@ class View:
 
     def _numbers(self, count: int, rows: Iterable[int] | None) -> Rows:
         """Return the number of each of `count` rows."""
-        numbers = self.rows if rows is None else _row_numbers(rows)
+        numbers = self.rows if rows is None else row_numbers(rows)
         if count != len(numbers):
             remedy = "pass the row number of each with rows=" if rows is None else "pass one for each"
             raise ValueError(f"there must be one entry per row, got {count} entries and {len(numbers)} rows; {remedy}")
         return numbers
-
-
-def _row_numbers(rows: Iterable[int]) -> Rows:
-    rule = "rows must be a list of row numbers, which are integers from 0 to 2^63 - 1"
-    if isinstance(rows, range):
-        rows = np.arange(rows.start, rows.stop, rows.step)  # Much faster than a list of them.
-    if isinstance(rows, str | Set | Mapping | np.ma.MaskedArray) or not isinstance(rows, Iterable):
-        raise TypeError(f"{rule}, got {type(rows).__name__}")
-    numbers = np.asarray(rows if hasattr(rows, "__array__") else list(rows))
-    if numbers.ndim != 1 or (numbers.dtype.kind not in "iu" and numbers.size):
-        raise TypeError(f"{rule}, got {numbers.dtype} of shape {numbers.shape}")
-    seen = numbers.astype(np.int64, copy=False)
-    # Larger numbers have become negative.
-    if seen.min(initial=0) < 0:
-        raise ValueError(f"{rule}, got {numbers[seen < 0][0]}")
-    return seen

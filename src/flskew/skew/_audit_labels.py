@@ -14,6 +14,7 @@ from flskew.skew._audit_rows import rows_of
 from flskew.skew._findings import Finding, Severity, found, who
 from flskew.skew._given import Given
 from flskew.skew._words import capital, listed
+from flskew.skew.chance import iid_total_variation
 from flskew.skew.measures import total_variation
 from flskew.skew.tally import Tally
 from flskew.typing import LabelCounts
@@ -25,6 +26,8 @@ _RANDOM_SPLITS = 19
 # If there are fewer rows, or random splits differ more among themselves, chance hides moderate skew.
 _FEWEST_ROWS = 100
 _TOO_VARIED = 0.05
+# With several labels per row, the split is called skewed if its skew exceeds that of a random split by this factor.
+_ABOVE_CHANCE = 1.5
 
 
 class Classes(NamedTuple):
@@ -35,12 +38,14 @@ class Classes(NamedTuple):
         known: (num_classes,) whether the training data set has the class.
         train: (num_partitions, num_classes) training rows.
         test: (num_test_partitions, num_classes) test rows, if they have labels.
+        chance: The mean total variation of an IID split, if rows may have several labels.
     """
 
     names: Sequence[Any]
     known: NDArray[np.bool_]
     train: LabelCounts
     test: LabelCounts | None
+    chance: float | None = None
 
 
 def classes_of_columns(train: Given, test: Given | None) -> Classes | None:
@@ -58,15 +63,15 @@ def classes_of_assignments(train: object, test: object) -> Classes | None:
     if not (isinstance(train, Assignment) and train.has_labels):
         return None
     names = train.classes.tolist()
+    chance = iid_total_variation(train) if train.is_multi_label and train.label_counts.any() else None
     if not (isinstance(test, Assignment) and test.has_labels) or train.edges is not None or test.edges is not None:
-        return Classes(names, np.ones(len(names), dtype=bool), train.label_counts, None)
+        return Classes(names, np.ones(len(names), dtype=bool), train.label_counts, None, chance)
     every = list(dict.fromkeys([*names, *test.classes.tolist()]))
     at = {name: code for code, name in enumerate(every)}
-    counts = []
-    for split in (train, test):
-        counts.append(np.zeros((len(split), len(every)), dtype=np.int64))
-        counts[-1][:, [at[name] for name in split.classes.tolist()]] = split.label_counts
-    return Classes(every, np.arange(len(every)) < len(names), *counts)
+    trained, tested = (np.zeros((len(split), len(every)), dtype=np.int64) for split in (train, test))
+    for split, counts in ((train, trained), (test, tested)):
+        counts[:, [at[name] for name in split.classes.tolist()]] = split.label_counts
+    return Classes(every, np.arange(len(every)) < len(names), trained, tested, chance)
 
 
 def unlabelled(split: Given) -> Iterator[Finding]:
@@ -101,7 +106,7 @@ def by_class(train: Given, test: Given | None, classes: Classes, *, on_request: 
         text = f"No client has training rows of {_named(classes.names, absent)}, so no model can learn {them}."
         severity: Severity = "note" if on_request else "warning"
         yield found("absent-classes", severity, text, train, count=len(absent))
-    yield from _against_chance(train, classes.train[:, classes.known])
+    yield from _against_chance(train, classes.train[:, classes.known], classes.chance)
 
 
 def _only_tested(
@@ -128,11 +133,20 @@ def _only_tested(
         yield found("unseen-classes", "note", text, test, owners)
 
 
-def _against_chance(split: Given, counts: LabelCounts) -> Iterator[Finding]:
+def _against_chance(split: Given, counts: LabelCounts, chance: float | None) -> Iterator[Finding]:
     """How skewed the labels are, compared with random splits."""
     if np.count_nonzero(counts.any(axis=1)) < 2 or np.count_nonzero(counts.any(axis=0)) < 2:
         return
     value = _distance(counts)
+    if chance is not None:
+        # Labels of a row stay together, so they cannot be shuffled one by one.
+        judged = "the split is skewed" if value > _ABOVE_CHANCE * chance else "the split looks IID"
+        text = (
+            f"The total variation of the labels is {value:.3f}. In random splits with these sizes, it is {chance:.3f} "
+            f"on average, so {judged}."
+        )
+        yield found("label-skew", "note", text, split, count=0)
+        return
     owners = np.repeat(np.arange(len(counts)), counts.sum(axis=1))
     labels = np.repeat(np.arange(counts.shape[1]), counts.sum(axis=0))
     # Two audits of one split say the same, but each split is compared with other random ones.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from flskew.assignment import Assignment
 from flskew.skew._columns import Column, read_columns
 from flskew.skew._seen import Groups
-from flskew.skew._sums import Excess, column_sums
+from flskew.skew._sums import Excess, column_sums, joined
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +26,9 @@ def features_apart(
 ) -> tuple[Excess, list[Excess]]:
     """Return the mean distance of all columns within the groups, and the distance of each.
 
+    Missing values add to the distance of their column, but are listed on their own: few of them would go unnoticed
+    among the differences of many values.
+
     Columns of one unit, such as pixels, are weighted by the mean difference of two of their values: the mean is that of
     the distances in their unit, divided by that of the differences. Otherwise, a pixel that is nearly always black
     would count as much as any other.
@@ -36,14 +39,16 @@ def features_apart(
         groups: All rows as one group, or those of each class.
         one_unit: Whether all columns have the same unit.
     """
-    columns, samples, weights = [], [], []
+    columns, each, samples, weights = [], [], [], []
     sampled = _evenly(len(groups.order))
     cells = np.concatenate([place * len(assignment) + one.owners for place, one in enumerate(groups.places)])[sampled]
     cells = np.unique(cells, return_inverse=True)[1].reshape(-1)
     for column in read_columns(frame, assignment.rows[groups.order]):
-        sums, largest = column_sums(column, groups.places, in_its_unit=one_unit)
+        known, missing, largest = column_sums(column, groups.places, in_its_unit=one_unit)
         factor = len(groups.order) / largest if largest > 0 else 0.0
-        columns.append(sums.times(factor).per_row(assignment.sizes))
+        parts = [part.times(factor) for part in (known, missing) if part is not None]
+        each += [part.per_row(assignment.sizes) for part in parts]
+        columns.append(joined(parts, len(assignment)).per_row(assignment.sizes))
         samples.append(_residuals(column, sampled, cells))
         weights.append(largest if one_unit else 1.0)
     shares = np.array(weights) / (sum(weights) or 1.0)
@@ -55,7 +60,7 @@ def features_apart(
         distances=shares @ np.array([column.distances for column in columns]),
         chances=shares @ np.array([column.chances for column in columns]),
     )
-    return mean, columns
+    return mean, each
 
 
 def _evenly(count: int) -> NDArray[np.int64]:

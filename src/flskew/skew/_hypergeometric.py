@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["expected_total_variations", "mean_share_deviations"]
+__all__ = ["expected_of_several_labels", "expected_total_variations", "mean_share_deviations"]
 
 _Numbers: TypeAlias = NDArray[np.float64]
 """(num_held,) integers as floats."""
@@ -58,6 +58,31 @@ def expected_total_variations(sizes: NDArray[Any], totals: NDArray[Any]) -> NDAr
     drawn = distinct > 0
     expected[drawn] = mean_share_deviations(distinct[drawn], held, int(totals.sum())) @ classes / 2
     return expected[which.reshape(-1)]
+
+
+def expected_of_several_labels(
+    rows: NDArray[Any], counts: NDArray[Any], totals: NDArray[Any], joint_labels: NDArray[Any], num_rows: int
+) -> NDArray[np.float64]:
+    """Return the mean total variation of each partition in an IID split of rows with several labels.
+
+    If p is the share of a class in all labels, each row contributes z = [it has the class] - p · (number of its labels)
+    to the deviation of a partition. Its sum over n of N rows is nearly normal, with variance n (N - n) / (N - 1) times
+    the mean of z², and its mean absolute value is sqrt(2 / pi) times the standard deviation. The number of labels in
+    the partition, by which it is divided, is taken as given.
+
+    Args:
+        rows: (num_partitions,) rows of each partition.
+        counts: (num_partitions, num_classes) labels of each class.
+        totals: (num_classes,) rows of the data set that have each label.
+        joint_labels: (num_classes,) number of labels, summed over these rows.
+        num_rows: Number of rows in the data set, from which partitions are drawn.
+    """
+    shares = totals / totals.sum()
+    # Summed over all rows, z² = [it has the class] (1 - 2 p · its labels) + p² · (its labels)².
+    squares = totals - 2 * shares * joint_labels + shares**2 * joint_labels.sum()
+    drawn = rows / num_rows * ((num_rows - rows) / max(num_rows - 1, 1))
+    deviations = np.sqrt(2 / math.pi * drawn[:, None] * np.maximum(squares, 0)).sum(axis=1) / 2
+    return np.asarray(np.minimum(deviations / np.maximum(counts.sum(axis=1), 1), 1.0))
 
 
 def _mean_deviation(drawn: int, held: _Numbers, num_rows: int, constant: _Numbers) -> _Numbers:

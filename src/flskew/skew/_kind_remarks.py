@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flskew.skew._kinds import Measuring
-from flskew.skew._words import listed, named_partitions
+from flskew.skew._words import capital, listed, named_partitions
 from flskew.skew.features import by_difference, feature_report
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ def remarks(report: KindsReport, data: Measuring) -> Iterator[str]:
             f"Prior shift: {report.prior_shift.distance:.1%} of the labels would have to change to make all partitions "
             f"alike; {report.prior_shift.chance:.1%} in a random split."
         )
+    if data.own is None and report.prior_shift.distance is not None and data.assignment.edges is not None:
+        yield "Labels are the bins by which the split was made; if these are bins of a feature, pass labels."
     yield from _features(report, data)
     yield from _concepts(report, data)
     if report.quantity_skew.exceeds_chance:
@@ -50,16 +52,16 @@ def _features(report: KindsReport, data: Measuring) -> Iterator[str]:
     if covariate.follows_from is not None:
         yield "The covariate shift follows from the prior shift: within classes, features differ only by chance."
     if covariate.verdict == drift.verdict == "yes":
-        yield f"Features differ, also within classes (covariate shift and concept drift): {_most(report, data, drift)}"
+        yield f"Features differ, also within classes (covariate shift and concept drift). {_most(report, data, drift)}"
     elif drift.verdict == "yes":
-        yield f"Features differ within classes, but not over all rows (concept drift): {_most(report, data, drift)}"
+        yield f"Features differ within classes, but not over all rows (concept drift). {_most(report, data, drift)}"
     elif covariate.verdict == "yes":
-        yield f"Features differ (covariate shift): {_most(report, data, covariate)}"
+        yield f"Features differ (covariate shift). {_most(report, data, covariate)}"
 
 
 def _most(report: KindsReport, data: Measuring, kind: SkewKind) -> str:
     """Name the column that differs most, or the partition if columns have no names."""
-    most = f"{_partition(report, kind)} differs most."
+    most = f"{capital(_partition(report, kind))} differs most."
     if isinstance(data.features, np.ndarray) or data.frame is None:
         return most
     table = feature_report(data.frame, data.assignment)

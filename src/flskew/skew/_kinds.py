@@ -13,6 +13,7 @@ from flskew.skew._contents import read_contents
 from flskew.skew._features_apart import features_apart
 from flskew.skew._seen import (
     Coded,
+    changes_labels,
     columns_seen,
     grouped,
     labels_seen,
@@ -20,7 +21,6 @@ from flskew.skew._seen import (
     owners_of,
     plain_features,
     read_codes,
-    sees_labels,
 )
 from flskew.skew._sums import Excess, deviation, joined, label_sums, sums_of_counts
 from flskew.skew.measures import gini
@@ -83,8 +83,8 @@ class Measuring:
             return None
         groups = grouped(self.assignment, None if within is None else within.codes)
         one_unit = isinstance(self.features, np.ndarray) and self.features.ndim > 2
-        mean, columns = features_apart(self.frame, self.assignment, groups, one_unit=one_unit)
-        exceeds = mean.exceeds(_DEVIATIONS) or any(one.exceeds(_DEVIATIONS_OF_ONE) for one in columns)
+        mean, each = features_apart(self.frame, self.assignment, groups, one_unit=one_unit)
+        exceeds = mean.exceeds(_DEVIATIONS) or any(one.exceeds(_DEVIATIONS_OF_ONE) for one in each)
         return Judged(mean, exceeds)
 
     def of_labels(self, labels: Coded | None) -> Judged | None:
@@ -94,7 +94,7 @@ class Measuring:
             cells = owners_of(assignment) * len(labels.classes) + labels.codes
             counts = np.bincount(cells, minlength=len(assignment) * len(labels.classes))
             counts = counts.reshape(len(assignment), -1)
-        elif assignment.has_labels and not sees_labels(assignment.shift):
+        elif assignment.has_labels and not changes_labels(assignment.shift):
             counts = assignment.label_counts
         else:
             return None

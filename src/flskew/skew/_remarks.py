@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from flskew.assignment import Assignment
 from flskew.skew._words import capital, listed, named_partitions, one_line
 from flskew.skew.chance import iid_total_variation
 from flskew.skew.measures import total_variation
 from flskew.skew.tally import Tally
 from flskew.typing import Label
 
-__all__ = ["remarks"]
+__all__ = ["remarks", "targets_missed"]
 
 # Up to this many partitions or classes are named; larger sets are only counted.
 _MOST_NAMED = 3
@@ -35,11 +36,30 @@ def remarks(split: Tally) -> tuple[str, ...]:
     )
 
 
+def targets_missed(assignment: Assignment) -> Iterator[str]:
+    """How close a split of rows with several labels came to the counts that its scheme aimed for."""
+    targets = assignment.label_targets
+    if targets is None:
+        return
+    if assignment.target_deviation == 0:
+        yield "Every partition has exactly the labels that the scheme aimed for."
+        return
+    missed = np.abs(assignment.label_counts - targets) / assignment._class_totals
+    partition_id, code = np.unravel_index(np.argmax(missed), missed.shape)
+    name = assignment.names[partition_id] if assignment.names else int(partition_id)
+    yield (
+        f"{capital(named_partitions([name]))} is furthest from what the scheme aimed for: it has "
+        f"{assignment.label_counts[partition_id, code]:,} labels of class "
+        f"{one_line(assignment.classes[code])} instead of {targets[partition_id, code]:,}, a deviation of "
+        f"{assignment.target_deviation:.2%} of the class."
+    )
+
+
 def _empty(split: Tally) -> Iterator[str]:
     empty = np.flatnonzero(split.sizes == 0)
     if len(empty):
         subject = capital(named_partitions([split.partitions[partition_id] for partition_id in empty.tolist()]))
-        yield f"{subject} {'have' if len(empty) > 1 else 'has'} no rows."
+        yield f"{subject} {'have' if len(empty) > 1 else 'has'} no {split.unit}s."
 
 
 def _missing(split: Tally) -> Iterator[str]:
@@ -74,7 +94,7 @@ def _classes_of(split: Tally, partition_id: int) -> str:
 def _absent(split: Tally) -> Iterator[str]:
     absent = _names(split, split._summary.totals == 0)
     if absent:
-        yield f"No partition has rows of {_classes(absent, last='or')}."
+        yield f"No partition has {split.unit}s of {_classes(absent, last='or')}."
 
 
 def _dominated(split: Tally) -> Iterator[str]:
@@ -91,14 +111,14 @@ def _dominated(split: Tally) -> Iterator[str]:
     for partition_id in np.flatnonzero(nearly_all & (split._summary.held > 1)).tolist():
         name = split.classes[int(np.argmax(split.counts[partition_id]))]
         share = largest[partition_id] / split.sizes[partition_id]
-        yield f"{share:.0%} of the rows of {_partition(split, partition_id)} are of class {one_line(name)}."
+        yield f"{share:.0%} of the {split.unit}s of {_partition(split, partition_id)} are of class {one_line(name)}."
 
 
 def _uneven(split: Tally) -> Iterator[str]:
     falling = np.sort(split.sizes)[::-1]
     few = int(np.searchsorted(np.cumsum(falling), falling.sum() / 2)) + 1
     if few <= _FEW * len(falling):
-        yield f"Half of the rows are in {few:,} of {len(falling):,} partitions."
+        yield f"Half of the {split.unit}s are in {few:,} of {len(falling):,} partitions."
 
 
 def _against_chance(split: Tally) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from flskew._split.labels import read_labels
 from flskew._split.streams import Streams
 from flskew.assignment import Assignment
-from flskew.shifts import FeatureShift, Shift
+from flskew.shifts import Shift
 from flskew.skew._columns import read_table
 from flskew.skew._distances import Places
 from flskew.typing import Features, Label, Labels
@@ -19,8 +19,20 @@ from flskew.typing import Features, Label, Labels
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Coded", "Groups", "check_assignment", "columns_seen", "grouped", "labels_seen"]
-__all__ += ["most_frequent_labels", "owners_of", "plain_features", "read_codes", "sees_labels"]
+__all__ = [
+    "Coded",
+    "Groups",
+    "changes_features",
+    "changes_labels",
+    "check_assignment",
+    "columns_seen",
+    "grouped",
+    "labels_seen",
+    "most_frequent_labels",
+    "owners_of",
+    "plain_features",
+    "read_codes",
+]
 
 # Draws the columns to compare if there are many.
 _SEED = 42
@@ -62,9 +74,14 @@ def check_assignment(assignment: object) -> Assignment:
     return assignment
 
 
-def sees_labels(shift: Shift | None) -> bool:
+def changes_labels(shift: Shift | None) -> bool:
     """Return whether a shift may change labels."""
-    return shift is not None and not all(isinstance(link, FeatureShift) for link in shift._links())
+    return shift is not None and any(type(link)._see_labels is not Shift._see_labels for link in shift._links())
+
+
+def changes_features(shift: Shift) -> bool:
+    """Return whether a shift may change features."""
+    return any(type(link)._see_features is not Shift._see_features for link in shift._links())
 
 
 def plain_features(features: Features) -> pd.DataFrame | NDArray[Any]:
@@ -104,7 +121,7 @@ def _chosen(count: int, most: int) -> NDArray[np.intp]:
 
 def labels_seen(labels: Labels, assignment: Assignment) -> Labels:
     """Return labels as clients see them; the same object if no shift changes labels."""
-    return assignment.shift_labels(labels) if sees_labels(assignment.shift) else labels
+    return assignment.shift_labels(labels) if changes_labels(assignment.shift) else labels
 
 
 def read_codes(assignment: Assignment, **columns: Labels | None) -> dict[str, Coded]:

@@ -103,10 +103,22 @@ def label_sums(codes: NDArray[Any], num_categories: int, places: Places) -> Sums
     return _of_categories(measured, places.sizes, np.bincount(codes, minlength=num_categories))
 
 
-def column_sums(column: Column, groups: Sequence[Places], *, in_its_unit: bool) -> tuple[Sums, float]:
-    """Return the distances of a column within each group of rows, times rows; and what they are if all are 1.
+class ColumnSums(NamedTuple):
+    """The distances of a column within each group of rows, times rows.
 
-    Missing values are compared as well, as values "yes" and "no" of all rows.
+    Attributes:
+        known: Those of the values that are not missing.
+        missing: Those of whether values are missing, as "yes" and "no" of all rows; None if none is.
+        largest: What the sum is if all distances are 1.
+    """
+
+    known: Sums
+    missing: Sums | None
+    largest: float
+
+
+def column_sums(column: Column, groups: Sequence[Places], *, in_its_unit: bool) -> ColumnSums:
+    """Return the distances of a column within each group of rows, times rows.
 
     Args:
         column: Its values, one group after the other, and within a group one partition after the other.
@@ -116,7 +128,7 @@ def column_sums(column: Column, groups: Sequence[Places], *, in_its_unit: bool) 
     """
     num_partitions = len(groups[0].sizes)
     present = np.concatenate([[0], np.cumsum(~column.missing)])
-    parts, start, largest = [], 0, 0.0
+    of_known, of_missing, start, largest = [], [], 0, 0.0
     for places in groups:
         stop = start + places.num_rows
         values, missing = column.values[present[start] : present[stop]], column.missing[start:stop]
@@ -127,15 +139,16 @@ def column_sums(column: Column, groups: Sequence[Places], *, in_its_unit: bool) 
             known = Places(places.sizes - lost)
         unit = 1.0
         if column.kind == "categorical":
-            parts.append(label_sums(values, len(column.categories), known))
+            of_known.append(label_sums(values, len(column.categories), known))
         else:
             distances = wasserstein_distances(values.astype(np.float64), known)
             unit = distances.unit if in_its_unit else 1.0
-            parts.append(_of_distances(distances, known.sizes, unit))
+            of_known.append(_of_distances(distances, known.sizes, unit))
         if missing.any():
-            parts.append(label_sums(missing.astype(np.int64), 2, places).times(unit))
+            of_missing.append(label_sums(missing.astype(np.int64), 2, places).times(unit))
         largest += places.num_rows * unit
-    return joined(parts, num_partitions), largest
+    missing_sums = joined(of_missing, num_partitions) if of_missing else None
+    return ColumnSums(joined(of_known, num_partitions), missing_sums, largest)
 
 
 def _of_distances(distances: Distances, sizes: Sizes, unit: float) -> Sums:

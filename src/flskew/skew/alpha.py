@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from flskew._split.labels import LabelColumn, read_labels
+from flskew._split.multi_label import AnyColumn, MultiLabelColumn
+from flskew._split.multi_reading import read_any_labels
 from flskew._split.streams import Streams
 from flskew._util import checks
 from flskew.skew.measures import Measure, total_variation
-from flskew.skew.tally import Tally
-from flskew.typing import Labels
+from flskew.skew.tally import Tally, tally
+from flskew.typing import Labels, MultiLabels
 
 __all__ = ["AlphaEstimate", "alpha_for"]
 
@@ -47,7 +48,7 @@ class AlphaEstimate(NamedTuple):
 
 def alpha_for(
     target: float,
-    labels: Labels,
+    labels: Labels | MultiLabels,
     num_partitions: int,
     *,
     measure: Measure = total_variation,
@@ -63,7 +64,8 @@ def alpha_for(
 
     Args:
         target: The desired mean of the measure.
-        labels: One label per row, as `DirichletPartitioner.assign` takes them.
+        labels: One label per row, or several, as `DirichletPartitioner.assign` takes them. With several, every draw
+            splits the rows, which takes longer.
         num_partitions: Same as for `DirichletPartitioner`.
         measure: One of the measures of `flskew.skew`, or any function from a split to a number that is monotonic in
             alpha.
@@ -86,7 +88,7 @@ def alpha_for(
     wanted = _number("target", target)
     if not callable(measure):
         raise TypeError(f"measure must be a function of a split, such as skew.total_variation, got {measure!r}")
-    column = read_labels(labels)
+    column = read_any_labels(labels)
     num_draws = checks.integer("num_draws", num_draws, minimum=2)
     streams = Streams(checks.seed(seed, otherwise="each call would find a different alpha"))
     seeds = [int(streams("alpha", draw).integers(1 << 32)) for draw in range(num_draws)]
@@ -110,13 +112,15 @@ def alpha_for(
     return measured(float(f"{math.exp(sum(bounds) / 2):.3g}"))
 
 
-def _draw(column: LabelColumn, num_partitions: int, alpha: float, min_partition_size: int, seed: int) -> Tally:
+def _draw(column: AnyColumn, num_partitions: int, alpha: float, min_partition_size: int, seed: int) -> Tally:
     """Return the counts of one split; measures do not depend on which rows were drawn."""
     # Imported here, so that measuring does not load Flower Datasets.
     from flskew.partitioners import DirichletPartitioner
 
     partitioner = DirichletPartitioner(num_partitions, "label", alpha, min_partition_size, seed=seed)
     partitioner.check_num_rows(len(column))
+    if isinstance(column, MultiLabelColumn):
+        return tally(partitioner.split_multi_label(column, Streams(seed)))
     counts = partitioner.class_counts(column, Streams(seed))
     return Tally(np.ascontiguousarray(counts.T), tuple(column.labels))
 

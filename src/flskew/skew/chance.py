@@ -18,6 +18,10 @@ def iid_total_variation(split: Split) -> float:
     for the binomial distribution (Persi Diaconis and Sandy Zabell, Closed form summation for classical distributions:
     variations on a theme of De Moivre, Statistical Science 6(3), 1991).
 
+    If rows have several labels, the value is that of a split of whole rows, whose labels stay together, in a normal
+    approximation. If the split does not say which rows have which labels, as counts do not, the labels are drawn one by
+    one instead, which can be off by a fifth.
+
     Args:
         split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
 
@@ -30,5 +34,9 @@ def iid_total_variation(split: Split) -> float:
         >>> round(skew.iid_total_variation(np.ones((1000, 10), dtype=int)), 2)
         0.35
     """
-    summary = tally(split)._summary
-    return float(summary.sizes @ expected_total_variations(summary.sizes, summary.totals) / summary.sizes.sum())
+    counted = tally(split)
+    summary = counted._summary
+    expected = counted.chance
+    if expected is None:
+        expected = expected_total_variations(summary.sizes, summary.totals)
+    return float(summary.sizes @ expected / summary.sizes.sum())

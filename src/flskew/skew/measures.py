@@ -5,6 +5,9 @@ w_k = n_k / N its share of all N rows, and H the entropy in bits. A partition wi
 in measures that are weighted by rows, and the others ignore it, so measures are never NaN. The order of the partitions
 and classes and the names of the classes do not matter.
 
+If rows may have several labels or none, labels take the place of rows: n_k is the number of labels of partition k, and
+a partition whose rows have no labels has no p_k.
+
 `flskew.skew.tally` lists the types of split that are accepted.
 """
 

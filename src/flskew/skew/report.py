@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flskew.skew._remarks import remarks
+from flskew.assignment import Assignment
+from flskew.skew._remarks import remarks, targets_missed
 from flskew.skew._tables import Formats, as_html, as_markdown, as_text
 from flskew.skew._words import one_line, plural
 from flskew.skew.chance import iid_total_variation
@@ -24,6 +25,7 @@ __all__ = ["Report", "report"]
 
 _CELLS: Formats = {
     "rows": "{:,}".format,
+    "labels": "{:,}".format,
     "classes": str,
     "effective_classes": "{:.2f}".format,
     "total_variation": "{:.3f}".format,
@@ -98,7 +100,7 @@ class Report:
         return json.dumps(
             {
                 "num_partitions": len(self.tally.sizes),
-                "num_rows": int(self.tally.sizes.sum()),
+                f"num_{self.tally.unit}s": int(self.tally.sizes.sum()),
                 "classes": self.tally.classes,
                 "measures": dict(self.measures),
                 "iid_total_variation": self.iid_total_variation,
@@ -110,7 +112,10 @@ class Report:
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per partition: its size, its classes, and its distance from the overall distribution."""
+        """Return one row per partition: its size, its classes, and its distance from the overall distribution.
+
+        The size is the number of rows, or of labels if rows may have several.
+        """
         import pandas as pd
 
         summary = self.tally._summary
@@ -120,7 +125,7 @@ class Report:
         index = pd.Index(self.tally.partitions, name="Partition ID" if self.tally.names is None else "Partition")
         return pd.DataFrame(
             {
-                "rows": summary.sizes,
+                f"{self.tally.unit}s": summary.sizes,
                 "classes": summary.held,
                 "effective_classes": np.where(filled, np.exp2(summary.entropy), 0.0),
                 "total_variation": summary.distance,
@@ -136,7 +141,8 @@ class Report:
         )
 
     def _title(self) -> str:
-        counted = {"partition": len(self.tally.sizes), "row": self.tally.sizes.sum(), "class": len(self.tally.classes)}
+        unit, counts = self.tally.unit, self.tally.counts
+        counted = {"partition": len(counts), unit: int(counts.sum()), "class": len(self.tally.classes)}
         return ", ".join(map(plural, counted.values(), counted))
 
     def _measures(self) -> pd.DataFrame:
@@ -186,4 +192,6 @@ def report(split: Split) -> Report:
     """
     counted = tally(split)
     measures = {name: measure(counted) for name, measure in MEASURES.items()}
-    return Report(counted, measures, iid_total_variation(counted), remarks(counted))
+    against = getattr(split, "assignment", split)
+    missed = targets_missed(against) if isinstance(against, Assignment) else ()
+    return Report(counted, measures, iid_total_variation(counted), (*remarks(counted), *missed))

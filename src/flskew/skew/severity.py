@@ -10,8 +10,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from flskew.assignment import Assignment
-from flskew.shifts import FeatureShift, LabelShift, Shift
-from flskew.skew._seen import check_assignment
+from flskew.shifts import Shift
+from flskew.skew._seen import changes_features, changes_labels, check_assignment
 from flskew.skew.seen_distances import feature_distance, label_disagreement
 from flskew.typing import Features
 
@@ -21,8 +21,8 @@ ShiftMeasure: TypeAlias = Callable[[Features, Assignment], float]
 """A function from features or labels as they are, and a split with a shift, to a number: `feature_distance`,
 `label_disagreement` or your own."""
 
-# Severities are multiples of 1 / 1000.
-_STEPS = 1000
+# Severities are multiples of 1 / 1000, first tried at these steps.
+_STEPS, _STRIDE = 1000, 125
 
 
 class SeverityEstimate(NamedTuple):
@@ -59,9 +59,9 @@ def severity_for(
     """Find the severity of a shift that makes clients differ by a target.
 
     "Noise with sigma 0.1" says little about how much clients differ: that depends on the features and on the split.
-    This function bisects the severity of a shift, from 0 (no shift) to 1 (the shift as it is), until the measure is the
-    target. A shift that is the same for all partitions makes them no more different, so give it one strength per
-    partition, a `Ramp`, or `partitions`.
+    This function finds the smallest severity of a shift, from 0 (no shift) to 1 (the shift as it is), for which the
+    measure is the target, by bisection. A shift that is the same for all partitions makes them no more different, so
+    give it one strength per partition, a `Ramp`, or `partitions`.
 
     Args:
         target: The desired value of the measure.
@@ -69,12 +69,11 @@ def severity_for(
         data: Features of the whole data set as they are or, for a shift of labels, the labels.
         assignment: The split; a shift that it has is ignored.
         measure: `flskew.skew.feature_distance` for a shift of features, `flskew.skew.label_disagreement` for one of
-            labels; or any function that is monotonic in the severity, given the data as they are and the split with
-            the shift.
+            labels; or any function of the data as they are and the split with the shift.
 
     Raises:
-        TypeError: An argument has the wrong type, or the shift changes both features and labels and `measure` is not
-            given.
+        TypeError: An argument has the wrong type, or `measure` is not given although the shift changes both features
+            and labels.
         ValueError: No severity gives the target; the message states the range that is possible.
 
     Examples:
@@ -105,27 +104,33 @@ def severity_for(
             raise TypeError(f"measure must return a finite number, got {value!r:.40}")
         return SeverityEstimate(severity, float(value), weaker)
 
-    low, high = measured(0), measured(_STEPS)
-    if not min(low.measured, high.measured) <= target <= max(low.measured, high.measured):
+    reached = [measured(0)]
+    for step in range(_STRIDE, _STEPS + 1, _STRIDE):
+        reached.append(measured(step))
+        low, high = reached[-2:]
+        if min(low.measured, high.measured) <= target <= max(low.measured, high.measured):
+            break
+    else:
+        values = [found.measured for found in reached]
         raise ValueError(
-            f"target={target!r} is out of reach: with this shift and split, severity 0 gives {low.measured:.3f} and "
-            f"severity 1 gives {high.measured:.3f}; choose a target between them, or a stronger shift"
+            f"target={target!r} is out of reach: with this shift and split, severities from 0 to 1 give "
+            f"{min(values):.3f} to {max(values):.3f}; choose a target in this range, or a shift that differs more "
+            f"between partitions"
         )
-    rises = high.measured > low.measured
-    first, last = 0, _STEPS
+    rises, ends = high.measured > low.measured, (low, high)
+    first, last = step - _STRIDE, step
     while last - first > 1:
         middle = measured((first + last) // 2)
         if (middle.measured > target) == rises:
             last, high = (first + last) // 2, middle
         else:
             first, low = (first + last) // 2, middle
-    return min(low, high, key=lambda found: abs(found.measured - target))
+    return min(ends[0], low, high, ends[1], key=lambda found: abs(found.measured - target))
 
 
 def _default_measure(shift: Shift) -> ShiftMeasure:
-    links = shift._links()
-    if all(isinstance(link, FeatureShift) for link in links):
+    if changes_features(shift) and not changes_labels(shift):
         return feature_distance
-    if all(isinstance(link, LabelShift) for link in links):
+    if changes_labels(shift) and not changes_features(shift):
         return label_disagreement
-    raise TypeError("measure must be given for a shift that changes both features and labels, or is of your own kind")
+    raise TypeError("measure must be given for a shift that changes both features and labels, or neither")

@@ -1,27 +1,32 @@
-"""Count the rows of each class in each partition, from which every measure is computed."""
+"""Count the labels of each class in each partition, from which every measure is computed."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew._split.labels import LabelColumn, read_column, read_labels
+from flskew._split.labels import LabelColumn
+from flskew._split.multi_label import AnyColumn, MultiLabelColumn
+from flskew._split.multi_reading import read_any_column, read_any_labels
 from flskew.assignment import Assignment
-from flskew.skew._summary import Summary, summarise
+from flskew.skew._hypergeometric import expected_of_several_labels
+from flskew.skew._summary import PerPartition, Summary, summarise
 from flskew.skew._words import named_partitions, names_of_classes, one_line
-from flskew.typing import Label, LabelCounts, Labels, Sizes
+from flskew.typing import Label, LabelCounts, Labels, MultiLabels, Sizes
 
 if TYPE_CHECKING:
     import flwr_datasets.partitioner
     import pandas as pd
 
 __all__ = ["Split", "Tally", "tally"]
+
+Unit: TypeAlias = Literal["row", "label"]
 
 # With this many rows, sums would overflow.
 _TOO_MANY = 2.0**62
@@ -31,12 +36,16 @@ _TOO_MANY = 2.0**62
 class Tally:
     """The number of rows of each class in each partition, and the names that reports and pictures show.
 
-    `flskew.skew.tally` makes one; every function that accepts a split accepts it.
+    `flskew.skew.tally` makes one; every function that accepts a split accepts it. If rows may have several labels or
+    none, everything is counted in labels: a row with three labels counts three times, and one without labels does not.
 
     Attributes:
         counts: (num_partitions, num_classes) int64, each >= 0, with at least one row in total; read-only.
         classes: The name of each class.
         names: The name of each partition; None if partitions only have their ids 0, 1, ...
+        unit: What is counted: "row", or "label" if rows may have several labels.
+        chance: (num_partitions,) the mean total variation of each partition in an IID split, if rows have several
+            labels and it is known which rows have them; otherwise None.
 
     Examples:
         >>> from flskew import skew
@@ -47,10 +56,12 @@ class Tally:
     counts: LabelCounts
     classes: tuple[Label, ...]
     names: tuple[str, ...] | None = None
+    unit: Unit = "row"
+    chance: PerPartition | None = None
 
     @property
     def sizes(self) -> Sizes:
-        """(num_partitions,) rows of each partition."""
+        """(num_partitions,) rows of each partition; labels, if rows may have several."""
         return self._summary.sizes
 
     @property
@@ -65,7 +76,7 @@ class Tally:
 
 
 Split: TypeAlias = (
-    "Assignment | Tally | NDArray[np.integer[Any]] | pd.DataFrame | Sequence[Labels] "
+    "Assignment | Tally | NDArray[np.integer[Any]] | pd.DataFrame | Sequence[Labels | MultiLabels] "
     "| flwr_datasets.partitioner.Partitioner"
 )
 """Anything from which label counts can be computed; `flskew.skew.tally` lists the accepted types."""
@@ -84,7 +95,8 @@ def tally(split: Split, *, label_by: str | None = None, class_names: Iterable[st
             - counts, partitions by classes: a NumPy array, or a DataFrame as returned by `Assignment.to_frame` and
               Flower Datasets' `compute_counts`. Its index may name the partitions;
             - a list with the labels of each partition, one label per row; a list of lists always contains labels,
-              never counts or row numbers;
+              never counts or row numbers. If rows have several labels, a 0/1 matrix or a list of lists for each
+              partition;
             - a partitioner, of flskew or of Flower Datasets, bound to a data set;
             - a `Tally`.
         label_by: The label column, if the split is a partitioner; by default, the partitioner's `partition_by`.
@@ -106,7 +118,7 @@ def tally(split: Split, *, label_by: str | None = None, class_names: Iterable[st
     if isinstance(split, Tally):
         counted = split
     elif isinstance(split, Assignment):
-        counted = _checked(split.label_counts, split.classes.tolist(), split.names)
+        counted = _of_assignment(split)
     elif _is_partitioner(split):
         return _named(_of_partitioner(split, label_by), class_names)
     else:
@@ -119,10 +131,19 @@ def tally(split: Split, *, label_by: str | None = None, class_names: Iterable[st
     return _named(counted, class_names)
 
 
+def _of_assignment(split: Assignment) -> Tally:
+    counted = _checked(split.label_counts, split.classes.tolist(), split.names)
+    joint = split._parts.joint_labels
+    if joint is None:
+        return counted
+    chance = expected_of_several_labels(split.sizes, counted.counts, split._class_totals, joint, split.num_rows)
+    return replace(counted, unit="label", chance=chance)
+
+
 def _named(counted: Tally, class_names: Iterable[str] | None) -> Tally:
     if class_names is None:
         return counted
-    return Tally(counted.counts, names_of_classes(class_names, counted.classes), counted.names)
+    return replace(counted, classes=names_of_classes(class_names, counted.classes))
 
 
 def _of_others(split: object) -> Tally:
@@ -169,22 +190,22 @@ def _of_counts(counts: NDArray[Any], classes: Sequence[Label] | None, names: tup
     return _checked(counts.astype(np.int64), range(counts.shape[1]) if classes is None else classes, names)
 
 
-def _of_labels(partitions: Sequence[Labels]) -> Tally:
-    columns = []
+def _of_labels(partitions: Sequence[Labels | MultiLabels]) -> Tally:
+    columns: list[AnyColumn | None] = []
     for partition_id, labels in enumerate(partitions):
         if not isinstance(labels, Sized) or isinstance(labels, str) or getattr(labels, "shape", None) == ():
             raise TypeError(
                 f"split[{partition_id}] must be the labels of partition {partition_id}, got {labels!r:.40}; "
                 f"pass counts as a NumPy array"
             )
-        columns.append(read_labels(labels, name=f"split[{partition_id}]") if len(labels) else None)
+        columns.append(read_any_labels(labels, name=f"split[{partition_id}]") if len(labels) else None)
     _refuse_row_numbers(columns)
     return _joined(columns)
 
 
-def _refuse_row_numbers(columns: Sequence[LabelColumn | None]) -> None:
+def _refuse_row_numbers(columns: Sequence[AnyColumn | None]) -> None:
     """Refuse lists in which no integer occurs twice: they are row numbers, not labels."""
-    held = [column for column in columns if column is not None]
+    held = [column for column in columns if isinstance(column, LabelColumn)]
     num_rows = sum(map(len, held))
     if num_rows <= len(columns) or any(len(column.classes) < len(column) for column in held):
         return
@@ -212,11 +233,14 @@ def _of_partitioner(partitioner: flwr_datasets.partitioner.Partitioner, label_by
     if not isinstance(column, str):
         raise ValueError(f"label_by must name the label column, because {type(partitioner).__name__} has none")
     parts = map(partitioner.load_partition, range(partitioner.num_partitions))
-    return _joined([read_column(part, column, argument="label_by") if part.num_rows else None for part in parts])
+    return _joined([read_any_column(part, column, argument="label_by") if part.num_rows else None for part in parts])
 
 
-def _joined(columns: Sequence[LabelColumn | None]) -> Tally:
+def _joined(columns: Sequence[AnyColumn | None]) -> Tally:
     """Count the labels of partitions with different classes; None stands for an empty partition."""
+    kinds_of_rows = {type(column) for column in columns if column is not None}
+    if len(kinds_of_rows) > 1:
+        raise TypeError("labels must be one per row in all partitions, or several per row in all; got both")
     held: list[NDArray[Any]] = [column.classes for column in columns if column is not None]
     kinds = {classes.dtype.kind for classes in held}
     if kinds == {"i", "u"}:
@@ -229,7 +253,8 @@ def _joined(columns: Sequence[LabelColumn | None]) -> Tally:
     for row, column in zip(counts, columns, strict=True):
         if column is not None:
             row[np.searchsorted(classes, column.classes)] = column.sizes
-    return _checked(counts, classes.tolist())
+    counted = _checked(counts, classes.tolist())
+    return replace(counted, unit="label") if MultiLabelColumn in kinds_of_rows else counted
 
 
 def _checked(counts: LabelCounts, classes: Sequence[Label], names: tuple[str, ...] | None = None) -> Tally:

@@ -45,6 +45,7 @@ class FedAvg(Pipeline):
       convert to these exactly, and if its weight is positive. Other replies, errors and silent nodes are dropped with a
       reason, and the round continues. With fewer than `min_replies` the run ends with a `RoundError` that lists the
       reasons, so the model is never empty or silently unchanged. A failed evaluation does not end the run.
+    - A client that is absent from a round, because it has no rows now, is not a failure; see `AbsentError`.
     - Partial work counts, even if a client reports fewer "local-epochs" than requested, unless `drop_stragglers`.
     - Replies from clients that report different splits are never mixed: that is a `RoundError` too.
     - Arrays keep their dtype; integers are rounded to the nearest. Averaging needs the memory of one model. If all

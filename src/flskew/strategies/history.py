@@ -28,8 +28,8 @@ _NO_RECORDS: Mapping[str, Record] = {}
 """The records of a reply without any: shared, since there may be a million replies."""
 
 _COLUMNS = (
-    "server_round", "phase", "node_id", "counted", "num_examples", "seconds", "round_seconds", "assignment", "reason",
-    "update_norm", "partition_id", "name", "absent",
+    "server_round", "phase", "node_id", "counted", "absent", "num_examples", "seconds", "round_seconds", "assignment",
+    "reason", "update_norm", "partition_id", "name",
 )  # fmt: skip
 
 
@@ -297,8 +297,8 @@ class History(list[Round]):
     def to_frame(self) -> pd.DataFrame:
         """Return one row per node and phase of a round.
 
-        Columns: server_round, phase, node_id, counted, num_examples, seconds (the reply's), round_seconds, assignment,
-        reason, update_norm, partition_id, name, absent, and `metrics.<key>` for each metric that any reply has. A
+        Columns: server_round, phase, node_id, counted, absent, num_examples, seconds (the reply's), round_seconds,
+        assignment, reason, update_norm, partition_id, name, and `metrics.<key>` for each metric that any reply has. A
         failure or an absent node has the partition_id and the name of the other replies of its node.
         """
         import pandas as pd
@@ -348,6 +348,7 @@ class History(list[Round]):
                     "phase": entry.phase,
                     "node_id": node_id,
                     "counted": reply is not None,
+                    "absent": isinstance(answer, int),
                     "num_examples": reply.num_examples if reply else math.nan,
                     "seconds": reply.seconds if reply else math.nan,
                     "round_seconds": entry.seconds,
@@ -356,7 +357,6 @@ class History(list[Round]):
                     "update_norm": reply.update_norm if reply else math.nan,
                     "partition_id": known[0],
                     "name": known[1],
-                    "absent": isinstance(answer, int),
                 }
                 yield row, reply.metrics if reply else {}
 

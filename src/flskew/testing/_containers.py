@@ -47,8 +47,16 @@ def _same_array(one: NDArray[Any], other: NDArray[Any]) -> bool:
 def _same_object(one: Any, other: Any) -> bool:
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
         return _same_array(one, other)
-    # Not a number is not even equal to itself.
-    return one is other or (type(one) is type(other) and bool(one == other or (one != one and other != other)))
+    if _is_missing(one) or _is_missing(other):
+        return _is_missing(one) and _is_missing(other)
+    return type(one) is type(other) and bool(one == other)
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a value is None, NaN, NA or NaT, which containers use for the same purpose."""
+    return (
+        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    )
 
 
 def frozen(data: Features) -> Features:

@@ -7,16 +7,19 @@ set, a run that cannot be repeated.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence, Set
 from contextlib import suppress
 from copy import deepcopy
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import flwr_datasets.partitioner
 import numpy as np
+import pandas as pd
 from datasets import Dataset
+from numpy.typing import NDArray
 
-from flskew._split.labels import read_labels
+from flskew._split.multi_label import MultiLabelColumn
+from flskew._split.multi_reading import read_any_labels
 from flskew.assignment import Assignment
 from flskew.testing._errors import LawError
 from flskew.typing import Label, Labels
@@ -33,12 +36,15 @@ class Assigns(Protocol):
         ...
 
 
-_Assign: TypeAlias = Callable[[Labels], Assignment]
+_Rows: TypeAlias = list[Any]
+"""One label or one collection of labels per row."""
+
+_Assign: TypeAlias = Callable[[Any], Assignment]
 
 
 def check_partitioner(
     partitioner: Assigns | flwr_datasets.partitioner.Partitioner,
-    labels: Sequence[Label],
+    labels: Sequence[Label] | Sequence[Collection[Label]],
     *,
     drops_rows: bool = False,
     by_class: bool = False,
@@ -64,8 +70,9 @@ def check_partitioner(
     Args:
         partitioner: Any object with `assign`, or an unbound partitioner of Flower Datasets.
         labels: One label per row, with enough rows for the partitioner; natural ids for a scheme that splits by them,
-            numbers for a scheme with `num_bins`. Neither can be checked `by_class`. The data set has only this column,
-            so omit arguments of the partitioner that name another, such as `label_by`.
+            numbers for a scheme with `num_bins`, a list of labels for each row for one that accepts several. None of
+            these can be checked `by_class`. The data set has only this column, so omit arguments of the partitioner
+            that name another, such as `label_by`.
         drops_rows: Whether the scheme may leave rows unassigned.
         by_class: Whether the scheme treats each class independently of the others.
 
@@ -78,23 +85,23 @@ def check_partitioner(
         >>> from flskew.testing import check_partitioner
         >>> check_partitioner(DirichletPartitioner(3), [row % 4 for row in range(90)])
     """
-    labels = list(labels)
-    given = tuple(labels)
+    rows: _Rows = list(labels)
+    given = deepcopy(rows)
     assign = _assign_of(partitioner)
-    assignment = assign(labels)
-    if tuple(labels) != given:
+    assignment = assign(rows)
+    if rows != given:
         raise LawError("law 7: the list of labels was changed")
-    _check_rows(assignment, labels, drops_rows)
+    _check_rows(assignment, rows, drops_rows)
     _check_names(assignment)
-    _check_repeats(assign, _assign_of(deepcopy(partitioner)), assignment, labels)
-    _check_containers(assign, assignment, labels)
-    _check_missing(assign, labels)
+    _check_repeats(assign, _assign_of(deepcopy(partitioner)), assignment, rows)
+    _check_containers(assign, assignment, rows)
+    _check_missing(assign, rows)
     if by_class:
-        _check_by_class(assign, assignment, labels)
+        _check_by_class(assign, assignment, rows)
     if isinstance(partitioner, Assigns) and "like" in inspect.signature(partitioner.assign).parameters:
-        _check_like(partitioner, assignment, labels)
+        _check_like(partitioner, assignment, rows)
     if isinstance(partitioner, flwr_datasets.partitioner.Partitioner):
-        _check_binding(partitioner, assignment, labels)
+        _check_binding(partitioner, assignment, rows)
 
 
 def _assign_of(partitioner: Assigns | flwr_datasets.partitioner.Partitioner) -> _Assign:
@@ -106,11 +113,11 @@ def _assign_of(partitioner: Assigns | flwr_datasets.partitioner.Partitioner) -> 
             f"got {partitioner!r:.60}; pass an instance, e.g. IidPartitioner(10)"
         )
 
-    def assign(labels: Labels) -> Assignment:
+    def assign(labels: Any) -> Assignment:
         if isinstance(partitioner, Assigns):
             return _checked(partitioner.assign(labels), partitioner)
         column = _label_column(partitioner)
-        return Assignment.from_partitioner(partitioner, Dataset.from_dict({column: labels}), column)
+        return Assignment.from_partitioner(partitioner, _dataset(column, labels), column)
 
     return assign
 
@@ -124,13 +131,18 @@ def _checked(assignment: object, partitioner: Assigns) -> Assignment:
     return assignment
 
 
+def _dataset(column: str, labels: _Rows) -> Dataset:
+    rows = [list(row) if isinstance(row, Collection) and not isinstance(row, str) else row for row in labels]
+    return Dataset.from_dict({column: rows})
+
+
 def _label_column(partitioner: flwr_datasets.partitioner.Partitioner) -> str:
     # Ours and Flower Datasets' partitioners keep the name of the column in one of these.
     known = getattr(partitioner, "partition_by", None) or getattr(partitioner, "_partition_by", None)
     return known or "label"
 
 
-def _check_rows(assignment: Assignment, labels: Sequence[Label], drops_rows: bool) -> None:
+def _check_rows(assignment: Assignment, labels: _Rows, drops_rows: bool) -> None:
     rows = np.concatenate([*assignment, assignment.unassigned])
     times = np.bincount(rows, minlength=len(labels))
     if len(times) > len(labels):
@@ -146,11 +158,12 @@ def _check_rows(assignment: Assignment, labels: Sequence[Label], drops_rows: boo
         )
     if not assignment.has_labels:
         return  # The scheme splits by natural ids, without labels.
-    column = read_labels(labels, edges=assignment.edges)
+    column = read_any_labels(labels, edges=assignment.edges)
     if not np.array_equal(column.classes, assignment.classes):
         raise LawError("law 1: the classes are not the distinct labels in sorted order")
     for partition_id, held in enumerate(assignment):
-        counted = np.bincount(column.codes[held], minlength=len(assignment.classes))
+        codes = column.indices[column.gathered(held)[0]] if isinstance(column, MultiLabelColumn) else column.codes[held]
+        counted = np.bincount(codes, minlength=len(assignment.classes))
         if not np.array_equal(counted, assignment.label_counts[partition_id]):
             raise LawError(f"law 1: label_counts of partition {partition_id} differ from the labels of its rows")
 
@@ -161,7 +174,7 @@ def _check_names(assignment: Assignment) -> None:
             raise LawError(f"names: {name!r} is not the name of partition {partition_id} alone")
 
 
-def _check_like(partitioner: Assigns, assignment: Assignment, natural_ids: list[Label]) -> None:
+def _check_like(partitioner: Assigns, assignment: Assignment, natural_ids: _Rows) -> None:
     """Split some of the rows in another order, like all of them."""
     holders: dict[Label, set[int]] = {}
     for partition_id, rows in enumerate(assignment):
@@ -177,7 +190,7 @@ def _check_like(partitioner: Assigns, assignment: Assignment, natural_ids: list[
             raise LawError(f"natural ids: {moved[0]!r} is in another partition of a split made like this one")
 
 
-def _check_repeats(assign: _Assign, copied: _Assign, assignment: Assignment, labels: Sequence[Label]) -> None:
+def _check_repeats(assign: _Assign, copied: _Assign, assignment: Assignment, labels: _Rows) -> None:
     if assign(labels) != assignment:
         raise LawError("law 2: a second call with the same labels gave another assignment")
     if copied(labels) != assignment:
@@ -189,16 +202,27 @@ def _check_repeats(assign: _Assign, copied: _Assign, assignment: Assignment, lab
         raise LawError("law 2: after a failed call, the same labels gave another assignment")
 
 
-def _check_containers(assign: _Assign, assignment: Assignment, labels: list[Label]) -> None:
-    array = np.array(labels)
-    array.setflags(write=False)
-    if assign(array) != assignment:
+def _check_containers(assign: _Assign, assignment: Assignment, labels: _Rows) -> None:
+    array = _as_array(labels)
+    if array is not None and assign(array) != assignment:
         raise LawError("law 7: the same labels in a read-only array gave another assignment")
 
 
-def _check_missing(assign: _Assign, labels: list[Label]) -> None:
-    damaged: list[Label] = [*labels]
-    damaged[len(damaged) // 2] = None  # type: ignore[call-overload]
+def _as_array(labels: _Rows) -> NDArray[Any] | pd.DataFrame | None:
+    """Return one label per row as an array, several as a 0/1 matrix; None for a single class, which has no matrix."""
+    column = read_any_labels(labels) if any(isinstance(row, list | tuple | Set) for row in labels) else None
+    array = np.array(labels) if column is None else np.zeros((len(labels), len(column.classes)), dtype=np.int8)
+    if isinstance(column, MultiLabelColumn):
+        array[column.rows, column.indices] = 1
+    array.setflags(write=False)
+    if column is None:
+        return array
+    return pd.DataFrame(array, columns=column.classes.tolist()) if array.shape[1] > 1 else None
+
+
+def _check_missing(assign: _Assign, labels: _Rows) -> None:
+    damaged: _Rows = [*labels]
+    damaged[len(damaged) // 2] = None
     try:
         assign(damaged)
     except (TypeError, ValueError):
@@ -206,11 +230,11 @@ def _check_missing(assign: _Assign, labels: list[Label]) -> None:
     raise LawError(f"law 6: label None at row {len(damaged) // 2} was accepted; raise a ValueError that names the row")
 
 
-def _check_by_class(assign: _Assign, assignment: Assignment, labels: list[Label]) -> None:
-    if not assignment.has_labels or assignment.edges is not None:
+def _check_by_class(assign: _Assign, assignment: Assignment, labels: _Rows) -> None:
+    if not assignment.has_labels or assignment.edges is not None or assignment.is_multi_label:
         raise ValueError(
             "by_class needs classes that do not change when rows are left out, unlike natural ids without labels and "
-            "bins of a continuous target; omit by_class"
+            "bins of a continuous target, and one label per row; omit by_class"
         )
     if not np.array_equal(assign(labels[::-1]).label_counts, assignment.label_counts):
         raise LawError("law 5: the order of the rows changed the class counts")
@@ -230,10 +254,8 @@ def _check_by_class(assign: _Assign, assignment: Assignment, labels: list[Label]
         raise LawError(f"law 5: the counts of class {kept[int(np.argmax(changed))]!r} depend on the other classes")
 
 
-def _check_binding(
-    partitioner: flwr_datasets.partitioner.Partitioner, assignment: Assignment, labels: list[Label]
-) -> None:
-    dataset = Dataset.from_dict({_label_column(partitioner): labels})
+def _check_binding(partitioner: flwr_datasets.partitioner.Partitioner, assignment: Assignment, labels: _Rows) -> None:
+    dataset = _dataset(_label_column(partitioner), labels)
     loaded = Assignment.from_partitioner(partitioner, dataset)
     if [rows.tolist() for rows in loaded] != [rows.tolist() for rows in assignment]:
         raise LawError("Flower Datasets: load_partition returns other rows than assign")

@@ -1,0 +1,1 @@
+"""Clients whose rows change from round to round, and one that is away."""
