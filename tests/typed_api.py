@@ -55,6 +55,7 @@ from flskew import (
     simulate,
     skew,
     split_by_time,
+    synthetic,
     tables,
     without_local,
 )
@@ -140,6 +141,15 @@ assert_type(split_by_time(assignment, [date(2024, 1, 1)] * 3, date(2024, 1, 1)),
 split_by_time(assignment, pd.to_datetime(pd.Series(["2024-01-01"] * 3)), test=0.3, labels=[0, 1, 2])
 split_by_time(assignment, np.array(["2024-01-01"] * 3, dtype="datetime64[D]"), np.datetime64("2024"))
 split_by_time(assignment, [2020, 2021.5, 2022], 2021)
+
+# Synthetic data sets consist of features, labels and an assignment.
+points = synthetic.fcube(100, 10, seed=1)
+assert_type(points.train, synthetic.FederatedData)
+assert_type(points.test.features, NDArray[np.float64])
+assert_type(points.test.labels, NDArray[np.int64])
+assert_type(points.test.assignment, Assignment)
+assert_type(synthetic.synthetic(1, 0.5, 2, sizes=[10, 20], test=0.2).weights, NDArray[np.float64])
+synthetic.synthetic(iid=True, sizes=10)
 
 # A schedule has an assignment for each round.
 schedule = Schedule({1: assignment, 11: assignment})

@@ -10,7 +10,6 @@ import numpy as np
 
 from flskew.shifts._frameworks import as_numpy
 from flskew.shifts._rows import row_numbers
-from flskew.shifts.base import Shift
 from flskew.shifts.view import View
 from flskew.typing import Features, MapDataset, Rows
 
@@ -60,9 +59,9 @@ class ShiftedDataset:
         transform: Callable[[Features], Features] | None = None,
     ) -> None:
         self._dataset, self._view, self._transform = dataset, view, transform
-        links = [] if view.shift is None else [type(link) for link in view.shift._links()]
-        self._changes_features = any(link._see_features is not Shift._see_features for link in links)
-        self._changes_labels = any(link._see_labels is not Shift._see_labels for link in links)
+        links = () if view.shift is None else view.shift._links()
+        self._changes_features = any(link._changes("features") for link in links)
+        self._changes_labels = any(link._changes("labels") for link in links)
         self._rows = view.rows if rows is None else row_numbers(rows)
         most = self._rows.max(initial=-1)
         if most >= len(dataset):
