@@ -92,8 +92,8 @@ def label_array(labels: Labels) -> NDArray[Any]:
         values = np.asanyarray(labels)
     except ValueError:
         raise TypeError(
-            "labels must be an array with one entry per row, got lists of different lengths; for several labels per row, "
-            "pass a 0/1 matrix"
+            "labels must be an array with one entry per row, got lists of different lengths; for several labels per "
+            "row, pass a 0/1 matrix"
         ) from None
     num_entries(values, "labels")
     return np.asarray(values)
