@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from flskew._split.allocation import apportion
 from flskew._split.building import Parts, deal_counts, deal_targets, with_labels
-from flskew._split.labels import shown
-from flskew._split.multi_label import AnyColumn, MultiLabelColumn
+from flskew._split.labels import LabelColumn, shown
+from flskew._split.multi_label import MultiLabelColumn
 from flskew._split.multi_reading import read_any_column, read_any_labels
 from flskew._split.names import checked_names
 from flskew._split.stored import stored_parts
@@ -100,7 +100,7 @@ class Assignment:
     def from_partitions(
         cls,
         partitions: Iterable[Iterable[int]] | Mapping[str, Iterable[int]],
-        labels: Labels | MultiLabels | AnyColumn | None = None,
+        labels: Labels | MultiLabels | LabelColumn | MultiLabelColumn | None = None,
         *,
         num_rows: int | None = None,
     ) -> Assignment:
@@ -140,7 +140,7 @@ class Assignment:
     def from_counts(
         cls,
         label_counts: LabelCounts | Sequence[Sequence[int]],
-        labels: Labels | MultiLabels | AnyColumn,
+        labels: Labels | MultiLabels | LabelColumn | MultiLabelColumn,
         *,
         shuffle: bool = True,
         seed: int = 42,

@@ -22,7 +22,7 @@ from flskew.skew._seen import (
     plain_features,
     read_codes,
 )
-from flskew.skew._sums import Excess, deviation, joined, label_sums, sums_of_counts
+from flskew.skew._sums import Excess, deviation, joined, label_sums, sums_of_counts, sums_of_several_labels
 from flskew.skew.measures import gini
 from flskew.typing import Features, Labels
 
@@ -95,10 +95,14 @@ class Measuring:
             counts = np.bincount(cells, minlength=len(assignment) * len(labels.classes))
             counts = counts.reshape(len(assignment), -1)
         elif assignment.has_labels and not changes_labels(assignment.shift):
+            if assignment.is_multi_label and assignment.label_counts.any():
+                excess = sums_of_several_labels(assignment).per_row(assignment.label_counts.sum(axis=1))
+                return Judged(excess, excess.exceeds(_DEVIATIONS))
             counts = assignment.label_counts
         else:
             return None
-        excess = sums_of_counts(counts).per_row(assignment.sizes)
+        # Of several labels per row, each counts.
+        excess = sums_of_counts(counts).per_row(counts.sum(axis=1))
         return Judged(excess, excess.exceeds(_DEVIATIONS))
 
     @cached_property

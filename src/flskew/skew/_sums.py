@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flskew.assignment import Assignment
 from flskew.skew._columns import Column
 from flskew.skew._distances import Distances, Places, total_variations, wasserstein_distances
-from flskew.skew._hypergeometric import mean_share_deviations
+from flskew.skew._hypergeometric import deviations_of_several_labels, mean_share_deviations
 from flskew.skew._summary import PerPartition, summarise
 from flskew.typing import LabelCounts, Sizes
 
 __all__ = ["Excess", "Sums", "column_sums", "deviation", "joined", "label_sums", "sums_of_counts"]
+__all__ += ["sums_of_several_labels"]
 
 # Var |Z| / (E |Z|)^2 of a normal variable with mean 0.
 _VARIANCE_OF_ABSOLUTE = np.pi / 2 - 1
@@ -89,6 +91,22 @@ def sums_of_counts(counts: LabelCounts) -> Sums:
     """
     summary = summarise(counts)
     return _of_categories(summary.distance, summary.sizes, summary.totals)
+
+
+def sums_of_several_labels(assignment: Assignment) -> Sums:
+    """Return the total variation between the labels of each partition and all labels, times its labels.
+
+    Args:
+        assignment: A split of rows with several labels, at least one of which is assigned.
+    """
+    counts, joint = assignment.label_counts, cast("Sizes", assignment._parts.joint_labels)
+    totals, summary = assignment._class_totals, summarise(counts)
+    each = deviations_of_several_labels(assignment.sizes, counts, totals, joint, assignment.num_rows)
+    sizes, count = summary.sizes, max(int(np.count_nonzero(summary.sizes)), 1)
+    # Labels of a row stay together, so about as many differences vary together as a row has labels.
+    variance = float(sizes**2 @ (each**2).sum(axis=1)) / 4 * float(joint.sum() / totals.sum())
+    by_chance = sizes * each.sum(axis=1) / 2
+    return Sums(sizes * summary.distance, by_chance, _VARIANCE_OF_ABSOLUTE * count / max(count - 1, 1) * variance)
 
 
 def label_sums(codes: NDArray[Any], num_categories: int, places: Places) -> Sums:
