@@ -57,6 +57,7 @@ from flskew import (
     split_by_time,
     synthetic,
     tables,
+    testing,
     without_local,
 )
 from flskew.client import LogitTransform
@@ -74,6 +75,11 @@ iid.assign(np.array([True, False, True]))
 iid.assign(pd.Series([1, 2, 3]))
 iid.assign(pa.array([1, 2, 3]))
 iid.assign(pa.chunked_array([[1, 2], [3]]))
+several = iid.assign([["a", "b"], [], {"a"}])
+assert_type(several.label_targets, NDArray[np.int64] | None)
+assert_type(several.target_deviation, float)
+iid.assign(np.zeros((3, 2)))
+several.match(pd.DataFrame({"a": [1], "b": [0]}))
 
 # Hyper-parameters are plain numbers or NumPy's.
 DirichletPartitioner(10, "label", 0.5)
@@ -141,6 +147,17 @@ assert_type(split_by_time(assignment, [date(2024, 1, 1)] * 3, date(2024, 1, 1)),
 split_by_time(assignment, pd.to_datetime(pd.Series(["2024-01-01"] * 3)), test=0.3, labels=[0, 1, 2])
 split_by_time(assignment, np.array(["2024-01-01"] * 3, dtype="datetime64[D]"), np.datetime64("2024"))
 split_by_time(assignment, [2020, 2021.5, 2022], 2021)
+
+# Labels and missing values differ between clients.
+codes: dict[str, str] = {"flu": "influenza"}
+assert_type(shifts.Relabel(codes, [0.0, 0.5], partitions=[1]).at(0.5), shifts.Relabel)
+assert_type(shifts.Relabel({1: 7, 7: 1}) | shifts.SwapLabels(shifts.Ramp(0.4), classes=10), shifts.Chain)
+shifts.SwapLabels(0.1, classes=["flu", "cold"])
+assert_type(shifts.Missing(["age"], 0.5, fill=-1, partitions=[0]), shifts.Missing)
+assignment.with_shift(shifts.Relabel({1: 7})).shift_labels([0, 1]).tolist()
+bern = assignment.view("Bern")
+assert_type(bern.dataset(iid.load_partition(0), feature_by="image", lazy=True, transform=dict), Dataset)
+testing.check_shift(shifts.SwapLabels([0.0, 0.5], 2), np.zeros((3, 2)), [0, 1, 0], num_partitions=2)
 
 # Synthetic data sets consist of features, labels and an assignment.
 points = synthetic.fcube(100, 10, seed=1)

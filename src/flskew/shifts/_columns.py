@@ -91,7 +91,10 @@ def label_array(labels: Labels) -> NDArray[Any]:
     try:
         values = np.asanyarray(labels)
     except ValueError:
-        raise TypeError("labels must have one entry per row, got lists of different lengths") from None
+        raise TypeError(
+            "labels must be an array with one entry per row, got lists of different lengths; for several labels per "
+            "row, pass a 0/1 matrix"
+        ) from None
     num_entries(values, "labels")
     return np.asarray(values)
 
