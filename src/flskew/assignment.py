@@ -413,7 +413,10 @@ class Assignment:
         if not isinstance(shift, Shift):
             raise TypeError(f"shift must be a shift, such as flskew.shifts.Noise(0.1), got {type(shift).__name__}")
         if parsed(repr(shift)) != shift:
-            raise ValueError(f"shift must print as the call that makes it, got {shift!r:.80}; inherit its repr")
+            raise ValueError(
+                f"shift must print as the call that makes it, got {shift!r:.80}; inherit its repr, and give shifts of "
+                f"your own different names"
+            )
         return self._seal(self._parts._replace(shift=np.array(repr(shift))))
 
     def view(self, partition_id: int | str) -> View:

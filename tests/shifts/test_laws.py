@@ -45,12 +45,12 @@ def test_every_shift_is_in_the_table():
 
 
 def test_another_process_sees_the_same():
-    folder = Path(__file__).parent
+    root = Path(__file__).resolve().parents[2]
     other = subprocess.run(
-        [sys.executable, "-c", "from shifts.cases import digests; print(*digests())"],
+        [sys.executable, "-c", "from tests.shifts.cases import digests; print(*digests())"],
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder.parent), *sys.path]), "PYTHONHASHSEED": "1"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), *sys.path]), "PYTHONHASHSEED": "1"},
     )
     assert other.stdout.split() == digests()

@@ -50,6 +50,10 @@ MADE = {
     "covariate shift by a feature": (by_ink(), ("covariate shift", "concept drift")),
     "covariate shift by noise": (iid().with_shift(Noise(Ramp(4.0))), ("covariate shift", "concept drift")),
     "concept drift by rotation": (iid().with_shift(Rotate(Ramp(30.0))), ("covariate shift", "concept drift")),
+    "prior shift and rotation": (
+        InnerDirichletPartitioner([359] * 5, "digit", alpha=0.5).assign(LABELS).with_shift(Rotate(Ramp(60.0))),
+        ("covariate shift", "prior shift", "concept drift"),
+    ),
     "covariate shift by gain": (iid().with_shift(Affine(Ramp(1.2, first=0.8))), ("covariate shift", "concept drift")),
     "concept shift": (iid().with_shift(Relabel({1: 7}, partitions=[2])), ("concept shift",)),
     "label noise at one client": (iid().with_shift(SwapLabels(0.2, classes=10, partitions=[1])), ("concept shift",)),
@@ -286,6 +290,17 @@ def test_labels_of_a_split_that_are_bins_may_be_those_of_a_feature() -> None:
     remark = "Labels are the bins by which the split was made; if these are bins of a feature, pass labels."
     assert remark in skew.kinds(by_ink()).remarks
     assert remark not in skew.kinds(by_ink(), labels=LABELS).remarks
+
+
+def test_many_partitions_and_classes_are_measured() -> None:
+    """More pairs of them than fit into the type of their numbers."""
+    classes = np.arange(3000) % 60
+    split = IidPartitioner(20).assign(classes)
+    features = pd.DataFrame({"x": np.arange(3000.0) % 77, "y": np.arange(3000.0) % 13})
+    within = skew.kinds(split, features, classes).concept_drift
+    samples = [[apart(held(split, features[name].to_numpy(), classes, one)) for one in range(60)] for name in features]
+    expected = np.mean([[moved / spread for moved, spread in column if spread] for column in samples], axis=1)
+    assert within.distance == pytest.approx(expected.mean())
 
 
 def test_of_many_columns_the_same_few_are_compared() -> None:

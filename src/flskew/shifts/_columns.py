@@ -72,7 +72,7 @@ def num_entries(data: Features, name: str = "features") -> int:
     if not isinstance(data, np.ndarray) and not hasattr(data, "iloc"):
         raise TypeError(
             f"{name} must be a NumPy array with one entry per row, a DataFrame, or a mapping from names to columns, "
-            f"got {type(data).__name__}"
+            f"got {type(data).__name__}; for a Hugging Face data set, use view.dataset"
         )
     return int(data.shape[0])
 

@@ -41,8 +41,8 @@ def features_apart(
     """
     columns, each, samples, weights = [], [], [], []
     sampled = _evenly(len(groups.order))
-    cells = np.concatenate([place * len(assignment) + one.owners for place, one in enumerate(groups.places)])[sampled]
-    cells = np.unique(cells, return_inverse=True)[1].reshape(-1)
+    pairs = [place * len(assignment) + one.owners.astype(np.int64) for place, one in enumerate(groups.places)]
+    cells = np.unique(np.concatenate(pairs)[sampled], return_inverse=True)[1].reshape(-1)
     for column in read_columns(frame, assignment.rows[groups.order]):
         known, missing, largest = column_sums(column, groups.places, in_its_unit=one_unit)
         factor = len(groups.order) / largest if largest > 0 else 0.0

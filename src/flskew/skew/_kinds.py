@@ -101,7 +101,8 @@ class Measuring:
             counts = assignment.label_counts
         else:
             return None
-        excess = sums_of_counts(counts).per_row(assignment.sizes)
+        # Of several labels per row, each counts.
+        excess = sums_of_counts(counts).per_row(counts.sum(axis=1))
         return Judged(excess, excess.exceeds(_DEVIATIONS))
 
     @cached_property
