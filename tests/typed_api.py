@@ -75,6 +75,11 @@ iid.assign(np.array([True, False, True]))
 iid.assign(pd.Series([1, 2, 3]))
 iid.assign(pa.array([1, 2, 3]))
 iid.assign(pa.chunked_array([[1, 2], [3]]))
+several = iid.assign([["a", "b"], [], {"a"}])
+assert_type(several.label_targets, NDArray[np.int64] | None)
+assert_type(several.target_deviation, float)
+iid.assign(np.zeros((3, 2)))
+several.match(pd.DataFrame({"a": [1], "b": [0]}))
 
 # Hyper-parameters are plain numbers or NumPy's.
 DirichletPartitioner(10, "label", 0.5)
