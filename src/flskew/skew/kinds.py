@@ -232,7 +232,8 @@ def kinds(
     provided that the features within each class differ only by chance.
 
     - Features are compared one column at a time, as by `feature_report`, and the distance is the mean over the columns.
-      Every pixel of an image is a column. The missing values of a column add to its distance.
+      The missing values of a column add to its distance. The columns of an array with more than two axes, such as the
+      pixels of images, have one unit: their mean is weighted by the mean difference of two values.
     - Labels are compared by `total_variation`.
     - Within classes, the features of each class are compared like those of all rows.
     - Concept shift is the total variation between labels of rows with equal true labels or, if the truth is unknown,
@@ -246,8 +247,8 @@ def kinds(
         assignment: The split; rows in no partition are ignored.
         features: One entry per row of the data set: a table, as for `feature_report`, or an array of any shape.
         labels: One label per row of the data set, as the clients see them unless the assignment has a shift. If the
-            assignment was made with labels, prior shift can be measured without them.
-            Of several labels per row, as `flskew.skew.tally` accepts them, each counts; concept shift is not measured.
+            assignment was made with labels, prior shift can be measured without them. If rows have several labels, each
+            counts, and concept shift is not measured.
         truth: The correct label of each row.
         max_columns: Maximum number of columns to compare, at least 1. If there are more, such as pixels, some are drawn
             at random, always the same ones.
