@@ -1,6 +1,6 @@
 """Split labels in memory-mapped files that are larger than most: a .npy file and an Arrow IPC file.
 
-    python benchmarks/large_files.py                # 10^9 labels: minutes, 24 GB of memory, 2 GB of temporary files
+    python benchmarks/large_files.py                # 10^9 labels: minutes, 18 GB of memory, 2 GB of temporary files
     python benchmarks/large_files.py --rows 1e7     # a trial; writes no results
 
 Each measurement is one process, which also reports its peak memory, mapped files included. NumPy's permutation of the

@@ -40,7 +40,7 @@ def peers(rng: np.random.Generator) -> Iterator[tuple[str, Shift, str, Change]]:
     """Yield each shift, the dtype of the images, and the same arithmetic in NumPy."""
     yield "Affine", Affine(1.2, 0.1), "float32", lambda images: images * one(1.2) + one(0.1)
     yield "Affine", Affine(1.2, 10), "uint8", affine_bytes
-    yield "Channels", Channels([0.8]), "float32", lambda images: images * one(0.8)
+    yield "Channels", Channels([0.8]), "float32", lambda images: images * np.array([[[0.8]]], dtype=np.float32)
     yield "Quantize", Quantize(0.1), "float32", lambda images: np.rint(images / one(0.1)) * one(0.1)
     yield "Rotate", Rotate(30), "float32", rotate
     yield "Blur", Blur(1.0), "float32", blur

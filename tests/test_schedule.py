@@ -295,6 +295,22 @@ def test_the_labels_of_the_stages_between_are_counted() -> None:
     assert not Schedule.between(first, last, [1, 11, 21]).has_labels
 
 
+def test_rows_may_have_several_labels(tmp_path: Path) -> None:
+    reports = [["cough", "fever"], ["cough"], [], ["fever", "rash"]] * 50
+    first, last = (DirichletPartitioner(3, alpha=alpha).assign(reports) for alpha in (100.0, 0.3))
+    schedule = Schedule.between(first, last, [1, 2, 3], labels=reports).away(2, since=3)
+    for stage in schedule.stages.values():
+        counts = [
+            [sum(label in reports[row] for row in rows) for label in ("cough", "fever", "rash")] for rows in stage
+        ]
+        assert stage.label_counts.tolist() == counts
+        assert stage.is_multi_label
+    schedule.save(tmp_path / "drift.npz")
+    assert Schedule.load(tmp_path / "drift.npz") == schedule
+    by_time = Schedule.by_time(first, range(200), [1, 2], labels=reports)
+    assert sum(stage.label_counts for stage in by_time.stages.values()).tolist() == first.label_counts.tolist()
+
+
 def test_a_schedule_between_two_splits_depends_only_on_its_seed() -> None:
     first, last = (DirichletPartitioner(4, alpha=alpha).assign(LABELS) for alpha in (100.0, 0.3))
     one, two, other = (Schedule.between(first, last, [1, 2, 3], seed=seed).fingerprint for seed in (7, 7, 8))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 import flwr.client
 import numpy as np
@@ -55,11 +55,15 @@ from flskew import (
     simulate,
     skew,
     split_by_time,
+    synthetic,
     tables,
+    testing,
     without_local,
 )
 from flskew.client import LogitTransform
 from flskew.partitioners import Partitioner
+from flskew.shifts import Blur, Chain, Channels, ImageShift, Quantize, Ramp, Rotate, ShiftedDataset, View, Viewer
+from flskew.typing import Rows
 
 Arrays = list[NDArray[np.float64]]
 
@@ -71,6 +75,11 @@ iid.assign(np.array([True, False, True]))
 iid.assign(pd.Series([1, 2, 3]))
 iid.assign(pa.array([1, 2, 3]))
 iid.assign(pa.chunked_array([[1, 2], [3]]))
+several = iid.assign([["a", "b"], [], {"a"}])
+assert_type(several.label_targets, NDArray[np.int64] | None)
+assert_type(several.target_deviation, float)
+iid.assign(np.zeros((3, 2)))
+several.match(pd.DataFrame({"a": [1], "b": [0]}))
 
 # Hyper-parameters are plain numbers or NumPy's.
 DirichletPartitioner(10, "label", 0.5)
@@ -138,6 +147,26 @@ assert_type(split_by_time(assignment, [date(2024, 1, 1)] * 3, date(2024, 1, 1)),
 split_by_time(assignment, pd.to_datetime(pd.Series(["2024-01-01"] * 3)), test=0.3, labels=[0, 1, 2])
 split_by_time(assignment, np.array(["2024-01-01"] * 3, dtype="datetime64[D]"), np.datetime64("2024"))
 split_by_time(assignment, [2020, 2021.5, 2022], 2021)
+
+# Labels and missing values differ between clients.
+codes: dict[str, str] = {"flu": "influenza"}
+assert_type(shifts.Relabel(codes, [0.0, 0.5], partitions=[1]).at(0.5), shifts.Relabel)
+assert_type(shifts.Relabel({1: 7, 7: 1}) | shifts.SwapLabels(shifts.Ramp(0.4), classes=10), shifts.Chain)
+shifts.SwapLabels(0.1, classes=["flu", "cold"])
+assert_type(shifts.Missing(["age"], 0.5, fill=-1, partitions=[0]), shifts.Missing)
+assignment.with_shift(shifts.Relabel({1: 7})).shift_labels([0, 1]).tolist()
+bern = assignment.view("Bern")
+assert_type(bern.dataset(iid.load_partition(0), feature_by="image", lazy=True, transform=dict), Dataset)
+testing.check_shift(shifts.SwapLabels([0.0, 0.5], 2), np.zeros((3, 2)), [0, 1, 0], num_partitions=2)
+
+# Synthetic data sets consist of features, labels and an assignment.
+points = synthetic.fcube(100, 10, seed=1)
+assert_type(points.train, synthetic.FederatedData)
+assert_type(points.test.features, NDArray[np.float64])
+assert_type(points.test.labels, NDArray[np.int64])
+assert_type(points.test.assignment, Assignment)
+assert_type(synthetic.synthetic(1, 0.5, 2, sizes=[10, 20], test=0.2).weights, NDArray[np.float64])
+synthetic.synthetic(iid=True, sizes=10)
 
 # A schedule has an assignment for each round.
 schedule = Schedule({1: assignment, 11: assignment})
@@ -299,6 +328,31 @@ checkpoint = Checkpoint.load("run", key=bytes(32))
 assert_type(checkpoint.result, RunResult)
 assert_type(checkpoint.result.best, BestModel | None)
 assert_type(checkpoint.lost_rounds, tuple[int, ...])
+
+
+# Clients see images through shifts of the library and of your own.
+class Brighter(ImageShift):
+    """A shift of your own."""
+
+    def change_images(self, images: NDArray[Any], rows: Rows, viewer: Viewer) -> NDArray[Any]:
+        """Add a tenth."""
+        return images + 0.1
+
+    def at(self, severity: float) -> Brighter:
+        """Return the same."""
+        return self
+
+
+scanners = (
+    Rotate([0, 90], fill=0.1) | Blur(Ramp(1.0)) | Channels([[1, 1, 1], [1, 0.9, 0.8]]) | Quantize(0.1) | Brighter()
+)
+assert_type(scanners | Brighter(), Chain)
+assert_type(scanners.at(0.5), Chain)
+assert_type(Rotate(30, layout="NHWC", partitions=[0]).at(0.5), Rotate)
+view = Assignment.from_partitions([[0], [1]]).with_shift(scanners).view(1)
+assert_type(view, View)
+photos = [(np.zeros((8, 8, 3)), 0), (np.ones((8, 8, 3)), 1)]
+assert_type(len(ShiftedDataset(photos, view, rows=[0, 1], transform=np.negative)), int)
 
 # The history is available as values, as a frame and as a file.
 checked = Checked(FedAdam(), min_replies=3)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew._split.allocation import apportion
 from flskew._split.building import Parts, deal_counts, deal_targets, with_labels
-from flskew._split.labels import shown
-from flskew._split.multi_label import AnyColumn, MultiLabelColumn
+from flskew._split.labels import LabelColumn
+from flskew._split.matching import match
+from flskew._split.multi_label import MultiLabelColumn
 from flskew._split.multi_reading import read_any_column, read_any_labels
 from flskew._split.names import checked_names
 from flskew._split.stored import stored_parts
@@ -100,7 +100,7 @@ class Assignment:
     def from_partitions(
         cls,
         partitions: Iterable[Iterable[int]] | Mapping[str, Iterable[int]],
-        labels: Labels | MultiLabels | AnyColumn | None = None,
+        labels: Labels | MultiLabels | LabelColumn | MultiLabelColumn | None = None,
         *,
         num_rows: int | None = None,
     ) -> Assignment:
@@ -140,7 +140,7 @@ class Assignment:
     def from_counts(
         cls,
         label_counts: LabelCounts | Sequence[Sequence[int]],
-        labels: Labels | MultiLabels | AnyColumn,
+        labels: Labels | MultiLabels | LabelColumn | MultiLabelColumn,
         *,
         shuffle: bool = True,
         seed: int = 42,
@@ -361,27 +361,7 @@ class Assignment:
         if self.has_labels and isinstance(column, MultiLabelColumn) != self.is_multi_label:
             kinds = ("one label per row", "a list or a 0/1 row of labels for each row")
             raise TypeError(f"labels must be {kinds[self.is_multi_label]}, like those of the matched assignment")
-        here = {label: code for code, label in enumerate(self.classes.tolist())}
-        unknown = [label for label in column.labels if label not in here]
-        if unknown:
-            raise ValueError(
-                f"labels contain {unknown[0]!r}, which is not a class of the matched assignment; it has "
-                f"{shown(list(here))}"
-            )
-        matched = [here[label] for label in column.labels]
-        held = self.label_counts[:, matched].T
-        totals = self._class_totals[matched]
-        shares = np.hstack([held, (totals - held.sum(axis=1))[:, None]]) / totals[:, None]
-        offsets = np.array([streams("match", label).random() for label in column.labels])
-        counts = apportion(shares, column.sizes, offsets)[:, :-1]
-        known = {name: getattr(self._parts, name) for name in ("names", "natural_ids", "natural_id_partitions")}
-        if isinstance(column, MultiLabelColumn):
-            # A client is not tested on a class that it lacks, unless no client has all labels of a row.
-            sizes = np.append(self.sizes, len(self.unassigned))
-            parts = deal_targets(column, counts, streams, shuffle=True, sizes=sizes, may_hold=held > 0, strict=False)
-        else:
-            parts = deal_counts(column, counts, streams, shuffle=True)
-        return self._seal(parts._replace(**known))
+        return self._seal(match(self._parts, self.classes, self.label_counts, self._class_totals, column, streams))
 
     @cached_property
     def shift(self) -> Shift | None:
@@ -413,7 +393,10 @@ class Assignment:
         if not isinstance(shift, Shift):
             raise TypeError(f"shift must be a shift, such as flskew.shifts.Noise(0.1), got {type(shift).__name__}")
         if parsed(repr(shift)) != shift:
-            raise ValueError(f"shift must print as the call that makes it, got {shift!r:.80}; inherit its repr")
+            raise ValueError(
+                f"shift must print as the call that makes it, got {shift!r:.80}; inherit its repr, and give shifts of "
+                f"your own different names"
+            )
         return self._seal(self._parts._replace(shift=np.array(repr(shift))))
 
     def view(self, partition_id: int | str) -> View:

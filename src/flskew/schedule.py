@@ -95,8 +95,8 @@ class Schedule:
             last: The assignment of the last stage, with the same partitions, names and shift.
             starts: The first round of each stage, increasing from 1, at least two: `range(1, 21)` moves some rows
                 before each of the rounds 2 to 20.
-            labels: One label per row of the data set; without labels, the stages between the ends have no classes. For
-                bins of a continuous target, the target itself.
+            labels: One label per row of the data set, or several as in `Partitioner.assign`; without labels, the stages
+                between the ends have no classes. For bins of a continuous target, the target itself.
             seed: Any integer; draws the order and the rounding.
 
         Raises:
@@ -144,8 +144,8 @@ class Schedule:
                 before the first time never arrive. Or only the first rounds: then the stages have about equally many
                 rows, and rows at the same time are never divided.
             accumulate: Whether partitions keep the rows of earlier stages. By default, new rows replace them.
-            labels: One label per row of the data set; without labels, the stages have no classes. For bins of a
-                continuous target, the target itself.
+            labels: One label per row of the data set, or several as in `Partitioner.assign`; without labels, the stages
+                have no classes. For bins of a continuous target, the target itself.
 
         Returns:
             A schedule whose stages have the partitions and names of `assignment`.
@@ -340,7 +340,7 @@ class Schedule:
         """Split other rows, such as a test set, so that each stage has the shares of every class that it has here.
 
         Args:
-            labels: One label per row of the other data set; see `Assignment.match`.
+            labels: One label per row of the other data set, or several; see `Assignment.match`.
             seed: Draws the rounding and the rows.
 
         Raises:
@@ -495,6 +495,5 @@ def _first_times(first_times: list[Any], times: NDArray[Any]) -> NDArray[Any]:
 
 
 def _have_the_same_labels(one: Assignment, other: Assignment) -> bool:
-    return all(
-        np.array_equal(getattr(one._parts, name), getattr(other._parts, name)) for name in ("classes", "class_totals")
-    )
+    names = ("classes", "class_totals", "joint_labels")
+    return all(np.array_equal(getattr(one._parts, name), getattr(other._parts, name)) for name in names)

@@ -122,10 +122,16 @@ class _ArrayLike(Protocol):
     def __array__(self) -> NDArray[Any]: ...
 
 
+class _Sparse(Protocol):
+    """A SciPy sparse matrix or array of any format."""
+
+    def tocsr(self) -> Any: ...
+
+
 Labels: TypeAlias = Sequence[Label] | _ArrayLike | _ArrowColumn
 """One label per row: a list, a NumPy array, a pandas or Arrow column, a column of a Hugging Face data set."""
 
-MultiLabels: TypeAlias = Sequence[Collection[Label]] | _ArrayLike | _ArrowColumn
+MultiLabels: TypeAlias = Sequence[Collection[Label]] | _ArrayLike | _ArrowColumn | _Sparse
 """Any number of labels per row: a 0/1 matrix of rows by classes, as a NumPy array, a SciPy sparse matrix or a DataFrame
 with the names of the classes; or a list, set or tuple of labels for each row, an Arrow column of lists, a column of
 lists of a Hugging Face data set."""

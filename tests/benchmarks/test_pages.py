@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts"))
 
@@ -250,11 +252,13 @@ def test_a_benchmark_named_on_a_page_exists(page: Path, script: str) -> None:
 
 
 def run(split: str, strategy: str, accuracy: list[float]) -> dict[str, Any]:
-    return {"split": split, "strategy": strategy, "rounds": len(accuracy) - 1, "accuracy": accuracy}
+    return {
+        "about": ABOUT, "split": split, "strategy": strategy, "rounds": len(accuracy) - 1, "accuracy": accuracy,
+    }  # fmt: skip
 
 
 def niid_page(folder: Path, *runs: dict[str, Any]) -> str:
-    content = {"about": ABOUT, "settings": {"seed": 7}, "runs": runs}
+    content = {"settings": {"seed": 7}, "runs": runs}
     (folder / "niid_bench.json").write_text(json.dumps(content))
     return reproductions_page.page(folder, folder / "no stragglers")
 
@@ -286,6 +290,147 @@ def test_the_best_round_is_compared_with_the_published_one(tmp_path: Path) -> No
     assert "| IID, FedAvg | 99.1 | 98.6 | 2 of 3 | equal |" in lines  # 0.5 apart
     assert "| Dirichlet 0.5, FedAvg | 98.9 | 98.2 | 1 of 1 | 0.7 lower so far |" in lines
     assert "| 2 classes a client, FedProx | 96.9 | 98.0 | 1 of 1 | 1.1 higher |" in lines
+
+
+def test_the_page_says_with_which_versions_each_run_was_made(tmp_path: Path) -> None:
+    first = [run(split, "FedAvg", [0.1, 0.9]) for split in ("IID", "Dirichlet 0.5")]
+    lines = niid_page(tmp_path, *first).splitlines()
+    assert "2026-01-02, 2 cores of a machine; python 3.11.0, flskew 0.1.0." in lines
+    later = {**run("IID with noise 0.1", "FedAvg", [0.1, 0.98]), "about": {**ABOUT, "date": "2026-03-04"}}
+    lines = niid_page(tmp_path, *first, later).splitlines()
+    assert "IID with noise 0.1, FedAvg: 2026-03-04, 2 cores of a machine; python 3.11.0, flskew 0.1.0." in lines
+    assert "The others: 2026-01-02, 2 cores of a machine; python 3.11.0, flskew 0.1.0." in lines
+
+
+def page_of(folder: Path, name: str, settings: dict[str, Any], runs: list[dict[str, Any]]) -> list[str]:
+    (folder / f"{name}.json").write_text(json.dumps({"about": ABOUT, "settings": settings, "runs": runs}))
+    return reproductions_page.page(folder, folder / "no stragglers").splitlines()
+
+
+def test_fcube_shows_the_first_round_and_the_best_of_each_seed(tmp_path: Path) -> None:
+    runs = [
+        {"model": "linear", "strategy": "FedAvg", "partition": partition, "seed": seed, "accuracy": accuracy}
+        for partition, seed, accuracy in (
+            ("FCUBE", 1, [0.1, 0.8, 0.9]),
+            ("FCUBE", 2, [0.1, 0.6, 0.8]),
+            ("IID", 1, [0.1, 0.5, 1]),
+        )
+    ]
+    lines = page_of(tmp_path, "fcube", {"rounds": 2}, runs)
+    # Best round: (90 + 80) / 2.
+    ours = "70.0 (60.0 to 80.0) | 50.0 (50.0 to 50.0) | 85.0 (80.0 to 90.0) | 100.0 (100.0 to 100.0)"
+    assert f"| linear, FedAvg | {ours} |" in lines
+
+
+def test_rotated_digits_compare_each_client_of_each_complete_seed(tmp_path: Path) -> None:
+    settings = {
+        "rows_per_client": 1000, "rounds": 2, "learning_rate": 0.01, "momentum": 0.9, "batch_size": 32,
+        "seeds": [1, 2, 3],
+    }  # fmt: skip
+    figures = {("FedAvg", 1): [0.80, 0.90], ("FedAvg", 2): [0.70, 0.80], ("FedBN", 1): [0.85, 0.88]}
+    runs = [
+        {
+            "view": view, "method": method, "seed": seed,
+            "accuracy": [[0.1, last] for last in figures.get((method, seed), [0.9, 0.9])],
+        }
+        for view in reproductions_page.VIEWS for method in reproductions_page.METHODS for seed in (1, 2)
+    ]  # fmt: skip
+    lines = page_of(tmp_path, "rotated_mnist", settings, [*runs, {**runs[0], "seed": 3}])
+    # FedAvg: (80 + 90 + 70 + 80) / 4; FedBN: (85 + 88 + 90 + 90) / 4; differences 5, -2, 20 and 10.
+    assert "| turned by 0, 90, 180 and 270 degrees | 90.0 | 80.0 | 88.2 | -2.0 to +20.0 |" in lines
+
+
+def test_synthetic_stragglers_show_loss_accuracy_and_how_much_it_changes_from_round_to_round(tmp_path: Path) -> None:
+    runs = [
+        {
+            "method": "FedProx, mu = 1", "stragglers": 0.5, "seed": seed,
+            "loss": [9.0, *[1.0 + seed] * 10], "accuracy": [0.1] * 2 + [0.5, 0.5 + seed / 10] * 5,
+        }
+        for seed in (1, 3)
+    ]  # fmt: skip
+    lines = page_of(tmp_path, "synthetic_stragglers", {"rounds": 11}, runs)
+    # Loss (2 + 4) / 2; accuracy (55 + 65) / 2; steps (10 + 30) / 2.
+    assert "| 50% stragglers, FedProx, mu = 1 | 3.00 | 60.0 | 55.0 to 65.0 | 20.0 |" in lines
+
+
+def kept(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((reproductions_page.RESULTS / f"{name}.json").read_text("utf-8"))
+    return content
+
+
+def test_what_the_page_says_of_noise_matches_the_kept_figures() -> None:
+    runs = {(run["split"], run["strategy"]): run for run in kept("niid_bench")["runs"]}
+    noisy, clean = (max(runs[split, "FedAvg"]["accuracy"]) for split in ("IID with noise 0.1", "IID"))
+    # Published: 98.9 and 99.1.
+    assert abs(100 * noisy - 98.9) < 0.5
+    assert noisy < clean
+
+
+def test_what_the_page_says_of_fcube_matches_the_kept_figures() -> None:
+    runs = kept("fcube")["runs"]
+    assert all(max(run["accuracy"]) >= 0.995 for run in runs if run["model"] == "linear")
+    by_key = {(run["model"], run["partition"], run["strategy"], run["seed"]): run["accuracy"] for run in runs}
+
+    def rounds_needed(accuracy: list[float]) -> int:
+        return next((number for number, score in enumerate(accuracy) if score >= 0.995), len(accuracy))
+
+    for (model, partition, strategy, seed), accuracy in by_key.items():
+        if partition == "FCUBE":
+            assert accuracy[1] < by_key[model, "IID", strategy, seed][1]
+        if strategy == "FedNova":
+            assert accuracy == by_key[model, partition, "FedAvg", seed]
+        if partition == "FCUBE" and model == "linear":
+            assert rounds_needed(accuracy) >= rounds_needed(by_key[model, partition, "SCAFFOLD", seed])
+
+
+def test_what_the_page_says_of_fedbn_matches_the_kept_figures() -> None:
+    content = kept("rotated_mnist")
+    runs = {(run["view"], run["method"], run["seed"]): np.array(run["accuracy"]) for run in content["runs"]}
+    seeds = [seed for seed in content["settings"]["seeds"] if ("the same", "FedBN", seed) in runs]
+    assert len(seeds) > 1
+
+    def last(view: str, method: str) -> NDArray[np.float64]:
+        """(num_seeds, num_clients)"""
+        return np.array([runs[view, method, seed][:, -1] for seed in seeds])
+
+    for view in ("rotated", "contrast and brightness"):
+        assert (last(view, "FedBN") > last(view, "FedAvg")).all()
+    assert abs(last("the same", "FedBN") - last("the same", "FedAvg")).mean() < 0.005
+    assert last("contrast and brightness", "FedBN").mean() >= last("contrast and brightness", "alone").mean()
+    assert (last("contrast and brightness", "FedAvg").min(axis=1) < 0.2).all()
+    assert (last("rotated", "alone") > np.maximum(last("rotated", "FedAvg"), last("rotated", "FedBN"))).all()
+    assert all(
+        runs["rotated", "FedBN", seed][:, -1].mean() > runs["rotated", "FedBN", seed][:, 19].mean() for seed in seeds
+    )
+
+
+def test_what_the_page_says_of_stragglers_on_synthetic_data_matches_the_kept_figures() -> None:
+    content = kept("synthetic_stragglers")
+    runs = {(run["method"], run["stragglers"], run["seed"]): run for run in content["runs"]}
+    seeds = content["settings"]["seeds"]
+    dropped, zero, one = "FedAvg, stragglers dropped", "FedProx, mu = 0", "FedProx, mu = 1"
+
+    def last(what: str, method: str, fraction: float) -> NDArray[np.float64]:
+        """(num_seeds,) mean of the last ten rounds"""
+        return np.array([np.mean(runs[method, fraction, seed][what][-10:]) for seed in seeds])
+
+    def steps(method: str, fraction: float) -> float:
+        return float(
+            np.mean([np.abs(np.diff(runs[method, fraction, seed]["accuracy"][100:])).mean() for seed in seeds])
+        )
+
+    for fraction in (0.0, 0.5, 0.9):
+        assert (last("loss", one, fraction) < last("loss", zero, fraction)).all()
+        others = [steps(method, fraction) for method in (dropped, zero) if (method, fraction, 1) in runs]
+        assert steps(one, fraction) < min(others)
+    assert (abs(last("loss", one, 0.9) - last("loss", one, 0.0)) < 0.02).all()
+    assert (abs(last("accuracy", one, 0.9) - last("accuracy", one, 0.0)) < 0.005).all()
+    assert (last("accuracy", dropped, 0.9) < np.minimum(last("accuracy", zero, 0.9), last("accuracy", one, 0.9))).all()
+    assert (abs(last("accuracy", dropped, 0.5) - last("accuracy", zero, 0.5)) < 0.01).all()
+    better = last("accuracy", zero, 0.0) - last("accuracy", one, 0.0)
+    assert better.max() == pytest.approx(0.01, abs=0.003)
+    assert (better > 0).tolist() == [True, False, False]
+    assert (last("loss", zero, 0.0) / last("loss", one, 0.0))[0] == pytest.approx(4, abs=0.5)
 
 
 def test_three_hospitals_are_compared_seed_by_seed(tmp_path: Path) -> None:

@@ -281,3 +281,20 @@ def test_values_beyond_the_range_of_an_integer_stay_at_its_ends(dtype: str):
     most = limits.max - {"int64": 1023, "uint64": 2047}.get(dtype, 0)
     assert Affine(gain=1e30).view(0, 1).features(values, range(2)).tolist() == [most, 0]
     assert Affine(gain=-1e30).view(0, 1).features(values, range(2)).tolist() == [limits.min, 0]
+
+
+def test_a_shift_of_ones_own_cannot_take_the_name_of_another():
+    with pytest.raises(TypeError, match=r"Noise is the name of a class of flskew\.shifts; choose another"):
+        type("Noise", (Negative,), {})
+    with pytest.raises(TypeError, match="Ramp is the name of a class"):
+        type("Ramp", (Negative,), {})
+    # A notebook may define its own again.
+    type("Mine", (Negative,), {})
+    mine = type("Mine", (Negative,), {})(partitions=[1])
+    assert SPLIT.with_shift(mine).shift == mine
+
+
+def test_a_shift_without_all_of_its_methods_cannot_be_made():
+    for unfinished in (Shift, FeatureShift, LabelShift):
+        with pytest.raises(TypeError, match="abstract"):
+            unfinished()

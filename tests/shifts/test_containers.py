@@ -156,7 +156,7 @@ def test_features_that_cannot_be_shifted_are_refused(features, error: type[Excep
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([[1], [2, 3], []], "labels must have one entry per row, got lists of different lengths"),
+        ([[1], [2, 3], []], "got lists of different lengths; for several labels per row, pass a 0/1 matrix"),
         (3, "labels must have one entry per row, got a single value"),
         ("abc", "labels must have one entry per row, got a single value"),
         (np.ma.masked_array([1, 2, 3], [0, 1, 0]), "labels must not be a masked array"),

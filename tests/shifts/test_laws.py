@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flskew.shifts
-from flskew.shifts import Shift
+from flskew.shifts import Missing, Noise, Relabel, Shift, SwapLabels
 from flskew.testing import check_shift
 
 from .cases import CASES, NUM_PARTITIONS, Case, digests, dtypes, features_of, labels, num_rows, seeds
@@ -45,12 +45,25 @@ def test_every_shift_is_in_the_table():
 
 
 def test_another_process_sees_the_same():
-    folder = Path(__file__).parent
+    root = Path(__file__).resolve().parents[2]
     other = subprocess.run(
-        [sys.executable, "-c", "from shifts.cases import digests; print(*digests())"],
+        [sys.executable, "-c", "from tests.shifts.cases import digests; print(*digests())"],
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder.parent), *sys.path]), "PYTHONHASHSEED": "1"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), *sys.path]), "PYTHONHASHSEED": "1"},
     )
     assert other.stdout.split() == digests()
+
+
+def test_random_numbers_are_the_same_in_every_version():
+    """A change would change what the clients of saved assignments see."""
+    zeros, rows = np.zeros(12, dtype=np.int64), range(12)
+    swapped = SwapLabels(0.5, 10, seed=7).view(1, 3).labels(zeros, rows)
+    assert swapped.tolist() == [6, 0, 0, 0, 8, 0, 2, 6, 0, 0, 3, 3]
+    relabelled = Relabel({0: 1}, 0.5, seed=7).view(1, 3).labels(zeros, rows)
+    assert relabelled.tolist() == [1, 1, 0, 1, 1, 1, 0, 0, 0, 0, 1, 0]
+    holes = np.isnan(Missing(["x"], 0.5, seed=7).view(1, 3).features({"x": np.zeros(12)}, rows)["x"])
+    assert holes.tolist() == [bool(hole) for hole in (0, 1, 1, 1, 1, 0, 0, 1, 1, 0, 1, 1)]
+    noise = Noise(1.0, seed=7).view(1, 3).features(np.zeros((2, 2)), [5, 2**40])
+    assert noise.round(6).tolist() == [[0.555077, 0.448199], [-1.874419, -0.540901]]

@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from flskew import Assignment
-from flskew.shifts import LabelShift, Noise, Rotate, ShiftedDataset
+from flskew.shifts import LabelShift, Missing, Noise, Rotate, ShiftedDataset
 
 IMAGES = np.random.default_rng(0).random((6, 4, 4))
 DATA = [(image, label, f"image {label}") for label, image in enumerate(IMAGES)]
@@ -58,6 +58,14 @@ def test_what_is_not_shifted_is_not_touched():
     assert ShiftedDataset([entry], Assignment.from_partitions([[0]]).view(0))[0] == entry
     only_labels = Assignment.from_partitions([[0]]).with_shift(TenMore())
     assert ShiftedDataset([(entry[0], 3)], only_labels.view(0))[0] == (entry[0], 3)
+
+
+def test_missing_values_are_features_too():
+    table = np.arange(12.0).reshape(6, 2)
+    view = Missing([1], rate=1.0).view(0, 1)
+    assert_array_equal(ShiftedDataset(list(table), view, [4])[0], [8, np.nan])
+    with pytest.raises(ValueError, match="columns need a table"):
+        ShiftedDataset(list(IMAGES), view, [4])[0]
 
 
 def test_entries_may_be_x_alone_or_lists_or_numbers():

@@ -95,6 +95,18 @@ def test_an_iid_split_looks_iid_even_if_labels_depend_on_each_other():
     assert any("so the split is skewed" in str(finding) for finding in skew.audit(skewed).findings)
 
 
+def test_the_prior_shift_of_whole_rows_is_compared_with_chance():
+    base = np.random.default_rng(0).random((900, 4)) < 0.2
+    matrix = np.repeat(base, 3, axis=1)
+    for seed in range(20):
+        iid = IidPartitioner(6, seed=seed).assign(matrix)
+        prior = skew.kinds(iid).prior_shift
+        assert prior.distance == pytest.approx(skew.total_variation(iid))
+        assert prior.chance == pytest.approx(skew.iid_total_variation(iid))
+        assert not prior.exceeds_chance
+    assert skew.kinds(DirichletPartitioner(6, alpha=1).assign(matrix)).prior_shift.exceeds_chance
+
+
 def test_alpha_for_finds_an_alpha_for_several_labels():
     rows = [[row % 3, 3 + row % 2] if row % 4 else [] for row in range(400)]
     found = skew.alpha_for(0.2, rows, 4, num_draws=4)

@@ -96,7 +96,7 @@ def test_the_format_of_version_1_is_fixed() -> None:
     values = {
         "model": ArrayRecord({"w": Array("float32", (1, 2), "numpy.ndarray", b"w")}),
         "records": RecordDict({"m": metrics}),
-        "rounds": [Round(1, "train", replies, (Failure(8, "no disk", "Traceback", name="Lyon"),), 1.5)],
+        "rounds": [Round(1, "train", replies, (Failure(8, "no disk", "Traceback", name="Lyon"),), 1.5, (9,))],
         "groups": ((1, None), {2}, frozenset({True})),
         "arrays": [np.arange(2.0), np.float64(3)],
         "best": BestModel(3, 0.5, ArrayRecord()),
@@ -108,7 +108,7 @@ def test_the_format_of_version_1_is_fixed() -> None:
         "dict": [
             ["model", {"ArrayRecord": [["w", {"Array": ["float32", [1, 2], "numpy.ndarray", 0]}]]}],
             ["records", {"RecordDict": [["m", metrics_text]]}],
-            ["rounds", [{"Round": [1, "train", {"tuple": [reply_text]}, failures_text, 1.5]}]],
+            ["rounds", [{"Round": [1, "train", {"tuple": [reply_text]}, failures_text, 1.5, {"tuple": [9]}]}]],
             ["groups", {"tuple": [{"tuple": [1, None]}, {"set": [2]}, {"frozenset": [True]}]}],
             ["arrays", [{"ndarray": 2}, {"float64": 3}]],
             ["best", {"BestModel": [3, 0.5, {"ArrayRecord": []}]}],
@@ -123,6 +123,11 @@ def test_the_format_of_version_1_is_fixed() -> None:
         np.float64(3).tobytes(),
     ]
     assert repr(unpack(written)) == repr(values)
+
+
+def test_a_round_from_before_clients_could_be_absent_is_read_as_one_without_absences() -> None:
+    text = {"dict": [["round", {"Round": [1, "train", {"tuple": []}, {"tuple": []}, 1.5]}]]}
+    assert unpack({"json": json_array(json.dumps(text))}) == {"round": Round(1, "train", (), (), 1.5, absent=())}
 
 
 @pytest.mark.parametrize(

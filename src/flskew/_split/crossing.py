@@ -9,16 +9,13 @@ from typing import TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew._split.allocation import apportion
-from flskew._split.building import Parts, deal_counts, deal_targets
-from flskew._split.labels import shown
-from flskew._split.multi_label import AnyColumn, MultiLabelColumn, any_subset
+from flskew._split.building import Parts
+from flskew._split.multi_label import AnyColumn, any_subset
 from flskew._split.names import names_within
 from flskew._split.natural_ids import Numbering
-from flskew._split.streams import Streams
-from flskew.typing import Classes, Label, LabelCounts
+from flskew.typing import Classes, Label
 
-__all__ = ["SplitWithin", "cross", "match_within", "members_of", "numbering_of_crossed"]
+__all__ = ["SplitWithin", "cross", "members_of", "numbering_of_crossed"]
 
 SplitWithin: TypeAlias = Callable[[int, AnyColumn], Parts]
 """Takes a partition and the labels of its rows; splits them among a fixed number of partitions."""
@@ -76,33 +73,6 @@ def numbering_of_crossed(parts: Parts, num_each: int) -> Numbering:
         f"like must have {num_each} partitions for each natural id or group of ids, as this partitioner makes them; "
         f"pass a split that it has made"
     )
-
-
-def match_within(column: AnyColumn, held: LabelCounts, classes: Classes, streams: Streams, *, shuffle: bool) -> Parts:
-    """Split the rows of a natural id with the shares that its partitions have of every class in another split.
-
-    Args:
-        column: The labels of the rows.
-        held: (num_each, num_classes) rows that each partition of the id has there.
-        classes: (num_classes,) the classes there.
-        streams: Source of the random numbers.
-        shuffle: Whether the rows of a partition are in random order or in the order of the data set.
-
-    Raises:
-        ValueError: A label is not a class there.
-    """
-    codes = {label: code for code, label in enumerate(classes.tolist())}
-    unknown = [label for label in column.labels if label not in codes]
-    if unknown:
-        raise ValueError(f"labels contain {unknown[0]!r}, which is not a class of like; it has {shown(list(codes))}")
-    weights = held[:, [codes[label] for label in column.labels]].T.astype(np.float64)
-    # A class that the id lacks there is split by the sizes, and an id that has no rows there evenly.
-    weights[weights.sum(axis=1) == 0] = held.sum(axis=1) if held.any() else 1
-    offsets = np.array([streams("match", label).random() for label in column.labels])
-    counts = apportion(weights / weights.sum(axis=1, keepdims=True), column.sizes, offsets)
-    if isinstance(column, MultiLabelColumn):
-        return deal_targets(column, counts, streams, shuffle=shuffle)
-    return deal_counts(column, counts, streams, shuffle=shuffle)
 
 
 def _repeated(natural_ids: Classes, partitions: NDArray[np.int64], num_each: int) -> tuple[Classes, NDArray[np.int64]]:

@@ -220,7 +220,7 @@ class LabelPartitioner(Partitioner):
         """Decide how many rows of each class each partition gets; the only method that your own scheme must implement.
 
         Args:
-            column: The labels.
+            column: The labels; if rows have several, one entry for each label of each row.
             streams: Source of all random numbers: `streams("a purpose")` is a generator for that purpose, and
                 `streams("a purpose", label)` one for a class.
 

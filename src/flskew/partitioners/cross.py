@@ -8,8 +8,9 @@ import numpy as np
 from datasets import Dataset
 
 from flskew._split.building import Parts, with_labels
-from flskew._split.crossing import SplitWithin, cross, match_within, members_of, numbering_of_crossed
+from flskew._split.crossing import SplitWithin, cross, members_of, numbering_of_crossed
 from flskew._split.labels import LabelColumn, read_column, read_labels
+from flskew._split.matching import match_within
 from flskew._split.multi_label import AnyColumn
 from flskew._split.multi_reading import read_any_column, read_any_labels
 from flskew._split.streams import Streams

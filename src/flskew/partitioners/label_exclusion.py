@@ -30,7 +30,7 @@ class LabelExclusionPartitioner(LabelPartitioner):
     """Exclude certain classes from certain partitions, and split the rest evenly.
 
     Every partition has a set of labels that it must not hold. The rows of a class are split among the partitions that
-    may hold it.
+    may hold it. If rows have several labels, a partition gets no row with any of its excluded labels.
 
     Args:
         excluded: For each partition, a collection of the labels it must not hold; or, together with `num_partitions`, a
@@ -48,8 +48,8 @@ class LabelExclusionPartitioner(LabelPartitioner):
 
     Raises:
         TypeError: An argument of the wrong type, or `seed=None`.
-        ValueError: A number out of range; on assigning, an excluded label that does not occur, a class that is excluded
-            everywhere, or an empty partition.
+        ValueError: A number out of range; on assigning, an excluded label that does not occur, a class or a row of
+            several labels that is excluded everywhere, or an empty partition.
 
     Examples:
         >>> hospitals = LabelExclusionPartitioner([{1, 3, 7}, {2, 5, 8}, {4, 6, 9}])

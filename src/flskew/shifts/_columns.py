@@ -72,7 +72,7 @@ def num_entries(data: Features, name: str = "features") -> int:
     if not isinstance(data, np.ndarray) and not hasattr(data, "iloc"):
         raise TypeError(
             f"{name} must be a NumPy array with one entry per row, a DataFrame, or a mapping from names to columns, "
-            f"got {type(data).__name__}"
+            f"got {type(data).__name__}; for a Hugging Face data set, use view.dataset"
         )
     return int(data.shape[0])
 
@@ -91,7 +91,10 @@ def label_array(labels: Labels) -> NDArray[Any]:
     try:
         values = np.asanyarray(labels)
     except ValueError:
-        raise TypeError("labels must have one entry per row, got lists of different lengths") from None
+        raise TypeError(
+            "labels must be an array with one entry per row, got lists of different lengths; for several labels per "
+            "row, pass a 0/1 matrix"
+        ) from None
     num_entries(values, "labels")
     return np.asarray(values)
 

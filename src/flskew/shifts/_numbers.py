@@ -16,6 +16,8 @@ __all__ = ["ChangeFloats", "changed_numbers"]
 ChangeFloats: TypeAlias = Callable[[NDArray[Any], Rows], NDArray[Any]]
 """Given float32 or float64 values and their rows, returns the new values, or the same object for no change."""
 
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
 _BLOCK = 2**17
 """Numbers in a block: few enough for the cache of a processor."""
 
@@ -63,7 +65,7 @@ def changed_numbers(values: NDArray[Any], rows: Rows, change: ChangeFloats, by: 
 def _changed_block(values: NDArray[Any], rows: Rows, change: ChangeFloats, by: str) -> NDArray[Any]:
     dtype = values.dtype
     floats = values
-    if dtype not in (np.float32, np.float64):
+    if dtype not in _FLOATS:
         # 8 and 16 bits fit into float32 exactly.
         floats = values.astype(np.float32 if dtype.itemsize <= 2 else np.float64)
     with np.errstate(under="ignore"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from numpy.typing import NDArray
 
@@ -47,8 +47,12 @@ class Shift(Value, ABC):
     def __init_subclass__(cls, **options: Any) -> None:
         """Remember the class, so that a saved assignment can make its shift again."""
         super().__init_subclass__(**options)
-        if not inspect.isabstract(cls):
-            Shift._classes[cls.__name__] = cls
+        if inspect.isabstract(cls):
+            return
+        known = Shift._classes.get(cls.__name__)
+        if known is not None and known.__module__.startswith("flskew.") and known.__module__ != cls.__module__:
+            raise TypeError(f"{cls.__name__} is the name of a class of flskew.shifts; choose another for your shift")
+        Shift._classes[cls.__name__] = cls
 
     def __init__(self, *, partitions: Iterable[int] | None = None) -> None:
         self.partitions = None if partitions is None else _checked_partitions(partitions)
@@ -86,6 +90,11 @@ class Shift(Value, ABC):
 
     def _see_labels(self, labels: NDArray[Any], rows: Rows, viewer: Viewer) -> NDArray[Any]:
         return labels
+
+    def _changes(self, what: Literal["features", "labels"]) -> bool:
+        """Whether it can change them; what it never changes need not be loaded."""
+        method = f"_see_{what}"
+        return getattr(type(self), method) is not getattr(Shift, method)
 
     def _is_seen_by(self, viewer: Viewer) -> bool:
         if self.partitions is None:

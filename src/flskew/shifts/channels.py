@@ -35,7 +35,7 @@ class Channels(ImageShift):
 
     def __init__(
         self,
-        gains: Iterable[float] | Iterable[Iterable[float]],
+        gains: Iterable[float | Iterable[float]],
         *,
         layout: Layout | None = None,
         partitions: Iterable[int] | None = None,

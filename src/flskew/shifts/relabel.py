@@ -16,7 +16,7 @@ from flskew.shifts._classes import checked_classes, place_of_each, with_classes
 from flskew.shifts._strengths import Strength, as_fraction, checked_severity, scaled, strength_at
 from flskew.shifts._viewer import Viewer
 from flskew.shifts.base import LabelShift
-from flskew.typing import Label, Rows
+from flskew.typing import Rows
 
 __all__ = ["Relabel"]
 
@@ -49,7 +49,7 @@ class Relabel(LabelShift):
 
     def __init__(
         self,
-        mapping: Mapping[Label, Label],
+        mapping: Mapping[int, int] | Mapping[str, str] | Mapping[bool, bool],
         fraction: Strength = 1.0,
         *,
         partitions: Iterable[int] | None = None,
@@ -63,7 +63,7 @@ class Relabel(LabelShift):
         # Checked together, because new labels must have the type of the old ones.
         plain = checked_classes("labels in mapping", [*mapping.keys(), *mapping.values()])
         old, new = plain[: len(mapping)], plain[len(mapping) :]
-        self.mapping: dict[Label, Label] = dict(sorted(zip(old, new, strict=True)))
+        self.mapping: dict[Any, Any] = dict(sorted(zip(old, new, strict=True)))
         self.fraction = as_fraction("fraction", fraction)
         self.seed = checks.seed(seed)
 
@@ -72,8 +72,7 @@ class Relabel(LabelShift):
         fraction = strength_at("fraction", self.fraction, viewer)
         if fraction == 0:
             return labels
-        old: Any = tuple(self.mapping)
-        places = place_of_each(labels, old, "Relabel")
+        places = place_of_each(labels, tuple(self.mapping), "Relabel")
         chosen = places >= 0
         if fraction < 1:
             chosen &= viewer.streams(self.seed, "relabel").uniform(rows) < fraction

@@ -10,7 +10,6 @@ import numpy as np
 
 from flskew.shifts._frameworks import as_numpy
 from flskew.shifts._rows import row_numbers
-from flskew.shifts.base import FeatureShift, LabelShift
 from flskew.shifts.view import View
 from flskew.typing import Features, MapDataset, Rows
 
@@ -60,7 +59,9 @@ class ShiftedDataset:
         transform: Callable[[Features], Features] | None = None,
     ) -> None:
         self._dataset, self._view, self._transform = dataset, view, transform
-        self._links = () if view.shift is None else view.shift._links()
+        links = () if view.shift is None else view.shift._links()
+        self._changes_features = any(link._changes("features") for link in links)
+        self._changes_labels = any(link._changes("labels") for link in links)
         self._rows = view.rows if rows is None else row_numbers(rows)
         most = self._rows.max(initial=-1)
         if most >= len(dataset):
@@ -86,9 +87,9 @@ class ShiftedDataset:
         loaded = load(rows.tolist()) if load else [self._dataset[row] for row in rows.tolist()]
         is_x_alone = not isinstance(loaded[0], tuple | list)
         columns = [tuple(loaded)] if is_x_alone else list(zip(*loaded, strict=True))
-        if any(isinstance(link, FeatureShift) for link in self._links):
+        if self._changes_features:
             columns[0] = _seen(columns[0], rows, self._view.features)
-        if any(isinstance(link, LabelShift) for link in self._links) and len(columns) > 1:
+        if self._changes_labels and len(columns) > 1:
             columns[1] = _seen(columns[1], rows, self._view.labels)
         if self._transform is not None:
             columns[0] = tuple(map(self._transform, columns[0]))

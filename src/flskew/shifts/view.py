@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from flskew._util import checks
 from flskew.shifts._columns import label_array, num_entries
 from flskew.shifts._frameworks import through_numpy
+from flskew.shifts._hugging_face import SeenColumns, mapped, transformed
 from flskew.shifts._rows import row_numbers
 from flskew.shifts._viewer import Viewer
 from flskew.typing import Features, Labels, Rows
 
 if TYPE_CHECKING:
+    import datasets
+
     from flskew.shifts.base import Shift
 
 __all__ = ["View"]
@@ -111,6 +115,53 @@ class View:
 
         seen: NDArray[Any] = through_numpy(labels, see)
         return seen
+
+    def dataset(
+        self,
+        partition: datasets.Dataset,
+        rows: Iterable[int] | None = None,
+        *,
+        feature_by: str | None = None,
+        label_by: str | None = "label",
+        lazy: bool = False,
+        transform: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    ) -> datasets.Dataset:
+        """Return a Hugging Face data set as this client sees it.
+
+        Columns, types and format stay, so you can select, shuffle, split or transform the result like the data set that
+        you pass. Images are the same as an array of them would be.
+
+        Args:
+            partition: The client's rows, such as `load_partition` returns them, or any others with `rows`.
+            rows: The number of each row in the data set of all clients; None for the rows of the client's partition, in
+                their order.
+            feature_by: The column of features, if they are images or other arrays; None for a table, in which all
+                columns except the labels are features.
+            label_by: The column of labels; None if there are none.
+            lazy: Whether to shift rows whenever they are read, instead of once. This takes no space on the disk, but
+                costs time in every epoch, adds the column "flskew.row", and replaces `with_transform`, so pass your own
+                transform here. Read rows or batches, because a single column lacks the row numbers.
+            transform: With `lazy`, called with each batch after the shift, as by `with_transform`.
+
+        Raises:
+            AttributeError: The view was made without an assignment, and `rows` is None.
+            TypeError: It is not a `datasets.Dataset`, has a format although `lazy` is true, or its features cannot be
+                shifted; or `transform` is given without `lazy`.
+            ValueError: There is not one row number per row, or a column does not exist.
+
+        Examples:
+            >>> from datasets import Dataset
+            >>> from flskew.shifts import Relabel
+            >>> hospital = Dataset.from_dict({"age": [31.0, 42.0], "label": [0, 1]})
+            >>> view = Relabel({1: 2}).view(0, num_partitions=1)
+            >>> view.dataset(hospital, rows=[0, 1], lazy=True)[:]
+            {'age': [31.0, 42.0], 'label': [0, 2]}
+        """
+        numbers = self._numbers(len(checks.dataset(partition)), rows)
+        if transform is not None and not lazy:
+            raise TypeError("transform needs lazy=True; without it, call with_transform on the result")
+        seen = SeenColumns(self, partition, feature_by, label_by)
+        return transformed(seen, partition, numbers, transform) if lazy else mapped(seen, partition, numbers)
 
     def __repr__(self) -> str:
         """Whose view it is."""

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["expected_of_several_labels", "expected_total_variations", "mean_share_deviations"]
+__all__ = ["deviations_of_several_labels", "expected_total_variations", "mean_share_deviations"]
 
 _Numbers: TypeAlias = NDArray[np.float64]
 """(num_held,) integers as floats."""
@@ -60,10 +60,10 @@ def expected_total_variations(sizes: NDArray[Any], totals: NDArray[Any]) -> NDAr
     return expected[which.reshape(-1)]
 
 
-def expected_of_several_labels(
+def deviations_of_several_labels(
     rows: NDArray[Any], counts: NDArray[Any], totals: NDArray[Any], joint_labels: NDArray[Any], num_rows: int
 ) -> NDArray[np.float64]:
-    """Return the mean total variation of each partition in an IID split of rows with several labels.
+    """Return E|share of a class in a partition - its share in all labels| in an IID split of rows with several labels.
 
     If p is the share of a class in all labels, each row contributes z = [it has the class] - p · (number of its labels)
     to the deviation of a partition. Its sum over n of N rows is nearly normal, with variance n (N - n) / (N - 1) times
@@ -76,13 +76,16 @@ def expected_of_several_labels(
         totals: (num_classes,) rows of the data set that have each label.
         joint_labels: (num_classes,) number of labels, summed over these rows.
         num_rows: Number of rows in the data set, from which partitions are drawn.
+
+    Returns:
+        (num_partitions, num_classes); 0 for a partition without labels.
     """
     shares = totals / totals.sum()
     # Summed over all rows, z² = [it has the class] (1 - 2 p · its labels) + p² · (its labels)².
-    squares = totals - 2 * shares * joint_labels + shares**2 * joint_labels.sum()
+    squares = np.maximum(totals - 2 * shares * joint_labels + shares**2 * joint_labels.sum(), 0)
     drawn = rows / num_rows * ((num_rows - rows) / max(num_rows - 1, 1))
-    deviations = np.sqrt(2 / math.pi * drawn[:, None] * np.maximum(squares, 0)).sum(axis=1) / 2
-    return np.asarray(np.minimum(deviations / np.maximum(counts.sum(axis=1), 1), 1.0))
+    sizes = counts.sum(axis=1)[:, None]
+    return np.asarray(np.sqrt(2 / math.pi * drawn[:, None] * squares) * (sizes > 0) / np.maximum(sizes, 1))
 
 
 def _mean_deviation(drawn: int, held: _Numbers, num_rows: int, constant: _Numbers) -> _Numbers:

@@ -27,9 +27,8 @@ from flskew.skew._seen import (
     plain_features,
     read_codes,
 )
-from flskew.skew._sums import Excess, deviation, joined, label_sums, sums_of_tally
+from flskew.skew._sums import Excess, deviation, joined, label_sums, sums_of_counts, sums_of_several_labels
 from flskew.skew.measures import gini
-from flskew.skew.tally import Tally, tally
 from flskew.typing import Features, Labels, MultiLabels
 
 if TYPE_CHECKING:
@@ -107,7 +106,7 @@ class Measuring:
         return self._of_groups(grouped(self.assignment, None if within is None else within.codes))
 
     def _of_groups(self, groups: Groups) -> Judged | None:
-        if self.frame is None:
+        if self.frame is None or not groups.places:
             return None
         one_unit = isinstance(self.features, np.ndarray) and self.features.ndim > 2
         mean, each = features_apart(self.frame, self.assignment, groups, one_unit=one_unit)
@@ -120,15 +119,19 @@ class Measuring:
         if labels is not None:
             cells = owners_of(assignment) * len(labels.classes) + labels.codes
             counts = np.bincount(cells, minlength=len(assignment) * len(labels.classes))
-            counted = Tally(counts.reshape(len(assignment), -1), labels.classes)
-        elif self.several is not None:
-            counted = tally(Assignment.from_partitions(list(assignment), labels=self.several))
-        elif assignment.has_labels and not changes_labels(assignment.shift):
-            counted = tally(assignment)
-        else:
+            sums = sums_of_counts(counts.reshape(len(assignment), -1))
+            return self._judged(sums.per_row(assignment.sizes))
+        if self.several is not None:
+            assignment = Assignment.from_partitions(list(assignment), labels=self.several)
+        elif not assignment.has_labels or changes_labels(assignment.shift):
             return None
-        # Each of several labels counts.
-        excess = sums_of_tally(counted).per_row(counted.sizes)
+        counts = assignment.label_counts
+        if not counts.any():
+            return None
+        sums = sums_of_several_labels(assignment) if assignment.is_multi_label else sums_of_counts(counts)
+        return self._judged(sums.per_row(counts.sum(axis=1)))
+
+    def _judged(self, excess: Excess) -> Judged:
         return Judged(excess, excess.exceeds(_DEVIATIONS))
 
     @cached_property
@@ -146,7 +149,7 @@ class Measuring:
             (label_sums(codes, len(self.own.classes), places) for codes, places in parts), len(self.assignment)
         )
         excess = sums.per_row(np.sum([places.sizes for places in groups.places], axis=0))
-        return Judged(excess, excess.exceeds(_DEVIATIONS))
+        return self._judged(excess)
 
     def of_sizes(self) -> Judged:
         """Compare the sizes with those that they would have if each row chose its partition at random."""
@@ -157,7 +160,7 @@ class Measuring:
         nowhere = np.zeros(count)
         spread = deviation(np.full(count, chance / count))
         excess = Excess(gini(sizes[:, None]), float(chance), spread, nowhere, nowhere)
-        return Judged(excess, excess.exceeds(_DEVIATIONS))
+        return self._judged(excess)
 
     @cached_property
     def disagreements(self) -> NDArray[np.float64] | None:

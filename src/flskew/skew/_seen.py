@@ -79,12 +79,12 @@ def check_assignment(assignment: object) -> Assignment:
 
 def changes_labels(shift: Shift | None) -> bool:
     """Return whether a shift may change labels."""
-    return shift is not None and any(type(link)._see_labels is not Shift._see_labels for link in shift._links())
+    return shift is not None and any(link._changes("labels") for link in shift._links())
 
 
 def changes_features(shift: Shift) -> bool:
     """Return whether a shift may change features."""
-    return any(type(link)._see_features is not Shift._see_features for link in shift._links())
+    return any(link._changes("features") for link in shift._links())
 
 
 def plain_features(features: Features) -> pd.DataFrame | NDArray[Any]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flskew.assignment import Assignment
 from flskew.skew._columns import Column
 from flskew.skew._distances import Distances, Places, total_variations, wasserstein_distances
-from flskew.skew._hypergeometric import mean_share_deviations
-from flskew.skew._summary import PerPartition
-from flskew.skew.tally import Tally
-from flskew.typing import Sizes
+from flskew.skew._hypergeometric import deviations_of_several_labels, mean_share_deviations
+from flskew.skew._summary import PerPartition, summarise
+from flskew.typing import LabelCounts, Sizes
 
-__all__ = ["Excess", "Sums", "column_sums", "deviation", "joined", "label_sums", "sums_of_tally"]
+__all__ = ["Excess", "Sums", "column_sums", "deviation", "joined", "label_sums", "sums_of_counts"]
+__all__ += ["sums_of_several_labels"]
 
 # Var |Z| / (E |Z|)^2 of a normal variable with mean 0.
 _VARIANCE_OF_ABSOLUTE = np.pi / 2 - 1
@@ -82,16 +83,30 @@ def deviation(parts: NDArray[np.float64]) -> float:
     return float(np.sqrt(_VARIANCE_OF_ABSOLUTE * count / max(count - 1, 1) * (parts @ parts)))
 
 
-def sums_of_tally(counted: Tally) -> Sums:
-    """Return the total variation between the labels of each partition and all labels, times its labels."""
-    summary = counted._summary
-    sums = _of_categories(summary.distance, summary.sizes, summary.totals)
-    if counted.chance is None:
-        return sums
-    # Of several labels per row, which are drawn together.
-    by_chance = summary.sizes * counted.chance
-    ratio = float(by_chance.sum() / (sums.by_chance.sum() or 1.0))
-    return Sums(sums.measured, by_chance, sums.variance * ratio**2)
+def sums_of_counts(counts: LabelCounts) -> Sums:
+    """Return the total variation between the labels of each partition and all labels, times rows.
+
+    Args:
+        counts: (num_partitions, num_classes), at least one above 0.
+    """
+    summary = summarise(counts)
+    return _of_categories(summary.distance, summary.sizes, summary.totals)
+
+
+def sums_of_several_labels(assignment: Assignment) -> Sums:
+    """Return the total variation between the labels of each partition and all labels, times its labels.
+
+    Args:
+        assignment: A split of rows with several labels, at least one of which is assigned.
+    """
+    counts, joint = assignment.label_counts, cast("Sizes", assignment._parts.joint_labels)
+    totals, summary = assignment._class_totals, summarise(counts)
+    each = deviations_of_several_labels(assignment.sizes, counts, totals, joint, assignment.num_rows)
+    sizes, count = summary.sizes, max(int(np.count_nonzero(summary.sizes)), 1)
+    # Labels of a row stay together, so about as many differences vary together as a row has labels.
+    variance = float(sizes**2 @ (each**2).sum(axis=1)) / 4 * float(joint.sum() / totals.sum())
+    by_chance = sizes * each.sum(axis=1) / 2
+    return Sums(sizes * summary.distance, by_chance, _VARIANCE_OF_ABSOLUTE * count / max(count - 1, 1) * variance)
 
 
 def label_sums(codes: NDArray[Any], num_categories: int, places: Places) -> Sums:

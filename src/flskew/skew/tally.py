@@ -15,8 +15,8 @@ from flskew._split.labels import LabelColumn
 from flskew._split.multi_label import AnyColumn, MultiLabelColumn
 from flskew._split.multi_reading import read_any_column, read_any_labels
 from flskew.assignment import Assignment
-from flskew.skew._hypergeometric import expected_of_several_labels
-from flskew.skew._summary import PerPartition, Summary, summarise
+from flskew.skew._hypergeometric import deviations_of_several_labels
+from flskew.skew._summary import Summary, summarise
 from flskew.skew._words import named_partitions, names_of_classes, one_line
 from flskew.typing import Label, LabelCounts, Labels, MultiLabels, Sizes
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Split", "Tally", "tally"]
-
-Unit: TypeAlias = Literal["row", "label"]
 
 # With this many rows, sums would overflow.
 _TOO_MANY = 2.0**62
@@ -56,8 +54,8 @@ class Tally:
     counts: LabelCounts
     classes: tuple[Label, ...]
     names: tuple[str, ...] | None = None
-    unit: Unit = "row"
-    chance: PerPartition | None = None
+    unit: Literal["row", "label"] = "row"
+    chance: NDArray[np.float64] | None = None
 
     @property
     def sizes(self) -> Sizes:
@@ -136,8 +134,8 @@ def _of_assignment(split: Assignment) -> Tally:
     joint = split._parts.joint_labels
     if joint is None:
         return counted
-    chance = expected_of_several_labels(split.sizes, counted.counts, split._class_totals, joint, split.num_rows)
-    return replace(counted, unit="label", chance=chance)
+    each = deviations_of_several_labels(split.sizes, counted.counts, split._class_totals, joint, split.num_rows)
+    return replace(counted, unit="label", chance=np.minimum(each.sum(axis=1) / 2, 1.0))
 
 
 def _named(counted: Tally, class_names: Iterable[str] | None) -> Tally:
