@@ -78,9 +78,11 @@ def test_a_schedule_has_the_partitions_and_the_rows_that_its_stages_share() -> N
         pytest.param({}, ValueError, r"one must begin with round 1, got \[\]", id="no stage"),
         pytest.param({2: EARLY}, ValueError, r"one must begin with round 1, got \[2\]", id="nothing at round 1"),
         pytest.param({0: EARLY}, ValueError, "stages must be at least 1, got 0", id="round 0"),
-        pytest.param({1.0: EARLY}, TypeError, "stages must be an integer, got 1.0", id="a float"),
+        pytest.param({1.0: EARLY}, TypeError, "a round in stages must be an integer, got 1.0", id="a float"),
         pytest.param({True: EARLY}, TypeError, "stages must be an integer, got True", id="a bool"),
-        pytest.param({1: [[0], [1]]}, TypeError, "must be an Assignment, got list", id="no assignment"),
+        pytest.param(
+            {1: [[0], [1]]}, TypeError, "assignment from round 1 on must be an Assignment", id="a list of rows"
+        ),
         pytest.param({1: EARLY, 3: [[0]]}, TypeError, "assignment from round 3 on must be an Assignment", id="later"),
         pytest.param(
             {1: EARLY, 3: Assignment.from_partitions({"Bern": [0], "Lyon": [9]})},
@@ -340,7 +342,7 @@ def test_natural_ids_are_kept_while_they_are_true() -> None:
         pytest.param({"starts": [2, 3]}, ValueError, r"starts must increase from 1, got \[2, 3\]", id="not from 1"),
         pytest.param({"starts": [1, 3, 3]}, ValueError, "starts must increase from 1", id="twice"),
         pytest.param({"starts": 10}, TypeError, "starts must be a list of the first round", id="a number"),
-        pytest.param({"starts": [1, 2.5]}, TypeError, "starts must be an integer, got 2.5", id="a float"),
+        pytest.param({"starts": [1, 2.5]}, TypeError, "a round in starts must be an integer, got 2.5", id="a float"),
         pytest.param({"labels": list("xyxy")}, ValueError, "labels must be one per row .* 4 for 5", id="few labels"),
         pytest.param({"labels": list("yyxyx")}, ValueError, "must be those that the assignment was", id="other labels"),
         pytest.param({"seed": None}, TypeError, "seed must be an integer", id="no seed"),
@@ -471,6 +473,9 @@ def test_a_shift_can_be_removed() -> None:
     ("arguments", "error", "message"),
     [
         pytest.param((0.5,), TypeError, "shift must be a shift", id="a number"),
+        pytest.param(
+            (Noise(1.0), 0.5), TypeError, "severities must be a list of one number per stage", id="one for all"
+        ),
         pytest.param((Noise(1.0), [1.0]), ValueError, "one per stage, got 1 for 2 stages", id="one severity"),
         pytest.param((Noise(1.0), [0.0, 1.5]), ValueError, "severity must be a number from 0 to 1", id="too strong"),
     ],

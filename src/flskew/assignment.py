@@ -366,7 +366,14 @@ class Assignment:
     @cached_property
     def shift(self) -> Shift | None:
         """What clients see differently; None if all see the data as they are."""
-        return None if self._parts.shift is None else parsed(str(self._parts.shift))
+        if self._parts.shift is None:
+            return None
+        text = str(self._parts.shift)
+        shift = parsed(text)
+        # Otherwise, equal shifts would have several fingerprints.
+        if repr(shift) != text:
+            raise ValueError(f"a shift must be saved as what it prints as, {shift!r:.80}, got {text!r:.80}")
+        return shift
 
     def with_shift(self, shift: Shift | None) -> Assignment:
         """Return the same split, in which each client sees its rows through a shift.
@@ -379,7 +386,7 @@ class Assignment:
 
         Raises:
             TypeError: `shift` is not a shift.
-            ValueError: The call that it prints as does not make an equal shift.
+            ValueError: It has another number of partitions, or the call that it prints as does not make an equal shift.
 
         Examples:
             >>> import numpy as np
@@ -392,7 +399,10 @@ class Assignment:
             return self._seal(self._parts._replace(shift=None))
         if not isinstance(shift, Shift):
             raise TypeError(f"shift must be a shift, such as flskew.shifts.Noise(0.1), got {type(shift).__name__}")
-        if parsed(repr(shift)) != shift:
+        for link in shift._links():
+            link._check_fits(len(self))
+        same = parsed(repr(shift))
+        if same != shift or repr(same) != repr(shift):
             raise ValueError(
                 f"shift must print as the call that makes it, got {shift!r:.80}; inherit its repr, and give shifts of "
                 f"your own different names"

@@ -67,12 +67,14 @@ class Schedule:
     def __init__(self, stages: Mapping[int, Assignment]) -> None:
         if not isinstance(stages, Mapping):
             raise TypeError(f"{_RULE}, got {type(stages).__name__}")
-        checked = {_round("stages", start, minimum=1): assignment for start, assignment in stages.items()}
+        checked = {_round("a round in stages", start, minimum=1): each for start, each in stages.items()}
         if 1 not in checked:
             raise ValueError(f"{_RULE}; one must begin with round 1, got [{listed(sorted(checked))}]")
         vars(self)["_stages"] = {start: checked[start] for start in sorted(checked)}
+        names = {start: f"the assignment from round {start} on" for start in self._stages}
         for start, assignment in self._stages.items():
-            _check_alike(self._stages[1], assignment, f"the assignment from round {start} on")
+            _checked(names[start], assignment)
+            _check_alike(self._stages[1], assignment, names[start])
 
     @classmethod
     def between(
@@ -278,6 +280,8 @@ class Schedule:
         # The last is exactly 1; a single stage has the whole shift.
         at = [step / (count - 1) for step in range(count)] if count > 1 else [1.0]
         if severities is not None:
+            if isinstance(severities, str) or not isinstance(severities, Iterable):
+                raise TypeError(f"severities must be a list of one number per stage, got {severities!r:.40}")
             at = list(severities)
         if len(at) != count:
             raise ValueError(f"severities must be one per stage, got {len(at)} for {count} stages")
@@ -480,7 +484,7 @@ def _round(name: str, value: object, *, minimum: int) -> int:
 def _checked_starts(starts: object) -> list[int]:
     if isinstance(starts, str | bytes) or not isinstance(starts, Iterable):
         raise TypeError(f"starts must be a list of the first round of each stage, got {starts!r:.40}")
-    begins = [_round("starts", start, minimum=1) for start in starts]
+    begins = [_round("a round in starts", start, minimum=1) for start in starts]
     if begins[:1] != [1] or any(later <= earlier for earlier, later in pairwise(begins)):
         raise ValueError(f"starts must increase from 1, got [{listed(begins)}]")
     return begins

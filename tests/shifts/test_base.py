@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from flskew import Assignment, IidPartitioner
-from flskew.shifts import Affine, FeatureShift, LabelShift, Noise, Ramp, Shift, Viewer
+from flskew._util import archive
+from flskew.shifts import Affine, Channels, FeatureShift, LabelShift, Noise, Ramp, Shift, Viewer
 
 IMAGES = np.arange(6 * 4, dtype=np.float32).reshape(6, 2, 2)
 SPLIT = Assignment.from_partitions([[4, 0], [2, 1, 5]], num_rows=6)
@@ -128,16 +130,73 @@ def test_a_matched_split_sees_the_data_as_they_are():
 
 @pytest.mark.parametrize(
     "text",
-    ["__import__('os').getcwd()", "Noise(0.1).at(0)", "open('x')", "3", "Noise(sigma=-1)", "Noise(", "Unknown()"],
+    [
+        "__import__('os').getcwd()",
+        "Noise(0.1).at(0)",
+        "open('x')",
+        "3",
+        "Noise(sigma=-1)",
+        "Noise(",
+        "Unknown()",
+        pytest.param("Noise(" + "-" * 100_000 + "1)", id="too deep for Python's parser"),
+        pytest.param(" | ".join(["Noise(sigma=0.1, seed=42)"] * 20_000), id="too long a chain"),
+        pytest.param("Noise([0.1] * 10**9)", id="a large list"),
+        pytest.param("Noise(sigma=0.1, columns={'a', 'b'}, seed=42)", id="a set has no order"),
+    ],
 )
 def test_a_file_with_a_forged_shift_is_refused(tmp_path: Path, text: str):
     forged = SPLIT._seal(SPLIT._parts._replace(shift=np.array(text)))
     path = tmp_path / "split.npz"
-    from flskew._util import archive
-
     archive.write(path, "assignment", 1, forged._arrays() | {"fingerprint": np.array(forged.fingerprint)})
     with pytest.raises(ValueError, match=r"is not a valid assignment file: .* is not a shift"):
         Assignment.load(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["Noise(0.1)", "Noise(sigma=0.1, seed=42, **{'seed': 1})", "Noise(sigma=0.1, seed=42) "]
+)
+def test_a_shift_in_a_file_that_was_written_differently_is_refused(tmp_path: Path, text: str):
+    forged = SPLIT._seal(SPLIT._parts._replace(shift=np.array(text)))
+    path = tmp_path / "split.npz"
+    archive.write(path, "assignment", 1, forged._arrays() | {"fingerprint": np.array(forged.fingerprint)})
+    with pytest.raises(ValueError, match="must be saved as what it prints as, Noise"):
+        Assignment.load(path)
+
+
+def test_names_of_columns_may_come_from_an_array():
+    shift = Noise(0.1, columns=np.array(["age", "weight"]))
+    assert SPLIT.with_shift(shift).shift == Noise(0.1, columns=["age", "weight"])
+
+
+@pytest.mark.parametrize("partitions", [(), (0,), (1, 3), range(4)], ids=str)
+def test_exactly_the_given_partitions_see_a_shift(partitions: Any):
+    shift = Affine(2.0, partitions=partitions)
+    seen = [shift.view(i, 4).features(np.ones(1), [0]).item() for i in range(4)]
+    assert seen == [2.0 if i in partitions else 1.0 for i in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("shift", "message"),
+    [
+        (Noise(0.1, partitions=[2]), "partitions of Noise must be in 0 ... 1, got 2"),
+        (Noise([0.1, 0.2, 0.3]), "sigma must have one number for each of 2 partitions, got 3"),
+        (Affine(2.0) | Affine(offset=[1.0]), "offset must have one number for each of 2 partitions, got 1"),
+        (Channels([[1.0, 0.5, 0.5]]), "gains must have one list for each of 2 partitions, got 1"),
+    ],
+    ids=repr,
+)
+def test_a_shift_for_another_number_of_partitions_is_refused_before_any_client_looks(shift: Shift, message: str):
+    with pytest.raises(ValueError, match=message):
+        SPLIT.with_shift(shift)
+
+
+@pytest.mark.parametrize(
+    "shift",
+    [Channels([1.0, 0.5, 0.5]), Channels([[1.0, 0.5, 0.5]] * 2), Noise([0.1, 0.2]), Noise(np.array(0.1))],
+    ids=repr,
+)
+def test_a_shift_with_one_strength_per_partition_or_channel_is_accepted(shift: Shift):
+    assert SPLIT.with_shift(shift).shift == shift
 
 
 def test_a_view_is_the_same_by_name():
@@ -152,6 +211,9 @@ def test_a_view_is_the_same_by_name():
         (lambda: Noise([0.1, float("nan")]), ValueError, r"sigma\[1\] must be a finite number >= 0, got nan"),
         (lambda: Noise("0.1"), TypeError, "sigma must be a number, a list with one number per partition, or a Ramp"),
         (lambda: Noise([]), ValueError, "sigma must have one number per partition, got none"),
+        (lambda: Noise({0.2, 0.1}), TypeError, "sigma must be a number, a list with one number per partition"),
+        (lambda: Noise({0: 0.1, 1: 0.2}), TypeError, "sigma must be a number, a list with one number per partition"),
+        (lambda: Noise(1, partitions=["Bern"]), TypeError, "integers, got a string; .* assignment.names.index"),
         (lambda: Noise(0.1, seed=None), TypeError, "seed"),
         (lambda: Noise(0.1, columns="age"), TypeError, "columns must be a list of names or positions"),
         (lambda: Noise(0.1, partitions=[-1]), ValueError, "partitions must be at least 0"),

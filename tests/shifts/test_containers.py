@@ -124,7 +124,7 @@ def test_a_memory_map_is_read_and_not_changed(tmp_path):
 
 
 def test_many_partitions_have_labels():
-    split = Assignment.from_partitions([[row] for row in range(200)]).with_shift(PLUS.at(0))
+    split = Assignment.from_partitions([[row] for row in range(200)]).with_shift(Affine(offset=1.0))
     assert split.shift_labels(list(range(200))).tolist() == list(range(200))
 
 

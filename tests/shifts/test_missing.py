@@ -114,6 +114,7 @@ def test_bad_arguments_are_refused(call, error: type[Exception], message: str):
         (np.arange(40), 0.5, "column 'x' contains int64, which cannot represent fill=0.5"),
         (np.arange(40, dtype=np.uint8), -1, "column 'x' contains uint8, which cannot represent fill=-1"),
         (np.arange(40), True, "column 'x' contains int64, which cannot represent fill=True"),
+        (np.arange(40, dtype=np.float32), 1e40, r"column 'x' contains float32, which cannot represent fill=1e\+40"),
         (np.arange(40.0), "?", r"column 'x' contains float64, which cannot represent fill='\?'"),
         (pd.Series(range(40), dtype="Int64"), "?", "column 'x' contains Int64, which cannot represent"),
         (pd.Series(["a", "b"] * 20, dtype="category"), "c", "column 'x' contains category, which cannot represent"),

@@ -43,7 +43,7 @@ def checked_columns(columns: Iterable[str | int]) -> tuple[str | int, ...]:
     """
     if isinstance(columns, str | bytes) or not isinstance(columns, Iterable):
         raise TypeError(f"columns must be a list of names or positions, got {columns!r:.40}; put it in brackets")
-    checked = tuple(one if isinstance(one, str) else checks.integer("columns", one, minimum=0) for one in columns)
+    checked = tuple(str(one) if isinstance(one, str) else checks.integer("columns", one, minimum=0) for one in columns)
     if not checked:
         raise ValueError("columns must name at least one column, got none; omit it for all")
     if len(set(checked)) < len(checked):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import TypeAlias
 
 import numpy as np
@@ -15,6 +15,7 @@ from flskew.shifts._viewer import Viewer
 
 __all__ = [
     "Checked",
+    "PerPartition",
     "Ramp",
     "Strength",
     "as_fraction",
@@ -60,6 +61,11 @@ class Ramp(Value):
 Strength: TypeAlias = float | Iterable[float] | Ramp
 """One number for all partitions, a list with one number per partition, or a `Ramp`."""
 
+
+class PerPartition(tuple[float, ...]):
+    """The strength at each partition; it prints like any other tuple."""
+
+
 Checked: TypeAlias = float | tuple[float, ...] | Ramp
 """A checked `Strength`, as a shift stores it."""
 
@@ -81,14 +87,17 @@ def as_strength(name: str, value: Strength, rule: str, holds: Callable[[float], 
         for end in (value.first, value.last):
             _check(name, end, rule, holds)
         return value
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
     if isinstance(value, numbers.Real | np.number) and not isinstance(value, bool):
         return _check(name, value, rule, holds)
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+    # The order of a set says nothing about partitions, and a mapping would yield its keys.
+    if isinstance(value, str | bytes | Set | Mapping) or not isinstance(value, Iterable):
         raise TypeError(
             f"{name} must be a number, a list with one number per partition, or a Ramp, got {value!r:.40} of type "
             f"{type(value).__name__}"
         )
-    each = tuple(_check(f"{name}[{place}]", one, rule, holds) for place, one in enumerate(value))
+    each = PerPartition(_check(f"{name}[{place}]", one, rule, holds) for place, one in enumerate(value))
     if not each:
         raise ValueError(f"{name} must have one number per partition, got none")
     return each

@@ -17,8 +17,13 @@ def parsed(text: str) -> Shift:
         ValueError: The text is not that of a shift, or a class of your own was not imported.
     """
     try:
-        shift = _made(ast.parse(text, mode="eval").body)
-    except (SyntaxError, TypeError, ValueError, RecursionError) as error:
+        tree = ast.parse(text, mode="eval")
+        if any(isinstance(node, ast.Set) for node in ast.walk(tree)):
+            raise ValueError("it contains a set, which prints in another order in another process; use a tuple")
+        shift = _made(tree.body)
+    except (RecursionError, MemoryError):  # raised by Python's parser, too
+        raise ValueError(f"{text!r:.80} is not a shift: it is nested too deeply") from None
+    except (SyntaxError, TypeError, ValueError) as error:
         raise ValueError(f"{text!r:.80} is not a shift: {error}") from None
     if not isinstance(shift, Shift):
         raise ValueError(f"{text!r:.80} is not a shift")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Any, ClassVar, Literal, Self
 
 from numpy.typing import NDArray
 
 from flskew._util import checks
-from flskew._util.values import Value
+from flskew._util.values import Value, fields
 from flskew.shifts._columns import checked_columns, each_array
 from flskew.shifts._numbers import changed_numbers
-from flskew.shifts._strengths import Ramp
+from flskew.shifts._strengths import PerPartition, Ramp, strength_at
 from flskew.shifts._viewer import Viewer
 from flskew.shifts.view import View
 from flskew.typing import Features, Rows
@@ -99,12 +100,22 @@ class Shift(Value, ABC):
     def _is_seen_by(self, viewer: Viewer) -> bool:
         if self.partitions is None:
             return True
-        largest = max(self.partitions, default=0)
-        if largest >= viewer.num_partitions:
+        # They are sorted, and there may be as many as clients.
+        if self.partitions and self.partitions[-1] >= viewer.num_partitions:
             raise ValueError(
-                f"partitions of {type(self).__name__} must be in 0 ... {viewer.num_partitions - 1}, got {largest}"
+                f"partitions of {type(self).__name__} must be in 0 ... {viewer.num_partitions - 1}, "
+                f"got {self.partitions[-1]}"
             )
-        return viewer.partition_id in self.partitions
+        place = bisect_left(self.partitions, viewer.partition_id)
+        return self.partitions[place : place + 1] == (viewer.partition_id,)
+
+    def _check_fits(self, num_partitions: int) -> None:
+        """Refuse `partitions` that do not exist, and lists of strengths of another length."""
+        viewer = Viewer(0, num_partitions)
+        self._is_seen_by(viewer)
+        for parameter, field in fields(self):
+            if isinstance(field, PerPartition):
+                strength_at(parameter.name, field, viewer)
 
 
 class FeatureShift(Shift):
@@ -254,4 +265,10 @@ class Chain(Shift):
 def _checked_partitions(partitions: Iterable[int]) -> tuple[int, ...]:
     if isinstance(partitions, str | bytes) or not isinstance(partitions, Iterable):
         raise TypeError(f"partitions must be a list of partition ids, got {partitions!r:.40}")
-    return tuple(sorted({checks.integer("partitions", one, minimum=0) for one in partitions}))
+    ids = list(partitions)
+    if any(isinstance(one, str) for one in ids):
+        raise TypeError(
+            "partitions must be partition ids, which are integers, got a string; a shift does not know the names of an "
+            "assignment, so pass assignment.names.index(name)"
+        )
+    return tuple(sorted({checks.integer("partitions", one, minimum=0) for one in ids}))

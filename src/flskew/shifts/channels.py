@@ -66,6 +66,10 @@ class Channels(ImageShift):
             gains = scaled_gain(gains, severity)
         return Channels(gains, layout=self.layout, partitions=self.partitions)
 
+    def _check_fits(self, num_partitions: int) -> None:
+        super()._check_fits(num_partitions)
+        self._gains_at(Viewer(0, num_partitions))
+
     def _gains_at(self, viewer: Viewer) -> tuple[float, ...]:
         if not isinstance(self.gains[0], tuple):
             return self.gains
@@ -91,4 +95,4 @@ def _one_per_channel(name: str, gains: Any) -> tuple[float, ...]:
     checked = as_strength(name, gains, "a finite number >= 0", lambda number: number >= 0)
     if not isinstance(checked, tuple):
         raise TypeError(f"{name} must be a list with one number per channel, got {gains!r:.40}")
-    return checked
+    return tuple(checked)

@@ -115,8 +115,9 @@ def _in_array(
         fits = given.dtype.kind in _FILLS.get(dtype.kind, dtype.kind)
         # Strings may become longer, other dtypes stay.
         dtype_seen = np.promote_types(dtype, given.dtype) if dtype.kind == given.dtype.kind == "U" else dtype
-    new = given.astype(dtype_seen) if fits else given
-    if not fits or (dtype.kind in "iu" and new != given):
+    with np.errstate(over="ignore"):
+        new = given.astype(dtype_seen) if fits else given
+    if not fits or (dtype.kind in "iu" and new != given) or (dtype.kind in "fc" and np.isinf(new)):
         raise _unfit(name, dtype, fill)
     seen = values.astype(dtype_seen)
     seen[holes] = new
