@@ -260,8 +260,8 @@ def test_a_match_has_nearly_the_same_shares_of_every_class(case: Case):
 
 
 def test_a_matched_client_is_not_tested_on_a_class_that_it_lacks():
-    train = LabelExclusionPartitioner([{"snow"}, {"rain"}, {"sun", "wind"}, set()]).assign(weather())
-    test = train.match(weather(300))
+    train = LabelExclusionPartitioner([{0, 1, 2}, {3, 4, 5}, {6, 7, 8}, set()], alpha=0.5).assign(made()[:4000])
+    test = train.match(made()[4000:])
     assert (test.label_counts[train.label_counts == 0] == 0).all()
     assert len(test.unassigned) == 0
 

@@ -132,8 +132,18 @@ def test_a_table_is_seen_by_column_and_its_missing_values_stay(lazy: bool):
     assert {name: seen[name] for name in table if name != "age"} == {
         name: table[name] for name in table if name != "age"
     }
-    missing = SPLIT.with_shift(Missing(["sex"], [0.0, 1.0])).view(1).dataset(Dataset.from_dict(table), lazy=lazy)[:]
-    assert missing == table | {"sex": [None] * 4}
+    given = Dataset.from_dict(table)
+    missing = SPLIT.with_shift(Missing(["sex"], [0.0, 1.0])).view(1).dataset(given, lazy=lazy)
+    assert missing[:] == table | {"sex": [None] * 4}
+    assert missing.features["sex"] == given.features["sex"]
+
+
+def test_rows_of_every_batch_are_their_own():
+    """`map` takes batches of 1,000 rows."""
+    view = Assignment.from_partitions([range(2500, 0, -2)], num_rows=2501).with_shift(Noise(1.0, columns=["x"])).view(0)
+    table = {"x": view.rows.astype(np.float64), "label": np.zeros(1250)}
+    seen = view.dataset(Dataset.from_dict(table))[:]["x"]
+    assert seen == view.features({"x": table["x"]})["x"].tolist()
 
 
 def test_a_client_that_sees_the_data_as_they_are_gets_the_same_data_set():

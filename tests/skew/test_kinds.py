@@ -321,6 +321,37 @@ def test_tables_of_every_type_are_measured_alike() -> None:
     assert reports[0].equals(reports[2])
 
 
+def several_labels() -> np.ndarray:
+    """Whether a digit is even, has a hole, and is above 6: 0/1, and none of them for some digits."""
+    return np.stack([LABELS % 2 == 0, np.isin(LABELS, [0, 6, 8, 9]), LABELS > 6], axis=1).astype(int)
+
+
+def test_of_several_labels_per_row_each_counts() -> None:
+    matrix = several_labels()
+    split = InnerDirichletPartitioner([359] * 5, "digit", alpha=0.5).assign(LABELS)
+    known = Assignment.from_partitions(list(split), labels=matrix)
+    report = skew.kinds(split, IMAGES, matrix)
+    assert report.prior_shift.distance == pytest.approx(skew.total_variation(known))
+    assert report.prior_shift.chance == pytest.approx(skew.iid_total_variation(known))
+    assert skew.kinds(known).prior_shift.distance == report.prior_shift.distance
+    assert report.concept_shift.verdict == "not measured"
+    assert "Concept shift is measured only if each row has one label." in report.remarks
+    assert skew.kinds(iid(), IMAGES, matrix).found == ()
+    assert skew.kinds(iid().with_shift(Rotate(Ramp(60.0))), IMAGES, matrix).found == (
+        "covariate shift",
+        "concept drift",
+    )
+
+
+def test_a_row_with_several_labels_is_compared_within_each_of_its_classes() -> None:
+    split = Assignment.from_partitions([own[own < 300] for own in iid(3)], num_rows=300)
+    matrix, ink = several_labels()[:300], INK[:300]
+    within = [apart(held(split, ink, matrix[:, label], 1)) for label in range(3)]
+    weights = matrix.sum(axis=0) / matrix.sum()
+    expected = sum(weight * moved / spread for weight, (moved, spread) in zip(weights, within, strict=True))
+    assert skew.feature_distance({"ink": ink}, split, matrix) == pytest.approx(expected)
+
+
 def test_unassigned_rows_and_empty_partitions_are_ignored() -> None:
     split = Assignment.from_partitions([range(0, 100, 2), range(1, 100, 2), []], num_rows=NUM_ROWS)
     part = Assignment.from_partitions([range(0, 100, 2), range(1, 100, 2)])
@@ -398,6 +429,12 @@ def test_the_report_says_what_to_pass_for_kinds_that_were_not_measured() -> None
         ({"assignment": Assignment.from_partitions([[]], num_rows=4)}, ValueError, "must have rows in at least one"),
         ({"labels": [0, 1]}, ValueError, "labels must have one label for each of the 4 rows of the data set, got 2"),
         ({"labels": [0, 1, 0, 1], "truth": [1]}, ValueError, "truth must have one label for each of the 4 rows"),
+        (
+            {"labels": np.eye(4, dtype=int), "truth": [0, 1, 0, 1]},
+            TypeError,
+            "truth needs labels with one label per row",
+        ),
+        ({"labels": np.eye(3, dtype=int)}, ValueError, "labels must have one label for each of the 4 rows"),
         ({"truth": [0, 1, 0, 1]}, ValueError, "truth needs labels; pass those that the clients see, too"),
         ({"labels": [0, 1, None, 1]}, ValueError, "labels"),
         ({"features": {"x": [1, 2]}}, ValueError, "frame must have at least one column, and one row for each of the 4"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["read_frame", "read_matrix", "read_sparse"]
 
 
-def read_sparse(labels: Any, name: str) -> MultiLabelColumn:
+def read_sparse(labels: object, name: str) -> MultiLabelColumn:
     """Read a SciPy sparse matrix or array; its classes are the numbers of its columns."""
-    matrix = labels.tocsr()
+    matrix = cast("Any", labels).tocsr()
     if matrix.ndim != 2 or matrix.shape[1] < 2:
         raise TypeError(f"{name} must have a column for each of at least two classes, got the shape {matrix.shape}")
     matrix = matrix.copy()

@@ -40,15 +40,19 @@ def features_apart(
         one_unit: Whether all columns have the same unit.
     """
     columns, each, samples, weights = [], [], [], []
+    sizes = np.sum([places.sizes for places in groups.places], axis=0)
+    # Rows with several labels are in several groups, whose distances may be as good as equal.
+    repeated = len(groups.order) / max(len(np.unique(groups.order)), 1)
     sampled = _evenly(len(groups.order))
     pairs = [place * len(assignment) + one.owners.astype(np.int64) for place, one in enumerate(groups.places)]
     cells = np.unique(np.concatenate(pairs)[sampled], return_inverse=True)[1].reshape(-1)
     for column in read_columns(frame, assignment.rows[groups.order]):
         known, missing, largest = column_sums(column, groups.places, in_its_unit=one_unit)
         factor = len(groups.order) / largest if largest > 0 else 0.0
-        parts = [part.times(factor) for part in (known, missing) if part is not None]
-        each += [part.per_row(assignment.sizes) for part in parts]
-        columns.append(joined(parts, len(assignment)).per_row(assignment.sizes))
+        given = [part.times(factor) for part in (known, missing) if part is not None]
+        parts = [part._replace(variance=part.variance * repeated) for part in given]
+        each += [part.per_row(sizes) for part in parts]
+        columns.append(joined(parts, len(assignment)).per_row(sizes))
         samples.append(_residuals(column, sampled, cells))
         weights.append(largest if one_unit else 1.0)
     shares = np.array(weights) / (sum(weights) or 1.0)

@@ -32,7 +32,7 @@ def remarks(report: KindsReport, data: Measuring) -> Iterator[str]:
             f"Prior shift: {report.prior_shift.distance:.1%} of the labels would have to change to make all partitions "
             f"alike; {report.prior_shift.chance:.1%} in a random split."
         )
-    if data.own is None and report.prior_shift.distance is not None and data.assignment.edges is not None:
+    if not data.has_labels and report.prior_shift.distance is not None and data.assignment.edges is not None:
         yield "Labels are the bins by which the split was made; if these are bins of a feature, pass labels."
     yield from _features(report, data)
     yield from _concepts(report, data)
@@ -94,7 +94,7 @@ def _unmeasured(report: KindsReport, data: Measuring) -> Iterator[str]:
     """Say what to pass, once for all kinds that need the same."""
     given = {
         "features": data.features is not None,
-        "labels": data.own is not None,
+        "labels": data.has_labels,
         # Without a truth, labels as they are count as the truth if there is a shift.
         "truth": data.true is not None or data.assignment.shift is not None,
     }
@@ -103,6 +103,9 @@ def _unmeasured(report: KindsReport, data: Measuring) -> Iterator[str]:
         if kind.exceeds_chance is None:
             missing = [_MEANS.get(name, name) for name in _NEEDS[kind.name] if not given[name]]
             kinds.setdefault(" and ".join(missing), []).append(kind.name)
+    if data.several is not None:
+        kinds = {missing: names for missing, names in kinds.items() if "concept shift" not in names}
+        yield "Concept shift is measured only if each row has one label."
     for missing_arguments, names in kinds.items():
         yield f"To measure {listed(names)}, pass {missing_arguments}."
 

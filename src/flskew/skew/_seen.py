@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew._split.labels import read_labels
+from flskew._split.labels import LabelColumn, read_labels
+from flskew._split.multi_label import MultiLabelColumn
 from flskew._split.streams import Streams
 from flskew.assignment import Assignment
 from flskew.shifts import Shift
 from flskew.skew._columns import read_table
 from flskew.skew._distances import Places
-from flskew.typing import Features, Label, Labels
+from flskew.typing import Features, Label, Labels, MultiLabels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +26,10 @@ __all__ = [
     "changes_features",
     "changes_labels",
     "check_assignment",
+    "check_count",
     "columns_seen",
     "grouped",
+    "grouped_by_several",
     "labels_seen",
     "most_frequent_labels",
     "owners_of",
@@ -119,12 +122,20 @@ def _chosen(count: int, most: int) -> NDArray[np.intp]:
     return np.sort(np.argsort(Streams(_SEED)("columns").random(count), kind="stable")[:most])
 
 
-def labels_seen(labels: Labels, assignment: Assignment) -> Labels:
+def labels_seen(labels: Labels | MultiLabels, assignment: Assignment) -> Labels | MultiLabels:
     """Return labels as clients see them; the same object if no shift changes labels."""
-    return assignment.shift_labels(labels) if changes_labels(assignment.shift) else labels
+    return assignment.shift_labels(cast("Labels", labels)) if changes_labels(assignment.shift) else labels
 
 
-def read_codes(assignment: Assignment, **columns: Labels | None) -> dict[str, Coded]:
+def check_count(name: str, count: int, assignment: Assignment) -> None:
+    """Refuse labels of another number of rows."""
+    if count != assignment.num_rows:
+        raise ValueError(
+            f"{name} must have one label for each of the {assignment.num_rows:,} rows of the data set, got {count:,}"
+        )
+
+
+def read_codes(assignment: Assignment, **columns: Labels | LabelColumn | None) -> dict[str, Coded]:
     """Number the labels of several columns alike; columns that are None are left out.
 
     Raises:
@@ -137,11 +148,7 @@ def read_codes(assignment: Assignment, **columns: Labels | None) -> dict[str, Co
         if labels is None:
             continue
         column = read_labels(labels, name=name)
-        if len(column) != assignment.num_rows:
-            raise ValueError(
-                f"{name} must have one label for each of the {assignment.num_rows:,} rows of the data set, "
-                f"got {len(column):,}"
-            )
+        check_count(name, len(column), assignment)
         lookup = [numbers.setdefault((type(label), label), len(numbers)) for label in column.labels]
         codes[name] = np.array(lookup, dtype=np.int64)[column.codes][assignment.rows]
     classes = tuple(label for _, label in numbers)
@@ -167,6 +174,17 @@ def grouped(assignment: Assignment, codes: NDArray[np.int64] | None = None) -> G
     stops = np.flatnonzero(np.diff(codes[order])) + 1
     owners = np.split(owners_of(assignment)[order], stops)
     return Groups(order, [Places(np.bincount(group, minlength=len(assignment))) for group in owners])
+
+
+def grouped_by_several(assignment: Assignment, column: MultiLabelColumn) -> Groups:
+    """Return one group for each class, with all rows that have this label, beside others or not."""
+    entries, lengths = column.gathered(assignment.rows)
+    positions = np.repeat(np.arange(len(assignment.rows)), lengths)
+    order = np.argsort(column.indices[entries], kind="stable")
+    stops = np.cumsum(np.bincount(column.indices[entries], minlength=1))[:-1]
+    owners = np.split(owners_of(assignment)[positions[order]], stops)
+    places = [Places(np.bincount(group, minlength=len(assignment))) for group in owners if len(group)]
+    return Groups(positions[order], places)
 
 
 def most_frequent_labels(contents: NDArray[np.int64], labels: Coded, assignment: Assignment) -> NDArray[np.int64]:

@@ -21,7 +21,7 @@ from flskew.skew._kinds import Judged, Measuring
 from flskew.skew._seen import check_assignment
 from flskew.skew._tables import Formats, as_html, as_markdown, as_text
 from flskew.skew._words import plural
-from flskew.typing import Features, Labels, Sizes
+from flskew.typing import Features, Labels, MultiLabels, Sizes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -215,7 +215,7 @@ class KindsReport:
 def kinds(
     assignment: Assignment,
     features: Features | None = None,
-    labels: Labels | None = None,
+    labels: Labels | MultiLabels | None = None,
     *,
     truth: Labels | None = None,
     max_columns: int = 64,
@@ -232,7 +232,8 @@ def kinds(
     provided that the features within each class differ only by chance.
 
     - Features are compared one column at a time, as by `feature_report`, and the distance is the mean over the columns.
-      Every pixel of an image is a column. The missing values of a column add to its distance.
+      The missing values of a column add to its distance. The columns of an array with more than two axes, such as the
+      pixels of images, have one unit: their mean is weighted by the mean difference of two values.
     - Labels are compared by `total_variation`.
     - Within classes, the features of each class are compared like those of all rows.
     - Concept shift is the total variation between labels of rows with equal true labels or, if the truth is unknown,
@@ -246,7 +247,8 @@ def kinds(
         assignment: The split; rows in no partition are ignored.
         features: One entry per row of the data set: a table, as for `feature_report`, or an array of any shape.
         labels: One label per row of the data set, as the clients see them unless the assignment has a shift. If the
-            assignment was made with labels, prior shift can be measured without them.
+            assignment was made with labels, prior shift can be measured without them. If rows have several labels, each
+            counts, and concept shift is not measured.
         truth: The correct label of each row.
         max_columns: Maximum number of columns to compare, at least 1. If there are more, such as pixels, some are drawn
             at random, always the same ones.
@@ -267,7 +269,7 @@ def kinds(
     max_columns = checks.integer("max_columns", max_columns, minimum=1)
     data = Measuring(check_assignment(assignment), features, labels, truth, max_columns)
     covariate, prior, concept = data.of_features(), data.of_labels(data.own), data.of_concepts
-    drift = None if data.own is None else data.of_features(data.own)
+    drift = data.of_drift()
     # If the true labels and the features within them are alike, only labels that differ from the truth can explain it.
     relabelled = data.true is not None and _exceeds(concept)
     drift_follows = relabelled and not _exceeds(data.of_features(data.true))

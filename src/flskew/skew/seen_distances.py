@@ -11,13 +11,13 @@ from flskew._util import checks
 from flskew.assignment import Assignment
 from flskew.skew._kinds import Judged, Measuring
 from flskew.skew._seen import check_assignment
-from flskew.typing import Features, Labels
+from flskew.typing import Features, Labels, MultiLabels
 
 __all__ = ["feature_distance", "label_disagreement"]
 
 
 def feature_distance(
-    features: Features, assignment: Assignment, labels: Labels | None = None, *, max_columns: int = 64
+    features: Features, assignment: Assignment, labels: Labels | MultiLabels | None = None, *, max_columns: int = 64
 ) -> float:
     """Return how much the features that the clients see differ, as the mean over all columns.
 
@@ -29,7 +29,8 @@ def feature_distance(
         features: One entry per row of the data set: a table, as for `flskew.skew.feature_report`, or an array of any
             shape.
         assignment: The split.
-        labels: One label per row of the data set, to compare only rows of the same class; None for all rows.
+        labels: One label per row of the data set, or several, to compare only rows of the same class; None for all
+            rows.
         max_columns: Maximum number of columns to compare, at least 1.
 
     Returns:
@@ -51,7 +52,8 @@ def feature_distance(
     """
     max_columns = checks.integer("max_columns", max_columns, minimum=1)
     data = Measuring(check_assignment(assignment), features, labels, None, max_columns)
-    return float(cast("Judged", data.of_features(data.own)).excess.distance)
+    judged = data.of_features() if labels is None else data.of_drift()
+    return float(cast("Judged", judged).excess.distance)
 
 
 def label_disagreement(labels: Labels, assignment: Assignment, *, truth: Labels | None = None) -> float:
