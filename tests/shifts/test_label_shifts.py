@@ -150,3 +150,13 @@ def test_a_hospital_with_other_labels_can_be_combined_with_one_with_wrong_labels
 def test_bad_classes_and_labels_are_refused(call, error: type[Exception], message: str):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_shift_stays_the_same_if_its_mapping_is_changed_afterwards():
+    given = {1: 7}
+    shift = Relabel(given)
+    given[1] = shift.mapping[1] = 8
+    assert shift == Relabel({1: 7})
+    assert shift.view(0, 1).labels([1], rows=[0]).tolist() == [7]
+    with pytest.raises(AttributeError):
+        shift.mapping = {1: 8}
