@@ -253,6 +253,54 @@ def test_a_shift_that_prints_as_something_else_cannot_be_saved_and_is_refused():
         SPLIT.with_shift(Odd())
 
 
+def test_a_shift_of_your_own_cannot_write_to_your_data():
+    class InPlace(FeatureShift):
+        def change(self, values, rows, viewer, column):
+            values += 1
+            return values
+
+        def at(self, severity):
+            return self
+
+    class InPlaceLabels(LabelShift):
+        def relabel(self, labels, rows, viewer):
+            labels += 1
+            return labels
+
+        def at(self, severity):
+            return self
+
+    values, labels = np.zeros((2, 3)), np.zeros(2, dtype=int)
+    with pytest.raises(ValueError, match="read-only"):
+        InPlace().view(0, 1).features(values, range(2))
+    with pytest.raises(ValueError, match="read-only"):
+        InPlaceLabels().view(0, 1).labels(labels, range(2))
+    assert values.flags.writeable
+    assert not values.any()
+    assert not labels.any()
+
+
+def test_a_shift_of_your_own_must_return_as_many_values_and_labels():
+    class Forgetful(FeatureShift):
+        def change(self, values, rows, viewer, column):
+            return None
+
+        def at(self, severity):
+            return self
+
+    class Short(LabelShift):
+        def relabel(self, labels, rows, viewer):
+            return labels[:1]
+
+        def at(self, severity):
+            return self
+
+    with pytest.raises(ValueError, match=r"Forgetful must return values of shape \(2, 3\), got \(\)"):
+        Forgetful().view(0, 1).features(np.zeros((2, 3)), range(2))
+    with pytest.raises(ValueError, match=r"Short must return labels of shape \(2,\), got \(1,\)"):
+        Short().view(0, 1).labels([0, 1], range(2))
+
+
 def test_a_shift_whose_arguments_cannot_be_saved_is_refused_with_the_rule():
     class Limited(FeatureShift):
         def __init__(self, most):

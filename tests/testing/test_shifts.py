@@ -211,8 +211,8 @@ class ByMemory(Adds):
 @pytest.mark.parametrize(
     ("shift", "message"),
     [
-        (ChangesInput(), "law 1: the features were changed; change a copy"),
-        (Undoes(), "law 1: read-only features raised ValueError: output array is read-only"),
+        (ChangesInput(), "law 1: it changes the features, which are read-only; change a copy"),
+        (Undoes(), "law 1: it changes the features, which are read-only; change a copy"),
         (Counts(), "law 1: partition 0 sees other features in a second call"),
         (Reuses(), "law 1: a later call changed the features that the first one returned"),
         (ReadsNumPys(), "law 1: a global random generator was read or seeded; draw numbers from viewer.streams"),

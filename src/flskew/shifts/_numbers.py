@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from flskew.typing import Rows
 
-__all__ = ["ChangeFloats", "changed_numbers"]
+__all__ = ["ChangeFloats", "changed_numbers", "read_only"]
 
 ChangeFloats: TypeAlias = Callable[[NDArray[Any], Rows], NDArray[Any]]
 """Given float32 or float64 values and their rows, returns the new values, or the same object for no change."""
@@ -63,18 +63,26 @@ def changed_numbers(values: NDArray[Any], rows: Rows, change: ChangeFloats, by: 
     return values if seen is None else seen
 
 
+def read_only(values: NDArray[Any]) -> NDArray[Any]:
+    """Return a view that a shift cannot write to: the array belongs to the user."""
+    view = values.view()
+    view.setflags(write=False)
+    return view
+
+
 def _changed_block(values: NDArray[Any], rows: Rows, change: ChangeFloats, by: str) -> NDArray[Any]:
     dtype = values.dtype
     floats = values
     if dtype not in _FLOATS:
         # 8 and 16 bits fit into float32 exactly.
         floats = values.astype(np.float32 if dtype.itemsize <= 2 else np.float64)
+    floats = read_only(floats)
     with np.errstate(under="ignore"):
         new = change(floats, rows)
         if new is floats:
             return values
-        if new.shape != values.shape:
-            raise ValueError(f"{by} must return values of shape {values.shape}, got {new.shape}")
+        if np.shape(new) != values.shape:
+            raise ValueError(f"{by} must return values of shape {values.shape}, got {np.shape(new)}")
         if dtype.kind not in "iu":
             return np.asarray(new, dtype)
     limits = np.iinfo(dtype)

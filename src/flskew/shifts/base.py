@@ -8,12 +8,13 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Any, ClassVar, Literal, Self
 
+import numpy as np
 from numpy.typing import NDArray
 
 from flskew._util import checks
 from flskew._util.values import Value, fields
 from flskew.shifts._columns import checked_columns, each_array
-from flskew.shifts._numbers import changed_numbers
+from flskew.shifts._numbers import changed_numbers, read_only
 from flskew.shifts._strengths import PerPartition, Ramp, strength_at
 from flskew.shifts._viewer import Viewer
 from flskew.shifts.view import View
@@ -212,7 +213,14 @@ class LabelShift(Shift):
         """
 
     def _see_labels(self, labels: NDArray[Any], rows: Rows, viewer: Viewer) -> NDArray[Any]:
-        return self.relabel(labels, rows, viewer) if self._is_seen_by(viewer) else labels
+        if not self._is_seen_by(viewer):
+            return labels
+        as_they_are = read_only(labels)
+        seen = self.relabel(as_they_are, rows, viewer)
+        if np.shape(seen) != labels.shape:
+            name = type(self).__name__
+            raise ValueError(f"{name} must return labels of shape {labels.shape}, got {np.shape(seen)}")
+        return labels if seen is as_they_are else seen
 
 
 class Chain(Shift):
