@@ -253,6 +253,23 @@ def test_a_shift_that_prints_as_something_else_cannot_be_saved_and_is_refused():
         SPLIT.with_shift(Odd())
 
 
+def test_a_shift_whose_arguments_cannot_be_saved_is_refused_with_the_rule():
+    class Limited(FeatureShift):
+        def __init__(self, most):
+            super().__init__()
+            self.most = most
+
+        def change(self, values, rows, viewer, column):
+            return np.minimum(values, self.most)
+
+        def at(self, severity):
+            return Limited(self.most / severity if severity else np.inf)
+
+    assert SPLIT.with_shift(Limited(2.0)).shift == Limited(2.0)
+    with pytest.raises(ValueError, match="it contains inf, but arguments must be finite numbers, strings"):
+        SPLIT.with_shift(Limited(2.0).at(0))
+
+
 # 256 rows with one number each, 51 with five, and one with 300 share a part of the stream.
 @pytest.mark.parametrize("shape", [(), (1,), (5,), (2, 3), (300,), (0,)], ids=str)
 def test_random_numbers_of_a_row_do_not_depend_on_the_rows_drawn_with_it(shape: tuple[int, ...]):

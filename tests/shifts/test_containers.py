@@ -123,6 +123,20 @@ def test_a_memory_map_is_read_and_not_changed(tmp_path):
     assert not np.load(path).any()
 
 
+def test_a_wide_table_keeps_its_columns_index_dtypes_and_attributes():
+    names = [f"gene {number}" for number in range(300)]
+    table = pd.DataFrame(np.ones((3, 300)), index=[7, 7, 8], columns=pd.Index(names, name="genes"))
+    table["site"] = pd.Categorical(["Bern", "Lyon", "Bern"])
+    table.attrs["unit"] = "TPM"
+    seen = Affine(2.0).view(0, 1).features(table, range(3))
+    expected = table.copy()
+    expected[names] = 2.0
+    pd.testing.assert_frame_equal(seen, expected)
+    assert seen.columns.name == "genes"
+    assert seen.attrs == table.attrs
+    assert (table[names] == 1.0).all(axis=None)
+
+
 def test_many_partitions_have_labels():
     split = Assignment.from_partitions([[row] for row in range(200)]).with_shift(Affine(offset=1.0))
     assert split.shift_labels(list(range(200))).tolist() == list(range(200))

@@ -150,3 +150,31 @@ def test_a_hospital_with_other_labels_can_be_combined_with_one_with_wrong_labels
 def test_bad_classes_and_labels_are_refused(call, error: type[Exception], message: str):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_shift_stays_the_same_if_its_mapping_is_changed_afterwards():
+    given = {1: 7}
+    shift = Relabel(given)
+    given[1] = shift.mapping[1] = 8
+    assert shift == Relabel({1: 7})
+    assert shift.view(0, 1).labels([1], rows=[0]).tolist() == [7]
+    with pytest.raises(AttributeError):
+        shift.mapping = {1: 8}
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64, np.int16, np.uint8, object])
+def test_the_number_of_classes_gives_the_same_labels_as_a_list_of_them(dtype):
+    labels, rows = np.arange(100, dtype=dtype) % 10, range(100)
+    seen = SwapLabels(0.5, classes=10).view(0, 1).labels(labels, rows)
+    assert seen.dtype == dtype
+    np.testing.assert_array_equal(seen, SwapLabels(0.5, classes=range(10)).view(0, 1).labels(labels, rows))
+
+
+def test_a_batch_of_few_labels_of_billions_of_classes_needs_no_list_of_them():
+    seen = SwapLabels(1.0, classes=2**32).view(0, 1).labels(np.arange(1000), range(1000))
+    assert (seen != np.arange(1000)).all()
+    assert seen.max() > 2**31
+    with pytest.raises(ValueError, match="a label is not one of the classes"):
+        SwapLabels(1.0, classes=2**32).view(0, 1).labels(np.array([-1]), [0])
+    with pytest.raises(ValueError, match="classes must be at most 4294967296"):
+        SwapLabels(1.0, classes=2**32 + 1)

@@ -120,6 +120,7 @@ def test_a_pickled_data_set_shows_the_same():
     [
         (lambda: ShiftedDataset(DATA[:3], VIEW), ValueError, "rows go up to 5, but the data set has only 3; pass the"),
         (lambda: ShiftedDataset(DATA, Noise(1).view(0, 1)), AttributeError, "made from a shift alone, without rows"),
+        (lambda: ShiftedDataset(DATA, SPLIT), TypeError, r"view must be the view of one client, assignment.view\(i\)"),
         (lambda: ShiftedDataset(DATA, VIEW, ["a"]), TypeError, "rows must be a list of row numbers"),
         (lambda: ShiftedDataset(DATA, VIEW)[3], IndexError, "out of bounds"),
         (lambda: ShiftedDataset(DATA, VIEW)["x"], TypeError, "integer"),

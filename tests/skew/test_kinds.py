@@ -428,6 +428,7 @@ def test_the_report_says_what_to_pass_for_kinds_that_were_not_measured() -> None
         ({"assignment": [[0], [1]]}, TypeError, "assignment must be an Assignment, got list; make one with"),
         ({"assignment": Assignment.from_partitions([[]], num_rows=4)}, ValueError, "must have rows in at least one"),
         ({"labels": [0, 1]}, ValueError, "labels must have one label for each of the 4 rows of the data set, got 2"),
+        ({"labels": [0, 1, 0, 1], "truth": list("0101")}, TypeError, "labels, truth must be of one type, got int, str"),
         ({"labels": [0, 1, 0, 1], "truth": [1]}, ValueError, "truth must have one label for each of the 4 rows"),
         (
             {"labels": np.eye(4, dtype=int), "truth": [0, 1, 0, 1]},

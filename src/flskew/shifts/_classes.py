@@ -33,8 +33,10 @@ def checked_classes(name: str, classes: Iterable[Label]) -> PlainClasses:
     return plain  # type: ignore[no-any-return]
 
 
-def place_of_each(labels: NDArray[Any], classes: PlainClasses, by: str) -> NDArray[np.int64]:
+def place_of_each(labels: NDArray[Any], classes: PlainClasses | range, by: str) -> NDArray[np.int64]:
     """Return (num_rows,) the place of each label among classes in increasing order, and -1 for others.
+
+    If the classes are 0, 1, 2, ..., pass a range: there may be many, and few labels in a batch.
 
     Raises:
         TypeError: The labels have another type than the classes, or there is not one per row.
@@ -50,6 +52,8 @@ def place_of_each(labels: NDArray[Any], classes: PlainClasses, by: str) -> NDArr
         return np.array(found, dtype=np.int64)
     if dtype.kind not in {int: "iu", str: "U", bool: "b"}[kind]:
         raise TypeError(f"{by} names classes that are {_NAMES[kind]}, but labels contain {dtype}")
+    if isinstance(classes, range):
+        return np.where((labels >= 0) & (labels < classes.stop), labels.astype(np.int64), -1)
     lower = 0
     known: Any = classes
     if kind is int:
@@ -81,12 +85,13 @@ def with_classes(
     dtype = labels.dtype
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
-        large = [one for one in classes if not limits.min <= one <= limits.max]
+        ends = classes[-1:] if isinstance(classes, range) else classes
+        large = [one for one in ends if not limits.min <= one <= limits.max]
         if large:
             raise ValueError(f"{by}: labels are {dtype}, which cannot represent {listed(large)}; convert them first")
     elif dtype.kind == "U":
         # Whatever labels are in the batch, so that the dtype is the same in all of them.
         dtype = np.promote_types(dtype, np.array(classes).dtype)
     seen = labels.astype(dtype)
-    seen[chosen] = np.array(classes, dtype)[places]
+    seen[chosen] = places if isinstance(classes, range) else np.array(classes, dtype)[places]
     return seen

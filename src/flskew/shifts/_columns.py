@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -135,12 +136,13 @@ def each_column(features: Features, columns: tuple[str | int, ...] | None, chang
         names, table = features.columns.tolist(), [features.iloc[:, place] for place in range(features.shape[1])]
     if columns is None:
         columns = tuple(name for name, column in zip(names, table, strict=True) if column.dtype.kind == "f")
+    counts, places = Counter(names), {name: place for place, name in enumerate(names)}
     changed = {}
     for name in columns:
-        if names.count(name) != 1:
-            problem = "is the name of several columns" if name in names else "is not a column"
+        if counts[name] != 1:
+            problem = "is the name of several columns" if name in counts else "is not a column"
             raise ValueError(f"{by}: {name!r} {problem} of the features; they have {listed(names)}")
-        place = names.index(name)
+        place = places[name]
         new = change(table[place], str(name))
         if new is not table[place]:
             changed[place] = new
@@ -150,9 +152,10 @@ def each_column(features: Features, columns: tuple[str | int, ...] | None, chang
         return dict(zip(names, [changed.get(place, column) for place, column in enumerate(table)], strict=True))
     if features.ndim == 1:
         return changed[0]
-    frame = features.copy(deep=False)
-    for place, new in changed.items():
-        frame.isetitem(place, new)
+    # Setting columns one by one would take quadratic time.
+    together = {place: changed.get(place, column) for place, column in enumerate(table)}
+    frame = type(features)(together, index=features.index, copy=False).__finalize__(features)
+    frame.columns = features.columns
     return frame
 
 

@@ -42,9 +42,10 @@ def changed_numbers(values: NDArray[Any], rows: Rows, change: ChangeFloats, by: 
         ValueError: `change` returns another shape.
     """
     if values.dtype.kind not in "iuf" and values.dtype.name != "bfloat16":
+        if column:
+            raise TypeError(f"{by} changes numbers, but column {column!r} contains {values.dtype}; convert or omit it")
         raise TypeError(
-            f"{by} changes numbers, but {f'column {column!r}' if column else 'features'} contain {values.dtype}; name "
-            f"the columns to change with columns=[...]"
+            f"{by} changes numbers, but features contain {values.dtype}; name the columns to change with columns=[...]"
         )
     size = math.prod(values.shape[1:])
     step = max(1, (_BLOCK if size > 64 else _BLOCK_OF_NARROW_ROWS) // max(1, size))

@@ -39,4 +39,10 @@ def _made(node: ast.expr) -> Any:
             raise ValueError(f"it uses {node.func.id}, which is not a class of flskew.shifts; import your own first")
         named = {keyword.arg: _made(keyword.value) for keyword in node.keywords if keyword.arg is not None}
         return made(*map(_made, node.args), **named)
-    return ast.literal_eval(node)
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        raise ValueError(
+            f"it contains {ast.unparse(node):.40}, but arguments must be finite numbers, strings, booleans, None, or "
+            f"lists, tuples and dicts of these"
+        ) from None

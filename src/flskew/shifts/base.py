@@ -133,16 +133,16 @@ class FeatureShift(Shift):
     Examples:
         >>> import numpy as np
         >>> from flskew.shifts import FeatureShift
-        >>> class Clip(FeatureShift):
-        ...     def __init__(self, most, *, columns=None, partitions=None):
+        >>> class Fade(FeatureShift):
+        ...     def __init__(self, amount, *, columns=None, partitions=None):
         ...         super().__init__(columns=columns, partitions=partitions)
-        ...         self.most = most
+        ...         self.amount = amount
         ...     def change(self, values, rows, viewer, column):
-        ...         return np.minimum(values, self.most)
+        ...         return values * (1 - self.amount) if self.amount else values
         ...     def at(self, severity):
-        ...         return Clip(self.most / severity if severity else np.inf)
-        >>> Clip(2.0).view(0, num_partitions=1).features(np.array([[1.0, 3.0]]), rows=[0])
-        array([[1., 2.]])
+        ...         return Fade(severity * self.amount, columns=self.columns, partitions=self.partitions)
+        >>> Fade(0.5).view(0, num_partitions=1).features(np.array([[1.0, 3.0]]), rows=[0])
+        array([[0.5, 1.5]])
     """
 
     columns: tuple[str | int, ...] | None

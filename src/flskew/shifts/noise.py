@@ -26,7 +26,8 @@ class Noise(FeatureShift):
 
     Args:
         sigma: Standard deviation of the noise, >= 0, in the unit of the features: one number for all partitions, one
-            per partition, or a `Ramp`. `Ramp(0.1)` is that of NIID-Bench's code, for images with values from 0 to 1.
+            per partition, or a `Ramp`. `Ramp(0.1)` is that of NIID-Bench's code, for images with values from 0 to 1;
+            with integers from 0 to 255, to which noise is rounded, it would change nothing, so pass `Ramp(25.5)`.
         columns: The columns of a table to change; None for all that contain floating-point numbers.
         partitions: The partitions that see the noise; None for all.
         seed: Any integer.

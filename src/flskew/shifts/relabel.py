@@ -63,20 +63,26 @@ class Relabel(LabelShift):
         # Checked together, because new labels must have the type of the old ones.
         plain = checked_classes("labels in mapping", [*mapping.keys(), *mapping.values()])
         old, new = plain[: len(mapping)], plain[len(mapping) :]
-        self.mapping: dict[Any, Any] = dict(sorted(zip(old, new, strict=True)))
+        self._pairs: tuple[tuple[Any, Any], ...] = tuple(sorted(zip(old, new, strict=True)))
         self.fraction = as_fraction("fraction", fraction)
         self.seed = checks.seed(seed)
+
+    @property
+    def mapping(self) -> dict[Any, Any]:
+        """The new label of each class that changes; a copy."""
+        return dict(self._pairs)
 
     def relabel(self, labels: NDArray[Any], rows: Rows, viewer: Viewer) -> NDArray[Any]:
         """Replace the labels that are in the mapping."""
         fraction = strength_at("fraction", self.fraction, viewer)
         if fraction == 0:
             return labels
-        places = place_of_each(labels, tuple(self.mapping), "Relabel")
+        old, new = zip(*self._pairs, strict=True)
+        places = place_of_each(labels, old, "Relabel")
         chosen = places >= 0
         if fraction < 1:
             chosen &= viewer.streams(self.seed, "relabel").uniform(rows) < fraction
-        return with_classes(labels, chosen, places[chosen], list(self.mapping.values()), "Relabel")
+        return with_classes(labels, chosen, places[chosen], new, "Relabel")
 
     def at(self, severity: float) -> Relabel:
         """Return the same change of fewer rows: fraction times severity."""

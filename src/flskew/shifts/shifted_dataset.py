@@ -34,7 +34,7 @@ class ShiftedDataset:
 
     Raises:
         AttributeError: The view was made without an assignment, and `rows` is None.
-        TypeError: Rows are not integers; or, when an entry is loaded, x is not numeric.
+        TypeError: `view` is not a view, or rows are not integers; or, when an entry is loaded, x is not numeric.
         ValueError: The data set lacks some rows.
 
     Examples:
@@ -58,6 +58,8 @@ class ShiftedDataset:
         *,
         transform: Callable[[Features], Features] | None = None,
     ) -> None:
+        if not isinstance(view, View):
+            raise TypeError(f"view must be the view of one client, assignment.view(i), got {type(view).__name__}")
         self._dataset, self._view, self._transform = dataset, view, transform
         links = () if view.shift is None else view.shift._links()
         self._changes_features = any(link._changes("features") for link in links)

@@ -26,6 +26,10 @@ from flskew.typing import Label, Rows
 __all__ = ["SwapLabels"]
 
 
+_MOST = 2**32
+"""The largest number of classes. Random numbers have 53 bits, so with far more classes, some could never be drawn."""
+
+
 class SwapLabels(LabelShift):
     """Replace labels by wrong ones at random: symmetric label noise.
 
@@ -62,7 +66,7 @@ class SwapLabels(LabelShift):
         self.fraction = as_fraction("fraction", fraction)
         self.classes: int | PlainClasses
         if isinstance(classes, str | bytes) or not isinstance(classes, Iterable):
-            self.classes = checks.integer("classes", classes, minimum=2)
+            self.classes = checks.integer("classes", classes, minimum=2, maximum=_MOST)
         else:
             distinct: Any = tuple(sorted(set(checked_classes("classes", classes))))
             if len(distinct) < 2:
@@ -79,7 +83,7 @@ class SwapLabels(LabelShift):
         fraction = strength_at("fraction", self.fraction, viewer)
         if fraction == 0:
             return labels
-        classes = tuple(range(self.classes)) if isinstance(self.classes, int) else self.classes
+        classes = range(self.classes) if isinstance(self.classes, int) else self.classes
         places = place_of_each(labels, classes, "SwapLabels")
         if places.min(initial=0) < 0:
             raise ValueError("SwapLabels: a label is not one of the classes; pass all classes with classes=")

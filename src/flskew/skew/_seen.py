@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from flskew._split.labels import LabelColumn, read_labels
 from flskew._split.multi_label import MultiLabelColumn
 from flskew._split.streams import Streams
+from flskew._util.texts import listed
 from flskew.assignment import Assignment
 from flskew.shifts import Shift
 from flskew.skew._columns import read_table
@@ -139,7 +140,7 @@ def read_codes(assignment: Assignment, **columns: Labels | LabelColumn | None) -
     """Number the labels of several columns alike; columns that are None are left out.
 
     Raises:
-        TypeError: A column does not contain labels.
+        TypeError: A column does not contain labels, or two columns have labels of different types.
         ValueError: A label is missing, or a column does not have one label per row of the data set.
     """
     numbers: dict[tuple[type, Label], int] = {}
@@ -151,6 +152,10 @@ def read_codes(assignment: Assignment, **columns: Labels | LabelColumn | None) -
         check_count(name, len(column), assignment)
         lookup = [numbers.setdefault((type(label), label), len(numbers)) for label in column.labels]
         codes[name] = np.array(lookup, dtype=np.int64)[column.codes][assignment.rows]
+    types = sorted({kind.__name__ for kind, _ in numbers})
+    if len(types) > 1:
+        # Otherwise, no label would equal the truth.
+        raise TypeError(f"{listed(codes, show=str)} must be of one type, got {listed(types, show=str)}; convert one")
     classes = tuple(label for _, label in numbers)
     return {name: Coded(own, classes) for name, own in codes.items()}
 
