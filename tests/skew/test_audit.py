@@ -14,7 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.partitioners.cases import CASES, Case
 
-from flskew import Assignment, GroupedNaturalIdPartitioner, NaturalIdPartitioner, partitioners, skew
+from flskew import (
+    Assignment,
+    CrossPartitioner,
+    GroupedNaturalIdPartitioner,
+    NaturalIdPartitioner,
+    QuantityPartitioner,
+    partitioners,
+    skew,
+)
 
 LABELS = [row * 7 % 10 for row in range(2000)]
 SITES = [f"site {label}" for label in LABELS]
@@ -24,7 +32,7 @@ Parts = list[list[int]]
 class _ByLabel:
     """A partitioner of natural ids that takes the labels of the table of cases as ids."""
 
-    def __init__(self, partitioner: NaturalIdPartitioner | GroupedNaturalIdPartitioner) -> None:
+    def __init__(self, partitioner: NaturalIdPartitioner | GroupedNaturalIdPartitioner | CrossPartitioner) -> None:
         self.partitioner = partitioner
 
     def assign(self, labels: list[int]) -> Assignment:
@@ -42,6 +50,12 @@ NATURAL = [
     Case(
         "grouped natural ids",
         lambda n, labels, seed: _ByLabel(GroupedNaturalIdPartitioner("site", 1 + seed % 9, "allow-smaller")),
+    ),
+    Case(
+        "sizes within natural ids",
+        lambda n, labels, seed: _ByLabel(
+            CrossPartitioner(NaturalIdPartitioner("site"), QuantityPartitioner(n, alpha=1.0, seed=seed))
+        ),
     ),
 ]
 
@@ -75,7 +89,7 @@ def test_no_clean_split_of_200_causes_an_alarm(case: Case) -> None:
 
 def test_the_clean_splits_are_of_every_partitioner() -> None:
     made = [case.make(5, LABELS, 0) for case in [*CASES, *NATURAL]]
-    kinds = {type(getattr(one, "partitioner", one)) for one in made}
+    kinds = {type(one.partitioner if isinstance(one, _ByLabel) else one) for one in made}
     public = {getattr(partitioners, name) for name in partitioners.__all__ if name.endswith("Partitioner")}
     assert kinds == {one for one in public if not inspect.isabstract(one)}
 
