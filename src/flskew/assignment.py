@@ -21,7 +21,7 @@ from flskew._split.streams import Streams
 from flskew._split.wrapping import given_counts, given_rows, joined, loaded
 from flskew._util import archive, checks
 from flskew._util.html import table
-from flskew._util.texts import listed
+from flskew._util.texts import LONGEST_NAME, cut, listed
 from flskew.shifts import Shift, View, Viewer
 from flskew.shifts._holders import shifted_features, shifted_labels
 from flskew.shifts._text import parsed
@@ -536,7 +536,7 @@ class Assignment:
         names = "" if self.names is None else f" ({listed(self.names, most=3, show=str)})"
         several = ", several labels per row" if self.is_multi_label else ""
         classes = f"{len(self.classes)} classes{several}" if self.has_labels else "no labels"
-        shift = "" if self.shift is None else f", seen through {self.shift}"
+        shift = "" if self.shift is None else f", seen through {cut(repr(self.shift), LONGEST_NAME)}"
         return (
             f"Assignment({len(self)} partitions{names} of {self.sizes.min()} to {self.sizes.max()} rows, "
             f"{len(self.unassigned)} of {self.num_rows} rows unassigned, {classes}{shift})"

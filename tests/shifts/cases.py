@@ -69,6 +69,7 @@ def features_of(kind: str, num_rows: int, dtype: str, rng: np.random.Generator) 
         "visits": rng.integers(0, 100, num_rows),
         "sex": rng.choice(["m", "f"], num_rows).astype(object),
         "smokes": rng.random(num_rows) < 0.5,
+        "weight": rng.uniform(0, 100, num_rows),
     }
     return columns if kind == "mapping" else pd.DataFrame(columns)
 

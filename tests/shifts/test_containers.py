@@ -219,3 +219,18 @@ def test_row_numbers_may_be_as_large_as_int64():
 def test_other_rows_are_refused(rows, error: type[Exception], got: str):
     with pytest.raises(error, match=f"rows must be a list of row numbers, which are integers from 0 to .*{got}"):
         VIEW.features(np.zeros(3), rows)
+
+
+@pytest.mark.parametrize("kind", [dict, pd.DataFrame])
+def test_a_table_without_floating_point_numbers_needs_the_names_of_columns(kind: type):
+    table = kind({"age": np.arange(3), "sex": np.array(["m", "f", "m"], dtype=object)})
+    with pytest.raises(ValueError, match=r"unless you name others with columns=\[...\], but features have none"):
+        Noise(5.0).view(0, 1).features(table, range(3))
+    assert Noise(5.0, partitions=[]).view(0, 1).features(table, range(3)) is table
+    assert list(Noise(5.0, columns=["age"]).view(0, 1).features(table, range(3))["age"]) != [0, 1, 2]
+
+
+def test_a_long_shift_is_cut_where_it_is_shown():
+    split = Assignment.from_partitions([[row] for row in range(500)]).with_shift(Noise([0.1] * 500))
+    assert len(repr(split)) < 400
+    assert len(repr(split.view(0))) < 300

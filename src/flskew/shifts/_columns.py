@@ -123,7 +123,8 @@ def each_column(features: Features, columns: tuple[str | int, ...] | None, chang
 
     Raises:
         TypeError: A name is given for an array.
-        ValueError: A column does not exist, or two have the same name.
+        ValueError: A column does not exist, two have the same name, or none is named and none has floating-point
+            numbers.
     """
     if isinstance(features, np.ndarray):
         return _in_array(features, columns, change, by)
@@ -136,6 +137,11 @@ def each_column(features: Features, columns: tuple[str | int, ...] | None, chang
         names, table = features.columns.tolist(), [features.iloc[:, place] for place in range(features.shape[1])]
     if columns is None:
         columns = tuple(name for name, column in zip(names, table, strict=True) if column.dtype.kind == "f")
+        if not columns:
+            raise ValueError(
+                f"{by} changes columns of floating-point numbers unless you name others with columns=[...], but "
+                f"features have none; they have {listed(names)}"
+            )
     counts, places = Counter(names), {name: place for place, name in enumerate(names)}
     changed = {}
     for name in columns:

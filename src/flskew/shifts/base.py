@@ -123,12 +123,13 @@ class FeatureShift(Shift):
     """A shift of features: images, tables or any other arrays with one entry per row.
 
     To write your own, subclass it and implement `change` and `at`; `change` gets floats, whatever the dtype of the
-    features, and results are converted back: to whole numbers in the range of the dtype if the features are integers.
+    features, and results are converted back: to whole numbers in the range of the dtype if the features are integers,
+    of which those beyond 2**53 lose their last digits.
     It is called for blocks of rows, so that temporary arrays stay small.
 
     Args:
         columns: The columns of a table to change, by name, or by position for an array; None for all columns of a table
-            that contain floating-point numbers, or for the whole array.
+            that contain floating-point numbers, of which there must be one, or for the whole array.
         partitions: The partitions that see the shift; None for all.
 
     Examples:

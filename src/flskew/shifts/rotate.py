@@ -99,7 +99,7 @@ def _short_way(angles: Checked) -> Checked:
     return math.remainder(angles, 360)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=4)  # 50 MB each for images of 1,024 x 1,024
 def _corners(
     height: int, width: int, angle: float, dtype: np.dtype[Any]
 ) -> tuple[list[tuple[NDArray[np.intp], NDArray[Any]]], NDArray[Any]]:

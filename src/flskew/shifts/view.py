@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from flskew._util import checks
+from flskew._util.texts import LONGEST_NAME, cut
 from flskew.shifts._columns import label_array, num_entries
 from flskew.shifts._frameworks import through_numpy
 from flskew.shifts._hugging_face import SeenColumns, mapped, transformed
@@ -129,7 +130,8 @@ class View:
         """Return a Hugging Face data set as this client sees it.
 
         Columns, types and format stay, so you can select, shuffle, split or transform the result like the data set that
-        you pass. Images are the same as an array of them would be.
+        you pass. Do this afterwards: `rows` must be in the order of the rows that you pass. Images are the same as an
+        array of them would be.
 
         Args:
             partition: The client's rows, such as `load_partition` returns them, or any others with `rows`.
@@ -165,7 +167,7 @@ class View:
 
     def __repr__(self) -> str:
         """Whose view it is."""
-        seen = "the data as they are" if self._shift is None else repr(self._shift)
+        seen = "the data as they are" if self._shift is None else cut(repr(self._shift), LONGEST_NAME)
         return f"View(partition {self.partition_id} of {self.num_partitions}: {seen})"
 
     def _numbers(self, count: int, rows: Iterable[int] | None) -> Rows:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flskew._util.texts import LONGEST_NAME, cut
 from flskew.skew._kinds import Measuring
 from flskew.skew._words import capital, listed, named_partitions
 from flskew.skew.features import by_difference, feature_report
@@ -40,7 +41,7 @@ def remarks(report: KindsReport, data: Measuring) -> Iterator[str]:
         yield f"Quantity skew: partitions have {report.sizes.min():,} to {report.sizes.max():,} rows."
     yield from _unmeasured(report, data)
     if data.assignment.shift is not None:
-        yield f"Measured as clients see the data, through {data.assignment.shift}."
+        yield f"Measured as clients see the data, through {cut(repr(data.assignment.shift), LONGEST_NAME)}."
     if data.frame is not None and data.frame.shape[1] < data.num_columns:
         yield f"Features were compared in {data.frame.shape[1]:,} of {data.num_columns:,} columns."
 
