@@ -110,12 +110,11 @@ def test_a_data_set_shows_what_the_client_sees():
     assert y.item() == LABELS[7] + 10
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_loader_gives_the_same_images_in_every_epoch(workers: int):
+def test_a_loader_gives_the_same_images_in_every_epoch():
     dataset = ShiftedDataset(TensorDataset(IMAGES, torch.arange(12)), SPLIT.view(1))
     expected = SPLIT.shift_features(IMAGES.numpy())
     generator = torch.Generator().manual_seed(0)
-    loader = DataLoader(dataset, batch_size=2, shuffle=True, num_workers=workers, generator=generator)
+    loader = DataLoader(dataset, batch_size=2, shuffle=True, generator=generator)
     orders = []
     for _ in range(2):
         order: list[int] = []
@@ -128,8 +127,12 @@ def test_a_loader_gives_the_same_images_in_every_epoch(workers: int):
 
 
 @pytest.mark.long
-def test_spawned_workers_see_the_same(tmp_path: Path):
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_workers_see_the_same(tmp_path: Path, start: str):
+    # In a process of its own, because forking one with the threads of other tests' frameworks may block.
     (tmp_path / "load.py").write_text("""
+import sys
+
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 from flskew import Assignment
@@ -138,10 +141,10 @@ from flskew.shifts import Noise, ShiftedDataset
 if __name__ == "__main__":
     view = Assignment.from_partitions([[0, 2], [1]]).with_shift(Noise(1.0)).view(0)
     dataset = ShiftedDataset(TensorDataset(torch.zeros(3, 5)), view)
-    ((x,),) = DataLoader(dataset, batch_size=2, num_workers=1, multiprocessing_context="spawn")
+    ((x,),) = DataLoader(dataset, batch_size=2, num_workers=1, multiprocessing_context=sys.argv[1])
     print(torch.equal(x, view.features(torch.zeros(2, 5))))
 """)
-    done = subprocess.run([sys.executable, tmp_path / "load.py"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, tmp_path / "load.py", start], capture_output=True, text=True)
     assert done.stdout == "True\n", done.stderr
 
 
