@@ -115,7 +115,7 @@ class SquarePartitioner(_GrowingPartitioner):
 
     Examples:
         >>> SquarePartitioner(4).assign([0, 1] * 150).sizes
-        array([10, 40, 90, 160])
+        array([ 10,  40,  90, 160])
     """
 
     def _weights(self, places: NDArray[np.float64]) -> Weights:
@@ -141,7 +141,7 @@ class ExponentialPartitioner(_GrowingPartitioner):
 
     Examples:
         >>> ExponentialPartitioner(3).assign([0, 1] * 500).sizes
-        array([ 90, 245, 665])
+        array([ 90, 244, 666])
     """
 
     def _weights(self, places: NDArray[np.float64]) -> Weights:
