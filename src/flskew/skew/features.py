@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,8 @@ from flskew.skew._differences import difference
 from flskew.skew._distances import Places, total_variations, wasserstein_distances
 from flskew.skew._seen import check_assignment
 from flskew.skew._sums import deviation
-from flskew.skew._tables import Formats, as_html, as_markdown, as_text
+from flskew.skew._table_report import TableReport
+from flskew.skew._tables import Formats
 from flskew.skew._words import capital, named_partitions, plural
 from flskew.typing import Sizes
 
@@ -75,7 +75,7 @@ class FeatureSkew:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FeatureReport:
+class FeatureReport(TableReport):
     """How much the columns of a table differ between partitions, most skewed first.
 
     `flskew.skew.feature_report` returns one. It prints as text, displays as a table in notebooks, and converts to
@@ -105,22 +105,7 @@ class FeatureReport:
     partitions: tuple[int, ...] | tuple[str, ...]
     sizes: Sizes
     remarks: tuple[str, ...]
-
-    def __str__(self) -> str:
-        """The report as plain text."""
-        return "\n\n".join([self._title(), as_text(self._table(), _CELLS), "\n".join(self.remarks)])
-
-    def __repr__(self) -> str:
-        """Same as `str(report)`."""
-        return str(self)
-
-    def to_markdown(self) -> str:
-        """Return GitHub's Markdown, for an issue or a paper's supplement."""
-        return "\n\n".join([self._title(), as_markdown(self._table(), _CELLS), " ".join(self.remarks)])
-
-    def _repr_html_(self) -> str:
-        remarks = "".join(f"<li>{html.escape(remark)}</li>" for remark in self.remarks)
-        return "\n".join([f"<p>{self._title()}</p>", as_html(self._table(), _CELLS), f"<ul>{remarks}</ul>"])
+    _cells: ClassVar[Formats] = _CELLS
 
     def to_json(self) -> str:
         """Return JSON: the remarks, and one object for every column, with the distance of each partition by name."""

@@ -6,10 +6,9 @@ Foundations and Trends in Machine Learning 14(1-2), 2021, section 3.1, arXiv 191
 
 from __future__ import annotations
 
-import html
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,8 @@ from flskew.assignment import Assignment
 from flskew.skew._kind_remarks import remarks
 from flskew.skew._kinds import Judged, Measuring
 from flskew.skew._seen import check_assignment
-from flskew.skew._tables import Formats, as_html, as_markdown, as_text
+from flskew.skew._table_report import TableReport
+from flskew.skew._tables import Formats
 from flskew.skew._words import plural
 from flskew.typing import Features, Labels, MultiLabels, Sizes
 
@@ -82,7 +82,7 @@ class SkewKind:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class KindsReport:
+class KindsReport(TableReport):
     """Which of the five kinds of non-IID a split has, and how much of each, against chance.
 
     `flskew.skew.kinds` returns one. It prints as text, displays as a table in notebooks, and converts to Markdown, JSON
@@ -128,6 +128,7 @@ class KindsReport:
     sizes: Sizes
     label_disagreements: NDArray[np.float64] | None
     remarks: tuple[str, ...]
+    _cells: ClassVar[Formats] = _CELLS
 
     @property
     def kinds(self) -> tuple[SkewKind, ...]:
@@ -138,22 +139,6 @@ class KindsReport:
     def found(self) -> tuple[str, ...]:
         """The names of the kinds that the split has, without those that only follow from another."""
         return tuple(one.name for one in self.kinds if one.exceeds_chance and one.follows_from is None)
-
-    def __str__(self) -> str:
-        """The report as plain text."""
-        return "\n\n".join([self._title(), as_text(self._table(), _CELLS), "\n".join(self.remarks)])
-
-    def __repr__(self) -> str:
-        """Same as `str(report)`."""
-        return str(self)
-
-    def to_markdown(self) -> str:
-        """Return GitHub's Markdown, for an issue or a paper's supplement."""
-        return "\n\n".join([self._title(), as_markdown(self._table(), _CELLS), " ".join(self.remarks)])
-
-    def _repr_html_(self) -> str:
-        remarks = "".join(f"<li>{html.escape(remark)}</li>" for remark in self.remarks)
-        return "\n".join([f"<p>{self._title()}</p>", as_html(self._table(), _CELLS), f"<ul>{remarks}</ul>"])
 
     def to_json(self) -> str:
         """Return JSON: the remarks, and one object for each kind, with the distance of each partition by name."""
