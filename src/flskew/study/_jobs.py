@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import copy
+import os
+import pickle
+import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, cast
 
+import numpy as np
+
+from flskew._util import files
 from flskew._util.progress import counted
 from flskew.study._running import Work, run_cell
+from flskew.study.task import Task
 
 __all__ = ["run_all"]
 
@@ -34,9 +44,9 @@ def run_all(missing: Iterable[tuple[Path, Work]], count: int, jobs: int | None) 
 def _in_processes(missing: Iterable[tuple[Path, Work]], jobs: int | None) -> Iterator[object]:
     from joblib import Parallel, delayed, parallel_config  # type: ignore[import-untyped]
 
-    calls = (delayed(_run_there)(work) for work in missing)
     # One cell at a time: joblib would send several at once if the first ones are fast.
     options: dict[str, Any] = {"batch_size": 1, "return_as": "generator_unordered"}
+    calls = (delayed(_run_there)(*one, os.getpid()) for one in _packed(missing))
     if jobs is not None:
         with parallel_config("loky", inner_max_num_threads=1):
             yield from Parallel(n_jobs=jobs, **options)(calls)
@@ -46,6 +56,45 @@ def _in_processes(missing: Iterable[tuple[Path, Work]], jobs: int | None) -> Ite
     except ValueError:  # The backend returns all results at the end, as Ray's does.
         parallel = Parallel(batch_size=1)
     yield from parallel(calls)
+
+
+class _Parcel:
+    """A task that is pickled once, not for each cell, and unpickled once in each process."""
+
+    def __init__(self, task: Task) -> None:
+        try:
+            import cloudpickle
+        except ImportError:  # Until version 1.5, joblib contains it.
+            from joblib.externals import cloudpickle  # type: ignore[import-untyped, no-redef]
+
+        buffers: list[pickle.PickleBuffer] = []
+        try:
+            content = cloudpickle.dumps(task, protocol=5, buffer_callback=buffers.append)
+        except Exception as error:
+            raise TypeError(f"the task cannot be sent to other processes; use jobs=1 ({error})") from error
+        self.name = files.token()
+        # As arrays, because joblib maps large ones into the memory of all processes.
+        self.parts = [np.frombuffer(part, np.uint8) for part in (content, *(buffer.raw() for buffer in buffers))]
+
+    def task(self) -> Task:
+        """Return the task; its large arrays are read-only."""
+        if self.name not in _tasks:
+            _tasks.clear()
+            # Like all that joblib sends; nothing is unpickled that another program wrote.
+            _tasks[self.name] = pickle.loads(self.parts[0], buffers=self.parts[1:])
+        return _tasks[self.name]
+
+
+_tasks: dict[str, Task] = {}
+"""The task of the latest parcel."""
+
+
+def _packed(missing: Iterable[tuple[Path, Work]]) -> Iterator[tuple[Path, Work, _Parcel]]:
+    """Yield each cell without its task, and the task as a parcel."""
+    parcel = None
+    for path, work in missing:
+        parcel = parcel or _Parcel(work.task)
+        yield path, replace(work, task=cast("Task", None)), parcel
 
 
 def _run(cell: tuple[Path, Work]) -> None:
@@ -59,10 +108,11 @@ def _run(cell: tuple[Path, Work]) -> None:
         raise
 
 
-def _run_there(cell: tuple[Path, Work]) -> None:
+def _run_there(path: Path, work: Work, parcel: _Parcel, parent: int) -> None:
     """Run a cell in another process, which can only send exceptions that can be copied."""
+    _end_with(parent)
     try:
-        _run(cell)
+        _run((path, replace(work, task=parcel.task())))
     except Exception as error:
         try:
             copy.copy(error)
@@ -70,3 +120,16 @@ def _run_there(cell: tuple[Path, Work]) -> None:
             text = "\n".join([f"{type(error).__name__}: {error}", *error.__notes__])
             raise RuntimeError(text) from error
         raise
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it has ended, even by kill -9; joblib would let it wait for work."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    if os.getppid() == parent:
+        Thread(target=watch, name="flskew-parent", daemon=True).start()
