@@ -11,7 +11,7 @@ from flskew.strategies._flower_state import nested
 from flskew.strategies._pipeline import Pipeline
 from flskew.study.method import Method
 
-__all__ = ["BASELINES", "copied_for", "num_sampled", "read_methods"]
+__all__ = ["BASELINES", "check_clients", "copied_for", "num_sampled", "read_methods"]
 
 BASELINES = ("alone", "pooled")
 """The names of what every study runs."""
@@ -42,6 +42,20 @@ def read_methods(methods: Mapping[str, Strategy | Method]) -> dict[str, Method]:
                 f"got {read[name]!r:.120}; give what it contains a __repr__"
             )
     return read
+
+
+def check_clients(name: str, method: Method, split: str, num_clients: int) -> None:
+    """Refuse a split with fewer clients than a method needs.
+
+    Raises:
+        ValueError: A round could not begin.
+    """
+    for argument in ("min_train_nodes", "min_available_nodes"):
+        needed = max(getattr(inner, argument, 1) for inner in nested(method.strategy))
+        if needed > num_clients:
+            raise ValueError(
+                f"methods[{name!r}] has {argument}={needed}, but splits[{split!r}] has {num_clients} clients; lower it"
+            )
 
 
 def copied_for(method: Method, seed: int) -> Pipeline:

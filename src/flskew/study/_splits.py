@@ -125,6 +125,7 @@ def _pair(split: object, task: Task, seed: int) -> Pair:
     if isinstance(split, Partitioner):
         split = reseeded(split, seed).assign(task.labels)
     if isinstance(split, Assignment):
+        _check_rows("training", split, task.labels)
         if not split.has_labels:
             raise ValueError(
                 "the assignment was made without labels, so its clients cannot get test rows like their own; pass "
@@ -135,12 +136,8 @@ def _pair(split: object, task: Task, seed: int) -> Pair:
 
 
 def _check(pair: Pair, task: Task) -> None:
-    for rows, assignment, labels in (
-        ("training", pair.train, task.labels),
-        ("test", pair.test, task.test_labels),
-    ):
-        if assignment.num_rows != num_rows(labels):
-            raise ValueError(f"it assigns {assignment.num_rows} {rows} rows, but the task has {num_rows(labels)}")
+    _check_rows("training", pair.train, task.labels)
+    _check_rows("test", pair.test, task.test_labels)
     if len(pair.train) != len(pair.test) or pair.train.names != pair.test.names:
         raise ValueError(
             f"the test rows are split among other clients, {_clients(pair.test)}, than the training rows, "
@@ -148,6 +145,11 @@ def _check(pair: Pair, task: Task) -> None:
         )
     if not len(pair.train.rows):
         raise ValueError("no client has a training row")
+
+
+def _check_rows(kind: str, assignment: Assignment, labels: Labels) -> None:
+    if assignment.num_rows != num_rows(labels):
+        raise ValueError(f"it assigns {assignment.num_rows} {kind} rows, but the task has {num_rows(labels)}")
 
 
 def _clients(assignment: Assignment) -> str:

@@ -22,7 +22,7 @@ from flskew.strategies._flower_state import nested
 from flskew.study._checking import check_task, check_use, check_views
 from flskew.study._jobs import run_all
 from flskew.study._keys import TaskKey, code_key, key_of
-from flskew.study._methods import BASELINES, num_sampled, read_methods
+from flskew.study._methods import BASELINES, check_clients, num_sampled, read_methods
 from flskew.study._running import Work, run_cell
 from flskew.study._seeds import POOLED
 from flskew.study._splits import Pair, Split, pair_for, read_splits
@@ -219,6 +219,8 @@ class Study(Value):
     def _pair(self, split: str, seed: int) -> Pair:
         pair = pair_for(split, self.splits[split], self.task, seed)
         check_views(self.task, split, pair)
+        for name, method in self.methods.items():
+            check_clients(name, method, split, len(pair.train))
         return pair
 
     def _work(self, split: str, name: str, seed: int, pair: Pair, key: TaskKey) -> Work:
