@@ -19,7 +19,9 @@ from flskew import DirichletPartitioner, FedAvg
 from flskew.study import Study
 from flskew.study._keys import key_of
 
-MODE = os.environ.get("MODE", "")
+def mode():
+    return os.environ.get("MODE", "")  # not part of the key, unlike a global
+
 LARGE = np.arange(300_000.0)  # 2.4 MB, which joblib maps into the memory of its processes
 
 class OddError(Exception):
@@ -30,9 +32,9 @@ class Site:
     def __init__(self, labels):
         self.labels = labels
     def fit(self, parameters, config):
-        if MODE == "slow":
+        if mode() == "slow":
             time.sleep(0.1)
-        if MODE == "bug" and config["server-round"] == 2:
+        if mode() == "bug" and config["server-round"] == 2:
             raise OddError(1, 2)
         noise = np.random.default_rng(config["seed"]).normal(size=50)
         return [parameters[0] + noise * len(self.labels) + LARGE[:50]], len(self.labels), {}
