@@ -6,7 +6,7 @@ import html
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from flskew.skew._tables import Formats, as_html, as_markdown, as_text
+from flskew._util.tables import Formats, as_html, as_markdown, as_text
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
-from flskew.skew._words import one_line
+from flskew._util.words import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
