@@ -23,7 +23,8 @@ _MOST_ROWS = 20
 def as_text(frame: pd.DataFrame, formats: Formats, left: Collection[str] = ()) -> str:
     """Return aligned columns, in which wide characters, such as Chinese ones, take two places.
 
-    The first column and those of `left` are aligned on the left. Written by hand because pandas' releases differ in the spaces between columns.
+    The first column and those of `left` are aligned on the left. Written by hand because pandas' releases differ in
+    the spaces between columns.
     """
     shortened = len(frame) > _MOST_ROWS
     half = _MOST_ROWS // 2
