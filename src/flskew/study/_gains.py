@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from flskew._util.words import one_line, plural
 from flskew.study._figures import What, in_words, is_lower_better, reduced, values_of
+from flskew.study._grid import Grid
 from flskew.study._intervals import interval_of
 from flskew.study._means import alone_trained_few, interval_in_words
 from flskew.study._paired import holm, p_values, verdict
@@ -21,14 +22,12 @@ from flskew.typing import Figures
 if TYPE_CHECKING:
     import pandas as pd
 
-    from flskew.study.results import Results
-
 __all__ = ["gains_table"]
 
 _ALL = "all splits"
 
 
-def gains_table(results: Results, methods: Sequence[str], over: str, what: What) -> Table:
+def gains_table(results: Grid, methods: Sequence[str], over: str, what: What) -> Table:
     """Return what `Results.gains` does."""
     import pandas as pd
 
@@ -70,7 +69,7 @@ class _Paired(NamedTuple):
     is_run: NDArray[np.bool_]
 
 
-def _paired(results: Results, split: str, method: str, over: str, what: What) -> _Paired:
+def _paired(results: Grid, split: str, method: str, over: str, what: What) -> _Paired:
     gains, is_run = np.full(len(results.seeds), np.nan), np.zeros(len(results.seeds), bool)
     for place, seed in enumerate(results.seeds):
         ours, theirs = (results._by_place.get((split, name, seed)) for name in (method, over))
@@ -86,7 +85,7 @@ def _over_splits(pairs: Sequence[_Paired]) -> _Paired:
     return _Paired(gains, np.all([pair.is_run for pair in pairs], axis=0))
 
 
-def _gain(results: Results, ours: Cell, theirs: Cell, what: What) -> float:
+def _gain(results: Grid, ours: Cell, theirs: Cell, what: What) -> float:
     lower = is_lower_better(what, results.lower_is_better)
     mine, other = (values_of(cell, what, results.metric, lower) for cell in (ours, theirs))
     known = ~np.isnan(mine) & ~np.isnan(other)
@@ -102,7 +101,7 @@ def _note(num_seeds: int, pair: _Paired, p: float) -> str:
     return "identical" if np.isnan(p) else ""
 
 
-def _texts(results: Results, frame: pd.DataFrame, what: What) -> pd.DataFrame:
+def _texts(results: Grid, frame: pd.DataFrame, what: What) -> pd.DataFrame:
     import pandas as pd
 
     decimals = decimals_for(results.figures(what))
@@ -123,7 +122,7 @@ def _texts(results: Results, frame: pd.DataFrame, what: What) -> pd.DataFrame:
     return texts.rename_axis(index=None, columns="split")
 
 
-def _remarks(results: Results, compared: set[str], what: What, num_tested: int) -> Iterator[str]:
+def _remarks(results: Grid, compared: set[str], what: What, num_tested: int) -> Iterator[str]:
     if is_lower_better(what, results.lower_is_better):
         yield f"A gain is how much lower the {results.metric} is."
     if num_tested > 1:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flskew._util.words import listed, plural
 from flskew.study._frames import gains_over_alone, has_same_clients
+from flskew.study._grid import Grid
 from flskew.study._intervals import interval_of
 from flskew.study._methods import BASELINES
-
-if TYPE_CHECKING:
-    from flskew.study.results import Results
 
 __all__ = ["remarks_on"]
 
@@ -22,7 +19,7 @@ _FAR = 0.1
 _FEWEST_SEEDS = 3
 
 
-def remarks_on(results: Results) -> Iterator[str]:
+def remarks_on(results: Grid) -> Iterator[str]:
     """Yield one sentence, or a few, for each thing to know."""
     yield from _incomplete(results)
     yield from _better_alone(results)
@@ -33,7 +30,7 @@ def remarks_on(results: Results) -> Iterator[str]:
     yield from _best_far_from_last(results)
 
 
-def _incomplete(results: Results) -> Iterator[str]:
+def _incomplete(results: Grid) -> Iterator[str]:
     if results.missing:
         total = results.missing + len(results.cells)
         yield f"{plural(results.missing, 'cell')} of {total:,} have not been run; figures are of the others."
@@ -42,7 +39,7 @@ def _incomplete(results: Results) -> Iterator[str]:
         yield f"With {number}, a difference may well be chance; use at least three, better five."
 
 
-def _better_alone(results: Results) -> Iterator[str]:
+def _better_alone(results: Grid) -> Iterator[str]:
     for split in results.splits:
         counts = []
         for method in results.methods:
@@ -59,7 +56,7 @@ def _better_alone(results: Results) -> Iterator[str]:
             yield f"On their own test rows, some clients of {split!r}{drawn} do better alone: {listed(counts)}."
 
 
-def _ended_early(results: Results) -> Iterator[str]:
+def _ended_early(results: Grid) -> Iterator[str]:
     for split in results.splits:
         for method in results.methods:
             cells = results._cells_of(split, method)
@@ -70,7 +67,7 @@ def _ended_early(results: Results) -> Iterator[str]:
                 yield f"{method} on {split!r} ended early with {number}, so its last model counts ({reason})."
 
 
-def _dropped(results: Results) -> Iterator[str]:
+def _dropped(results: Grid) -> Iterator[str]:
     counts = []
     for split in results.splits:
         for method in results.methods:
@@ -81,14 +78,14 @@ def _dropped(results: Results) -> Iterator[str]:
         yield f"Replies were dropped: {listed(counts)}."
 
 
-def _undefined(results: Results) -> Iterator[str]:
+def _undefined(results: Grid) -> Iterator[str]:
     cells = [cell for cell in results.cells if not cell.error and np.isnan(cell.curves[results.metric]).any()]
     if cells:
         where = [f"{cell.method} on {cell.split!r} with seed {cell.seed}" for cell in cells]
         yield f"{results.metric} is not a number in some rounds: {listed(where)}."
 
 
-def _untested(results: Results) -> Iterator[str]:
+def _untested(results: Grid) -> Iterator[str]:
     for split in results.splits:
         cells = [cell for cell in results.cells if cell.split == split and cell.method != "alone"]
         numbers = {int(np.isnan(cell.own[results.metric]).sum()) for cell in cells}
@@ -100,7 +97,7 @@ def _untested(results: Results) -> Iterator[str]:
             )
 
 
-def _best_far_from_last(results: Results) -> Iterator[str]:
+def _best_far_from_last(results: Grid) -> Iterator[str]:
     best, last = results.figures("best"), results.figures("last")
     far = []
     for row, split in enumerate(results.splits):
