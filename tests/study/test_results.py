@@ -136,6 +136,8 @@ def test_tables_display_in_notebooks_with_names_escaped_and_in_markdown() -> Non
     table = results_of([[[0.6, 0.7], [0.5, 0.6]]], splits=["<b>|x"], methods=["A", "B"]).table()
     assert "&lt;b&gt;|x" in table._repr_html_()
     assert "<b>" not in table._repr_html_()
+    gains = results_of([[[0.6, 0.7], [0.5, 0.6]]], methods=["<i>", "B"]).gains(over="<i>")
+    assert "Gain over &lt;i&gt;" in gains._repr_html_()
     assert "| A | * 0.650 ± 0.635 |" in table.to_markdown().splitlines()  # 12.706 * 0.05
     assert "| method | <b>\\|x |" in table.to_markdown()
 
@@ -309,6 +311,11 @@ def test_clients_that_are_the_same_with_each_seed_have_a_row_each_by_name() -> N
     assert "some clients of 'hospitals' do better alone: 1 of 2 than with FedAvg." in str(hospitals())
 
 
+def test_a_client_gains_from_a_lower_loss() -> None:
+    frame = hospitals().using(metric="loss", lower_is_better=True).clients("hospitals")
+    assert frame["FedAvg", "gain"].tolist() == pytest.approx([0.25, -0.15])
+
+
 def test_clients_that_are_drawn_anew_have_a_row_for_each_seed() -> None:
     frame = hospitals(is_drawn=True).clients("hospitals")
     assert frame.index.tolist() == [(0, "Bern"), (0, "Lyon"), (1, "Bern"), (1, "Lyon")]
@@ -387,8 +394,10 @@ def test_a_frame_has_one_row_per_cell_with_all_figures() -> None:
 # Remarks
 
 
-def test_nothing_is_remarked_on_where_there_is_nothing() -> None:
-    assert two_splits().remarks == ()
+def test_nothing_is_remarked_on_where_there_is_nothing_although_pooled_is_below_alone() -> None:
+    figures = np.array(FIGURES)
+    figures[:, 1] = 0.3
+    assert results_of(figures, splits=["iid", "skewed"], methods=METHODS).remarks == ()
 
 
 def test_remarks_name_runs_that_ended_early_and_dropped_replies() -> None:
@@ -420,9 +429,19 @@ def test_a_remark_says_which_clients_have_no_test_rows() -> None:
 
 
 def test_the_same_results_can_be_shown_with_other_settings() -> None:
-    changed = two_splits().using(metric="loss", lower_is_better=True, confidence=0.9)
+    results = two_splits()
+    changed = results.using(metric="loss", lower_is_better=True, confidence=0.9)
     assert (changed.metric, changed.lower_is_better, changed.interval, changed.confidence) == ("loss", True, "t", 0.9)
-    assert changed.cells == two_splits().using().cells or len(changed.cells) == 24
+    assert changed.using(interval="bootstrap").metric == "loss"
+    assert changed.cells == results.cells
+
+
+def test_a_lower_confidence_gives_shorter_intervals_and_more_verdicts() -> None:
+    results = results_of([[[0.6, 0.6, 0.6], [0.63, 0.62, 0.66]]])  # p is 0.093
+    assert results.gains().frame["verdict"].tolist() == ["no evidence of a difference"]
+    bold = results.using(confidence=0.9).gains()
+    assert bold.frame["verdict"].tolist() == ["better"]
+    assert bold.frame.iloc[0]["low"] > 0 > results.gains().frame.iloc[0]["low"]
 
 
 @pytest.mark.parametrize(
