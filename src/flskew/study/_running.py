@@ -98,6 +98,7 @@ def run_cell(work: Work) -> Cell:
         seconds=time.monotonic() - started,
         fingerprints=work.pair.fingerprints,
         versions=work.versions,
+        names=work.pair.train.names or (),
     )
 
 
