@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flskew._util import checks
 from flskew._util.words import plural
 from flskew.plots._curves import Curves, draw_curves
 from flskew.plots._forest import Differences, draw_forest
 from flskew.plots._pairs import draw_pairs
-from flskew.study._clients import client_frame
 from flskew.study._figures import What, completed, in_words
+from flskew.study._frames import client_frame
 from flskew.study._intervals import interval_of
 from flskew.study._methods import BASELINES
 from flskew.study._paired import NO_EVIDENCE
 from flskew.typing import Figures
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -49,19 +51,18 @@ def plot_curves(results: Results, split: str | None, ax: Axes | None) -> Figure:
 
 
 def plot_gains(
-    results: Results, method: str | None, over: str, what: What, split: str | None, ax: Axes | None
+    results: Results, frame: pd.DataFrame, over: str, what: What, split: str | None, ax: Axes | None
 ) -> Figure:
-    """Draw what `Results.plot_gains` does."""
-    frame = results.gains(method, over, what).frame
-    names = list(frame.index.unique("split"))
-    splits = names if split is None else [split]
+    """Draw what `Results.plot_gains` does, from the frame of `Results.gains`."""
+    names = tuple(frame.index.unique("split"))
+    splits = names if split is None else (checks.choice("split", split, names),)
     _check_one(splits, ax)
     panels = []
     for name in splits:
         rows = frame.loc[name]
         is_evident = ~rows["verdict"].isin(["", NO_EVIDENCE]).to_numpy()
         panels.append(Differences(name, rows.index.tolist(), rows[["low", "gain", "high"]].to_numpy().T, is_evident))
-    counts = set(frame["seeds"]) - {0}
+    counts = set(frame.loc[list(splits), "seeds"]) - {0}
     if not counts:
         raise ValueError("there is nothing to draw: no pair of cells to compare has been run")
     keys = (f"mean over {_range(counts, 'seed')}", f"line: {_interval(results)}")
@@ -103,7 +104,7 @@ def _ends(results: Results, split: str, methods: Sequence[str]) -> Iterator[tupl
     for method in methods:
         ended = [cell.curves[results.metric] for cell in results._cells_of(split, method) if cell.error]
         if ended:
-            yield method, min(int(np.flatnonzero(~np.isnan(curve))[-1]) for curve in ended)
+            yield method, min(int(max(np.flatnonzero(~np.isnan(curve)), default=0)) for curve in ended)
 
 
 def _ranking(results: Results, methods: Sequence[str]) -> list[str]:
@@ -121,4 +122,4 @@ def _range(counts: Collection[int], word: str) -> str:
 
 
 def _interval(results: Results) -> str:
-    return f"{100 * results.confidence:g} % interval"
+    return f"{100 * results.confidence:g} % {'bootstrap ' * (results.interval == 'bootstrap')}interval"
