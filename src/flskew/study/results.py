@@ -12,12 +12,15 @@ from flskew.study._gains import gains_table
 from flskew.study._grid import Grid
 from flskew.study._means import means_table
 from flskew.study._methods import BASELINES
+from flskew.study._pictures import plot_clients, plot_curves, plot_gains
 from flskew.study._remarks import remarks_on
 from flskew.study._targets import targets_table
 from flskew.study.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["Results"]
 
@@ -225,6 +228,74 @@ class Results(Grid):
             TypeError: The target is not a number.
         """
         return targets_table(self, value)
+
+    def plot(self, split: str | None = None, *, ax: Axes | None = None) -> Figure:
+        """Draw the metric on the whole test set by round: a panel per split, a line per method.
+
+        A line is the mean over the seeds, and a band its interval. The last values of "alone" and "pooled" are dashed
+        lines. A cross marks the round in which the first run of a method ended early. With more than six methods there
+        are no bands; with more than eight, the eight best are coloured, and the others grey.
+
+        Args:
+            split: Name of a split; all by default.
+            ax: The axes to draw one split on; a new figure by default.
+
+        Raises:
+            ImportError: matplotlib or SciPy is not installed.
+            TypeError: `ax` is not an Axes.
+            ValueError: There is no such split, several are drawn on one Axes, or none has been run.
+        """
+        if split is not None:
+            self._known(split=split)
+        return plot_curves(self, split, ax)
+
+    def plot_gains(
+        self,
+        method: str | None = None,
+        over: str = "FedAvg",
+        what: What = "last",
+        *,
+        split: str | None = None,
+        ax: Axes | None = None,
+    ) -> Figure:
+        """Draw `gains`: a panel per split, and for each method its gain and the interval.
+
+        A filled dot is a difference that `gains` calls "better" or "worse", an empty one "no evidence of a difference".
+
+        Args:
+            method: As in `gains`.
+            over: As in `gains`.
+            what: As in `gains`.
+            split: Name of a split, or "all splits"; by default, all of them.
+            ax: The axes to draw one split on; a new figure by default.
+
+        Raises:
+            ImportError: matplotlib or SciPy is not installed.
+            TypeError: `ax` is not an Axes.
+            ValueError: As `gains`, there is no such split, several are drawn on one Axes, or there is nothing to draw.
+        """
+        return plot_gains(self, self.gains(method, over, what).frame, over, what, split, ax)
+
+    def plot_clients(self, split: str, method: str, *, over: str = "alone", ax: Axes | None = None) -> Figure:
+        """Draw the metric of each client on its own test rows, alone and under a method, joined by a line.
+
+        Clients that gain most are on top; the lines of those that lose are dotted. If the split is drawn anew for each
+        seed, each seed has its own clients. Of more than 30 clients, the 15 that gain most and the 15 that gain least
+        are drawn.
+
+        Args:
+            split: Name of a split.
+            method: Name of a method.
+            over: The method to compare with.
+            ax: The axes to draw on; a new figure by default.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+            TypeError: `ax` is not an Axes.
+            ValueError: There is no such split or method, or no client was tested under both.
+        """
+        self._known(split=split, method=method, over=over)
+        return plot_clients(self, split, method, over, ax)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per cell that has been run, with all figures of `What`.
