@@ -276,6 +276,16 @@ def test_methods_are_compared_on_the_clients_that_alone_trained() -> None:
     assert not results.table("last").remarks
 
 
+def test_gains_of_clients_say_that_seeds_with_runs_that_ended_early_do_not_count() -> None:
+    cells = [made_cell("x", name, seed, [0, 0.6]) for name in ("FedAvg", "FedDyn") for seed in range(3)]
+    cells[-1] = made_cell("x", "FedDyn", 2, [0, NAN], own=[NAN, NAN], error="round 1: diverged")
+    results = Results(cells, ["x"], ["FedAvg", "FedDyn"], range(3))
+    assert results.gains(what="own").frame["seeds"].tolist() == [2]
+    assert "Runs that ended early have no figures of clients" in str(results.gains(what="own"))
+    assert results.gains().frame["seeds"].tolist() == [3]
+    assert "ended early" not in str(results.gains())
+
+
 # Clients, classes and targets
 
 
@@ -402,12 +412,13 @@ def test_nothing_is_remarked_on_where_there_is_nothing_although_pooled_is_below_
 
 def test_remarks_name_runs_that_ended_early_and_dropped_replies() -> None:
     cells = [
-        made_cell("iid", "A", 0, [0.1, 0.5, NAN], own=[0.5, 0.5], error="round 2: the loss is not finite"),
+        made_cell("iid", "A", 0, [0.1, 0.5, NAN], own=[NAN, NAN], error="round 2: the loss is not finite"),
         made_cell("iid", "A", 1, [0.1, 0.5, 0.6], num_dropped=np.array([0, 2, 3])),
         made_cell("iid", "A", 2, [0.1, 0.5, 0.6]),
     ]
     assert Results(cells, ["iid"], ["A"], range(3)).remarks == (
-        "A on 'iid' ended early with 1 of 3 seeds, so its last model counts (seed 0: round 2: the loss is not finite).",
+        "A on 'iid' ended early with 1 of 3 seeds (seed 0: round 2: the loss is not finite). On the whole test set, "
+        "its last model counts; figures of clients are those of the other seeds, so they are too optimistic.",
         "Replies were dropped: 3 of A on 'iid'.",
     )
 

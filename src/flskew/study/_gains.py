@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew._util.words import one_line, plural
-from flskew.study._figures import What, in_words, is_lower_better, reduced, values_of
+from flskew.study._figures import OF_CLIENTS, What, in_words, is_lower_better, reduced, values_of
 from flskew.study._grid import Grid
 from flskew.study._intervals import interval_of
 from flskew.study._means import alone_trained_few, interval_in_words
@@ -127,6 +127,8 @@ def _remarks(results: Grid, compared: set[str], what: What, num_tested: int) -> 
         yield f"A gain is how much lower the {results.metric} is."
     if num_tested > 1:
         yield f"Verdicts are corrected for all {num_tested} comparisons (Holm's procedure); intervals are not."
+    if what in OF_CLIENTS and any(cell.error for cell in results.cells if cell.method in compared):
+        yield "Runs that ended early have no figures of clients, so their seeds do not count; see `remarks`."
     if "alone" in compared:
         for _ in alone_trained_few(results, what):
             yield "Only the clients that 'alone' trained are compared."

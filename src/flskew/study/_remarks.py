@@ -64,7 +64,10 @@ def _ended_early(results: Grid) -> Iterator[str]:
             if ended:
                 number = f"{len(ended)} of {plural(len(cells), 'seed')}"
                 reason = f"seed {ended[0].seed}: {ended[0].error}"
-                yield f"{method} on {split!r} ended early with {number}, so its last model counts ({reason})."
+                yield (
+                    f"{method} on {split!r} ended early with {number} ({reason}). On the whole test set, its last "
+                    "model counts; figures of clients are those of the other seeds, so they are too optimistic."
+                )
 
 
 def _dropped(results: Grid) -> Iterator[str]:
@@ -87,7 +90,7 @@ def _undefined(results: Grid) -> Iterator[str]:
 
 def _untested(results: Grid) -> Iterator[str]:
     for split in results.splits:
-        cells = [cell for cell in results.cells if cell.split == split and cell.method != "alone"]
+        cells = [c for c in results.cells if c.split == split and c.method != "alone" and not c.error]
         numbers = {int(np.isnan(cell.own[results.metric]).sum()) for cell in cells}
         if any(numbers):
             up_to = "Up to " * (len(numbers) > 1)
