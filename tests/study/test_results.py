@@ -144,7 +144,7 @@ def test_tables_display_in_notebooks_with_names_escaped_and_in_markdown() -> Non
 
 def test_results_show_their_remarks_wherever_they_are_shown() -> None:
     results = results_of([[[0.6, NAN], [0.5, 0.6]]])
-    remark = "1 cell of 4 have not been run"
+    remark = "Not run yet: 1 of 4 cells."
     assert all(remark in shown for shown in (str(results), repr(results), results._repr_html_(), results.to_markdown()))
 
 
@@ -284,6 +284,22 @@ def test_gains_of_clients_say_that_seeds_with_runs_that_ended_early_do_not_count
     assert "Runs that ended early have no figures of clients" in str(results.gains(what="own"))
     assert results.gains().frame["seeds"].tolist() == [3]
     assert "ended early" not in str(results.gains())
+
+
+def test_a_split_where_all_runs_of_a_method_ended_early_is_not_left_out_over_all_splits() -> None:
+    cells = [
+        made_cell(split, name, seed, [0, 0.6]) for split in "AB" for name in ("FedAvg", "FedDyn") for seed in range(2)
+    ]
+    for place in (-2, -1):
+        cells[place] = made_cell("B", "FedDyn", cells[place].seed, [0, NAN], own=[NAN, NAN], error="diverged")
+    frame = Results(cells, "AB", ["FedAvg", "FedDyn"], range(2)).gains(what="own").frame
+    assert frame["note"].tolist() == ["identical", "ended early", "ended early"]
+
+
+def test_a_metric_that_is_never_a_number_gives_tables_without_figures() -> None:
+    results = results_of([[[0.5], [0.6]]], curve=lambda last: [NAN, NAN])
+    assert "FedDyn   -" in str(results).splitlines()
+    assert results.gains().frame["note"].tolist() == ["undefined"]
 
 
 # Clients, classes and targets
@@ -433,7 +449,8 @@ def test_a_remark_names_methods_whose_best_round_is_far_from_the_last() -> None:
 def test_a_remark_says_which_clients_have_no_test_rows() -> None:
     cells = [made_cell("x", "A", seed, [0, 0.6], own=[0.6, NAN, 0.6]) for seed in range(3)]
     (remark,) = Results(cells, ["x"], ["A"], range(3)).remarks
-    assert remark.startswith("1 of 3 clients of 'x' have no accuracy on test rows of their own")
+    assert remark.startswith("Clients of 'x' without accuracy on test rows of their own")
+    assert remark.endswith(": 1 of 3.")
 
 
 # Arguments
@@ -461,7 +478,10 @@ def test_a_lower_confidence_gives_shorter_intervals_and_more_verdicts() -> None:
         (lambda results: results.table("median"), "what must be one of 'last', 'best', .* got 'median'"),
         (lambda results: results.gains("FedProx"), "method must be one of 'alone', .* got 'FedProx'"),
         (lambda results: results.gains(over="fedavg"), "over must be one of 'alone', .* got 'fedavg'"),
-        (lambda results: results.gains("FedAvg"), "nothing to compare with over='FedAvg'; the methods are 'alone'"),
+        (
+            lambda results: results.gains("FedAvg"),
+            "nothing to compare with over='FedAvg'; .* over='alone', among 'alone'",
+        ),
         (lambda results: results.clients("IID"), "split must be one of 'iid', 'skewed', got 'IID'"),
         (lambda results: results.using(metric="auc"), "metric='auc' was not measured; .* 'accuracy', 'loss'"),
         (lambda results: results.using(interval="z"), "interval must be one of 't', 'bootstrap', got 'z'"),

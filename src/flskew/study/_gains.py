@@ -63,26 +63,34 @@ class _Paired(NamedTuple):
     Attributes:
         gains: (num_seeds,), NaN if it is unknown.
         is_run: (num_seeds,) whether both methods have been run.
+        has_failed: Whether a run ended early.
     """
 
     gains: Figures
     is_run: NDArray[np.bool_]
+    has_failed: bool
+
+    @property
+    def is_undefined(self) -> bool:
+        """Whether there is no such figure on the split, however the methods do."""
+        return bool(self.is_run.any() and np.isnan(self.gains).all() and not self.has_failed)
 
 
 def _paired(results: Grid, split: str, method: str, over: str, what: What) -> _Paired:
-    gains, is_run = np.full(len(results.seeds), np.nan), np.zeros(len(results.seeds), bool)
+    gains, is_run, has_failed = np.full(len(results.seeds), np.nan), np.zeros(len(results.seeds), bool), False
     for place, seed in enumerate(results.seeds):
         ours, theirs = (results._by_place.get((split, name, seed)) for name in (method, over))
         if ours is not None and theirs is not None:
             gains[place], is_run[place] = _gain(results, ours, theirs, what), True
-    return _Paired(gains, is_run)
+            has_failed |= bool(ours.error or theirs.error)
+    return _Paired(gains, is_run, has_failed)
 
 
 def _over_splits(pairs: Sequence[_Paired]) -> _Paired:
     """Return the mean over splits with each seed, without those where the figure is undefined."""
-    defined = [pair.gains for pair in pairs if not (pair.is_run.any() and np.isnan(pair.gains).all())]
+    defined = [pair.gains for pair in pairs if not pair.is_undefined]
     gains = np.mean(defined, axis=0) if defined else np.full_like(pairs[0].gains, np.nan)
-    return _Paired(gains, np.all([pair.is_run for pair in pairs], axis=0))
+    return _Paired(gains, np.all([pair.is_run for pair in pairs], axis=0), any(pair.has_failed for pair in pairs))
 
 
 def _gain(results: Grid, ours: Cell, theirs: Cell, what: What) -> float:
@@ -94,8 +102,10 @@ def _gain(results: Grid, ours: Cell, theirs: Cell, what: What) -> float:
 
 
 def _note(num_seeds: int, pair: _Paired, p: float) -> str:
+    if not num_seeds and pair.is_run.any():
+        return "ended early" if pair.has_failed else "undefined"
     if not num_seeds:
-        return "undefined" if pair.is_run.any() else "not run"
+        return "not run"
     if num_seeds == 1:
         return "one seed"
     return "identical" if np.isnan(p) else ""

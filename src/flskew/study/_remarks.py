@@ -33,7 +33,7 @@ def remarks_on(results: Grid) -> Iterator[str]:
 def _incomplete(results: Grid) -> Iterator[str]:
     if results.missing:
         total = results.missing + len(results.cells)
-        yield f"{plural(results.missing, 'cell')} of {total:,} have not been run; figures are of the others."
+        yield f"Not run yet: {results.missing:,} of {plural(total, 'cell')}. Figures are of the others."
     if len(results.seeds) < _FEWEST_SEEDS:
         number = plural(len(results.seeds), "seed")
         yield f"With {number}, a difference may well be chance; use at least three, better five."
@@ -93,10 +93,10 @@ def _untested(results: Grid) -> Iterator[str]:
         cells = [c for c in results.cells if c.split == split and c.method != "alone" and not c.error]
         numbers = {int(np.isnan(cell.own[results.metric]).sum()) for cell in cells}
         if any(numbers):
-            up_to = "Up to " * (len(numbers) > 1)
+            up_to = "up to " * (len(numbers) > 1)
             yield (
-                f"{up_to}{max(numbers)} of {plural(cells[0].num_clients, 'client')} of {split!r} have no "
-                f"{results.metric} on test rows of their own, and do not count in 'own' and 'worst'."
+                f"Clients of {split!r} without {results.metric} on test rows of their own, which do not count in 'own' "
+                f"and 'worst': {up_to}{max(numbers)} of {cells[0].num_clients:,}."
             )
 
 
@@ -105,12 +105,13 @@ def _best_far_from_last(results: Grid) -> Iterator[str]:
     far = []
     for row, split in enumerate(results.splits):
         for column, method in enumerate(results.methods):
-            start = np.array([cell.curves[results.metric][0] for cell in results._cells_of(split, method)])
-            lost = np.abs(best[row, column] - last[row, column])
-            lost = lost[~np.isnan(lost)]
-            gained = np.abs(best[row, column][~np.isnan(best[row, column])].mean() - start.mean()) if len(start) else 0
-            if method not in BASELINES and len(lost) and lost.mean() > _FAR * gained:
-                far.append(f"{method} on {split!r} by {lost.mean():.2g}")
+            known = ~np.isnan(best[row, column] - last[row, column])
+            if method in BASELINES or not known.any():
+                continue
+            start = np.mean([cell.curves[results.metric][0] for cell in results._cells_of(split, method)])
+            top, end = best[row, column][known].mean(), last[row, column][known].mean()
+            if abs(top - end) > _FAR * abs(top - start):
+                far.append(f"{method} on {split!r} by {abs(top - end):.2g}")
     if far:
         yield (
             f"The best round is far from the last: {listed(far)}. Training is unstable or too long, and the figure of "

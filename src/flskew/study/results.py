@@ -174,7 +174,10 @@ class Results(Grid):
             self._known(method=method)
         others = [name for name in self.methods if name not in (*BASELINES, over)] if method is None else [method]
         if not others or others == [over]:
-            raise ValueError(f"there is nothing to compare with over={over!r}; the methods are {listed(self.methods)}")
+            raise ValueError(
+                f"there is nothing to compare with over={over!r}; choose another method or reference, such as "
+                f"over='alone', among {listed(self.methods)}"
+            )
         return gains_table(self, others, over, checked(what))
 
     def clients(self, split: str) -> pd.DataFrame:
