@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flskew._util.words import one_line, plural
 from flskew.study._figures import What, in_words, is_lower_better, reduced, values_of
@@ -31,24 +32,24 @@ def gains_table(results: Results, methods: Sequence[str], over: str, what: What)
     """Return what `Results.gains` does."""
     import pandas as pd
 
-    gains = np.stack([_gains(results, method, over, what) for method in methods], axis=1)
-    splits = list(results.splits)
-    if len(splits) > 1:
-        gains = np.concatenate([gains, gains.mean(axis=0, keepdims=True)])
-        splits.append(_ALL)
-    gains = gains.reshape(-1, len(results.seeds))
-    mean, low, high, num_known = interval_of(gains, results.interval, results.confidence)
-    p = p_values(gains)
-    adjusted = holm(p)
-    number = num_known.astype(int)
-    index = pd.MultiIndex.from_product([splits, methods], names=["split", "method"])
-    frame = pd.DataFrame({"gain": mean, "low": low, "high": high, "seeds": number, "p": p, "adjusted": adjusted}, index)
+    by_split = [[_paired(results, split, method, over, what) for method in methods] for split in results.splits]
+    if len(by_split) > 1:
+        by_split.append([_over_splits(pairs) for pairs in zip(*by_split, strict=True)])
+    pairs = [pair for row in by_split for pair in row]
+    gains = np.stack([pair.gains for pair in pairs])
+    found = interval_of(gains, results.interval, results.confidence)
+    p, num_known = p_values(gains), found.num_known.astype(int)
+    splits = [*results.splits, *[_ALL] * (len(results.splits) > 1)]
+    frame = pd.DataFrame(
+        {"gain": found.mean, "low": found.low, "high": found.high, "seeds": num_known, "p": p, "adjusted": holm(p)},
+        index=pd.MultiIndex.from_product([splits, methods], names=["split", "method"]),
+    )
     frame["verdict"] = [
-        verdict(gain, value, results.confidence) if count else ""
-        for gain, value, count in zip(mean, adjusted, number, strict=True)
+        verdict(gain, adjusted, results.confidence) if number else ""
+        for gain, adjusted, number in zip(frame["gain"], frame["adjusted"], num_known, strict=True)
     ]
-    frame["note"] = [_note(*one) for one in zip(number, p, strict=True)]
-    most = int(number.max(initial=0))
+    frame["note"] = [_note(*row) for row in zip(num_known, pairs, p, strict=True)]
+    most = int(num_known.max(initial=0))
     title = (
         f"Gain over {one_line(over)} in {in_words(what, results.metric)}: mean over {plural(most, 'seed')}"
         f"{interval_in_words(results, most)}"
@@ -57,15 +58,32 @@ def gains_table(results: Results, methods: Sequence[str], over: str, what: What)
     return Table(title, frame, _texts(results, frame, what), remarks, words=("method", "verdict"))
 
 
-def _gains(results: Results, method: str, over: str, what: What) -> Figures:
-    """(num_splits, num_seeds) how much better a method is; of the same clients if it is a figure of clients."""
-    gains = np.full((len(results.splits), len(results.seeds)), np.nan)
-    for place, split in enumerate(results.splits):
-        for column, seed in enumerate(results.seeds):
-            ours, theirs = (results._by_place.get((split, name, seed)) for name in (method, over))
-            if ours is not None and theirs is not None:
-                gains[place, column] = _gain(results, ours, theirs, what)
-    return gains
+class _Paired(NamedTuple):
+    """How much better a method is with each seed.
+
+    Attributes:
+        gains: (num_seeds,), NaN if it is unknown.
+        is_run: (num_seeds,) whether both methods have been run.
+    """
+
+    gains: Figures
+    is_run: NDArray[np.bool_]
+
+
+def _paired(results: Results, split: str, method: str, over: str, what: What) -> _Paired:
+    gains, is_run = np.full(len(results.seeds), np.nan), np.zeros(len(results.seeds), bool)
+    for place, seed in enumerate(results.seeds):
+        ours, theirs = (results._by_place.get((split, name, seed)) for name in (method, over))
+        if ours is not None and theirs is not None:
+            gains[place], is_run[place] = _gain(results, ours, theirs, what), True
+    return _Paired(gains, is_run)
+
+
+def _over_splits(pairs: Sequence[_Paired]) -> _Paired:
+    """Return the mean over splits with each seed, without those where the figure is undefined."""
+    defined = [pair.gains for pair in pairs if not (pair.is_run.any() and np.isnan(pair.gains).all())]
+    gains = np.mean(defined, axis=0) if defined else np.full_like(pairs[0].gains, np.nan)
+    return _Paired(gains, np.all([pair.is_run for pair in pairs], axis=0))
 
 
 def _gain(results: Results, ours: Cell, theirs: Cell, what: What) -> float:
@@ -76,9 +94,11 @@ def _gain(results: Results, ours: Cell, theirs: Cell, what: What) -> float:
     return -difference if lower else difference
 
 
-def _note(num_seeds: int, p: float) -> str:
-    if num_seeds < 2:
-        return "one seed" if num_seeds else "not run"
+def _note(num_seeds: int, pair: _Paired, p: float) -> str:
+    if not num_seeds:
+        return "undefined" if pair.is_run.any() else "not run"
+    if num_seeds == 1:
+        return "one seed"
     return "identical" if np.isnan(p) else ""
 
 

@@ -18,10 +18,10 @@ class Interval(NamedTuple):
     """Means and their confidence intervals, any number at once.
 
     Attributes:
-        mean: (...,) mean over the seeds; NaN without a known value.
-        low: (...,) lower ends of the intervals; NaN with fewer than two known values.
-        high: (...,) upper ends.
-        num_known: (...,) number of known values.
+        mean: (..., num_means) mean over the seeds; NaN without a known value.
+        low: (..., num_means) lower ends of the intervals; NaN with fewer than two known values.
+        high: (..., num_means) upper ends.
+        num_known: (..., num_means) number of known values.
     """
 
     mean: Figures
@@ -34,7 +34,7 @@ def interval_of(values: Figures, kind: Literal["t", "bootstrap"], confidence: fl
     """Return the means of the last axis, the seeds, and their confidence intervals.
 
     Args:
-        values: (..., num_seeds); NaN where a value is unknown.
+        values: (..., num_means, num_seeds); NaN where a value is unknown.
         kind: "t" for Student's t, or "bootstrap" for percentiles of the means of 9,999 resamples, drawn by a generator
             with a fixed seed.
         confidence: Between 0 and 1.

@@ -70,7 +70,7 @@ def alone_trained_few(results: Results, what: What) -> Iterator[str]:
     if what not in OF_CLIENTS:
         return
     cells = [cell for cell in results.cells if cell.method == "alone"]
-    few = {cell.split: cell for cell in cells if len(cell.trained) < (cell.label_counts.sum(axis=1) > 0).sum()}
+    few = {cell.split: cell for cell in cells if len(cell.trained) < cell.num_clients}
     for split, cell in few.items():
         yield (
             f"'alone' trained {len(cell.trained)} of the {cell.num_clients} clients of {split!r}, and its figures are "

@@ -29,6 +29,7 @@ def remarks_on(results: Results) -> Iterator[str]:
     yield from _ended_early(results)
     yield from _dropped(results)
     yield from _undefined(results)
+    yield from _untested(results)
     yield from _best_far_from_last(results)
 
 
@@ -37,10 +38,8 @@ def _incomplete(results: Results) -> Iterator[str]:
         total = results.missing + len(results.cells)
         yield f"{plural(results.missing, 'cell')} of {total:,} have not been run; figures are of the others."
     if len(results.seeds) < _FEWEST_SEEDS:
-        yield (
-            f"{plural(len(results.seeds), 'seed')}: a difference may well be chance; use at least {_FEWEST_SEEDS}, "
-            "better five."
-        )
+        number = plural(len(results.seeds), "seed")
+        yield f"With {number}, a difference may well be chance; use at least three, better five."
 
 
 def _better_alone(results: Results) -> Iterator[str]:
@@ -56,8 +55,8 @@ def _better_alone(results: Results) -> Iterator[str]:
             if number:
                 counts.append(f"{number} of {total} than with {method}")
         if counts:
-            drawn = "" if has_same_clients(results, split) else ", those of all seeds counted"
-            yield f"On their own test rows, some clients of {split!r} do better alone: {listed(counts)}{drawn}."
+            drawn = "" if has_same_clients(results, split) else ", which has other clients with each seed,"
+            yield f"On their own test rows, some clients of {split!r}{drawn} do better alone: {listed(counts)}."
 
 
 def _ended_early(results: Results) -> Iterator[str]:
@@ -87,6 +86,18 @@ def _undefined(results: Results) -> Iterator[str]:
     if cells:
         where = [f"{cell.method} on {cell.split!r} with seed {cell.seed}" for cell in cells]
         yield f"{results.metric} is not a number in some rounds: {listed(where)}."
+
+
+def _untested(results: Results) -> Iterator[str]:
+    for split in results.splits:
+        cells = [cell for cell in results.cells if cell.split == split and cell.method != "alone"]
+        numbers = {int(np.isnan(cell.own[results.metric]).sum()) for cell in cells}
+        if any(numbers):
+            up_to = "Up to " * (len(numbers) > 1)
+            yield (
+                f"{up_to}{max(numbers)} of {plural(cells[0].num_clients, 'client')} of {split!r} have no "
+                f"{results.metric} on test rows of their own, and do not count in 'own' and 'worst'."
+            )
 
 
 def _best_far_from_last(results: Results) -> Iterator[str]:

@@ -49,8 +49,9 @@ class Results:
         seeds: All seeds.
         metric: The metric to compare.
         lower_is_better: Whether a lower value is better.
-        interval: "t" for Student's t, or "bootstrap" for percentiles of 9,999 resampled means, always the same ones. Up
-            to ten seeds or so, bootstrap intervals are too short.
+        interval: "t" for Student's t, or "bootstrap" for percentiles of 9,999 resampled means, drawn by a generator
+            with a fixed seed. Bootstrap intervals are too short for few seeds: those of 95 % contain the true mean in
+            85 % of studies with five seeds, and in 90 % with ten.
         confidence: Confidence of the intervals, between 0 and 1. `gains` calls a difference "better" or "worse" if its
             corrected p-value is below 1 - `confidence`.
 
@@ -170,10 +171,13 @@ class Results:
         """Compare methods with one of them, seed by seed on the same splits.
 
         The p-values are those of paired t-tests, corrected by Holm's procedure for all comparisons in the table, so if
-        no method differs from the reference, at most 5 % of all tables contain a "better" or "worse". "All splits" is
-        another comparison, of the means over the splits.
+        no method differs from the reference, at most 5 % of all tables contain a "better" or "worse". The row "all
+        splits" is another comparison, of the means over the splits. Figures of clients are compared on the same
+        clients, which matters if "alone" trained only some of them.
 
-        Where both figures are of clients, they are of the same ones: of those that "alone" trained, if it is compared.
+        Use enough seeds, and compare only what you want to know. A difference as large as its standard deviation over
+        the seeds, or twice as large, is found with five seeds in 40 % and 91 % of studies, and with ten seeds in 80 %
+        and 100 % of studies. As one of twelve comparisons, it is found in 7 % and 34 %, and in 34 % and 97 %.
 
         Args:
             method: The method to compare; None for all except the baselines "alone" and "pooled".
