@@ -48,7 +48,13 @@ print([one.equals(other) for one, other in zip(here.cells, there.cells, strict=T
 def test_a_study_on_ray_makes_the_cells_that_one_process_makes_bit_for_bit(tmp_path: Path, python: str) -> None:
     (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
     run = subprocess.run(
-        [python, "script.py"], cwd=tmp_path, env={**os.environ}, check=False, capture_output=True, text=True, timeout=300
+        [python, "script.py"],
+        cwd=tmp_path,
+        env={**os.environ},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.splitlines()[-1] == str([True] * 6)

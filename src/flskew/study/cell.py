@@ -48,6 +48,7 @@ class Cell:
         seconds: Wall-clock time.
         fingerprints: Those of the split of the training and of the test rows.
         versions: What it ran on, by package.
+        names: The name of each client; empty if they have none.
 
     Examples:
         >>> from flskew.study import Cell
@@ -70,6 +71,7 @@ class Cell:
     seconds: float
     fingerprints: tuple[str, str]
     versions: Mapping[str, str]
+    names: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         last = "".join(f", {name}={values[-1]:.3g}" for name, values in list(self.curves.items())[:3])
@@ -116,6 +118,7 @@ class Cell:
             "about": np.array(json.dumps({
                 "split": self.split, "method": self.method, "seed": self.seed, "error": self.error,
                 "seconds": self.seconds, "fingerprints": self.fingerprints, "versions": dict(self.versions),
+                "names": self.names,
             })),
         }  # fmt: skip
         archive.write(path, _KIND, _VERSION, arrays | self._figures())
@@ -134,7 +137,10 @@ class Cell:
             raise ValueError(f"{Path(path)} is damaged; delete it to run its cell again ({error})") from error
         try:
             about = json.loads(str(arrays["about"]))
-            fields: dict[str, Any] = {**about, "fingerprints": tuple(about["fingerprints"])}
+            fields: dict[str, Any] = {
+                **about,
+                **{name: tuple(about.get(name, ())) for name in ("fingerprints", "names")},
+            }
             for group in _GROUPS:
                 names = [name for name in arrays if name.startswith(f"{group}:")]
                 fields[group] = {name.removeprefix(f"{group}:"): arrays[name] for name in names}

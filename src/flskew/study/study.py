@@ -42,8 +42,22 @@ class Study(Value):
     average.
 
     A cell of the study is one method on one split with one seed. It is a function of the task, the rows that each
-    client holds, the method, the seed, the number of rounds, and the versions of the packages; whatever else you change
-    leaves finished cells valid. Each is kept in a file of its own as soon as it is finished.
+    client holds, the method, the seed, the number of rounds, and the versions of Python and of the packages that the
+    task uses; whatever else you change leaves finished cells valid. Each is kept in a separate file as soon as it is
+    finished.
+
+    A task counts with its attributes and its code: its class, and all functions, classes and global variables of yours
+    that the class uses, in other modules too, without comments and docstrings. A cell is therefore not run again
+    because you moved code, and is run again once you change a line or a row. Installed packages count by version only,
+    so reinstalling one of yours without a new version goes unnoticed, as do files that a task reads, environment
+    variables, and code that it finds by name, such as with `getattr`. What a `functools.cached_property` or a
+    `functools.lru_cache` holds does not count; any other attribute must stay as it is when the task is used.
+
+    Two things end a study at once: an exception in the task, even in one client, and a file that cannot be written. A
+    client that diverges ends neither the study nor, if others remain, its cell: its replies are dropped and counted.
+
+    Cells compute on one thread, as far as BLAS, OpenMP and PyTorch are concerned. TensorFlow and JAX read their number
+    of threads when they start.
 
     Args:
         task: Data, model, training and score; see `Task`.
