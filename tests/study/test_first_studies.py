@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flskew import Assignment, FedAvg, IidPartitioner
-from flskew.study import Study
+from flskew import Assignment, ClassAware, FedAvg, IidPartitioner
+from flskew.study import Method, Study
 
 
 class Site:
@@ -172,3 +172,40 @@ def test_a_task_may_change_the_rows_and_the_parameters_that_it_gets(tmp_path: Pa
 
     careless, careful = (study_of(task, num_rounds=2).run(tmp_path) for task in (Careless(), Majority()))
     assert all(mine.equals(theirs) for mine, theirs in zip(careless.cells, careful.cells, strict=True))
+
+
+def test_methods_that_need_more_clients_than_a_split_has_are_refused_before_any_cell(tmp_path: Path) -> None:
+    study = study_of(Majority(), splits={"one": IidPartitioner(1)})
+    with pytest.raises(
+        ValueError, match=r"methods\['FedAvg'\] needs more clients than splits\['one'\] has, 1; lower min"
+    ):
+        study.run(tmp_path)
+    assert not [*tmp_path.iterdir()]
+    lowered = {"FedAvg": FedAvg(min_available_nodes=1, min_train_nodes=1)}
+    assert study_of(Majority(), splits={"one": IidPartitioner(1)}, methods=lowered).run(tmp_path).missing == 0
+
+
+def test_a_change_of_what_a_strategy_contains_is_another_cell(tmp_path: Path) -> None:
+    def averaging(factor: float) -> ClassAware:
+        class Mine(ClassAware):
+            scale = factor
+
+            def __repr__(self) -> str:
+                return "Mine()"
+
+        return Mine(head={"0": 0})
+
+    for factor, num_files in ((1.0, 3), (1.0, 3), (2.0, 4)):  # alone, pooled, and FedAvg with another average
+        study_of(Majority(), methods={"FedAvg": FedAvg(averaging=averaging(factor))}).run(tmp_path)
+        assert len([*tmp_path.iterdir()]) == num_files
+
+
+def test_numpy_scalars_in_a_config_are_the_numbers_that_they_print_as() -> None:
+    config = {"rate": np.float64(0.1), "epochs": np.int64(3), "nesterov": np.bool_(True)}
+    assert repr(Method(FedAvg(), config)) == repr(Method(FedAvg(), {"rate": 0.1, "epochs": 3, "nesterov": True}))
+
+
+@pytest.mark.parametrize("value", [None, {"a": 1}, [1, "a"]], ids=["None", "a dict", "a mixed list"])
+def test_a_config_that_cannot_be_sent_is_an_error_that_names_the_key(value: Any) -> None:
+    with pytest.raises(TypeError, match=r"config\['rate'\] must be a number, a string"):
+        Method(FedAvg(), {"epochs": 1, "rate": value})

@@ -33,7 +33,8 @@ def run_all(missing: Iterable[tuple[Path, Work]], count: int, jobs: int | None) 
 
 def _one_by_one(missing: Iterable[tuple[Path, Work]]) -> Iterator[object]:
     for cell in missing:
-        yield _run(cell)  # `map` would end at a StopIteration from a task, as if all cells were finished.
+        _run(cell)  # `map` would end at a StopIteration from a task, as if all cells were finished.
+        yield None
 
 
 def _in_processes(missing: Iterable[tuple[Path, Work]], jobs: int | None) -> Iterator[object]:

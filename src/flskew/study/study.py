@@ -18,11 +18,10 @@ from flwr.serverapp.strategy import Strategy
 from flskew._util import checks, files
 from flskew._util.texts import listed
 from flskew._util.values import Value
-from flskew.strategies._flower_state import nested
 from flskew.study._checking import check_task, check_use, check_views
 from flskew.study._jobs import run_all
 from flskew.study._keys import TaskKey, code_key, key_of
-from flskew.study._methods import BASELINES, num_sampled, read_methods
+from flskew.study._methods import BASELINES, check_num_clients, classes_in, num_sampled, read_methods
 from flskew.study._running import Work, run_cell
 from flskew.study._seeds import POOLED
 from flskew.study._splits import Pair, Split, pair_for, read_splits
@@ -192,7 +191,7 @@ class Study(Value):
     def _plan(self) -> _Plan:
         """Return all cells; the rows of one split and seed at a time are in memory."""
         key = key_of(self.task)
-        methods = {name: [repr(one), code_key(*map(type, nested(one.strategy)))] for name, one in self.methods.items()}
+        methods = {name: [repr(one), code_key(*classes_in(one.strategy))] for name, one in self.methods.items()}
         cells: dict[str, list[tuple[str, str, int]]] = {}
         for split in self.splits:
             for seed in self.seeds:
@@ -223,6 +222,7 @@ class Study(Value):
     def _pair(self, split: str, seed: int) -> Pair:
         pair = pair_for(split, self.splits[split], self.task, seed)
         check_views(self.task, split, pair)
+        check_num_clients(self.methods, split, len(pair.train))
         return pair
 
     def _work(self, split: str, name: str, seed: int, pair: Pair, key: TaskKey) -> Work:
