@@ -209,3 +209,8 @@ def test_numpy_scalars_in_a_config_are_the_numbers_that_they_print_as() -> None:
 def test_a_config_that_cannot_be_sent_is_an_error_that_names_the_key(value: Any) -> None:
     with pytest.raises(TypeError, match=r"config\['rate'\] must be a number, a string"):
         Method(FedAvg(), {"epochs": 1, "rate": value})
+
+
+def test_a_split_cannot_have_the_name_of_the_mean_over_splits() -> None:
+    with pytest.raises(ValueError, match="'all splits' is the name of the mean over the splits"):
+        study_of(Majority(), splits={"all splits": IidPartitioner(2)})
