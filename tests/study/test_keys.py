@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -434,6 +435,18 @@ def test_a_global_that_cannot_be_read_does_not_hide_what_is_beside_it(monkeypatc
 def test_a_module_cannot_be_a_task() -> None:
     with pytest.raises(TypeError, match="write a class with these methods"):
         key_of(functools)
+
+
+def test_the_framework_that_computes_for_keras_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    keras = ModuleType("keras")
+    vars(keras).update(__file__=np.__file__, backend=SimpleNamespace(backend=lambda: "pandas"))
+    monkeypatch.setitem(sys.modules, "keras", keras)
+
+    class Task:
+        def initial(self) -> object:
+            return keras
+
+    assert "pandas" in key_of(Task()).versions
 
 
 def test_versions_are_those_of_the_packages_that_the_code_uses() -> None:

@@ -37,8 +37,14 @@ def run_all(missing: Iterable[tuple[Path, Work]], count: int, jobs: int | None) 
         Exception: Whatever a task raises; its note names the cell.
     """
     with counted("study", count, "cell") as step:
-        for _ in map(_run, missing) if jobs == 1 else _in_processes(missing, jobs):
+        for _ in _one_by_one(missing) if jobs == 1 else _in_processes(missing, jobs):
             step()
+
+
+def _one_by_one(missing: Iterable[tuple[Path, Work]]) -> Iterator[object]:
+    for cell in missing:
+        _run(cell)  # `map` would end at a StopIteration from a task, as if all cells were finished.
+        yield None
 
 
 def _in_processes(missing: Iterable[tuple[Path, Work]], jobs: int | None) -> Iterator[object]:

@@ -19,13 +19,16 @@ from flskew.study._seeds import reseeded
 from flskew.study.task import Task
 from flskew.typing import Labels
 
-__all__ = ["FixedSplit", "Pair", "Split", "num_rows", "pair_for", "read_splits"]
+__all__ = ["ALL_SPLITS", "FixedSplit", "Pair", "Split", "num_rows", "pair_for", "read_splits"]
 
 FixedSplit: TypeAlias = Partitioner | Assignment | tuple[Assignment, Assignment]
 """A partitioner, drawn anew for each seed; or an assignment; or assignments of the training and the test rows."""
 
 Split: TypeAlias = FixedSplit | Callable[[int], FixedSplit]
 """A split, or a function of the seed that returns one."""
+
+ALL_SPLITS = "all splits"
+"""The name of the mean over the splits in tables."""
 
 _EXAMPLE = 'e.g. {"dirichlet 0.1": DirichletPartitioner(10, alpha=0.1)}'
 _RULE = "it must be a partitioner, an assignment, or the assignments of the training and the test rows as a tuple"
@@ -62,12 +65,14 @@ def read_splits(splits: Mapping[str, Split]) -> dict[str, Split]:
 
     Raises:
         TypeError: They are not a mapping from names to splits, or a split cannot be one.
-        ValueError: There are none.
+        ValueError: There are none, or a name is taken.
     """
     if not isinstance(splits, Mapping) or not all(isinstance(name, str) for name in splits):
         raise TypeError(f"splits must map names to partitioners or assignments, {_EXAMPLE}")
     if not splits:
         raise ValueError(f"splits must contain at least one split, {_EXAMPLE}")
+    if ALL_SPLITS in splits:
+        raise ValueError(f"splits: {ALL_SPLITS!r} is the name of the mean over the splits; choose another")
     for name, split in splits.items():
         if not (_is_fixed(split) or (callable(split) and not isinstance(split, type))):
             raise TypeError(f"splits[{name!r}]: {_refusal(split)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 from flwr.app import ConfigRecord
 from flwr.serverapp.strategy import Strategy
 
@@ -41,11 +42,22 @@ class Method(Value):
 
     def __init__(self, strategy: Strategy, config: Mapping[str, object] | None = None) -> None:
         self.strategy = _checked(strategy)
-        self.config = dict(config or {})
+        self.config = {
+            name: value.item() if isinstance(value, np.generic) else value for name, value in dict(config or {}).items()
+        }
         taken = [name for name in _RESERVED if name in self.config]
         if taken:
             raise ValueError(f"config must not contain {taken[0]!r}, which the study sets; choose another name")
-        self._record()  # refuses what cannot be sent
+        for name, value in self.config.items():
+            if not isinstance(name, str):
+                raise TypeError(f"config must map names to values, got the name {name!r:.80}")
+            try:
+                ConfigRecord({name: value})  # type: ignore[dict-item]
+            except TypeError as error:
+                raise TypeError(
+                    f"config[{name!r}] must be a number, a string, bytes, True or False, or a list of one of these, "
+                    f"got {value!r:.80}"
+                ) from error
 
     def _record(self) -> ConfigRecord:
         return ConfigRecord(self.config)  # type: ignore[arg-type]

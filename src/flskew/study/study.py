@@ -18,11 +18,10 @@ from flwr.serverapp.strategy import Strategy
 from flskew._util import checks, files
 from flskew._util.texts import listed
 from flskew._util.values import Value
-from flskew.strategies._flower_state import nested
 from flskew.study._checking import check_task, check_use, check_views
 from flskew.study._jobs import run_all
 from flskew.study._keys import TaskKey, code_key, key_of
-from flskew.study._methods import BASELINES, check_clients, num_sampled, read_methods
+from flskew.study._methods import BASELINES, check_num_clients, classes_in, num_sampled, read_methods
 from flskew.study._running import Work, run_cell
 from flskew.study._seeds import POOLED
 from flskew.study._splits import Pair, Split, pair_for, read_splits
@@ -66,8 +65,8 @@ class Study(Value):
             their own test rows: those of the second assignment, or those that `Assignment.match` gives them. Also a
             function of the seed that returns any of these.
         methods: By name, strategies of this package, Flower's in `Checked`, or `Method`s.
-        seeds: Integers, all different. A seed determines the split, the initial parameters, the sampled clients and
-            what clients draw, so methods are compared seed by seed.
+        seeds: Integers >= 0, all different. A seed determines the split, the initial parameters, the sampled clients,
+            and what clients draw, so methods are compared seed by seed.
         num_rounds: Number of rounds of each run, >= 1.
         metric: The metric to compare, among those that `task.evaluate` returns.
         lower_is_better: Whether a lower value of it is better, as with a loss.
@@ -119,7 +118,9 @@ class Study(Value):
         self.task = task
         self.splits = read_splits(splits)
         self.methods = read_methods(methods)
-        self.seeds = tuple(checks.integer("seeds", seed) for seed in seeds)
+        if isinstance(seeds, str) or not isinstance(seeds, Iterable):
+            raise TypeError(f"seeds must be several integers, e.g. range(5), got {seeds!r:.80}")
+        self.seeds = tuple(checks.integer("seeds", seed, minimum=0) for seed in seeds)
         if len(set(self.seeds)) < len(self.seeds) or not self.seeds:
             raise ValueError(f"seeds must be different integers, at least one, got {list(self.seeds)}")
         self.num_rounds = checks.integer("num_rounds", num_rounds, minimum=1)
@@ -158,7 +159,7 @@ class Study(Value):
         missing = {name: cell for name, cell in plan.cells.items() if name not in found}
         if missing:
             files.check_writable(target)
-            split, _, seed = next(iter(missing.values()))
+            split, _, seed = next(iter(missing.values()))[0]
             check_use(self.task, plan.key, self._pair(split, seed), seed, self.metric)
             works = ((target / name, work) for name, work in self._works(missing, plan.key))
             run_all(works, len(missing), jobs)
@@ -204,8 +205,8 @@ class Study(Value):
     def _plan(self) -> _Plan:
         """Return all cells; the rows of one split and seed at a time are in memory."""
         key = key_of(self.task)
-        methods = {name: [repr(one), code_key(*map(type, nested(one.strategy)))] for name, one in self.methods.items()}
-        cells = {}
+        methods = {name: [repr(one), code_key(*classes_in(one.strategy))] for name, one in self.methods.items()}
+        cells: dict[str, list[tuple[str, str, int]]] = {}
         for split in self.splits:
             for seed in self.seeds:
                 pair = self._pair(split, seed)
@@ -220,21 +221,22 @@ class Study(Value):
                         work.trained.tolist(),
                     ]  # fmt: skip
                     digest = blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16)
-                    cells[f"{digest.hexdigest()}.npz"] = (split, name, seed)
+                    # Two names of the same method or split share a cell.
+                    cells.setdefault(f"{digest.hexdigest()}.npz", []).append((split, name, seed))
         return _Plan(key, cells)
 
-    def _works(self, cells: Mapping[str, tuple[str, str, int]], key: TaskKey) -> Iterator[tuple[str, Work]]:
+    def _works(self, cells: Mapping[str, Sequence[tuple[str, str, int]]], key: TaskKey) -> Iterator[tuple[str, Work]]:
         """Yield the work of each of these cells; those of one split and seed follow each other."""
-        for (split, seed), some in groupby(cells.items(), key=lambda entry: (entry[1][0], entry[1][2])):
+        places = ((name, *same[0]) for name, same in cells.items())
+        for (split, seed), some in groupby(places, key=lambda place: (place[1], place[3])):
             pair = self._pair(split, seed)
-            for name, (_, method, _) in some:
+            for name, _, method, _ in some:
                 yield name, self._work(split, method, seed, pair, key)
 
     def _pair(self, split: str, seed: int) -> Pair:
         pair = pair_for(split, self.splits[split], self.task, seed)
         check_views(self.task, split, pair)
-        for name, method in self.methods.items():
-            check_clients(name, method, split, len(pair.train))
+        check_num_clients(self.methods, split, len(pair.train))
         return pair
 
     def _work(self, split: str, name: str, seed: int, pair: Pair, key: TaskKey) -> Work:
@@ -254,7 +256,8 @@ class Study(Value):
         # Names are not part of the key: the study may call the split or the method otherwise now.
         cells = [
             replace(found[name], split=split, method=method)
-            for name, (split, method, _) in plan.cells.items()
+            for name, same in plan.cells.items()
+            for split, method, _ in same
             if name in found
         ]
         return Results(
@@ -268,10 +271,10 @@ class Study(Value):
 
 
 class _Plan(NamedTuple):
-    """All cells of a study: split, method and seed, by file name."""
+    """All cells of a study by file name: split, method and seed, several if names stand for the same."""
 
     key: TaskKey
-    cells: Mapping[str, tuple[str, str, int]]
+    cells: Mapping[str, Sequence[tuple[str, str, int]]]
 
 
 def _load(names: Iterable[str], folders: Sequence[Path]) -> dict[str, Cell]:
