@@ -16,7 +16,16 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-PAGES = ["drift.md", "how-to/fair-to-every-site.md", "kinds.md", "pictures.md", "tutorial.md", "which-partitioner.md"]
+PAGES = [
+    "drift.md",
+    "how-to/compare.md",
+    "how-to/fair-to-every-site.md",
+    "kinds.md",
+    "pictures.md",
+    "study.md",
+    "tutorial.md",
+    "which-partitioner.md",
+]
 BLOCK_OR_IMAGE = re.compile(r"^```python\n(?P<code>.*?)^```|^!\[[^\]]*\]\((?P<image>[^)]+)\)", re.MULTILINE | re.DOTALL)
 
 
