@@ -136,13 +136,15 @@ def test_tables_display_in_notebooks_with_names_escaped_and_in_markdown() -> Non
     table = results_of([[[0.6, 0.7], [0.5, 0.6]]], splits=["<b>|x"], methods=["A", "B"]).table()
     assert "&lt;b&gt;|x" in table._repr_html_()
     assert "<b>" not in table._repr_html_()
+    gains = results_of([[[0.6, 0.7], [0.5, 0.6]]], methods=["<i>", "B"]).gains(over="<i>")
+    assert "Gain over &lt;i&gt;" in gains._repr_html_()
     assert "| A | * 0.650 ± 0.635 |" in table.to_markdown().splitlines()  # 12.706 * 0.05
     assert "| method | <b>\\|x |" in table.to_markdown()
 
 
 def test_results_show_their_remarks_wherever_they_are_shown() -> None:
     results = results_of([[[0.6, NAN], [0.5, 0.6]]])
-    remark = "1 cell of 4 have not been run"
+    remark = "Not run yet: 1 of 4 cells."
     assert all(remark in shown for shown in (str(results), repr(results), results._repr_html_(), results.to_markdown()))
 
 
@@ -274,6 +276,32 @@ def test_methods_are_compared_on_the_clients_that_alone_trained() -> None:
     assert not results.table("last").remarks
 
 
+def test_gains_of_clients_say_that_seeds_with_runs_that_ended_early_do_not_count() -> None:
+    cells = [made_cell("x", name, seed, [0, 0.6]) for name in ("FedAvg", "FedDyn") for seed in range(3)]
+    cells[-1] = made_cell("x", "FedDyn", 2, [0, NAN], own=[NAN, NAN], error="round 1: diverged")
+    results = Results(cells, ["x"], ["FedAvg", "FedDyn"], range(3))
+    assert results.gains(what="own").frame["seeds"].tolist() == [2]
+    assert "Runs that ended early have no figures of clients" in str(results.gains(what="own"))
+    assert results.gains().frame["seeds"].tolist() == [3]
+    assert "ended early" not in str(results.gains())
+
+
+def test_a_split_where_all_runs_of_a_method_ended_early_is_not_left_out_over_all_splits() -> None:
+    cells = [
+        made_cell(split, name, seed, [0, 0.6]) for split in "AB" for name in ("FedAvg", "FedDyn") for seed in range(2)
+    ]
+    for place in (-2, -1):
+        cells[place] = made_cell("B", "FedDyn", cells[place].seed, [0, NAN], own=[NAN, NAN], error="diverged")
+    frame = Results(cells, "AB", ["FedAvg", "FedDyn"], range(2)).gains(what="own").frame
+    assert frame["note"].tolist() == ["identical", "ended early", "ended early"]
+
+
+def test_a_metric_that_is_never_a_number_gives_tables_without_figures() -> None:
+    results = results_of([[[0.5], [0.6]]], curve=lambda last: [NAN, NAN])
+    assert "FedDyn   -" in str(results).splitlines()
+    assert results.gains().frame["note"].tolist() == ["undefined"]
+
+
 # Clients, classes and targets
 
 
@@ -307,6 +335,11 @@ def test_clients_that_are_the_same_with_each_seed_have_a_row_each_by_name() -> N
     low, high = stats.t.interval(0.95, 1, loc=0.25, scale=stats.sem([0.2, 0.3]))
     assert frame.loc["Bern", "FedAvg"][["low", "high"]].tolist() == pytest.approx([low, high])
     assert "some clients of 'hospitals' do better alone: 1 of 2 than with FedAvg." in str(hospitals())
+
+
+def test_a_client_gains_from_a_lower_loss() -> None:
+    frame = hospitals().using(metric="loss", lower_is_better=True).clients("hospitals")
+    assert frame["FedAvg", "gain"].tolist() == pytest.approx([0.25, -0.15])
 
 
 def test_clients_that_are_drawn_anew_have_a_row_for_each_seed() -> None:
@@ -387,18 +420,21 @@ def test_a_frame_has_one_row_per_cell_with_all_figures() -> None:
 # Remarks
 
 
-def test_nothing_is_remarked_on_where_there_is_nothing() -> None:
-    assert two_splits().remarks == ()
+def test_nothing_is_remarked_on_where_there_is_nothing_although_pooled_is_below_alone() -> None:
+    figures = np.array(FIGURES)
+    figures[:, 1] = 0.3
+    assert results_of(figures, splits=["iid", "skewed"], methods=METHODS).remarks == ()
 
 
 def test_remarks_name_runs_that_ended_early_and_dropped_replies() -> None:
     cells = [
-        made_cell("iid", "A", 0, [0.1, 0.5, NAN], own=[0.5, 0.5], error="round 2: the loss is not finite"),
+        made_cell("iid", "A", 0, [0.1, 0.5, NAN], own=[NAN, NAN], error="round 2: the loss is not finite"),
         made_cell("iid", "A", 1, [0.1, 0.5, 0.6], num_dropped=np.array([0, 2, 3])),
         made_cell("iid", "A", 2, [0.1, 0.5, 0.6]),
     ]
     assert Results(cells, ["iid"], ["A"], range(3)).remarks == (
-        "A on 'iid' ended early with 1 of 3 seeds, so its last model counts (seed 0: round 2: the loss is not finite).",
+        "A on 'iid' ended early with 1 of 3 seeds (seed 0: round 2: the loss is not finite). On the whole test set, "
+        "its last model counts; figures of clients are those of the other seeds, so they are too optimistic.",
         "Replies were dropped: 3 of A on 'iid'.",
     )
 
@@ -413,16 +449,27 @@ def test_a_remark_names_methods_whose_best_round_is_far_from_the_last() -> None:
 def test_a_remark_says_which_clients_have_no_test_rows() -> None:
     cells = [made_cell("x", "A", seed, [0, 0.6], own=[0.6, NAN, 0.6]) for seed in range(3)]
     (remark,) = Results(cells, ["x"], ["A"], range(3)).remarks
-    assert remark.startswith("1 of 3 clients of 'x' have no accuracy on test rows of their own")
+    assert remark.startswith("Clients of 'x' without accuracy on test rows of their own")
+    assert remark.endswith(": 1 of 3.")
 
 
 # Arguments
 
 
 def test_the_same_results_can_be_shown_with_other_settings() -> None:
-    changed = two_splits().using(metric="loss", lower_is_better=True, confidence=0.9)
+    results = two_splits()
+    changed = results.using(metric="loss", lower_is_better=True, confidence=0.9)
     assert (changed.metric, changed.lower_is_better, changed.interval, changed.confidence) == ("loss", True, "t", 0.9)
-    assert changed.cells == two_splits().using().cells or len(changed.cells) == 24
+    assert changed.using(interval="bootstrap").metric == "loss"
+    assert changed.cells == results.cells
+
+
+def test_a_lower_confidence_gives_shorter_intervals_and_more_verdicts() -> None:
+    results = results_of([[[0.6, 0.6, 0.6], [0.63, 0.62, 0.66]]])  # p is 0.093
+    assert results.gains().frame["verdict"].tolist() == ["no evidence of a difference"]
+    bold = results.using(confidence=0.9).gains()
+    assert bold.frame["verdict"].tolist() == ["better"]
+    assert bold.frame.iloc[0]["low"] > 0 > results.gains().frame.iloc[0]["low"]
 
 
 @pytest.mark.parametrize(
@@ -431,7 +478,10 @@ def test_the_same_results_can_be_shown_with_other_settings() -> None:
         (lambda results: results.table("median"), "what must be one of 'last', 'best', .* got 'median'"),
         (lambda results: results.gains("FedProx"), "method must be one of 'alone', .* got 'FedProx'"),
         (lambda results: results.gains(over="fedavg"), "over must be one of 'alone', .* got 'fedavg'"),
-        (lambda results: results.gains("FedAvg"), "nothing to compare with over='FedAvg'; the methods are 'alone'"),
+        (
+            lambda results: results.gains("FedAvg"),
+            "nothing to compare with over='FedAvg'; .* over='alone', among 'alone'",
+        ),
         (lambda results: results.clients("IID"), "split must be one of 'iid', 'skewed', got 'IID'"),
         (lambda results: results.using(metric="auc"), "metric='auc' was not measured; .* 'accuracy', 'loss'"),
         (lambda results: results.using(interval="z"), "interval must be one of 't', 'bootstrap', got 'z'"),
