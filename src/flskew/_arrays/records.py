@@ -20,6 +20,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from flskew._arrays.bfloat16 import BFLOAT16, BFLOAT16_NAME, bits, is_bfloat16
+from flskew._flower import new_array
 from flskew.typing import Parameters
 
 __all__ = [
@@ -119,6 +120,10 @@ def array_from_numpy(array: NDArray[Any] | np.generic, name: str = "array") -> A
     if isinstance(array, np.ma.MaskedArray):
         raise ParametersError(f"{name}: a mask cannot be sent; use numpy.ma.filled")
     plain = np.asarray(array)
+    if plain.nbytes and (plain.flags.c_contiguous or plain.flags.f_contiguous):
+        label, header = _label_and_header(plain, name)
+        numbers = plain.reshape(-1, order="A").view(np.uint8)
+        return new_array(label, plain.shape, _NUMPY_STYPE, b"".join((header, numbers)))  # type: ignore[arg-type]
     draft = Draft(plain, name)
     draft.numbers[...] = bits(plain).view(BFLOAT16) if is_bfloat16(plain.dtype) else plain
     return draft.finish()
@@ -146,20 +151,14 @@ class Draft:
     """
 
     def __init__(self, like: NDArray[Any], name: str = "array") -> None:
-        is_bits = is_bfloat16(like.dtype)
-        if not is_bits:
-            _refuse_unreadable_dtype(like.dtype, name)
-        fields = npy.header_data_from_array_1_0(bits(like) if is_bits else like)
-        header = io.BytesIO()
-        npy.write_array_header_1_0(header, fields | {"descr": "<V2"} if is_bits else fields)
-        self._name = BFLOAT16_NAME if is_bits else str(like.dtype)
+        self._label, header = _label_and_header(like, name)
         # These bytes use no memory until they are written to, and are taken from the file without a copy.
-        self._file = io.BytesIO(bytes(header.tell() + like.nbytes))
-        self._file.write(header.getbuffer())
-        dtype = BFLOAT16 if is_bits else like.dtype
+        self._file = io.BytesIO(bytes(len(header) + like.nbytes))
+        self._file.write(header)
+        dtype = BFLOAT16 if is_bfloat16(like.dtype) else like.dtype
         if like.nbytes:
-            flat = np.frombuffer(self._file.getbuffer(), dtype, like.size, header.tell())
-            self.numbers = flat.reshape(like.shape, order="F" if fields["fortran_order"] else "C")
+            flat = np.frombuffer(self._file.getbuffer(), dtype, like.size, len(header))
+            self.numbers = flat.reshape(like.shape, order="F" if _is_fortran(like) else "C")
         else:
             self.numbers = np.empty(like.shape, dtype)
 
@@ -167,7 +166,7 @@ class Draft:
         """Return the array; `numbers` becomes unavailable."""
         shape = self.numbers.shape
         del self.numbers
-        return Array(self._name, shape, _NUMPY_STYPE, self._file.getvalue())
+        return new_array(self._label, shape, _NUMPY_STYPE, self._file.getvalue())
 
 
 def parameters_from_record(record: ArrayRecord) -> Parameters:
@@ -223,6 +222,36 @@ def all_finite(array: NDArray[Any]) -> bool:
         if not is_finite.all():
             return False
     return True
+
+
+def _label_and_header(array: NDArray[Any], name: str) -> tuple[str, bytes]:
+    """Return the dtype of a Flower `Array`, and what comes before its numbers.
+
+    Raises:
+        ParametersError: `array`, called `name`, holds Python objects or structured rows.
+    """
+    if is_bfloat16(array.dtype):
+        return BFLOAT16_NAME, _write_header(BFLOAT16, array.shape, _is_fortran(array))
+    _refuse_unreadable_dtype(array.dtype, name)
+    return _label(array.dtype), _write_header(array.dtype, array.shape, _is_fortran(array))
+
+
+@functools.lru_cache(maxsize=256)
+def _write_header(dtype: np.dtype[Any], shape: tuple[int, ...], is_fortran: bool) -> bytes:
+    """Return the beginning of a .npy file; cached, since it is the same for all clients and in every round."""
+    header = io.BytesIO()
+    descr = "<V2" if dtype == BFLOAT16 else npy.dtype_to_descr(dtype)
+    npy.write_array_header_1_0(header, {"descr": descr, "fortran_order": is_fortran, "shape": shape})
+    return header.getvalue()
+
+
+@functools.lru_cache(maxsize=256)
+def _label(dtype: np.dtype[Any]) -> str:
+    return str(dtype)
+
+
+def _is_fortran(array: NDArray[Any]) -> bool:
+    return array.flags.f_contiguous and not array.flags.c_contiguous
 
 
 def _header(data: bytes) -> bytes:

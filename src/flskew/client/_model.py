@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from flskew._arrays.bfloat16 import BFLOAT16, bfloat16_from_float32, float32_from_bfloat16
 from flskew._arrays.records import array_from_numpy, numpy_from_array, record_from_parameters
+from flskew._flower import new_arrays
 from flskew._wire import CONTROL_KEY
 from flskew.client._protocols import MISSING_CLASSES, ClientError
 from flskew.client._shown import shape_of
@@ -85,13 +86,13 @@ def record_like(received: ArrayRecord, returned: object, *, same_shapes: bool = 
             f"fit received {len(received)} arrays and returned {len(arrays)}; return all of them, in the same order: "
             f"{_first_difference(arrays, received)}. For a model that grows, client_app(..., same_shapes=False)"
         )
-    record = ArrayRecord()
+    made_like: dict[str, Array] = {}
     for array, (name, origin) in zip(arrays, received.items(), strict=True):
         made = array_from_numpy(array, f"array {name!r}")
         if same_shapes and made.shape != tuple(origin.shape):
             raise ClientError(_shape_differs(name, tuple(origin.shape), made.shape, len(received)))
-        record[name] = in_dtype_of(origin, made, name)
-    return record
+        made_like[name] = in_dtype_of(origin, made, name)
+    return new_arrays(made_like)
 
 
 def in_dtype_of(origin: Array, made: Array, name: str) -> Array:
@@ -106,6 +107,8 @@ def in_dtype_of(origin: Array, made: Array, name: str) -> Array:
         ClientError: The conversion would not be exact.
         ParametersError: An array cannot be read.
     """
+    if made.dtype == origin.dtype:
+        return made
     want = numpy_from_array(origin, f"array {name!r}").dtype
     array = numpy_from_array(made)
     if array.dtype == want:
