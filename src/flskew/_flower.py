@@ -6,8 +6,8 @@
 - A message's metadata is read-only, but a grid has to write it.
 - The typed views of a `RecordDict`, such as `array_records`, refer to themselves: each access keeps all its records in
   memory until the garbage collector runs.
-- Each value that is put into a record is checked again, which for a small model takes longer than anything else in a
-  round. Copies of checked records are made here without that.
+- Each value that is put into a record is checked, which takes most of the time of a round of small models. Records of
+  checked values are made here without that.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _PLAIN: dict[type, Callable[[Any], Any]] = {
     str: str.__str__,
     bytes: bytes.__bytes__,
 }
-_PLAIN_TYPES = frozenset(_PLAIN)
+_PLAIN_TYPES, _INTEGERS = frozenset(_PLAIN), frozenset([int])
 _NAMES = ("run_id", "node_id", "task_id")
 
 _NO_ARRAYS, _NO_RECORDS = ArrayRecord(), RecordDict()
@@ -134,23 +134,31 @@ def stamp(
 def new_array(dtype: str, shape: tuple[int, ...], stype: str, data: bytes) -> Array:
     """Return a Flower `Array` of values that have the right types; its constructor would check them."""
     array = Array.__new__(Array)
-    array.__dict__.update(dtype=dtype, shape=shape, stype=stype, data=data)
+    array.__dict__.update({"dtype": dtype, "shape": shape, "stype": stype, "data": data})
     return array
 
 
 def new_arrays(arrays: dict[str, Array]) -> ArrayRecord:
-    """Return an `ArrayRecord` of arrays under names; its constructor would check and copy them. The dictionary is kept."""
+    """Return an `ArrayRecord` that takes over these arrays; its constructor would check and copy them."""
     return _filled(_NO_ARRAYS, arrays)
 
 
 def new_records(records: dict[str, ArrayRecord | ConfigRecord | MetricRecord]) -> RecordDict:
-    """Return a `RecordDict` of records under names; its constructor would check them. The dictionary is kept."""
+    """Return a `RecordDict` that takes over these records; its constructor would check them."""
     return _filled(_NO_RECORDS, records)
 
 
 def copied_arrays(arrays: ArrayRecord) -> ArrayRecord:
     """Return a separate record of separate arrays, which share only their bytes, and these are immutable."""
-    return new_arrays({_plain(name): _isolated_array(array) for name, array in arrays.items()})
+    copies = {}
+    for name, array in arrays.items():
+        dtype, shape, stype, data = array.dtype, array.shape, array.stype, array.data
+        are_plain = type(name) is type(dtype) is type(stype) is str and type(data) is bytes and type(shape) is tuple
+        if are_plain and _INTEGERS.issuperset(map(type, shape)):
+            copies[name] = new_array(dtype, shape, stype, data)
+        else:  # the constructor refuses what a network could not deliver
+            copies[_plain(name)] = Array(dtype, tuple(shape), stype, data)
+    return new_arrays(copies)
 
 
 def isolated_records(records: RecordDict) -> RecordDict:
@@ -190,15 +198,8 @@ def _isolated_record(record: ArrayRecord | ConfigRecord | MetricRecord) -> Array
     return type(record)(values)
 
 
-def _isolated_array(array: Array) -> Array:
-    dtype, shape, stype, data = array.dtype, tuple(array.shape), array.stype, array.data
-    are_plain = type(dtype) is type(stype) is str and type(data) is bytes and set(map(type, shape)) <= {int}
-    # The constructor refuses what a network could not deliver.
-    return new_array(dtype, shape, stype, data) if are_plain else Array(dtype, shape, stype, data)
-
-
 def _filled(empty: Record, entries: dict[str, Any]) -> Record:
-    filled = empty.copy()
+    filled = _shallow(empty)
     filled.__dict__["_data"] = entries
     return filled
 

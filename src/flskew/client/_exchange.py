@@ -223,7 +223,9 @@ class Exchange:
             return everyones
         return np.asarray(-own if everyones is None else everyones - own)
 
-    def close(self, reply: dict[str, Record], made: ArrayRecord, metrics: MetricRecord, context_state: RecordDict) -> None:
+    def close(
+        self, reply: dict[str, Record], made: ArrayRecord, metrics: MetricRecord, context_state: RecordDict
+    ) -> None:
         """Add what the strategy needs to the reply, and store the client's new state as pending.
 
         Args:

@@ -134,6 +134,8 @@ def num_examples(value: object, method: str) -> int:
     Raises:
         ClientError: It is not a whole number.
     """
+    if type(value) is int and value in INT64:
+        return value
     number = _plain(value)
     is_real = isinstance(number, numbers.Real) and not isinstance(number, bool)
     if not is_real or not (isinstance(number, numbers.Integral) or float(number).is_integer()):  # type: ignore[arg-type]

@@ -125,4 +125,4 @@ def _partition_name(client: object, assignment: Assignment | Schedule | None, nu
     if not isinstance(name, str):  # a client may have an unrelated attribute of this name, such as a method
         names = assignment.names if assignment is not None else None
         name = names[number] if names is not None and number is not None and number < len(names) else ""
-    return one_line(name, LONGEST_NAME).strip()
+    return one_line(name, LONGEST_NAME).strip() if name else ""

@@ -142,7 +142,7 @@ def check_arrays(arrays: ArrayRecord, like: ArrayRecord) -> Parameters:
     if arrays.keys() != like.keys():
         missing, extra = [name for name in like if name not in arrays], [name for name in arrays if name not in like]
         raise BadReplyError(f"arrays missing: [{listed(missing)}], unexpected arrays: [{listed(extra)}]")
-    return [_check_array(name, arrays[name], like[name]) for name in like]
+    return [_check_array(name, arrays[name], wanted) for name, wanted in like.items()]
 
 
 def check_finite(parameters: Parameters, like: ArrayRecord, remedy: str) -> None:
