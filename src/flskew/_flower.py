@@ -35,6 +35,8 @@ __all__ = [
     "isolated_records",
     "new_array",
     "new_arrays",
+    "new_config",
+    "new_metrics",
     "new_records",
     "new_run",
     "stamp",
@@ -53,10 +55,10 @@ _PLAIN: dict[type, Callable[[Any], Any]] = {
 _PLAIN_TYPES, _INTEGERS = frozenset(_PLAIN), frozenset([int])
 _NAMES = ("run_id", "node_id", "task_id")
 
-_NO_ARRAYS, _NO_RECORDS = ArrayRecord(), RecordDict()
+_NO_ARRAYS, _NO_CONFIG, _NO_METRICS, _NO_RECORDS = ArrayRecord(), ConfigRecord(), MetricRecord(), RecordDict()
 
 T = TypeVar("T")
-Record = TypeVar("Record", ArrayRecord, RecordDict)
+Record = TypeVar("Record", ArrayRecord, ConfigRecord, MetricRecord, RecordDict)
 
 
 class Identity:
@@ -141,6 +143,16 @@ def new_array(dtype: str, shape: tuple[int, ...], stype: str, data: bytes) -> Ar
 def new_arrays(arrays: dict[str, Array]) -> ArrayRecord:
     """Return an `ArrayRecord` that takes over these arrays; its constructor would check and copy them."""
     return _filled(_NO_ARRAYS, arrays)
+
+
+def new_config(values: dict[str, Any]) -> ConfigRecord:
+    """Return a `ConfigRecord` that takes over these values, which must be of Python's own types."""
+    return _filled(_NO_CONFIG, values)
+
+
+def new_metrics(values: dict[str, Any]) -> MetricRecord:
+    """Return a `MetricRecord` that takes over these values, which must be of Python's own types."""
+    return _filled(_NO_METRICS, values)
 
 
 def new_records(records: dict[str, ArrayRecord | ConfigRecord | MetricRecord]) -> RecordDict:
