@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import copy
 import os
-import pickle
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from pickle import PicklingError
 from threading import Thread
-from typing import Any, cast
-
-import numpy as np
+from typing import Any
 
 from flskew._util import files
 from flskew._util.progress import counted
@@ -52,55 +50,25 @@ def _in_processes(missing: Iterable[tuple[Path, Work]], jobs: int | None) -> Ite
 
     # One cell at a time: joblib would send several at once if the first ones are fast.
     options: dict[str, Any] = {"batch_size": 1, "return_as": "generator_unordered"}
-    calls = (delayed(_run_there)(*one, os.getpid()) for one in _packed(missing))
-    if jobs is not None:
-        with parallel_config("loky", inner_max_num_threads=1):
-            yield from Parallel(n_jobs=jobs, **options)(calls)
-        return
+    name = files.token()
+    calls = (delayed(_run_there)(path, work, name, os.getpid()) for path, work in missing)
     try:
-        parallel = Parallel(**options)
-    except ValueError:  # The backend returns all results at the end, as Ray's does.
-        parallel = Parallel(batch_size=1)
-    yield from parallel(calls)
-
-
-class _Parcel:
-    """A task that is pickled once, not for each cell, and unpickled once in each process."""
-
-    def __init__(self, task: Task) -> None:
+        if jobs is not None:
+            with parallel_config("loky", inner_max_num_threads=1):
+                yield from Parallel(n_jobs=jobs, **options)(calls)
+            return
         try:
-            import cloudpickle
-        except ImportError:  # Until version 1.5, joblib contains it.
-            from joblib.externals import cloudpickle  # type: ignore[import-untyped, no-redef]
-
-        buffers: list[pickle.PickleBuffer] = []
-        try:
-            content = cloudpickle.dumps(task, protocol=5, buffer_callback=buffers.append)
-        except Exception as error:
-            raise TypeError(f"the task cannot be sent to other processes; use jobs=1 ({error})") from error
-        self.name = files.token()
-        # As arrays, because joblib maps large ones into the memory of all processes.
-        self.parts = [np.frombuffer(part, np.uint8) for part in (content, *(buffer.raw() for buffer in buffers))]
-
-    def task(self) -> Task:
-        """Return the task; its large arrays are read-only."""
-        if self.name not in _tasks:
-            _tasks.clear()
-            # Like all that joblib sends; nothing is unpickled that another program wrote.
-            _tasks[self.name] = pickle.loads(self.parts[0], buffers=self.parts[1:])
-        return _tasks[self.name]
+            parallel = Parallel(**options)
+        except ValueError:  # The backend returns all results at the end, as Ray's does.
+            parallel = Parallel(batch_size=1)
+        yield from parallel(calls)
+    except PicklingError as error:
+        cause = error.__cause__ or error
+        raise TypeError(f"the task cannot be sent to other processes; use jobs=1 ({cause})") from error
 
 
 _tasks: dict[str, Task] = {}
-"""The task of the latest parcel."""
-
-
-def _packed(missing: Iterable[tuple[Path, Work]]) -> Iterator[tuple[Path, Work, _Parcel]]:
-    """Yield each cell without its task, and the task as a parcel."""
-    parcel = None
-    for path, work in missing:
-        parcel = parcel or _Parcel(work.task)
-        yield path, replace(work, task=cast("Task", None)), parcel
+"""The task of the latest study in this process, so that what it has loaded lazily is loaded once, not for each cell."""
 
 
 def _run(cell: tuple[Path, Work]) -> None:
@@ -114,11 +82,21 @@ def _run(cell: tuple[Path, Work]) -> None:
         raise
 
 
-def _run_there(path: Path, work: Work, parcel: _Parcel, parent: int) -> None:
-    """Run a cell in another process, which can only send exceptions that can be copied."""
+def _run_there(path: Path, work: Work, name: str, parent: int) -> None:
+    """Run a cell in another process, which can only send exceptions that can be copied.
+
+    Args:
+        path: Where to save it.
+        work: What to run.
+        name: Identifies the call of `run_all`, and so the task.
+        parent: The process that sent it.
+    """
     _end_with(parent)
+    if name not in _tasks:
+        _tasks.clear()
+        _tasks[name] = work.task
     try:
-        _run((path, replace(work, task=parcel.task())))
+        _run((path, replace(work, task=_tasks[name])))
     except Exception as error:
         try:
             copy.copy(error)
