@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 from typing import Any, cast
@@ -62,11 +64,8 @@ class _Parcel:
     """A task that is pickled once, not for each cell, and unpickled once in each process."""
 
     def __init__(self, task: Task) -> None:
-        try:
-            import cloudpickle
-        except ImportError:  # Until version 1.5, joblib contains it.
-            from joblib.externals import cloudpickle  # type: ignore[import-untyped, no-redef]
-
+        # Older releases of joblib contain it.
+        cloudpickle = import_module("cloudpickle" if find_spec("cloudpickle") else "joblib.externals.cloudpickle")
         buffers: list[pickle.PickleBuffer] = []
         try:
             content = cloudpickle.dumps(task, protocol=5, buffer_callback=buffers.append)
@@ -81,7 +80,7 @@ class _Parcel:
         if self.name not in _tasks:
             _tasks.clear()
             # Like all that joblib sends; nothing is unpickled that another program wrote.
-            _tasks[self.name] = pickle.loads(self.parts[0], buffers=self.parts[1:])
+            _tasks[self.name] = pickle.loads(self.parts[0].data, buffers=self.parts[1:])
         return _tasks[self.name]
 
 
