@@ -44,7 +44,7 @@ class Cell:
         num_bytes: (num_rounds + 1,) bytes of all messages and replies so far, of all clients together; NaN for the
             baselines.
         num_dropped: (num_rounds + 1,) replies that were dropped so far.
-        error: Why the run ended early, because clients diverged; empty if it did not.
+        error: Why the run ended early, for example because all clients diverged; empty if it did not.
         seconds: Wall-clock time.
         fingerprints: Those of the split of the training and of the test rows.
         versions: What it ran on, by package.

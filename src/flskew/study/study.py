@@ -139,8 +139,9 @@ class Study(Value):
         Args:
             folder: Where finished cells are kept; made if it does not exist.
             jobs: Number of cells that run at the same time, each in a process and on one thread, by joblib. None takes
-                it from joblib's `parallel_config`, which also runs them elsewhere, such as on a Ray cluster; all
-                machines must then see the folder under the same path.
+                it from joblib's `parallel_config`, which can also run them elsewhere. On a Ray cluster: call
+                `ray.util.joblib.register_ray()`, then run the study in `with parallel_config(backend="ray"):`. All
+                machines must see the folder under the same path, and the progress bar moves at the end only.
 
         Raises:
             ImportError: joblib is not installed.
