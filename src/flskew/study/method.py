@@ -21,17 +21,17 @@ _RESERVED = ("seed", "server-round")
 class Method(Value):
     """A strategy, and settings that its clients receive with each message.
 
-    Use it for methods that differ in the client, such as in its loss or its number of epochs; a strategy alone needs no
-    `Method`.
+    Use it for methods that differ in the client, such as in its loss or its number of epochs. If they differ only in
+    the strategy, pass the strategy itself.
 
     Args:
         strategy: A strategy of this package, such as `FedAvg()` or `Checked(FedAdam())`. It is copied for each run, so
             this object never trains.
-        config: Sent to the clients, whose `fit` finds it in its `config`; "seed" and "server-round" are taken.
+        config: Sent to the clients, whose `fit` finds it in its `config`; "seed" and "server-round" are reserved.
 
     Raises:
         TypeError: `strategy` is Flower's own, without checks, or a value of `config` cannot be sent.
-        ValueError: `config` sets a name that is taken.
+        ValueError: `config` sets a name that is reserved.
 
     Examples:
         >>> from flskew import FedAvg

@@ -37,13 +37,13 @@ class Study(Value):
     """Who gains, from which method, and how sure that is: every method on every split with every seed.
 
     Two baselines always run. "alone" trains every client by itself, and "pooled" trains one client that holds all
-    rows. Both start from the parameters of the methods, and call `fit` as often as a method asks a client to train, on
-    average.
+    rows. Both start from the same parameters as the methods, and call `fit` as often as the average client does under
+    the method that samples the most clients.
 
     A cell of the study is one method on one split with one seed. It is a function of the task, the rows that each
     client holds, the method, the seed, the number of rounds, and the versions of Python and of the packages that the
-    task uses; whatever else you change leaves finished cells valid. Each is kept in a separate file as soon as it is
-    finished.
+    task uses; if you change anything else, finished cells remain valid. Each cell is written to its own file as soon as
+    it is finished.
 
     A task counts with its attributes and its code: its class, and all functions, classes and global variables of yours
     that the class uses, in other modules too, without comments and docstrings. A cell is therefore not run again
@@ -60,17 +60,18 @@ class Study(Value):
 
     Args:
         task: Data, model, training and score; see `Task`.
-        splits: By name, who holds which rows: a partitioner, which is drawn anew for each seed; an `Assignment`, for
-            sites that are given; or a tuple of two, those of the training and of the test rows. Clients are tested on
-            their own test rows: those of the second assignment, or those that `Assignment.match` gives them. Also a
-            function of the seed that returns any of these.
-        methods: By name, strategies of this package, Flower's in `Checked`, or `Method`s.
+        splits: Maps names to splits: a partitioner, which draws a new split for each seed; an `Assignment`, for sites
+            that are given; a tuple of two assignments, of the training and of the test rows; or a function of the seed
+            that returns any of these. Clients are also tested on their own test rows: those of the second assignment,
+            or those that `Assignment.match` gives them.
+        methods: Maps names to strategies of this package, to Flower's in `Checked`, or to `Method`s.
         seeds: Integers >= 0, all different. A seed determines the split, the initial parameters, the sampled clients,
             and what clients draw, so methods are compared seed by seed.
         num_rounds: Number of rounds of each run, >= 1.
         metric: The metric to compare, among those that `task.evaluate` returns.
         lower_is_better: Whether a lower value of it is better, as with a loss.
-        most_alone: Maximum number of clients that "alone" trains, >= 1; of more, this many are drawn at random.
+        most_alone: Maximum number of clients that "alone" trains, >= 1; if there are more, this many are drawn at
+            random.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -147,8 +148,9 @@ class Study(Value):
             ImportError: joblib is not installed.
             OSError: The folder or a cell cannot be written, for example because the disk is full.
             TypeError: The task lacks an attribute, returns something of another type, or cannot be sent to a process.
-            ValueError: A file is damaged; or `metric` is missing; or the task does not fit a split, or changes when it
-                is used.
+            ValueError: A file is damaged; or `metric` is missing; or the task does not fit a split, changes when it is
+                used, or returns other initial parameters for the same seed; or a method needs more clients than a split
+                has.
             Exception: Whatever the task raises; its note names the cell. Finished cells are kept. A client that
                 diverges raises nothing: the `error` of its cell says so.
         """

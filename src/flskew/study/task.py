@@ -20,9 +20,9 @@ class Task(Protocol):
     differ by themselves, not by luck.
 
     If an assignment has a shift, `client` and `evaluate` also get the `View` of the client, as a second and a third
-    argument, `view`, and must apply it. `evaluate` gets none for the global test set, which nobody has shifted.
+    argument, `view`, and must apply it. For the whole test set, which is not shifted, `evaluate` gets no view.
 
-    A task must be picklable to run in several processes; classes and functions of a notebook are.
+    To run in several processes, a task must be picklable. Classes and functions that you define in a notebook are.
 
     Examples:
         >>> import numpy as np
