@@ -101,7 +101,7 @@ def test_a_study_resumes_where_it_stopped(tmp_path: Path) -> None:
     path.unlink()
     (tmp_path / f".{path.name}.0123456789abcdef.tmp").write_bytes(b"left behind by a killed process")
     assert study.results(tmp_path).missing == 1
-    assert count(lambda: study.run(tmp_path)) == 2  # the check, and the cell
+    assert count(lambda: study.run(tmp_path)) == 3  # twice by the check, and once by the cell
     assert all(mine.equals(again) for mine, again in zip(first.cells, study.run(tmp_path).cells, strict=True))
 
 
@@ -251,10 +251,10 @@ class NoArrays(Majority):
 REFUSED: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
     "state": (Stateful(), {}, ValueError, r"task\.models changes when the task is used.*cached_property"),
     "no fit": (NoFit(), {}, TypeError, r"task\.client must return an object with fit\(parameters, config\), got str"),
-    "no arrays": (NoArrays(), {}, TypeError, r"task\.initial must return a list of arrays, got dict"),
+    "no arrays": (NoArrays(), {}, TypeError, r"task\.initial must return a list of NumPy arrays, got dict"),
     "metric": (Majority(), {"metric": "f1"}, ValueError, r"metric='f1' is not among those of task\.evaluate, 'accur"),
     "few clients": (Majority(), {"methods": {"FedAvg": FedAvg(min_train_nodes=3)}}, ValueError,
-                    r"methods\['FedAvg'\] has min_train_nodes=3, but splits\['iid'\] has 2 clients; lower it"),
+                    r"methods\['FedAvg'\] needs more clients than splits\['iid'\] has, 2; lower min_train_nodes=3"),
     "rows": (Majority(), {"splits": {"a": SPLITS["iid"], "b": Assignment.from_partitions([[0], [1]], [0, 1])}},
              ValueError, r"splits\['b'\], seed 0: it assigns 2 training rows, but the task has 40"),
 }  # fmt: skip

@@ -9,16 +9,20 @@ import numpy as np
 
 from flskew._util.progress import silence
 from flskew._util.texts import listed
+from flskew._wire import SERVER_ROUND_KEY
 from flskew.client import SupportsFit
 from flskew.study._keys import TaskKey, key_of
 from flskew.study._running import one_thread
 from flskew.study._scoring import scores
+from flskew.study._seeds import client_seed
 from flskew.study._splits import Pair, num_rows
 from flskew.study.task import Task
-from flskew.typing import Parameters
+from flskew.typing import Config, Parameters
 
 __all__ = ["check_task", "check_use", "check_views"]
 
+# Relative to what is learned.
+_LARGEST_DIFFERENCE = 1e-3
 _METHODS = ("initial", "client", "evaluate")
 
 
@@ -66,12 +70,12 @@ def check_views(task: Task, name: str, pair: Pair) -> None:
 
 
 def check_use(task: Task, key: TaskKey, pair: Pair, seed: int, metric: str) -> None:
-    """Make a model twice, score it, and make a client.
+    """Make a model twice, score it, and train the smallest client twice.
 
     Raises:
         TypeError: The client has no `fit`, `initial` does not return arrays, or `evaluate` numbers by name.
-        ValueError: The metric of the study is missing, `initial` draws from something else than its seed, or using the
-            task has changed its key.
+        ValueError: The metric of the study is missing, `initial` or `fit` draws from something else than its seed, or
+            using the task has changed its key.
         Exception: Whatever the task raises.
     """
     with one_thread(key.versions), silence():
@@ -84,16 +88,41 @@ def check_use(task: Task, key: TaskKey, pair: Pair, seed: int, metric: str) -> N
         metrics = scores(task, parameters, np.arange(num_rows(task.test_labels)), None, None)
         if metric not in metrics:
             raise ValueError(f"metric={metric!r} is not among those of task.evaluate, {listed([*metrics])}")
-        number = int(np.flatnonzero(pair.train.sizes)[0])
-        rows, view = pair.train[number].copy(), pair.view(number)
-        client: object = task.client(rows) if view is None else task.client(rows, view)  # type: ignore[call-arg]
-    if not isinstance(client, SupportsFit):
-        raise TypeError(f"task.client must return an object with fit(parameters, config), got {type(client).__name__}")
+        _check_fit(task, pair, seed, parameters)
     place = key.changed(key_of(task))
     if place is not None:
         raise ValueError(
             f"{place} changes when the task is used, so finished cells could not be found again; create it where it is "
             "used, or make it a functools.cached_property, whose value does not count"
+        )
+
+
+def _check_fit(task: Task, pair: Pair, seed: int, start: Parameters) -> None:
+    """Train the smallest client twice, as in the first round of a baseline.
+
+    Raises:
+        TypeError: It has no `fit`.
+        ValueError: It has learned something else the second time.
+    """
+    number = min(np.flatnonzero(pair.train.sizes).tolist(), key=lambda client: len(pair.train[client]))
+    trained = []
+    for _ in range(2):
+        rows, view = pair.train[number].copy(), pair.view(number)
+        client: object = task.client(rows) if view is None else task.client(rows, view)  # type: ignore[call-arg]
+        if not isinstance(client, SupportsFit):
+            raise TypeError(
+                f"task.client must return an object with fit(parameters, config), got {type(client).__name__}"
+            )
+        config: Config = {SERVER_ROUND_KEY: 1, "seed": client_seed(seed, 1, number)}
+        returned = client.fit([array.copy() for array in start], config)
+        trained.append([np.asarray(array, np.float64) for array in returned[0]])
+    learned = sum(float(np.square(one - array).sum()) for one, array in zip(trained[0], start, strict=True))
+    differs = sum(float(np.square(one - other).sum()) for one, other in zip(*trained, strict=True))
+    # Some frameworks add numbers in another order each time; another order of the rows differs by much more.
+    if differs > _LARGEST_DIFFERENCE**2 * learned:
+        raise ValueError(
+            "client.fit returned other parameters the second time, so no run could be repeated, and methods would "
+            "differ by luck; draw all random numbers from config['seed'], and do not change the data in place"
         )
 
 
