@@ -111,7 +111,7 @@ def test_a_class_is_not_a_task() -> None:
 def test_a_client_that_calls_next_once_too_often_does_not_look_finished(tmp_path: Path) -> None:
     class Exhausted(Site):
         def fit(self, parameters: Any, config: Any) -> Any:
-            return super().fit(parameters, config) if len(self.labels) < 40 else next(iter(()))  # pooled
+            return super().fit(parameters, config) if len(self.labels) < 20 else next(iter(()))  # pooled
 
     class Task(Majority):
         def client(self, rows: Any) -> Site:
