@@ -73,7 +73,7 @@ class Task(Base):
 def nobody_calls_this():
     return 1
 '''.replace("@functools_cached", "@__import__('functools').cached_property")
-FIRST = '''
+FIRST = """
 import second_helper as other
 
 def scaled(x):
@@ -86,14 +86,14 @@ class Base:
     factor = 2
     def twice(self, x):
         return self.factor * x
-'''
-SECOND = '''
+"""
+SECOND = """
 LIMIT = 5
 def deep(x):
     return deeper(x)
 def deeper(x):
     return deeper(x) if x is None else x
-'''
+"""
 SOURCES = {"own_task": TASK, "first_helper": FIRST, "second_helper": SECOND}
 
 
@@ -260,9 +260,9 @@ VALUES: dict[str, tuple[Callable[[], object], Callable[[], object], Callable[[],
     "long integers": (lambda: [10**5000], lambda: [10**5000], lambda: [10**5000 + 1]),
     "booleans": (lambda: [True], lambda: [1 == 1], lambda: [1]),
     "nested lists": (lambda: [[1], [2, 3]], lambda: [[1], [2, 3]], lambda: [[1, 2], [3]]),
-    "tuples": (lambda: (1, 2), lambda: tuple([1, 2]), lambda: [1, 2]),
+    "tuples": (lambda: (1, 2), lambda: tuple(range(1, 3)), lambda: [1, 2]),
     "sets": (lambda: {"a", "b", 1}, lambda: {1, "b", "a"}, lambda: {"a", "b", 2}),
-    "dicts": (lambda: {"a": 1}, lambda: dict(a=1), lambda: {"a": 2}),
+    "dicts": (lambda: {"a": 1}, lambda: dict(zip("a", [1], strict=True)), lambda: {"a": 2}),
     "nested dicts": (lambda: {"a": {"b": [1.0]}}, lambda: {"a": {"b": [1.0]}}, lambda: {"a": {"b": [2.0]}}),
     "strings and bytes": (lambda: "a", lambda: "a", lambda: b"a"),
     "enums": (lambda: Colour.RED, lambda: Colour(1), lambda: Colour.BLUE),
@@ -400,10 +400,14 @@ def test_what_an_attribute_caches_is_found_by_name() -> None:
     assert before.changed(before) is None
 
 
+def open_file() -> object:
+    return Path(__file__).open()
+
+
 @pytest.mark.parametrize(
     ("make", "kind"),
     [
-        pytest.param(lambda: Path(__file__).open(), "TextIOWrapper", id="open file"),
+        pytest.param(open_file, "TextIOWrapper", id="open file"),
         pytest.param(threading.Lock, "lock", id="lock"),
         pytest.param(lambda: (x for x in ()), "generator", id="generator"),
     ],

@@ -125,7 +125,7 @@ def _draw_panel(ax: Axes, panel: Curves, named: Sequence[str], every: int, *, ha
         if name in panel.ends:
             reached = panel.ends[name]
             ax.plot(reached, mean[reached], color=color, marker="x", markersize=8, markeredgewidth=2, zorder=5)
-    for (name, level), dashes in zip(panel.levels.items(), _DASHES, strict=True):
+    for (name, level), dashes in zip(panel.levels.items(), _DASHES, strict=False):
         ax.axhline(
             level, color=ax.xaxis.label.get_color(), linewidth=1.4, linestyle=dashes, zorder=3, label=in_legend(name)
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew.plots._canvas import BLUE, GREY, draw_panels, font_size, name_side, printable, room, wrapped
+from flskew.plots._canvas import BLUE, GREY, draw_panels, font_size, name_side, printable, room, root_figure, wrapped
 from flskew.typing import Figures
 
 if TYPE_CHECKING:
@@ -64,11 +64,13 @@ def _draw(axes: Sequence[Axes], columns: int, panels: Sequence[Differences], lab
         ax.xaxis.set_major_locator(MaxNLocator("auto" if columns == 1 else 4, steps=[1, 2, 5, 10]))
         if number % columns:
             ax.tick_params(labelleft=False)
-        if number + columns >= len(axes):
-            ax.set_xlabel(printable(wrapped(label, room(ax)[0], font_size(ax))))
+    if len(axes) == 1:
+        axes[0].set_xlabel(printable(wrapped(label, room(axes[0])[0], font_size(axes[0]))))
+    else:
+        root_figure(axes[0]).supxlabel(printable(label), fontsize=font_size(axes[0]))
     last = axes[min(columns, len(axes)) - 1]
     size = 0.9 * font_size(last)
-    for face, words in ((BLUE, "a difference"), ("white", "no evidence of one")):
+    for face, words in ((BLUE, "better or worse"), ("white", "no evidence of a difference")):
         last.scatter([], [], s=30, color=face, edgecolors=BLUE, linewidths=1.4, label=words)
     last.legend(
         loc="upper left", bbox_to_anchor=(1, 1.02), frameon=False, fontsize=size, title=key, title_fontsize=size,

@@ -20,9 +20,9 @@ Of the metric on the whole test set, "last" is the value after the last round, "
 the mean over all rounds, which is the area under the curve divided by the number of rounds. After a run that ended
 early, its last model counts for the rounds that are missing.
 
-After the last round, "own" is the mean over the clients of the metric on each client's own test rows, each client with
-the same weight, and "worst" is that of the worst client; "unseen" is the mean over the clients of the recall of the
-classes that a client never had."""
+After the last round, and only of runs that reached it, "own" is the mean over the clients of the metric on each
+client's own test rows, each client with the same weight, and "worst" is that of the worst client; "unseen" is the mean
+over the clients of the recall of the classes that a client never had."""
 
 _WORDS: dict[What, str] = {
     "last": "on the whole test set after the last round",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from flskew.study._figures import What
+from flskew.study._grid import Grid
 from flskew.study._intervals import interval_of
 from flskew.study.cell import Cell
 from flskew.typing import Figures
@@ -15,12 +16,10 @@ from flskew.typing import Figures
 if TYPE_CHECKING:
     import pandas as pd
 
-    from flskew.study.results import Results
-
 __all__ = ["cell_frame", "client_frame", "gains_over_alone", "has_same_clients", "own_of", "recall_frame"]
 
 
-def cell_frame(results: Results) -> pd.DataFrame:
+def cell_frame(results: Grid) -> pd.DataFrame:
     """Return what `Results.to_frame` does."""
     import pandas as pd
 
@@ -40,7 +39,7 @@ def cell_frame(results: Results) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def client_frame(results: Results, split: str) -> pd.DataFrame:
+def client_frame(results: Grid, split: str) -> pd.DataFrame:
     """Return what `Results.clients` does."""
     import pandas as pd
 
@@ -65,7 +64,7 @@ def client_frame(results: Results, split: str) -> pd.DataFrame:
     return pd.DataFrame(columns, index=index)
 
 
-def recall_frame(results: Results, split: str) -> pd.DataFrame:
+def recall_frame(results: Grid, split: str) -> pd.DataFrame:
     """Return what `Results.recall` does."""
     import pandas as pd
 
@@ -79,7 +78,7 @@ def recall_frame(results: Results, split: str) -> pd.DataFrame:
     return frame.reindex(list(results.methods)).rename_axis(index="method")
 
 
-def own_of(results: Results, split: str, method: str) -> Figures:
+def own_of(results: Grid, split: str, method: str) -> Figures:
     """(num_seeds, num_clients) the metric on each client's own test rows."""
     number = max((cell.num_clients for cell in results.cells if cell.split == split), default=0)
     own = np.full((len(results.seeds), number), np.nan)
@@ -89,13 +88,13 @@ def own_of(results: Results, split: str, method: str) -> Figures:
     return own
 
 
-def gains_over_alone(results: Results, split: str, method: str) -> Figures:
+def gains_over_alone(results: Grid, split: str, method: str) -> Figures:
     """(num_seeds, num_clients) how much better a method is for each client than training alone."""
     difference = own_of(results, split, method) - own_of(results, split, "alone")
     return -difference if results.lower_is_better else difference
 
 
-def has_same_clients(results: Results, split: str) -> bool:
+def has_same_clients(results: Grid, split: str) -> bool:
     """Whether client 3 of one seed is like client 3 of another: as many rows of the same classes."""
     cells = [cell for cell in results.cells if cell.split == split]
     if len({cell.fingerprints[0] for cell in cells}) < 2:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flskew._util.words import plural
 from flskew.study._figures import OF_CLIENTS, What, best_of, in_words, is_lower_better
+from flskew.study._grid import Grid
 from flskew.study._intervals import Interval, interval_of
 from flskew.study._methods import BASELINES
 from flskew.study._texts import decimals_for, with_interval
 from flskew.study.table import Table
 
-if TYPE_CHECKING:
-    from flskew.study.results import Results
-
 __all__ = ["alone_trained_few", "interval_in_words", "means_table"]
 
 
-def means_table(results: Results, what: What) -> Table:
+def means_table(results: Grid, what: What) -> Table:
     """Return what `Results.table` does."""
     import pandas as pd
 
@@ -57,7 +54,7 @@ def means_table(results: Results, what: What) -> Table:
     return Table(f"{title}{interval_in_words(results, most)}", frame, texts, tuple(remarks))
 
 
-def interval_in_words(results: Results, num_seeds: int) -> str:
+def interval_in_words(results: Grid, num_seeds: int) -> str:
     """Return what the interval is, for a title; nothing if there is none."""
     if num_seeds < 2:
         return ""
@@ -65,12 +62,12 @@ def interval_in_words(results: Results, num_seeds: int) -> str:
     return f" ± half of the {percent} interval" if results.interval == "t" else f" [{percent} bootstrap interval]"
 
 
-def alone_trained_few(results: Results, what: What) -> Iterator[str]:
+def alone_trained_few(results: Grid, what: What) -> Iterator[str]:
     """Say that the figures of "alone" are of fewer clients than those of the methods."""
     if what not in OF_CLIENTS:
         return
     cells = [cell for cell in results.cells if cell.method == "alone"]
-    few = {cell.split: cell for cell in cells if len(cell.trained) < (cell.label_counts.sum(axis=1) > 0).sum()}
+    few = {cell.split: cell for cell in cells if len(cell.trained) < cell.num_clients}
     for split, cell in few.items():
         yield (
             f"'alone' trained {len(cell.trained)} of the {cell.num_clients} clients of {split!r}, and its figures are "
@@ -78,7 +75,7 @@ def alone_trained_few(results: Results, what: What) -> Iterator[str]:
         )
 
 
-def _best(results: Results, found: Interval, what: What) -> NDArray[np.bool_]:
+def _best(results: Grid, found: Interval, what: What) -> NDArray[np.bool_]:
     """(num_splits, num_methods) the best mean of the methods with all seeds, if there are several methods."""
     is_method = np.array([name not in BASELINES for name in results.methods])
     best = np.zeros(found.mean.shape, bool)

@@ -41,7 +41,7 @@ def plot_curves(results: Results, split: str | None, ax: Axes | None) -> Figure:
         Curves(
             split,
             lines={method: _line(results, split, method) for method in methods},
-            levels={name: float(_line(results, split, name)[1, -1]) for name in BASELINES},
+            levels={name: float(_line(results, split, name)[1, -1]) for name in BASELINES if name in results.methods},
             ends=dict(_ends(results, split, methods)),
         )
         for split in splits

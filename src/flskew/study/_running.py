@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
-from flwr.app import ArrayRecord, Context, Message, MetricRecord
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord
 from flwr.clientapp.typing import ClientAppCallable
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -160,13 +160,21 @@ class _Watch:
             raise
         server_round = cast("int", message.content["config"]["server-round"])
         for records in (message.content, reply.content if reply.has_content() else {}):
-            self.num_bytes[server_round] += sum(record.count_bytes() for record in records.values())
+            self.num_bytes[server_round] += sum(map(_num_bytes, records.values()))
         return reply
 
     def check(self) -> None:
         """Raise what a client has raised: a mistake in the task, while one that diverged is a result."""
         if self._mistake is not None:
             raise self._mistake
+
+
+def _num_bytes(record: ArrayRecord | MetricRecord | ConfigRecord) -> int:
+    """Return the size of a record; Flower looks at the first entry of every list, and fails if there is none."""
+    entries: dict[str, Any] = {name: value for name, value in record.items() if value != []}
+    counted = record if len(entries) == len(record) else type(record)(entries)
+    num_bytes: int = counted.count_bytes()
+    return num_bytes
 
 
 def _train(work: Work, number: int) -> _Model:

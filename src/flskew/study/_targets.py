@@ -9,6 +9,7 @@ import numpy as np
 
 from flskew._util import checks
 from flskew._util.words import plural
+from flskew.study._grid import Grid
 from flskew.study._methods import BASELINES
 from flskew.study._texts import bytes_text
 from flskew.study.table import Table
@@ -16,12 +17,10 @@ from flskew.study.table import Table
 if TYPE_CHECKING:
     import pandas as pd
 
-    from flskew.study.results import Results
-
 __all__ = ["targets_table"]
 
 
-def targets_table(results: Results, value: float) -> Table:
+def targets_table(results: Grid, value: float) -> Table:
     """Return what `Results.to_target` does."""
     import pandas as pd
 
@@ -41,7 +40,7 @@ def targets_table(results: Results, value: float) -> Table:
     )
 
 
-def _row(results: Results, split: str, method: str, target: float) -> tuple[float, ...]:
+def _row(results: Grid, split: str, method: str, target: float) -> tuple[float, ...]:
     cells = results._cells_of(split, method)
     rounds, sent = [], []
     for cell in cells:
@@ -73,7 +72,7 @@ def _texts(frame: pd.DataFrame) -> pd.DataFrame:
     return texts.rename_axis(index=None, columns="split")
 
 
-def _remarks(results: Results, frame: pd.DataFrame, target: float) -> Iterator[str]:
+def _remarks(results: Grid, frame: pd.DataFrame, target: float) -> Iterator[str]:
     some = (frame["reached"] > 0) & (frame["reached"] < frame["seeds"])
     if some.any():
         yield "Means are over the seeds that reached the target, so where some did not, they are too optimistic."

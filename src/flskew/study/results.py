@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from flskew._util import checks
 from flskew._util.texts import listed
-from flskew.study._cells import check_cells
-from flskew.study._figures import What, checked, is_lower_better, reduced, values_of
+from flskew.study._figures import What, checked
 from flskew.study._frames import cell_frame, client_frame, recall_frame
 from flskew.study._gains import gains_table
+from flskew.study._grid import Grid
 from flskew.study._means import means_table
 from flskew.study._methods import BASELINES
 from flskew.study._pictures import plot_clients, plot_curves, plot_gains
 from flskew.study._remarks import remarks_on
 from flskew.study._targets import targets_table
-from flskew.study.cell import Cell
 from flskew.study.table import Table
-from flskew.typing import Figures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Results"]
 
 
-class Results:
+class Results(Grid):
     """What a study has found so far: who gains, by which method, and how sure that is.
 
     `Study.run` and `Study.results` return it. It prints as `table()` and its `remarks`, and displays like that in
@@ -60,32 +54,39 @@ class Results:
             or has another split than others of its name and seed.
 
     Examples:
-        >>> from flskew.study import Results
-        >>> Results([], ["iid"], ["alone", "pooled", "FedAvg"], range(3)).missing
-        9
+        >>> import numpy as np, tempfile
+        >>> from flskew import DirichletPartitioner, FedAvg
+        >>> from flskew.study import Study
+        >>> class Site:
+        ...     def __init__(self, values):
+        ...         self.values = values
+        ...     def fit(self, parameters, config):
+        ...         return [np.array([self.values.mean()])], len(self.values), {}
+        >>> class Threshold:
+        ...     "The model is one number; values above it are class 1."
+        ...     def __init__(self):
+        ...         rng = np.random.default_rng(0)
+        ...         self.labels, self.test_labels = rng.integers(0, 2, 60), rng.integers(0, 2, 200)
+        ...         self.values, self.test_values = (rng.normal(2 * y) for y in (self.labels, self.test_labels))
+        ...     def initial(self, seed):
+        ...         return [np.zeros(1)]
+        ...     def client(self, rows):
+        ...         return Site(self.values[rows])
+        ...     def evaluate(self, parameters, rows):
+        ...         return {"accuracy": ((self.test_values > parameters[0])[rows] == self.test_labels[rows]).mean()}
+        >>> splits = {"dirichlet": DirichletPartitioner(4, alpha=0.3)}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     results = Study(Threshold(), splits, {"FedAvg": FedAvg()}, range(5), num_rounds=1).run(folder)
+        >>> results.table()
+        accuracy on the whole test set after the last round: mean over 5 seeds ± half of the 95 % interval
+        <BLANKLINE>
+        method     dirichlet
+        alone  0.776 ± 0.037
+        pooled 0.815 ± 0.000
+        FedAvg 0.815 ± 0.000
+        >>> results.gains(over="alone").frame["verdict"].tolist()
+        ['better']
     """
-
-    def __init__(
-        self,
-        cells: Iterable[Cell],
-        splits: Iterable[str],
-        methods: Iterable[str],
-        seeds: Sequence[int],
-        *,
-        metric: str = "accuracy",
-        lower_is_better: bool = False,
-        interval: Literal["t", "bootstrap"] = "t",
-        confidence: float = 0.95,
-    ) -> None:
-        self.cells = tuple(cells)
-        self.splits, self.methods, self.seeds = tuple(splits), tuple(methods), tuple(seeds)
-        self.metric, self.lower_is_better = metric, checks.truth("lower_is_better", lower_is_better)
-        self.interval = checks.choice("interval", interval, ("t", "bootstrap"))
-        self.confidence = checks.positive("confidence", confidence, "e.g. 0.95")
-        if confidence >= 1:
-            raise ValueError(f"confidence must be below 1, got {confidence!r}; e.g. 0.95")
-        self._by_place = {(cell.split, cell.method, cell.seed): cell for cell in self.cells}
-        check_cells(self)
 
     def using(
         self,
@@ -123,31 +124,6 @@ class Results:
             confidence=self.confidence if confidence is None else confidence,
         )
 
-    @property
-    def missing(self) -> int:
-        """Number of cells that have not been run."""
-        return len(self.splits) * len(self.methods) * len(self.seeds) - len(self.cells)
-
-    def figures(self, what: What = "last") -> Figures:
-        """Return one figure of every run.
-
-        Args:
-            what: "last", "best", "area", "own", "worst" or "unseen"; see `What`.
-
-        Returns:
-            (num_splits, num_methods, num_seeds); NaN for cells that have not been run, and where a figure is undefined,
-            such as "unseen" if all clients have all classes.
-
-        Raises:
-            ValueError: There is no such figure.
-        """
-        checked(what)
-        lower = is_lower_better(what, self.lower_is_better)
-        figures = np.full((len(self.splits), len(self.methods), len(self.seeds)), np.nan)
-        for cell in self.cells:
-            figures[self._place(cell)] = reduced(values_of(cell, what, self.metric, lower), what, lower)
-        return figures
-
     def table(self, what: What = "last") -> Table:
         """Return the mean of each method on each split, with its interval.
 
@@ -170,8 +146,8 @@ class Results:
     def gains(self, method: str | None = None, over: str = "FedAvg", what: What = "last") -> Table:
         """Compare methods with one of them, seed by seed on the same splits.
 
-        The p-values are those of paired t-tests, corrected by Holm's procedure for all comparisons in the table, so if
-        no method differs from the reference, at most 5 % of all tables contain a "better" or "worse". The row "all
+        The p-values are those of paired t-tests, corrected by Holm's procedure for all comparisons in the table, so at
+        most 5 % of all tables call a method "better" or "worse" that does not differ from the reference. The row "all
         splits" is another comparison, of the means over the splits. Figures of clients are compared on the same
         clients, which matters if "alone" trained only some of them.
 
@@ -198,7 +174,10 @@ class Results:
             self._known(method=method)
         others = [name for name in self.methods if name not in (*BASELINES, over)] if method is None else [method]
         if not others or others == [over]:
-            raise ValueError(f"there is nothing to compare with over={over!r}; the methods are {listed(self.methods)}")
+            raise ValueError(
+                f"there is nothing to compare with over={over!r}; choose another method or reference, such as "
+                f"over='alone', among {listed(self.methods)}"
+            )
         return gains_table(self, others, over, checked(what))
 
     def clients(self, split: str) -> pd.DataFrame:
@@ -351,17 +330,3 @@ class Results:
     def _overview(self) -> Table:
         table = self.table()
         return replace(table, remarks=(*table.remarks, *self.remarks))
-
-    def _known(self, **names: str) -> None:
-        """Refuse names of splits and methods that do not exist."""
-        for argument, name in names.items():
-            checks.choice(argument, name, self.splits if argument == "split" else self.methods)
-
-    def _place(self, cell: Cell) -> tuple[int, int, int]:
-        """The place of a cell in `figures`."""
-        return self.splits.index(cell.split), self.methods.index(cell.method), self.seeds.index(cell.seed)
-
-    def _cells_of(self, split: str, method: str) -> list[Cell]:
-        """The finished cells, in the order of the seeds."""
-        places = [(split, method, seed) for seed in self.seeds]
-        return [self._by_place[place] for place in places if place in self._by_place]
