@@ -113,10 +113,16 @@ class Perceptron:
         return Client(self._train(rows, view), self.num_classes, self.recipe)
 
     def evaluate(self, parameters: Parameters, rows: Rows, view: View | None = None) -> dict[str, float]:
-        """Return the accuracy, and the area under the ROC curve: NaN unless there are two classes, both in the rows."""
+        """Return the accuracy, the mean cross entropy and, with two classes, the area under the ROC curve.
+
+        The area is NaN if all rows are of one class.
+        """
         table = self.test.seen(rows, view)
-        logits = forward(parameters, table.features)[-1]
-        found = {"accuracy": float((logits.argmax(axis=1) == table.classes).mean())}
+        with np.errstate(over="ignore", invalid="ignore"):  # of a model that diverges
+            logits = forward(parameters, table.features)[-1]
+            above = logits - logits.max(axis=1, keepdims=True)
+            losses = np.log(np.exp(above).sum(axis=1)) - above[np.arange(len(table)), table.classes]
+        found = {"accuracy": float((logits.argmax(axis=1) == table.classes).mean()), "loss": float(losses.mean())}
         if self.num_classes == 2:
             found["auc"] = area_under_curve(logits[:, 1] - logits[:, 0], table.classes == 1)
         return found
@@ -159,7 +165,8 @@ class Client:
             order, num_batches = rng.permutation(len(self.table)), max(1, len(self.table) // self.recipe.batch_size)
             for rows in np.array_split(order, num_batches):
                 features, classes = self.table.features[rows], self.table.classes[rows]
-                gradients = gradients_of_loss(parameters, features, classes, transform)
+                with np.errstate(over="ignore", invalid="ignore"):  # a server drops replies that are not finite
+                    gradients = gradients_of_loss(parameters, features, classes, transform)
                 term.add_gradient(parameters, gradients)
                 for array, gradient in zip(parameters, gradients, strict=True):
                     array -= np.float32(self.recipe.learning_rate) * gradient
