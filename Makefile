@@ -126,17 +126,17 @@ clean:  ## remove build outputs and caches, but no environment
 
 .venv/installed-demo: $(INPUTS) requirements/constraints.txt | .venv/bin/python
 	@echo "installing what the demo needs into .venv"
-	@.venv/bin/python $(PIP) -c requirements/constraints.txt -e '.[plot,sklearn]'
+	@.venv/bin/python $(PIP) -c requirements/constraints.txt -e '.[plot,sklearn,study]'
 	@touch $@
 
 .venv/installed-examples: $(INPUTS) requirements/constraints.txt requirements/examples.txt | .venv/bin/python
 	@echo "installing what the examples need into .venv"
-	@.venv/bin/python $(PIP) -c requirements/constraints.txt -r requirements/examples.txt -e '.[plot,sklearn]'
+	@.venv/bin/python $(PIP) -c requirements/constraints.txt -r requirements/examples.txt -e '.[plot,sklearn,study]'
 	@touch $@
 
 .venv/installed-dev: $(INPUTS) requirements/constraints.txt requirements/examples.txt | .venv/bin/python
 	@echo "installing what the tests and checks need into .venv"
-	@.venv/bin/python $(PIP) -c requirements/constraints.txt -r requirements/examples.txt -e '.[dev,plot,sklearn]'
+	@.venv/bin/python $(PIP) -c requirements/constraints.txt -r requirements/examples.txt -e '.[dev,plot,sklearn,study]'
 	@touch $@
 
 .venv/installed-docs: $(INPUTS) requirements/constraints.txt | .venv/bin/python
@@ -149,10 +149,10 @@ clean:  ## remove build outputs and caches, but no environment
 	@echo "installing every extra into .venv-all"
 	@.venv-all/bin/python $(PIP) -c requirements/constraints.txt -r requirements/examples.txt \
 	  -r requirements/frameworks.txt \
-	  -e '.[dev,docs,jax,keras,plot,simulation,sklearn,torch]'
+	  -e '.[dev,docs,jax,keras,plot,simulation,sklearn,study,torch]'
 	@touch $@
 
 .venv-oldest/installed: $(INPUTS) requirements/examples.txt requirements/oldest.txt | .venv-oldest/bin/python
 	@echo "installing the oldest supported versions into .venv-oldest"
-	@.venv-oldest/bin/python $(PIP) -c requirements/oldest.txt -r requirements/examples.txt -e '.[dev,plot,sklearn]'
+	@.venv-oldest/bin/python $(PIP) -c requirements/oldest.txt -r requirements/examples.txt -e '.[dev,plot,sklearn,study]'
 	@touch $@

@@ -75,10 +75,41 @@ def quickstart(name: str, package: str, clients: int) -> str:
     return QUICKSTART.format(folder=str(ROOT / "examples" / name), package=package, clients=clients)
 
 
+STUDY = """
+import tempfile
+import numpy as np
+from flskew import FedAvg, IidPartitioner
+from flskew.study import Study
+
+class Site:
+    def __init__(self, labels):
+        self.labels = labels
+
+    def fit(self, parameters, config):
+        return [parameters[0] + np.bincount(self.labels, minlength=2)], len(self.labels), {}
+
+class Majority:
+    labels, test_labels = np.repeat([0, 1], [40, 60]), np.repeat([0, 1], [4, 6])
+
+    def initial(self, seed):
+        return [np.zeros(2)]
+
+    def client(self, rows):
+        return Site(self.labels[rows])
+
+    def evaluate(self, parameters, rows):
+        return {"accuracy": (self.test_labels[rows] == parameters[0].argmax()).mean()}
+
+study = Study(Majority(), {"iid": IidPartitioner(3)}, {"FedAvg": FedAvg()}, seeds=range(2), num_rounds=2)
+with tempfile.TemporaryDirectory() as folder:
+    assert len(study.run(folder, jobs=2).cells) == 6
+"""
+
 # The quickstarts use the digits of scikit-learn.
 EXTRAS = {
     "plot": Extra(PLOT),
     "simulation": Extra(SIMULATION),
+    "study": Extra(STUDY),
     "sklearn": Extra(quickstart("quickstart-sklearn", "sklearnexample", 10)),
     "torch": Extra(quickstart("quickstart-pytorch", "pytorchexample", 3), ("sklearn",)),
     "jax": Extra(quickstart("quickstart-jax", "jaxexample", 5), ("sklearn",), ["flax", "optax"]),

@@ -24,7 +24,7 @@ import flskew
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 # Public modules.
-SPACES = ("client", "partitioners", "plots", "shifts", "skew", "synthetic", "tables", "testing", "typing")
+SPACES = ("client", "partitioners", "plots", "shifts", "skew", "study", "synthetic", "tables", "testing", "typing")
 PUBLIC = sorted(
     [*(set(flskew.__all__) - {"__version__", *SPACES})]
     + [
@@ -59,7 +59,7 @@ MODULE = pytest.mark.parametrize(
 # The layers of CONTRIBUTING.md, highest first: a module imports only from lower layers.
 LAYERS = [
     {"plots"},
-    {"skew", "tables"},
+    {"skew", "study", "tables"},
     {"simulation", "strategies", "client"},
     {"partitioners"},
     {"testing", "_time_split", "schedule", "synthetic"},
@@ -340,7 +340,7 @@ def test_the_oldest_versions_under_test_are_those_claimed() -> None:
     """Fails if a bound is raised in only one of the two files."""
     project = PYPROJECT["project"]
     extras = project["optional-dependencies"]
-    used = [*project["dependencies"], *extras["plot"], *extras["sklearn"]]
+    used = [*project["dependencies"], *extras["plot"], *extras["sklearn"], *extras["study"]]
     claimed = dict(requirement.split(">=") for requirement in used)
     pinned = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "requirements/oldest.txt").read_text("utf-8"), re.MULTILINE))
     assert claimed.items() <= pinned.items()

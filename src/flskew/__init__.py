@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from flskew import partitioners as partitioners
     from flskew import plots as plots
     from flskew import skew as skew
+    from flskew import study as study
     from flskew import synthetic as synthetic
     from flskew import tables as tables
     from flskew import testing as testing
@@ -128,7 +129,7 @@ _HOMES = {
 }
 
 # Public modules, used by their names: `flskew.skew.report`.
-_ROOMS = ("client", "partitioners", "plots", "shifts", "skew", "synthetic", "tables", "testing", "typing")
+_ROOMS = ("client", "partitioners", "plots", "shifts", "skew", "study", "synthetic", "tables", "testing", "typing")
 
 __all__ = ["__version__", *_HOMES, *_ROOMS]
 

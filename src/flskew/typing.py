@@ -21,6 +21,7 @@ __all__ = [
     "Counts",
     "Edges",
     "Features",
+    "Figures",
     "GroupMode",
     "Holders",
     "Label",
@@ -142,6 +143,9 @@ pandas or Arrow column, a column of a Hugging Face data set."""
 
 Features: TypeAlias = "Any"
 """One entry per row: an array of any shape, a DataFrame, or a mapping from names to columns."""
+
+Figures: TypeAlias = NDArray[np.float64]
+"""Numbers that were measured, such as accuracies; NaN where there are none. Each use gives the shape."""
 
 Layout: TypeAlias = Literal["NHW", "NHWC", "NCHW"]
 """The axes of an array of images: N is the images, H their height, W their width, C their channels."""

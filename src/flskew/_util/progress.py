@@ -16,7 +16,7 @@ from typing import Any
 
 from flskew._util.texts import one_line
 
-__all__ = ["Progress", "is_verbose", "progress", "steps", "verbosity"]
+__all__ = ["Progress", "counted", "is_verbose", "progress", "steps", "verbosity"]
 
 _logger = logging.getLogger("flwr")
 _verbose: ContextVar[bool | None] = ContextVar("verbose", default=None)
@@ -138,6 +138,22 @@ def steps(task: str, count: int) -> Iterator[Callable[[], None]]:
     try:
         yield bar.update
     finally:
+        bar.close()
+
+
+@contextmanager
+def counted(task: str, count: int, unit: str) -> Iterator[Callable[[], None]]:
+    """Yield a function to call after each of `count` units, which moves the only bar that is shown meanwhile."""
+    if not count or not _is_watched():
+        yield lambda: None
+        return
+    hidden = Progress(task, 0, 0, is_shown=False)
+    token = _current.set(hidden)
+    bar = _bar(total=count, desc=task, unit=unit)
+    try:
+        yield bar.update
+    finally:
+        _current.reset(token)
         bar.close()
 
 

@@ -1,0 +1,228 @@
+"""Run one cell: a federation on a `LocalGrid`; "alone" and "pooled" are federations of one client."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from flwr.app import ArrayRecord, Context, Message, MetricRecord
+from flwr.clientapp.typing import ClientAppCallable
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from flskew._util.texts import one_line
+from flskew.assignment import Assignment
+from flskew.client import AbsentError, SupportsFit, client_app, partition_id
+from flskew.shifts import View
+from flskew.simulation import LocalGrid
+from flskew.strategies import FedAvg, RoundError
+from flskew.study._classes import Classes, classes_of
+from flskew.study._methods import copied_for
+from flskew.study._pooled_view import PooledView
+from flskew.study._seeds import POOLED, client_seed
+from flskew.study._splits import Pair, num_rows
+from flskew.study.cell import Cell
+from flskew.study.method import Method
+from flskew.study.task import Task
+from flskew.typing import Config, Figures, NumExamples, Parameters, ReturnedParameters, Rows
+
+__all__ = ["Work", "run_cell"]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One cell to run.
+
+    Attributes:
+        split: Name of the split.
+        method: Name of the method, "alone" or "pooled".
+        seed: The seed of the study.
+        task: The task.
+        pair: Who trains and who is tested on which rows.
+        what: The method; None for a baseline.
+        num_rounds: Number of rounds.
+        trained: The clients that "alone" trains; -1 for the one model of the others.
+        versions: What it runs on, by package.
+    """
+
+    split: str
+    method: str
+    seed: int
+    task: Task
+    pair: Pair
+    what: Method | None
+    num_rounds: int
+    trained: Rows
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A trained model, and the figures of each round."""
+
+    parameters: Parameters
+    curves: Mapping[str, Figures]
+    num_bytes: Figures
+    num_dropped: Figures
+    error: str
+
+
+def run_cell(work: Work) -> Cell:
+    """Train, evaluate, and return the figures.
+
+    Raises:
+        Exception: Whatever the task raises.
+    """
+    started = time.monotonic()
+    # Mini-batches are too small for threads; and the last bits of a product depend on the number of threads.
+    with threadpool_limits(1):
+        models = [_train(work, int(client)) for client in work.trained]
+        classes = classes_of(work.task, work.pair.train)
+        own = _own(work, models)
+        recall = np.stack([_recall(work.task, model.parameters, classes) for model in models])
+    return Cell(
+        split=work.split,
+        method=work.method,
+        seed=work.seed,
+        curves={name: np.mean([model.curves[name] for model in models], axis=0) for name in models[0].curves},
+        own=own,
+        recall=recall,
+        trained=work.trained,
+        classes=classes.labels,
+        label_counts=classes.counts,
+        num_bytes=models[0].num_bytes if work.what else np.full(work.num_rounds + 1, np.nan),
+        num_dropped=np.sum([model.num_dropped for model in models], axis=0),
+        error=next((model.error for model in models if model.error), ""),
+        seconds=time.monotonic() - started,
+        fingerprints=work.pair.fingerprints,
+        versions=work.versions,
+    )
+
+
+class _Client:
+    """The task's client, with its seed in the config and its partition in the replies."""
+
+    def __init__(self, client: SupportsFit, seed: int, number: int, assignment: Assignment | None) -> None:
+        self._client, self._seed, self._number = client, seed, number
+        if assignment is not None:
+            self.assignment = assignment
+
+    def fit(
+        self, parameters: Parameters, config: Config
+    ) -> tuple[ReturnedParameters, NumExamples, Mapping[str, object]]:
+        config = {**config, "seed": client_seed(self._seed, config["server-round"], self._number)}
+        return self._client.fit(parameters, config)
+
+
+class _Traffic:
+    """A mod that adds up the bytes of the records of each round, received and sent."""
+
+    def __init__(self, num_rounds: int) -> None:
+        self.num_bytes = np.zeros(num_rounds + 1)
+
+    def __call__(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+        reply = call_next(message, context)
+        server_round = cast("int", message.content["config"]["server-round"])
+        for records in (message.content, reply.content if reply.has_content() else {}):
+            self.num_bytes[server_round] += sum(record.count_bytes() for record in records.values())
+        return reply
+
+
+def _train(work: Work, number: int) -> _Model:
+    """Train one model: of all clients, of all rows pooled, or of one client alone."""
+    task, train, rounds = work.task, work.pair.train, work.num_rounds
+    is_federation = work.what is not None
+
+    def client_fn(context: Context) -> _Client:
+        mine = partition_id(context) if is_federation else number
+        if mine == POOLED:
+            rows = np.sort(train.rows)
+            view: View | None = None if train.shift is None else PooledView(train, rows)
+        else:
+            rows, view = train[mine], work.pair.view(mine)
+        if not len(rows):
+            raise AbsentError("it has no rows")
+        client = task.client(rows) if view is None else task.client(rows, view)  # type: ignore[call-arg]
+        return _Client(client, work.seed, mine, train if is_federation else None)
+
+    everything = np.arange(num_rows(task.test_labels))
+
+    def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord:
+        return _metrics(task.evaluate(arrays.to_numpy_ndarrays(), everything))
+
+    method = work.what or Method(FedAvg(min_train_nodes=1, min_available_nodes=1))
+    strategy = copied_for(method, work.seed)
+    traffic = _Traffic(rounds)
+    app = client_app(client_fn, errors="full", mods=[traffic])
+    error = ""
+    with LocalGrid(app, len(train) if is_federation else 1) as grid:
+        try:
+            result = strategy.start(
+                grid,
+                ArrayRecord(task.initial(work.seed)),
+                num_rounds=rounds,
+                train_config=method._record(),
+                evaluate_fn=evaluate,
+                verbose=False,
+            )
+        except RoundError as failure:
+            if _is_mistake(failure):
+                raise
+            result, error = failure.result, one_line(f"round {failure.server_round}: {failure}")
+    dropped = np.zeros(rounds + 1)
+    for entry in strategy.history:
+        dropped[entry.server_round] += len(entry.failures)
+    return _Model(
+        parameters=result.arrays.to_numpy_ndarrays(),
+        curves=_curves(result.evaluate_metrics_serverapp, rounds),
+        num_bytes=np.cumsum(traffic.num_bytes),
+        num_dropped=np.cumsum(dropped),
+        error=error,
+    )
+
+
+def _is_mistake(failure: RoundError) -> bool:
+    """Return whether the task's code raised an exception, rather than diverged."""
+    return any(one.traceback for one in failure.failures)
+
+
+def _metrics(metrics: Mapping[str, float]) -> MetricRecord:
+    return MetricRecord({name: float(value) for name, value in metrics.items()})
+
+
+def _curves(by_round: Mapping[int, MetricRecord], num_rounds: int) -> dict[str, Figures]:
+    curves = {name: np.full(num_rounds + 1, np.nan) for name in by_round[0]}
+    for server_round, metrics in by_round.items():
+        for name, value in metrics.items():
+            curves[name][server_round] = value
+    return curves
+
+
+def _own(work: Work, models: Sequence[_Model]) -> dict[str, Figures]:
+    """By metric, (num_clients,) values on each client's own test rows."""
+    task, num_clients = work.task, len(work.pair.test)
+    own = {name: np.full(num_clients, np.nan) for name in models[0].curves}
+    is_alone = work.trained[0] != POOLED
+    for place, client in enumerate(work.trained if is_alone else range(num_clients)):
+        parameters = models[place if is_alone else 0].parameters
+        rows, view = work.pair.test[client], work.pair.test_view(client)
+        if not len(rows):
+            continue
+        copied = [array.copy() for array in parameters]
+        metrics = task.evaluate(copied, rows) if view is None else task.evaluate(copied, rows, view)  # type: ignore[call-arg]
+        for name, value in metrics.items():
+            own[name][client] = value
+    return own
+
+
+def _recall(task: Task, parameters: Parameters, classes: Classes) -> Figures:
+    """(num_classes,) the accuracy on the test rows of each class; NaN if the task measures none."""
+    recall = np.full(len(classes.labels), np.nan)
+    for place, rows in enumerate(classes.test_rows):
+        metrics = task.evaluate([array.copy() for array in parameters], rows)
+        if "accuracy" not in metrics:
+            break
+        recall[place] = metrics["accuracy"]
+    return recall

@@ -1,0 +1,139 @@
+"""One method on one split with one seed: its figures, and the file that keeps them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flskew._util import archive
+from flskew.typing import Figures, LabelCounts, Rows
+
+__all__ = ["Cell"]
+
+_KIND, _VERSION = "study cell", 1
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Cell:
+    """The figures of one method on one split with one seed.
+
+    A federation and "pooled" train one model; "alone" trains one per client in `trained`. Metrics are what
+    `task.evaluate` returned.
+
+    Attributes:
+        split: Name of the split.
+        method: Name of the method, "alone" or "pooled".
+        seed: The seed of the study.
+        curves: By metric, (num_rounds + 1,) values on the whole test set, before the first round and after each; for
+            "alone", the mean over its models. NaN after a run that ended early.
+        own: By metric, (num_clients,) values on each client's own test rows after the last round: of its own model for
+            "alone", else of the one model. NaN if a client has no test rows or was not trained.
+        recall: (num_models, num_classes) recall of each class in the test set after the last round; NaN if
+            `task.evaluate` returns no "accuracy".
+        trained: (num_models,) for "alone", the partition id of each model's client; else (1,), -1.
+        classes: (num_classes,) the labels of the test set, sorted.
+        label_counts: (num_clients, num_classes) training rows of each of these classes in each client.
+        num_bytes: (num_rounds + 1,) bytes of all messages and replies so far, of all clients together; NaN for the
+            baselines.
+        num_dropped: (num_rounds + 1,) replies that were dropped so far.
+        error: Why the run ended early; empty if it did not.
+        seconds: Wall-clock time.
+        fingerprints: Those of the split of the training and of the test rows.
+        versions: What it ran on, by package.
+
+    Examples:
+        >>> from flskew.study import Cell
+        >>> Cell.load("runs/digits/3f….npz")  # doctest: +SKIP
+        Cell('dirichlet 0.1', 'FedAvg', seed=0, accuracy=0.913)
+    """
+
+    split: str
+    method: str
+    seed: int
+    curves: Mapping[str, Figures]
+    own: Mapping[str, Figures]
+    recall: Figures
+    trained: Rows
+    classes: NDArray[Any]
+    label_counts: LabelCounts
+    num_bytes: Figures
+    num_dropped: Figures
+    error: str
+    seconds: float
+    fingerprints: tuple[str, str]
+    versions: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        last = "".join(f", {name}={values[-1]:.3g}" for name, values in list(self.curves.items())[:3])
+        return f"Cell({self.split!r}, {self.method!r}, seed={self.seed}{last})"
+
+    @property
+    def num_clients(self) -> int:
+        """Number of clients of the split."""
+        return len(self.label_counts)
+
+    def unseen(self) -> Figures:
+        """(num_clients,) mean recall of the classes of which a client has no training rows; NaN if it has all.
+
+        For "alone", it is the recall of the client's own model, NaN if it was not trained.
+        """
+        lacks = np.where(self.label_counts == 0, 1.0, np.nan)
+        recall = np.full(self.label_counts.shape, np.nan)
+        if self.trained.tolist() == [-1]:
+            recall[:] = self.recall
+        else:
+            recall[self.trained] = self.recall
+        values = lacks * recall
+        known = ~np.isnan(values)
+        sums, counts = np.where(known, values, 0).sum(axis=1), known.sum(axis=1)
+        unseen: Figures = np.divide(sums, counts, out=np.full(len(values), np.nan), where=counts > 0)
+        return unseen
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it as one .npz file, atomically, without pickle and with a checksum.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        arrays: dict[str, NDArray[Any]] = {
+            "about": np.array(json.dumps({
+                "split": self.split, "method": self.method, "seed": self.seed, "error": self.error,
+                "seconds": self.seconds, "fingerprints": self.fingerprints, "versions": dict(self.versions),
+            })),
+        }  # fmt: skip
+        for name in _ARRAYS:
+            arrays[name] = getattr(self, name)
+        for group in _GROUPS:
+            arrays.update((f"{group}:{name}", values) for name, values in getattr(self, group).items())
+        archive.write(path, _KIND, _VERSION, arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Cell:
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: The file is damaged, contains something else, or was written by a later version.
+        """
+        arrays = archive.read(path, _KIND, _VERSION)
+        try:
+            about = json.loads(str(arrays["about"]))
+            fields: dict[str, Any] = {**about, "fingerprints": tuple(about["fingerprints"])}
+            for group in _GROUPS:
+                names = [name for name in arrays if name.startswith(f"{group}:")]
+                fields[group] = {name.removeprefix(f"{group}:"): arrays[name] for name in names}
+            fields |= {name: arrays[name] for name in _ARRAYS}
+            return cls(**fields)
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{Path(path)} is not a valid {_KIND} file: {error!s:.200}") from error
+
+
+_ARRAYS = ("recall", "trained", "classes", "label_counts", "num_bytes", "num_dropped")
+_GROUPS = ("curves", "own")

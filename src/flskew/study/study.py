@@ -1,0 +1,211 @@
+"""A grid of splits, methods and seeds, whose results are kept as they are computed."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+from flwr.serverapp.strategy import Strategy
+
+from flskew._util import checks, files
+from flskew._util.texts import listed
+from flskew._util.values import Value
+from flskew.study._jobs import run_all
+from flskew.study._keys import TaskKey, key_of
+from flskew.study._methods import BASELINES, num_sampled, read_methods
+from flskew.study._running import Work, run_cell
+from flskew.study._seeds import POOLED
+from flskew.study._splits import Pair, Split, pair_for, read_splits
+from flskew.study.cell import Cell
+from flskew.study.method import Method
+from flskew.study.results import Results
+from flskew.study.task import Task
+
+__all__ = ["Study"]
+
+
+class Study(Value):
+    """Who gains, from which method, and how sure that is: every method on every split with every seed.
+
+    Two baselines always run. "alone" trains every client by itself, and "pooled" trains one client that holds all
+    rows. Both start from the parameters of the methods, and call `fit` as often as a method asks a client to train, on
+    average.
+
+    A cell of the study is one method on one split with one seed. It is a function of the task, the rows that each
+    client holds, the method, the seed, the number of rounds, and the versions of the packages; whatever else you change
+    leaves finished cells valid. Each is kept in a file of its own as soon as it is finished.
+
+    Args:
+        task: Data, model, training and score; see `Task`.
+        splits: By name, who holds which rows: a partitioner, which is drawn anew for each seed; an `Assignment`, for
+            sites that are given; or a tuple of two, those of the training and of the test rows. Clients are tested on
+            their own test rows: those of the second assignment, or those that `Assignment.match` gives them. Also a
+            function of the seed that returns any of these.
+        methods: By name, strategies of this package, Flower's in `Checked`, or `Method`s.
+        seeds: Integers, all different. A seed determines the split, the initial parameters, the sampled clients and
+            what clients draw, so methods are compared seed by seed.
+        num_rounds: Number of rounds of each run, >= 1.
+        metric: The metric to compare, among those that `task.evaluate` returns.
+        lower_is_better: Whether a lower value of it is better, as with a loss.
+        most_alone: Maximum number of clients that "alone" trains, >= 1; of more, this many are drawn at random.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: A number is out of range, a seed occurs twice, a name is reserved, or there is nothing to run.
+
+    Examples:
+        >>> import numpy as np, tempfile
+        >>> from flskew import DirichletPartitioner, FedAvg
+        >>> from flskew.study import Study
+        >>> class Site:
+        ...     def __init__(self, labels):
+        ...         self.labels = labels
+        ...     def fit(self, parameters, config):
+        ...         return [parameters[0] + np.bincount(self.labels, minlength=2)], len(self.labels), {}
+        >>> class Majority:
+        ...     "Knows the larger of two classes."
+        ...     labels, test_labels = np.repeat([0, 1], [40, 60]), np.repeat([0, 1], [4, 6])
+        ...     def initial(self, seed):
+        ...         return [np.zeros(2)]
+        ...     def client(self, rows):
+        ...         return Site(self.labels[rows])
+        ...     def evaluate(self, parameters, rows):
+        ...         return {"accuracy": (self.test_labels[rows] == parameters[0].argmax()).mean()}
+        >>> splits = {"dirichlet": DirichletPartitioner(3, alpha=0.5)}
+        >>> study = Study(Majority(), splits, {"FedAvg": FedAvg()}, seeds=range(3), num_rounds=2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     results = study.run(folder)
+        >>> len(results.cells)  # FedAvg, alone and pooled, with three seeds
+        9
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        splits: Mapping[str, Split],
+        methods: Mapping[str, Strategy | Method],
+        seeds: Iterable[int] = range(5),
+        num_rounds: int = 10,
+        *,
+        metric: str = "accuracy",
+        lower_is_better: bool = False,
+        most_alone: int = 10,
+    ) -> None:
+        self.task = task
+        self.splits = read_splits(splits)
+        self.methods = read_methods(methods)
+        self.seeds = tuple(checks.integer("seeds", seed) for seed in seeds)
+        if len(set(self.seeds)) < len(self.seeds) or not self.seeds:
+            raise ValueError(f"seeds must be different integers, at least one, got {list(self.seeds)}")
+        self.num_rounds = checks.integer("num_rounds", num_rounds, minimum=1)
+        self.metric = metric
+        self.lower_is_better = checks.truth("lower_is_better", lower_is_better)
+        self.most_alone = checks.integer("most_alone", most_alone, minimum=1)
+
+    def run(self, folder: str | os.PathLike[str], *, jobs: int | None = 1) -> Results:
+        """Run every cell that `folder` does not hold yet, and return the results of all.
+
+        A second call resumes where the first one stopped, for whatever reason. Folders of several machines can be
+        merged by copying their files into one.
+
+        Args:
+            folder: Where finished cells are kept; made if it does not exist.
+            jobs: Number of cells that run at the same time, each in a process and on one thread, by joblib. None takes
+                it from joblib's `parallel_config`, which also runs them elsewhere, such as on a Ray cluster.
+
+        Raises:
+            ImportError: joblib is not installed.
+            Exception: Whatever the task raises; its note names the cell. Finished cells are kept.
+        """
+        target = Path(folder)
+        files.make_folder(target)
+        missing = [(target / name, work) for name, work in self._works() if not (target / name).exists()]
+        run_all(missing, checks.optional_integer("jobs", jobs, minimum=1))
+        return self.results(target)
+
+    def results(self, *folders: str | os.PathLike[str]) -> Results:
+        """Return the results that these folders hold so far, without running anything.
+
+        Raises:
+            ValueError: A file is damaged; delete it to run its cell again.
+        """
+        cells = []
+        for name, work in self._works():
+            path = next((path for folder in folders if (path := Path(folder) / name).exists()), None)
+            if path is not None:
+                # Names are not part of the key: the study may call the split or the method otherwise now.
+                cells.append(replace(Cell.load(path), split=work.split, method=work.method))
+        return Results(
+            cells,
+            self.splits,
+            [*BASELINES, *self.methods],
+            self.seeds,
+            metric=self.metric,
+            lower_is_better=self.lower_is_better,
+        )
+
+    def cell(self, split: str, method: str, seed: int) -> Cell:
+        """Run one cell, whether it was run before or not, and return it; nothing is written.
+
+        Args:
+            split: Name of a split.
+            method: Name of a method, "alone" or "pooled".
+            seed: One of the seeds.
+
+        Raises:
+            KeyError: The study has no such cell.
+            Exception: Whatever the task raises.
+        """
+        for _, work in self._works():
+            if (work.split, work.method, work.seed) == (split, method, seed):
+                return run_cell(work)
+        raise KeyError(
+            f"the study has no cell {split!r}, {method!r}, seed {seed}; splits are {listed(self.splits)}, methods "
+            f"{listed([*BASELINES, *self.methods])}, seeds {listed(self.seeds)}"
+        )
+
+    @cached_property
+    def _task_key(self) -> TaskKey:
+        return key_of(self.task)
+
+    def _works(self) -> Iterator[tuple[str, Work]]:
+        """Yield the file name and the work of every cell; those of one split and seed follow each other."""
+        for split_name, split in self.splits.items():
+            for seed in self.seeds:
+                pair = pair_for(split_name, split, self.task, seed)
+                for name in (*BASELINES, *self.methods):
+                    work = self._work(split_name, name, seed, pair)
+                    yield f"{self._key(work)}.npz", work
+
+    def _work(self, split: str, name: str, seed: int, pair: Pair) -> Work:
+        method, count = self.methods.get(name), len(pair.train)
+        trained, rounds = np.array([POOLED]), self.num_rounds
+        if method is None:
+            # As often as a client trains on average under the method that asks most of them.
+            most = max(num_sampled(one.strategy, count) for one in self.methods.values())
+            rounds = max(1, math.ceil(self.num_rounds * most / count))
+        if name == "alone":
+            trained = np.flatnonzero(pair.train.sizes)
+            if len(trained) > self.most_alone:
+                trained = np.sort(np.random.default_rng(seed).choice(trained, self.most_alone, replace=False))
+        return Work(split, name, seed, self.task, pair, method, rounds, trained, self._task_key.versions)
+
+    def _key(self, work: Work) -> str:
+        """Return what a cell depends on, as 32 hexadecimal digits."""
+        parts = {
+            "task": self._task_key.digest,
+            "versions": dict(self._task_key.versions),
+            "rows": work.pair.fingerprints,
+            "method": repr(work.what) if work.what else work.method,
+            "seed": work.seed,
+            "rounds": work.num_rounds,
+            "trained": work.trained.tolist(),
+        }
+        return blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
