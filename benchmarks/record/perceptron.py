@@ -159,17 +159,17 @@ class Client:
         term = LocalTerm.from_config(config, parameters)
         transform = self._transform(config)
         rng = np.random.default_rng(int(config["seed"]))
-        for _ in range(self.recipe.local_epochs):
-            # Equal batches: a few rows left over would move the model as far as a batch does, and FedDyn and SCAFFOLD
-            # remember it.
-            order, num_batches = rng.permutation(len(self.table)), max(1, len(self.table) // self.recipe.batch_size)
-            for rows in np.array_split(order, num_batches):
-                features, classes = self.table.features[rows], self.table.classes[rows]
-                with np.errstate(over="ignore", invalid="ignore"):  # a server drops replies that are not finite
+        # Equal batches: a few rows left over would move the model as far as a batch does, and FedDyn and SCAFFOLD
+        # remember it.
+        num_batches = max(1, len(self.table) // self.recipe.batch_size)
+        with np.errstate(over="ignore", invalid="ignore"):  # a server drops replies that are not finite
+            for _ in range(self.recipe.local_epochs):
+                for rows in np.array_split(rng.permutation(len(self.table)), num_batches):
+                    features, classes = self.table.features[rows], self.table.classes[rows]
                     gradients = gradients_of_loss(parameters, features, classes, transform)
-                term.add_gradient(parameters, gradients)
-                for array, gradient in zip(parameters, gradients, strict=True):
-                    array -= np.float32(self.recipe.learning_rate) * gradient
+                    term.add_gradient(parameters, gradients)
+                    for array, gradient in zip(parameters, gradients, strict=True):
+                        array -= np.float32(self.recipe.learning_rate) * gradient
         return parameters, len(self.table), {}
 
     def _transform(self, config: Config) -> LogitTransform | None:

@@ -5,8 +5,8 @@
     python benchmarks/record/run.py --share 0/2     # every second split, for one of two machines
     python benchmarks/record/run.py --report        # run nothing; write the results of what is finished
 
-MNIST is read from the folder FLSKEW_MNIST, and Fashion-MNIST from FLSKEW_FASHION_MNIST, which defaults to where Debian's
-package dataset-fashion-mnist installs it. Without them, --only digits "five stores" "four clinics" runs the rest.
+MNIST is read from the folder FLSKEW_MNIST, and Fashion-MNIST from FLSKEW_FASHION_MNIST, by default the folder of
+Debian's package dataset-fashion-mnist. Without them, --only digits "five stores" "four clinics" runs the rest.
 
 The main methods run first, on all splits with all seeds. Finished cells are kept in --folder, one file each; copy those
 of several machines into one folder to merge them. The report goes to benchmarks/record/results, from which `make pages`
@@ -29,6 +29,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import records
+
 from flskew.study import Cell, Study
 from record.compact import write_compact
 from record.methods import METHODS
@@ -121,7 +122,7 @@ class Record:
         return self.study(grids, splits, [TUNING_SEED]) if grids else None
 
     def scores(self, name: str) -> dict[float, float]:
-        """Return the mean of the metric over the last rounds of the tuning splits by value; empty until all have run."""
+        """Return, by value, the mean metric over the last rounds of the tuning splits; empty until all have run."""
         if name not in self._tuned:
             study = self.tuning([name], self.setting.tuning_splits)
             assert study is not None
@@ -236,7 +237,9 @@ def main() -> None:
                 print(f"{name}: {', '.join(methods)}", flush=True)
                 record.run(methods, share, shares, arguments.jobs)
     for name, record in settings.items():
-        write_compact(arguments.output / f"{name.lower().replace(', ', '-').replace(' ', '-')}.json", record.report(name))
+        write_compact(
+            arguments.output / f"{name.lower().replace(', ', '-').replace(' ', '-')}.json", record.report(name)
+        )
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from flskew.typing import Labels
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import records
+
 from record.compact import write_compact
 from record.perceptron import Perceptron
 from record.tasks import TASKS

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import NoReturn, cast
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 
 from flskew import Assignment, LocalGrid, client_app, tables
 from flskew.tables.sklearn import TablePreparation
-from flskew.typing import Rows
+from flskew.typing import Config, Parameters, Rows
 from record.perceptron import Perceptron, Recipe, Table
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -98,10 +98,13 @@ def _names(assignment: Assignment) -> tuple[str, ...]:
 
 
 class _Sites:
-    """Answers for all sites together: sums over their rows are what `tables.collect` computes from their answers."""
+    """Answers for all sites at once; from their separate answers, `tables.collect` would compute the same."""
 
     def __init__(self, columns: pd.DataFrame) -> None:
         self.columns = columns
+
+    def fit(self, parameters: Parameters, config: Config) -> NoReturn:
+        raise NotImplementedError
 
     def query(self, content: RecordDict) -> RecordDict:
         return tables.answer(self.columns, content)
@@ -118,5 +121,5 @@ def _of_sites(
         Table(prepared.transform(columns.iloc[rows]).astype(np.float32), labels[rows].astype(np.int64))
         for rows in (train_rows, test_rows)
     )
-    sites = {site: tuple(map(len, pair)) for site, pair in parts.items()}
+    sites = {site: (len(rows), len(held_out)) for site, (rows, held_out) in parts.items()}
     return Perceptron(name, train, test, recipe, sites)

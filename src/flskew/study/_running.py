@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-from flwr.app import ArrayRecord, Context, Message, MetricRecord
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord
 from flwr.clientapp.typing import ClientAppCallable
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -126,8 +126,14 @@ class _Traffic:
         reply = call_next(message, context)
         server_round = cast("int", message.content["config"]["server-round"])
         for records in (message.content, reply.content if reply.has_content() else {}):
-            self.num_bytes[server_round] += sum(record.count_bytes() for record in records.values())
+            self.num_bytes[server_round] += sum(_num_bytes(record) for record in records.values())
         return reply
+
+
+def _num_bytes(record: ArrayRecord | MetricRecord | ConfigRecord) -> int:
+    # flwr 1.42 looks at the first entry of every list, and fails if there is none.
+    entries = {name: value for name, value in record.items() if not isinstance(value, list) or value}
+    return type(record)(entries).count_bytes() if len(entries) < len(record) else record.count_bytes()
 
 
 def _train(work: Work, number: int) -> _Model:
