@@ -62,6 +62,11 @@ class Setting:
     has_many: bool = False
 
     @property
+    def fraction(self) -> float:
+        """The fraction of the clients that train in a round."""
+        return FRACTION if self.has_many else 1.0
+
+    @property
     def methods(self) -> list[str]:
         """The names of the methods that run."""
         return [name for name, entry in METHODS.items() if entry.samples or not self.has_many]
@@ -101,11 +106,10 @@ class Record:
         self, methods: Mapping[str, tuple[str, float]], splits: Iterable[str], seeds: Collection[int] = SEEDS
     ) -> Study:
         """Return a study of methods, given by their entries and the values of their hyper-parameters."""
-        fraction = FRACTION if self.setting.has_many else 1.0
         return Study(
             self.task,
             {name: self.splits[name].draw for name in splits},
-            {title: METHODS[name].make(value, fraction) for title, (name, value) in methods.items()},
+            {title: METHODS[name].make(value, self.setting.fraction) for title, (name, value) in methods.items()},
             seeds,
             self.setting.num_rounds,
             metric=self.setting.metric,
@@ -122,7 +126,9 @@ class Record:
         return self.study(grids, splits, [TUNING_SEED]) if grids else None
 
     def scores(self, name: str) -> dict[float, float]:
-        """Return, by value, the mean metric over the last rounds of the tuning splits; empty until all have run."""
+        """Return, by value, the the mean metric over the last rounds of the tuning splits; empty until all have run."""
+        if len(METHODS[name].grid) == 1:
+            return {}
         if name not in self._tuned:
             study = self.tuning([name], self.setting.tuning_splits)
             assert study is not None
@@ -155,66 +161,69 @@ class Record:
         self.study(self.chosen(names), list(self.splits)[share::shares]).run(self.folder, jobs=jobs)
 
     def report(self, name: str) -> dict[str, Any]:
-        """Return the content of the results file."""
-        setting = self.setting
-        chosen = self.chosen(setting.methods)
-        cells = self.study(chosen, self.splits).results(self.folder).cells
+        """Return the content of the results file: cells by split, method and seed."""
+        setting, chosen = self.setting, self.chosen(self.setting.methods)
+        cells: dict[str, dict[str, dict[str, Any]]] = {}
+        for cell in self.study(chosen, self.splits).results(self.folder).cells:
+            cells.setdefault(cell.split, {}).setdefault(cell.method, {})[str(cell.seed)] = kept(cell, setting.metric)
         return {
             "version": VERSION,
             "name": name,
-            "about": records.about("flwr", "numpy", "scikit-learn", "scipy", "joblib", "pandas"),
+            "about": records.about("flwr", "numpy", "scikit-learn"),
             "setting": {
                 "task": setting.task,
-                "data": self.task.digest,
-                "recipe": vars(self.task.recipe),
-                "num_rounds": setting.num_rounds,
-                "fraction_train": FRACTION if setting.has_many else 1.0,
-                "metric": setting.metric,
                 "num_rows": [len(self.task.train), len(self.task.test)],
-                "tuning": {"seed": TUNING_SEED, "splits": setting.tuning_splits, "last_rounds": LAST},
+                **vars(self.task.recipe),
+                "num_rounds": setting.num_rounds,
+                "fraction_train": setting.fraction,
+                "metric": setting.metric,
+                "tuning_seed": TUNING_SEED,
+                "tuning_splits": setting.tuning_splits,
+                "tuning_rounds": LAST,
             },
             "methods": {
                 title: {
-                    "call": repr(METHODS[title].make(value, FRACTION if setting.has_many else 1.0)),
+                    "call": repr(METHODS[title].make(value, setting.fraction)),
                     "parameter": METHODS[title].parameter,
-                    "value": value,
-                    "tuning": {str(one): round(score, 4) for one, score in self.scores(title).items()}
-                    if len(METHODS[title].grid) > 1
-                    else {},
+                    "chosen": value,
+                    "scores": {str(one): round(score, 4) for one, score in self.scores(title).items()},
                 }
                 for title, (_, value) in chosen.items()
             },
-            "cells": [kept(cell, setting.metric) for cell in cells],
+            "cells": cells,
         }
 
 
 def _late(cell: Cell, metric: str) -> float:
-    values = cell.curves[metric][-LAST:]
-    return float(np.nan_to_num(values, nan=0.0).mean())
+    """Return the mean of the last rounds; 0 for rounds after a run that ended early."""
+    return float(np.nan_to_num(cell.curves[metric][-LAST:]).mean())
 
 
 def kept(cell: Cell, metric: str) -> dict[str, Any]:
-    """Return what the record keeps of a cell; fractions are rounded to six digits, NaN is None.
+    """Return what the record keeps of a cell; NaN is None.
 
-    For "alone", recall and the curve are means over the clients' models.
+    The metric is that on the whole test set before the first round and after each, with six digits; that on each
+    client's own test rows after the last round; and the recall of each class. The loss is complete, to compare runs bit
+    for bit. For "alone", curve, recall and loss are means over the clients' models.
     """
     return {
-        "split": cell.split,
-        "method": cell.method,
-        "seed": cell.seed,
-        "curve": _rounded(cell.curves[metric]),
-        "own": _rounded(cell.own[metric]),
-        "recall": _rounded(cell.recall.mean(axis=0)),
-        "unseen": _rounded(cell.unseen()),
-        "loss": float(cell.curves["loss"][-1]),
-        "bytes": int(cell.num_bytes[-1]),
-        "dropped": int(cell.num_dropped[-1]),
-        "error": cell.error,
+        "curve": _rounded(cell.curves[metric], 6),
+        "own": _rounded(cell.own[metric], 4),
+        "recall": _rounded(cell.recall.mean(axis=0), 4),
+        "loss": _rounded(cell.curves["loss"][-1:], 17)[0],
+        "bytes": None if np.isnan(cell.num_bytes[-1]) else int(cell.num_bytes[-1]),
+        "dropped": int(np.nan_to_num(cell.num_dropped[-1])),
+        **({"error": cell.error} if cell.error else {}),
     }
 
 
-def _rounded(values: Iterable[float]) -> list[float | None]:
-    return [None if np.isnan(value) else round(float(value), 6) for value in values]
+def _rounded(values: Iterable[float], digits: int) -> list[float | None]:
+    return [round(float(value), digits) if np.isfinite(value) else None for value in values]
+
+
+def file_name(setting: str) -> str:
+    """Return the name of a setting's results file, without its ending: "MNIST, 100 clients" is in mnist-100-clients."""
+    return setting.lower().replace(",", "").replace(" ", "-")
 
 
 def main() -> None:
