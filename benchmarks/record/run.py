@@ -102,9 +102,7 @@ class Record:
         self.splits = setting.splits(self.task)
         self._tuned: dict[str, dict[float, float]] = {}
 
-    def study(
-        self, methods: Mapping[str, tuple[str, float]], splits: Iterable[str], seeds: Collection[int] = SEEDS
-    ) -> Study:
+    def study(self, methods: Mapping[str, tuple[str, float]], splits: Iterable[str], seeds: Collection[int]) -> Study:
         """Return a study of methods, given by their entries and the values of their hyper-parameters."""
         return Study(
             self.task,
@@ -115,7 +113,7 @@ class Record:
             metric=self.setting.metric,
         )
 
-    def tuning(self, names: Iterable[str], splits: Iterable[str]) -> Study | None:
+    def tuning(self, names: Iterable[str], splits: Collection[str]) -> Study | None:
         """Return the study that chooses hyper-parameters; None if there are none to choose."""
         grids = {
             f"{name}, {value}": (name, value)
@@ -123,7 +121,7 @@ class Record:
             if len(METHODS[name].grid) > 1
             for value in METHODS[name].grid
         }
-        return self.study(grids, splits, [TUNING_SEED]) if grids else None
+        return self.study(grids, splits, [TUNING_SEED]) if grids and splits else None
 
     def scores(self, name: str) -> dict[float, float]:
         """Return, by value, the the mean metric over the last rounds of the tuning splits; empty until all have run."""
@@ -156,15 +154,18 @@ class Record:
     def run(self, names: Iterable[str], share: int, shares: int, jobs: int) -> None:
         """Tune and run these methods on a share of the splits."""
         tuning = self.tuning(names, list(self.setting.tuning_splits)[share::shares])
-        if tuning is not None and tuning.splits:
+        if tuning is not None:
             tuning.run(self.folder, jobs=jobs)
-        self.study(self.chosen(names), list(self.splits)[share::shares]).run(self.folder, jobs=jobs)
+        # What another share is still tuning is left to the next call.
+        chosen, mine = self.chosen(names), list(self.splits)[share::shares]
+        if chosen and mine:
+            self.study(chosen, mine, SEEDS).run(self.folder, jobs=jobs)
 
     def report(self, name: str) -> dict[str, Any]:
         """Return the content of the results file: cells by split, method and seed."""
         setting, chosen = self.setting, self.chosen(self.setting.methods)
         cells: dict[str, dict[str, dict[str, Any]]] = {}
-        for cell in self.study(chosen, self.splits).results(self.folder).cells:
+        for cell in self.study(chosen, self.splits, SEEDS).results(self.folder).cells:
             cells.setdefault(cell.split, {}).setdefault(cell.method, {})[str(cell.seed)] = kept(cell, setting.metric)
         return {
             "version": VERSION,
