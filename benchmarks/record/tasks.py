@@ -42,13 +42,13 @@ def digits() -> Perceptron:
 
 @cache
 def mnist() -> Perceptron:
-    """6,000 training and 2,000 test images of MNIST, from the four files in the folder FLSKEW_MNIST."""
+    """4,000 training and 2,000 test images of MNIST, from the four files in the folder FLSKEW_MNIST."""
     return _images("MNIST", os.environ.get("FLSKEW_MNIST", ""))
 
 
 @cache
 def fashion() -> Perceptron:
-    """6,000 training and 2,000 test images of Fashion-MNIST, from the folder FLSKEW_FASHION_MNIST."""
+    """4,000 training and 2,000 test images of Fashion-MNIST, from the folder FLSKEW_FASHION_MNIST."""
     return _images("Fashion-MNIST", os.environ.get("FLSKEW_FASHION_MNIST", FASHION_MNIST))
 
 
@@ -57,12 +57,12 @@ def _images(name: str, folder: str) -> Perceptron:
 
     pixels, labels, test_pixels, test_labels = load(folder)
     rng = np.random.default_rng(DRAW)
-    rows, test_rows = rng.permutation(len(labels))[:6000], rng.permutation(len(test_labels))[:2000]
+    rows, test_rows = rng.permutation(len(labels))[:4000], rng.permutation(len(test_labels))[:2000]
     train, test = (
         Table(images[chosen].reshape(-1, 28, 28).astype(np.float32) / np.float32(255), classes[chosen])
         for images, classes, chosen in ((pixels, labels, rows), (test_pixels, test_labels, test_rows))
     )
-    return Perceptron(name, train, test, Recipe(hidden=64, batch_size=32, learning_rate=0.05, local_epochs=2))
+    return Perceptron(name, train, test, Recipe(hidden=32, batch_size=32, learning_rate=0.05, local_epochs=2))
 
 
 @cache
