@@ -22,7 +22,8 @@ from flskew.study import Cell, Results
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "benchmarks" / "record"
 
-REFERENCE, BASELINES = "FedAvg", ("alone", "pooled")
+REFERENCE, ALONE = "FedAvg", "alone"
+BASELINES = (ALONE, "pooled")
 # The target of rounds and bytes: this fraction of what FedAvg reaches in the end.
 TARGET = 0.9
 DISTANCES = {
@@ -101,11 +102,12 @@ the scores of the baselines and of FedAvg, and the methods that gain most and le
 LOSES = """
 ## Where each method loses
 
-On how many splits each method is better or worse than FedAvg, corrected for the methods on the same split, and the
-split with its largest mean loss.
+On how many splits each method is better or worse than FedAvg, and on how many it is worse than training alone on the
+clients' own test rows, each corrected for the methods on the same split; and the split with its largest mean loss
+against FedAvg.
 """
 
-ALONE = """
+TOGETHER = """
 ## Alone or together?
 
 What a client gets on its own test rows, as it sees them: the mean over the clients. A client alone only has to know its
@@ -179,15 +181,19 @@ class Split:
 
     def score(self, method: str, seed: str) -> float:
         """Return the score of a run."""
-        return self.own(method, seed) if self.is_own else _last(self.cells[method][seed]["curve"])
+        cell = self.cells[method][seed]
+        if not self.is_own:
+            return _last(cell["curve"])
+        return fmean(value for value in cell["own"] if value is not None)
 
     def own(self, method: str, seed: str) -> float:
-        """Return the mean over the clients on their own test rows; only over those that "alone" has trained, too."""
+        """Return the mean over the clients that "alone" trained, on their own test rows."""
         alone = self.cells["alone"][seed]["own"]
-        values = [
-            ours for ours, theirs in zip(self.cells[method][seed]["own"], alone, strict=True) if theirs is not None
-        ]
-        return fmean(value or 0.0 for value in values)
+        return fmean(
+            value
+            for value, theirs in zip(self.cells[method][seed]["own"], alone, strict=True)
+            if value is not None and theirs is not None
+        )
 
     def worst(self, method: str, seed: str) -> float:
         """Return the score of the worst client on its own test rows."""
@@ -248,7 +254,7 @@ def page(folder: Path) -> str:
         "\n".join(f"- **{_of_kind(kind)}**: {comparison.in_words()}" for kind, comparison in of_kind.items()),
         LOSES,
         _losses(splits, methods, seeds),
-        ALONE,
+        TOGETHER,
         _alone(of_kind),
         SPEED.format(target=TARGET),
         *_speed(methods, [one for one in of_kind.values() if not one.splits[0].is_own]),
@@ -289,6 +295,10 @@ class Comparison:
     def frame(self, figure: Figure = Split.score) -> Any:
         """Return the gains over FedAvg by method."""
         return self.results(self.methods, figure).gains(over=REFERENCE).frame.loc["all"]
+
+    def over_alone(self) -> Any:
+        """Return the gains over training alone by method, on the clients' own test rows."""
+        return self.results([ALONE, *self.methods], Split.own).gains(over=ALONE).frame.loc["all"]
 
     def ranks(self) -> dict[str, str]:
         """Return the mean rank of each method."""
@@ -394,38 +404,47 @@ def _each(splits: Iterable[Split], methods: Sequence[str], seeds: Sequence[str])
 
 
 def _losses(splits: Iterable[Split], methods: Sequence[str], seeds: Sequence[str]) -> str:
-    found: dict[str, list[tuple[Split, Any]]] = {}
+    found: dict[str, list[tuple[Split, Any, Any]]] = {}
     for split in splits:
-        for method, row in Comparison([split], methods, seeds).frame().iterrows():
-            found.setdefault(str(method), []).append((split, row))
+        comparison = Comparison([split], methods, seeds)
+        over_alone, over_reference = comparison.over_alone(), comparison.frame()
+        for method in comparison.methods:
+            row = over_reference.loc[method] if method != REFERENCE else None
+            found.setdefault(method, []).append((split, row, over_alone.loc[method]))
     rows = []
-    for method in methods[1:]:
-        verdicts = [row["verdict"] for _, row in found[method]]
-        where, most = min(found[method], key=lambda one: one[1]["gain"])
-        counts = [verdicts.count(word) for word in ("better", "worse")]
-        loss = f"{where.title}: {_gain(most)}" if most["gain"] < 0 else "nowhere"
-        rows.append([method, *map(str, counts), str(len(verdicts) - sum(counts)), loss])
-    return table(["", "better", "worse", "no evidence of a difference", "largest mean loss"], rows)
+    for method in methods:
+        verdicts = [row["verdict"] for _, row, _ in found[method] if row is not None]
+        counts = [str(verdicts.count(word)) for word in ("better", "worse", "no evidence of a difference")]
+        loss = ""
+        if verdicts:
+            where, most, _ = min(found[method], key=lambda one: one[1]["gain"])
+            loss = f"{where.title}: {_gain(most)}" if most["gain"] < 0 else "nowhere"
+        alone = sum(row["verdict"] == "worse" for _, _, row in found[method])
+        rows.append([method, *(counts if verdicts else [""] * 3), f"{alone} of {len(found[method])}", loss])
+    return table(["", "better", "worse", "no evidence of a difference", "worse than alone", "largest mean loss"], rows)
 
 
 def _alone(of_kind: Mapping[str, Comparison]) -> str:
     """Compare FedAvg and the best method with training alone, on the clients' own test rows."""
     rows = []
     for kind, comparison in of_kind.items():
-        results = comparison.results(["alone", *comparison.methods], Split.own)
-        frame = results.gains(over="alone").frame.loc["all"]
-        means = results.table().frame.loc["all"]["mean"]
-        best = frame["gain"].idxmax()
+        frame = comparison.over_alone()
+        alone = fmean(split.own("alone", seed) for split in comparison.splits for seed in comparison.seeds)
+        worse = [method for method, row in frame.iterrows() if row["verdict"] == "worse"]
+        shown = [
+            f"{_gain(frame.loc[method])}, {frame.loc[method, 'verdict']}"
+            for method in (REFERENCE, frame["gain"].idxmax())
+        ]
         rows.append(
             [
                 _of_kind(kind),
-                percent(means["alone"]),
-                f"{_gain(frame.loc[REFERENCE])}, {frame.loc[REFERENCE]['verdict']}",
-                f"{best}: {_gain(frame.loc[best])}, {frame.loc[best]['verdict']}",
-                str(int((frame["verdict"] == "worse").sum())),
+                percent(alone),
+                shown[0],
+                f"{frame['gain'].idxmax()}: {shown[1]}",
+                ", ".join(worse) or "none",
             ]
         )
-    return table(["", "alone", "gain with FedAvg", "gain with the best method", "methods worse than alone"], rows)
+    return table(["", "alone", "gain with FedAvg", "gain with the best method", "worse than alone"], rows)
 
 
 def _speed(methods: Iterable[str], comparisons: Sequence[Comparison]) -> Iterator[str]:

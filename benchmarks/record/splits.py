@@ -221,7 +221,7 @@ def freeze() -> dict[str, Any]:
     tasks = {name: make() for name, make in TASKS.items()}
     return {
         "version": VERSION,
-        "about": records.about("flwr", "numpy"),
+        "about": records.about("flwr", "numpy", "scikit-learn"),
         "seeds": SEEDS,
         "tasks": {
             name: {

@@ -31,8 +31,15 @@ KEPT: dict[str, dict[str, Any]] = {
     name: json.loads((run.RESULTS / f"{run.file_name(name)}.json").read_text("utf-8")) for name in run.SETTINGS
 }
 NEEDS_FILES = {"MNIST", "MNIST, 100 clients", "Fashion-MNIST"}
-# With other versions or another processor, the last bits of products differ, and so does what follows from them.
-TOLERANCE = 0.05
+# With other versions or another processor, the last bits of products differ, and so does what follows from them: with
+# OpenBLAS's kernels for other processors, losses differ in the seventh digit after 20 rounds.
+TOLERANCE = 0.02
+
+
+def is_like_here(about: dict[str, str]) -> bool:
+    """Whether figures were made with these versions and this processor; another flskew must not change them."""
+    here = records.about("flwr", "numpy", "scikit-learn")
+    return all(here[key] == value for key, value in about.items() if key not in ("date", "flskew"))
 
 
 def marked(*names: str) -> list[Any]:
@@ -53,7 +60,8 @@ def _data(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 @pytest.mark.parametrize("name", marked(*tasks.TASKS))
 def test_the_splits_and_their_data_are_the_frozen_ones(name: str) -> None:
     task, frozen = tasks.TASKS[name](), FROZEN["tasks"][name]
-    assert task.digest == frozen["data"]
+    # Columns of sites are standardised, and rounded differently by other versions.
+    assert task.digest == frozen["data"] or (task.sites and not is_like_here(FROZEN["about"]))
     found = splits.all_splits(task)
     assert list(found) == list(frozen["splits"])
     for title, split in found.items():
@@ -114,14 +122,13 @@ def again(name: str, split: str, method: str, seed: int) -> dict[str, Any]:
 def test_a_cell_that_is_run_again_has_the_kept_figures(name: str, place: int) -> None:
     split, method, seed = three(name)[place]
     found, kept = again(name, split, method, seed), KEPT[name]["cells"][split][method][str(seed)]
-    about = records.about("flwr", "numpy", "scikit-learn")
-    if all(about[key] == value for key, value in KEPT[name]["about"].items() if key not in ("date", "flskew")):
+    if is_like_here(KEPT[name]["about"]):
         assert found == kept, (split, method, seed)
         return
-    assert found.get("error") == kept.get("error")
-    assert found["bytes"] == pytest.approx(kept["bytes"], rel=0.01)
-    assert found["curve"][0] == pytest.approx(kept["curve"][0], abs=0.002)
-    assert found["curve"][-1] == pytest.approx(kept["curve"][-1], abs=TOLERANCE)
+    assert (found["bytes"], found["dropped"]) == (kept["bytes"], kept["dropped"])
+    assert found["curve"] == pytest.approx(kept["curve"], abs=TOLERANCE)
+    assert found["own"] == pytest.approx(kept["own"], abs=5 * TOLERANCE)  # of few rows
+    assert found["loss"] == pytest.approx(kept["loss"], rel=TOLERANCE)
 
 
 def test_every_setting_has_all_its_cells() -> None:
@@ -179,13 +186,36 @@ def test_a_report_of_nothing_has_no_cells(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_trains_and_tells_its_clients_its_loss(name: str) -> None:
+def test_every_method_trains(name: str) -> None:
     record = run.Record(run.Setting("digits", 1, ()), Path("unused"))
     study = record.study({name: (name, METHODS[name].grid[0])}, ["labels 0.8, 2 classes"], [1])
     cell = study.cell("labels 0.8, 2 classes", name, 1)
     assert not cell.error
+    assert cell.num_dropped[-1] == 0
     assert cell.curves["accuracy"][1] != cell.curves["accuracy"][0]
-    assert ("loss" in study.methods[name].config) == (", " in name)
+
+
+@pytest.mark.parametrize(
+    ("config", "transform"),
+    [
+        ({}, None),
+        ({"loss": "fedrs", "strength": 0.5}, lambda prior: prior.fedrs(0.5)),
+        ({"loss": "masking"}, lambda prior: prior.masking()),
+    ],
+    ids=["plain", "FedRS", "masking"],
+)
+def test_a_client_trains_with_the_loss_that_it_is_told(config: dict[str, Any], transform: Any) -> None:
+    task = tasks.digits()
+    rows = np.flatnonzero(task.labels < 5)[:16]  # one batch
+    table = task.train.seen(rows, None)
+    client = perceptron.Client(table, 10, perceptron.Recipe(32, 16, 0.1, 1))
+    before = task.initial(1)
+    after, weight, _ = client.fit(task.initial(1), {**config, "seed": 3})
+    prior = transform(LabelPrior(np.bincount(table.classes, minlength=10))) if transform else None
+    gradients = perceptron.gradients_of_loss(before, table.features, table.classes, prior)
+    assert weight == 16
+    for array, start, gradient in zip(after, before, gradients, strict=True):
+        np.testing.assert_allclose(array, start - 0.1 * gradient, atol=1e-6)
 
 
 @pytest.mark.parametrize("hidden", [0, 5])
