@@ -31,7 +31,7 @@ class Entry:
         make: Makes it from the value and the fraction of the clients that train in a round.
         parameter: Name of the hyper-parameter; empty if there is none.
         grid: Its values.
-        is_main: Whether it runs first, and on all data sets; the others only run on the smallest.
+        is_main: Whether it runs first.
         samples: Whether it can sample clients reproducibly; Flower's strategies use Python's global generator.
     """
 

@@ -53,7 +53,6 @@ class Setting:
         tuning_splits: The splits on which hyper-parameters are chosen.
         metric: The metric to compare.
         has_many: Whether the splits are those among a hundred clients, a tenth of which train in a round.
-        has_all: Whether all methods run, or, to save hours, only the main ones.
     """
 
     task: str
@@ -61,7 +60,6 @@ class Setting:
     tuning_splits: tuple[str, ...]
     metric: str = "accuracy"
     has_many: bool = False
-    has_all: bool = False
 
     @property
     def fraction(self) -> float:
@@ -71,8 +69,7 @@ class Setting:
     @property
     def methods(self) -> list[str]:
         """The names of the methods that run."""
-        chosen = [name for name, entry in METHODS.items() if entry.is_main or self.has_all]
-        return [name for name in chosen if METHODS[name].samples or not self.has_many]
+        return [name for name, entry in METHODS.items() if entry.samples or not self.has_many]
 
     def splits(self, task: Perceptron) -> dict[str, Split]:
         """Return the splits by name."""
@@ -82,9 +79,9 @@ class Setting:
 IMAGE_TUNING = ("labels 0.75, Dirichlet", "sizes 0.7")
 MANY_TUNING = ("100 clients, labels 0.6, Dirichlet", "100 clients, labels 0.8, 2 classes")
 SETTINGS: Mapping[str, Setting] = {
-    "digits": Setting("digits", 20, IMAGE_TUNING, has_all=True),
-    "five stores": Setting("five stores", 20, ("sites",), has_all=True),
-    "four clinics": Setting("four clinics", 20, ("sites",), "auc", has_all=True),
+    "digits": Setting("digits", 20, IMAGE_TUNING),
+    "five stores": Setting("five stores", 20, ("sites",)),
+    "four clinics": Setting("four clinics", 20, ("sites",), "auc"),
     "MNIST": Setting("MNIST", 15, IMAGE_TUNING),
     "MNIST, 100 clients": Setting("MNIST", 40, MANY_TUNING, has_many=True),
     "Fashion-MNIST": Setting("Fashion-MNIST", 15, IMAGE_TUNING),
@@ -247,8 +244,6 @@ def main() -> None:
         for name, record in settings.items():
             if not arguments.report:
                 methods = [one for one in record.setting.methods if METHODS[one].is_main == is_main]
-                if not methods:
-                    continue
                 print(f"{name}: {', '.join(methods)}", flush=True)
                 record.run(methods, share, shares, arguments.jobs)
     for name, record in settings.items():

@@ -145,7 +145,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """One round of three methods on two splits, with one seed."""
     names = ("IID", "labels 0.8, 2 classes")
     all_splits = splits.splits
-    monkeypatch.setattr(run, "SETTINGS", {"digits": run.Setting("digits", 1, names, has_all=True)})
+    monkeypatch.setattr(run, "SETTINGS", {"digits": run.Setting("digits", 1, names)})
     monkeypatch.setattr(run, "METHODS", {name: METHODS[name] for name in ("FedAvg", "FedDyn", "FedAvg, FedRS")})
     monkeypatch.setattr(run, "SEEDS", (1,))
     monkeypatch.setattr(run, "splits", lambda task: {name: all_splits(task)[name] for name in names})
