@@ -95,8 +95,8 @@ def test_what_the_page_says_it_shows_is_so() -> None:
     assert not {"SCAFFOLD", "class-aware FedAvg"} & better["IID"]
     assert gains["IID"][["SCAFFOLD", "class-aware FedAvg"]].abs().max() < 0.1
     assert {"SCAFFOLD", "class-aware FedAvg"} <= better["label skew"]
-    # Sizes: nothing is better than FedAvg, and FedNova is far worse with some seeds, but not with all.
-    assert not better["quantity skew"]
+    # Sizes: nothing gains a point, and FedNova is far worse than FedAvg with some seeds, but not with all.
+    assert gains["quantity skew"].max() < 1
     sizes = compared["quantity skew"].splits
     lost = [
         split.score("FedNova", seed) < split.score("FedAvg", seed) - 0.2 for split in sizes for seed in seeds
