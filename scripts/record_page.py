@@ -74,10 +74,11 @@ SHOWS = """
 
 Gains over FedAvg in percentage points, as in the tables below.
 
-- **Label skew.** FedDyn ({FedDyn @ label skew}) and SCAFFOLD ({SCAFFOLD @ label skew}) gain most with ten clients, and
-  so they do where 10 of 100 clients train in a round ({FedDyn @ label skew, 100 clients} and
-  {SCAFFOLD @ label skew, 100 clients}). FedAdam ({FedAdam @ label skew}) and FedAvgM ({FedAvgM @ label skew}) gain
-  nearly as much, without state on the clients and with half the traffic of SCAFFOLD.
+- **Label skew.** FedDyn ({FedDyn @ label skew}) and SCAFFOLD ({SCAFFOLD @ label skew}) gain most with ten clients.
+  FedAdam ({FedAdam @ label skew}) and FedAvgM ({FedAvgM @ label skew}) gain nearly as much, without state on the
+  clients and with half the traffic of SCAFFOLD. Where 10 of 100 clients train in a round, FedDyn gains most
+  ({FedDyn @ label skew, 100 clients}), and SCAFFOLD gains more with class-aware averaging
+  ({class-aware SCAFFOLD @ label skew, 100 clients}) than without ({SCAFFOLD @ label skew, 100 clients}).
 - **Not all of that is skew.** FedDyn ({FedDyn @ IID}), FedAvgM ({FedAvgM @ IID}) and FedAdam ({FedAdam @ IID}) are
   better than FedAvg on IID clients, too: after so few rounds, they are further. SCAFFOLD ({SCAFFOLD @ IID}) and
   class-aware FedAvg ({class-aware FedAvg @ IID}) are not, so what they gain elsewhere is due to skew.
