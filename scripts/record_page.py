@@ -85,12 +85,13 @@ Gains over FedAvg in percentage points, as in the tables below.
 - **Sizes alone** are little reason to leave FedAvg: no method gains a point. FedNova, which is made for unequal numbers
   of steps, diverged with some seeds.
 - **Clients that see differently** gain with the same methods: FedDyn {FedDyn @ covariate shift}. Where they **mean
-  different things** by a label, none helps, and each client is far better off alone; one model cannot be right for
-  all. [Keep part of the model on each site](how-to/keep-arrays-local.md) then.
-- **Real sites.** Each store and each clinic is at least as well off alone, on average. FedDyn, FedAvgM and FedAdam gain
-  nothing there; SCAFFOLD gains {SCAFFOLD @ real sites}.
-- **What to avoid** where clients lack most classes: coordinate-wise medians and trimmed means, and losses that mask the
-  missing classes. FedProx, tuned, is FedAvg: neither better nor worse on any split.
+  different things** by a label, a median serves the majority (FedMedian {FedMedian @ concept shift}), but with every
+  method, clients are far worse off than alone: one model cannot be right for all. [Keep part of the model on each
+  site](how-to/keep-arrays-local.md) instead.
+- **Real sites.** There is no evidence that the stores or the clinics gain from training together, with any method.
+  Compared with FedAvg, SCAFFOLD gains {SCAFFOLD @ real sites}, and FedDyn, FedAvgM and FedAdam nothing.
+- **What to avoid** where clients lack most classes: medians, trimmed means, and losses that mask the missing classes.
+- **FedProx** with a tuned mu is neither better nor worse than FedAvg on any split.
 """
 
 SETTINGS = """
