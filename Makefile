@@ -22,7 +22,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo example-four-clinics example-five-stores example-students test test-all test-rest test-oldest e2e lint types docs site-test gallery pages wheel wheel-extras bench reproductions clean
+.PHONY: help demo example-four-clinics example-five-stores example-students test test-all test-rest test-oldest e2e lint types docs site-test gallery pages wheel wheel-extras bench record reproductions clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' \
@@ -105,9 +105,14 @@ reproductions: .venv-all/installed  ## reproduce published figures and compare t
 	@echo "reproductions: MNIST from $${FLSKEW_MNIST:?set it to the folder with the four MNIST files}"
 	@for script in benchmarks/reproductions/*.py benchmarks/strategies.py; do echo "== $$script"; .venv-all/bin/python "$$script"; done
 
-pages: .venv/installed-dev  ## generate the pages about benchmarks, reproductions and strategies from the committed JSON files
-	@echo "pages: from benchmarks/results and benchmarks/reproductions/results"
+record: .venv/installed-dev  ## run the benchmark of record (FLSKEW_MNIST=folder; FLSKEW_FASHION_MNIST=folder; an hour or two; resumes)
+	@echo "record: MNIST from $${FLSKEW_MNIST:?set it to the folder with the four MNIST files}"
+	@.venv/bin/python benchmarks/record/run.py
+
+pages: .venv/installed-dev  ## generate the pages about benchmarks, reproductions, the record and strategies from the committed JSON files
+	@echo "pages: from benchmarks/results, benchmarks/record and benchmarks/reproductions/results"
 	@.venv/bin/python scripts/benchmarks_page.py
+	@.venv/bin/python scripts/record_page.py
 	@.venv/bin/python scripts/reproductions_page.py
 	@.venv/bin/python scripts/strategies_page.py
 

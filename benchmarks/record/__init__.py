@@ -1,0 +1,1 @@
+"""The benchmark of record: strategies on splits whose skew is measured, on tasks that take seconds."""
