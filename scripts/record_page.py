@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any, TypeAlias
 
+import advice_page
 import numpy as np
 from figures import MADE_BY, made_with, percent, table
 from scipy.stats import rankdata
@@ -133,9 +134,6 @@ WORST = """
 The score on the own test rows of the client that gets least, as gain over FedAvg in percentage points, ± half of its
 interval. It is noisy: small clients have few test rows.
 """
-
-# Another section goes between these: the evaluation of `skew.advise`.
-ADVISOR = "<!-- advisor -->"
 
 TUNING = """
 ## Hyper-parameters
@@ -260,7 +258,7 @@ def page(folder: Path) -> str:
         *_speed(methods, [one for one in of_kind.values() if not one.splits[0].is_own]),
         WORST,
         _by_kind(methods[1:], of_kind, lambda comparison: comparison.gains(Split.worst)),
-        ADVISOR,
+        advice_page.section(),
         SPLITS,
         _each(splits, methods, seeds),
         TUNING.format(**{**images, "tuning_splits": " and ".join(f'"{name}"' for name in images["tuning_splits"])}),

@@ -1,0 +1,136 @@
+"""What the record says about a split: the measured splits near it, and how much each strategy gained on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite, sqrt
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flskew.skew._record import ALONE, BASELINE, MeasuredSplit, Position
+from flskew.skew._student import quantile, two_sided
+
+__all__ = ["LEVEL", "RADIUS", "Evidence", "Gain", "Near", "evidence", "gain_of"]
+
+# The severities of the record are 0.2 apart; what is further away is not near.
+RADIUS = 0.2
+# Confidence level of all intervals and tests.
+LEVEL = 0.95
+# How many of the nearest splits are shown if none is near.
+_BEYOND = 3
+# So that degrees of freedom that are whole numbers survive rounding.
+_TINY = 1e-9
+
+
+class Near(NamedTuple):
+    """A measured split, and how far it is from the one to advise on."""
+
+    distance: float
+    split: MeasuredSplit
+
+
+class Gain(NamedTuple):
+    """How much better a method is than another, over the seeds of some splits.
+
+    Attributes:
+        mean: Mean difference in percentage points; every split counts the same.
+        low: Lower end of its confidence interval.
+        high: Upper end.
+        p: Probability of a mean at least this far from 0 if there were no difference; in `Evidence`, adjusted
+            for the number of methods.
+        num_better: On how many of the splits the difference is positive.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    num_better: int
+
+
+class Evidence(NamedTuple):
+    """What the record says about a split.
+
+    Attributes:
+        near: The splits that are near, the nearest first.
+        beyond: The nearest ones of the others, as far as they have the same kinds of shift.
+        gains: By method, its gain over FedAvg on the near splits.
+        best: The method with the largest gain among those that are better than FedAvg, or else FedAvg; None if no split
+            is near.
+        alike: Methods without evidence of a difference from the best one, FedAvg excepted, the largest gain first.
+    """
+
+    near: tuple[Near, ...]
+    beyond: tuple[Near, ...]
+    gains: Mapping[str, Gain]
+    best: str | None
+    alike: tuple[str, ...]
+
+
+def evidence(splits: Iterable[MeasuredSplit], position: Position) -> Evidence:
+    """Return what these splits say about a split at a position."""
+    every = sorted((Near(position.distance(split.position), split) for split in splits), key=lambda one: one.distance)
+    close = [one for one in every if one.distance <= RADIUS]
+    beyond = tuple(one for one in every[len(close) :][:_BEYOND] if isfinite(one.distance))
+    if not close:
+        return Evidence((), beyond, {}, None, ())
+    chosen = [one.split for one in close]
+    gains = _gains_on(chosen)
+    better = [name for name, gain in gains.items() if gain.mean > 0 and gain.p <= 1 - LEVEL]
+    best = max(better, key=lambda name: gains[name].mean, default=BASELINE)
+    return Evidence(tuple(close), beyond, gains, best, _alike(chosen, best, gains))
+
+
+def gain_of(splits: Sequence[MeasuredSplit], method: str, over: str = BASELINE) -> Gain:
+    """Return how much better a method is than another on some splits.
+
+    Splits count the same. On one data set, the runs with one seed begin with the same model, and often with the same
+    partitions, so they are averaged before seeds are compared. Data sets are independent of each other (Welch's t).
+    The interval is one for the mean on these splits: how much the splits differ does not widen it.
+    """
+    gains = [_differences(split, method, over) for split in splits]
+    by_data: dict[str, NDArray[np.float64]] = {}
+    for split, own in zip(splits, gains, strict=True):
+        by_data[split.data] = by_data.get(split.data, 0.0) + own / len(splits)
+    mean = float(sum(sums.mean() for sums in by_data.values()))
+    variances = np.array([sums.var(ddof=1) / len(sums) for sums in by_data.values()])
+    num_better = sum(own.mean() > 0 for own in gains)
+    error = sqrt(variances.sum())
+    if not error:
+        return Gain(mean, mean, mean, float(mean == 0), num_better)
+    per_data = np.array([len(sums) - 1 for sums in by_data.values()])
+    degrees = int(variances.sum() ** 2 / np.sum(variances**2 / per_data) + _TINY)
+    half = quantile(LEVEL, degrees) * error
+    return Gain(mean, mean - half, mean + half, two_sided(mean / error, degrees), num_better)
+
+
+def _differences(split: MeasuredSplit, method: str, over: str) -> NDArray[np.float64]:
+    return split.gains[method] - split.gains.get(over, 0.0)
+
+
+def _gains_on(splits: Sequence[MeasuredSplit]) -> dict[str, Gain]:
+    """Return the gain over FedAvg of each method that was measured on all splits."""
+    methods = [name for name in splits[0].gains if name != ALONE and all(name in one.gains for one in splits)]
+    return _adjusted({name: gain_of(splits, name) for name in methods})
+
+
+def _alike(splits: Sequence[MeasuredSplit], best: str, gains: Mapping[str, Gain]) -> tuple[str, ...]:
+    if best == BASELINE:
+        return ()
+    apart = _adjusted({name: gain_of(splits, best, over=name) for name in gains if name != best})
+    alike = [name for name, difference in apart.items() if difference.p > 1 - LEVEL]
+    return tuple(sorted(alike, key=lambda name: -gains[name].mean))
+
+
+def _adjusted(gains: Mapping[str, Gain]) -> dict[str, Gain]:
+    """Adjust p for the number of methods.
+
+    Sture Holm: A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6(2), 1979.
+    """
+    adjusted, largest = {}, 0.0
+    for rank, name in enumerate(sorted(gains, key=lambda name: gains[name].p)):
+        largest = max(largest, min(1.0, (len(gains) - rank) * gains[name].p))
+        adjusted[name] = largest
+    return {name: gain._replace(p=adjusted[name]) for name, gain in gains.items()}

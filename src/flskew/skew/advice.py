@@ -1,0 +1,196 @@
+"""Which strategy the benchmark of record supports for a split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from flskew.skew._advising import call_of, remarks, verdict
+from flskew.skew._evidence import Evidence, Gain, evidence, gain_of
+from flskew.skew._placing import Placed, placed
+from flskew.skew._record import BASELINE, Record, kept_record
+from flskew.skew._table_report import TableReport
+from flskew.skew._tables import Formats
+from flskew.skew.tally import Split
+from flskew.typing import Features, Labels
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Advice", "advise"]
+
+_CELLS: Formats = {
+    "distance": "{:.2f}".format,
+    "clients": "{:,}".format,
+    "sampled": "{:.0%}".format,
+    "total variation": "{:.2f}".format,
+    "effective clients": "{:.2f}".format,
+    "covariate shift": "{:.2f}".format,
+    "concept shift": "{:.2f}".format,
+    "gain": str,
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Advice(TableReport):
+    """Which strategy the benchmark of record supports for a split, with the evidence.
+
+    `flskew.skew.advise` returns one. It prints as text, displays as a table in notebooks, and converts to Markdown and
+    DataFrames.
+
+    Attributes:
+        remarks: Sentences about the split, the evidence and its limits.
+        version: Version of the record.
+
+    Examples:
+        >>> from flskew import skew
+        >>> advice = skew.advise([[0] * 90 + [1] * 10, [1] * 100])
+        >>> advice.by_method().columns.tolist()
+        ['gain', 'low', 'high', 'p', 'num_better']
+    """
+
+    remarks: tuple[str, ...]
+    version: int
+    _evidence: Evidence
+    _cells: ClassVar[Formats] = _CELLS
+
+    @property
+    def strategy(self) -> str | None:
+        """The method with the largest gain over FedAvg on the near splits of the record.
+
+        It is "FedAvg" if there is no evidence that another one is better, and None if the record has nothing near.
+        """
+        return self._evidence.best
+
+    @property
+    def call(self) -> str | None:
+        """The call that makes the strategy with the hyper-parameters that were measured; None if nothing is near."""
+        return None if self.strategy is None else call_of(self.strategy, self._evidence)
+
+    @property
+    def gain(self) -> float | None:
+        """Its mean gain in percentage points; 0 for FedAvg, and None if the record has nothing near."""
+        if self.strategy in (None, BASELINE):
+            return None if self.strategy is None else 0.0
+        return self._evidence.gains[self.strategy].mean
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95% confidence interval of the gain; None for FedAvg, and if the record has nothing near."""
+        if self.strategy in (None, BASELINE):
+            return None
+        return self._evidence.gains[self.strategy][1:3]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the evidence: one row per near split of the record, the nearest first.
+
+        The columns are its distance, its kind and measures, and the gain of the strategy on it with the interval over
+        the seeds; if the strategy is FedAvg, that of the method that gained most. If nothing is near, there are the
+        nearest splits, without gains.
+        """
+        import pandas as pd
+
+        shown = self._evidence.near or self._evidence.beyond
+        splits = [split for _, split in shown]
+        none = (np.nan, np.nan, np.nan)
+        gains = [gain_of([split], self._compared)[:3] if self._compared else none for split in splits]
+        columns = {
+            "distance": [distance for distance, _ in shown],
+            "kind": [split.kind for split in splits],
+            "metric": [split.metric for split in splits],
+            "clients": [split.position.num_clients for split in splits],
+            "sampled": [split.fraction_train for split in splits],
+            "total variation": [split.total_variation for split in splits],
+            "effective clients": [split.position.effective_clients for split in splits],
+            "covariate shift": [split.position.covariate_shift for split in splits],
+            "concept shift": [split.position.concept_shift for split in splits],
+            **{name: [gain[place] for gain in gains] for place, name in enumerate(("gain", "low", "high"))},
+        }
+        return pd.DataFrame(columns, pd.Index([split.title for split in splits], name="split"))
+
+    def by_method(self) -> pd.DataFrame:
+        """Return one row per method that was measured on all near splits, the largest gain first.
+
+        The columns are its mean gain over FedAvg with the 95% confidence interval, the p-value, adjusted for the number
+        of methods, and the number of near splits on which it was better. There are no rows if nothing is near.
+        """
+        import pandas as pd
+
+        gains = sorted(self._evidence.gains.items(), key=lambda entry: -entry[1].mean)
+        index = pd.Index([name for name, _ in gains], name="method")
+        return pd.DataFrame([gain for _, gain in gains], index, ["gain", *Gain._fields[1:]])
+
+    @property
+    def _compared(self) -> str | None:
+        gains = self._evidence.gains
+        if self.strategy == BASELINE:
+            return max(gains, key=lambda method: gains[method].mean, default=None)
+        return self.strategy
+
+    def _title(self) -> str:
+        return verdict(self._evidence)
+
+    def _table(self) -> pd.DataFrame:
+        frame = self.to_frame()
+        shifts = [shift for shift in ("covariate shift", "concept shift") if frame[shift].any()]
+        sampled = ["sampled"] if (frame["sampled"] < 1).any() else []
+        columns = ["distance", "clients", *sampled, "total variation", "effective clients", *shifts]
+        table = frame[columns].rename_axis(index=None, columns="split")
+        if self._compared:
+            ends = zip(frame["gain"], frame["low"], frame["high"], strict=True)
+            table["gain"] = [f"{mean:+.1f} ({low:+.1f} to {high:+.1f})" for mean, low, high in ends]
+        return table
+
+
+def advise(
+    split: Split,
+    features: Features | None = None,
+    labels: Labels | None = None,
+    *,
+    covariate_shift: float | None = None,
+    concept_shift: float | None = None,
+) -> Advice:
+    """Look up which strategy the benchmark of record supports for a split like this one.
+
+    The record is the table behind the page "The benchmark of record": what each strategy gained over FedAvg on many
+    splits whose skew is measured. The advice follows one rule:
+
+    1. Splits of the record are near if they are at most 0.2 away: the differences in label skew, effective clients,
+       covariate shift and concept shift add up, and ten times as many clients count 0.2. Splits with another kind of
+       shift are never near.
+    2. On the near splits, the mean gain of each strategy is tested over the seeds, corrected for the number of
+       strategies (Holm).
+    3. The one with the largest gain that is significant is recommended or, if none is, FedAvg.
+
+    Label skew is the total variation of the labels, as a fraction of the largest with so many classes.
+
+    Args:
+        split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
+        features: One entry per row of the data set, as it is, to measure whether clients see other features; as for
+            `flskew.skew.kinds`. It needs an `Assignment` and `labels`.
+        labels: One label per row of the data set, as it is. It needs an `Assignment`.
+        covariate_shift: If you cannot pass features: the distance of the features that `flskew.skew.kinds` measured, 0
+            to 1.
+        concept_shift: The same for the labels of rows with equal features.
+
+    Raises:
+        TypeError: An argument has the wrong type, or features or labels are given for counts.
+        ValueError: The split has no rows; a distance is outside 0 to 1; or the assignment has a shift, but no features
+            or labels to measure it.
+
+    Examples:
+        >>> from flskew import DirichletPartitioner, skew
+        >>> labels = [row % 10 for row in range(6000)]
+        >>> advice = skew.advise(DirichletPartitioner(10, "label", alpha=0.1).assign(labels))
+        >>> print(advice.call)
+        FedDyn(alpha=0.1)
+    """
+    return advice_from(kept_record(), placed(split, features, labels, covariate_shift, concept_shift))
+
+
+def advice_from(record: Record, split: Placed) -> Advice:
+    """Return the advice that a record gives."""
+    found = evidence(record.splits, split.position)
+    return Advice(tuple(remarks(split, found, record)), record.version, found)
