@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -41,6 +42,12 @@ class Advice(TableReport):
     DataFrames.
 
     Attributes:
+        strategy: The method with the largest gain over FedAvg on the near splits of the record; "FedAvg" if there is no
+            evidence that another one is better, and None if nothing is near.
+        call: The call that makes it, with the hyper-parameters that were measured; None if nothing is near.
+        gain: Its mean gain in percentage points; 0 for FedAvg, and None if nothing is near.
+        interval: The 95% confidence interval of the gain; None for FedAvg, or if nothing is near.
+        summary: The advice, and what supports it, in two lines.
         remarks: Sentences about the split, the evidence and its limits.
         version: Version of the record.
 
@@ -51,37 +58,16 @@ class Advice(TableReport):
         ['gain', 'low', 'high', 'p', 'num_better']
     """
 
+    strategy: str | None
+    call: str | None
+    gain: float | None
+    interval: tuple[float, float] | None
+    summary: str
     remarks: tuple[str, ...]
     version: int
-    _evidence: Evidence
+    _splits: Mapping[str, Sequence[object]]
+    _methods: Mapping[str, Sequence[float]]
     _cells: ClassVar[Formats] = _CELLS
-
-    @property
-    def strategy(self) -> str | None:
-        """The method with the largest gain over FedAvg on the near splits of the record.
-
-        It is "FedAvg" if there is no evidence that another one is better, and None if the record has nothing near.
-        """
-        return self._evidence.best
-
-    @property
-    def call(self) -> str | None:
-        """The call that makes the strategy with the hyper-parameters that were measured; None if nothing is near."""
-        return None if self.strategy is None else call_of(self.strategy, self._evidence)
-
-    @property
-    def gain(self) -> float | None:
-        """Its mean gain in percentage points; 0 for FedAvg, and None if the record has nothing near."""
-        if self.strategy in (None, BASELINE):
-            return None if self.strategy is None else 0.0
-        return self._evidence.gains[self.strategy].mean
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """The 95% confidence interval of the gain; None for FedAvg, and if the record has nothing near."""
-        if self.strategy in (None, BASELINE):
-            return None
-        return self._evidence.gains[self.strategy][1:3]
 
     def to_frame(self) -> pd.DataFrame:
         """Return the evidence: one row per near split of the record, the nearest first.
@@ -92,23 +78,8 @@ class Advice(TableReport):
         """
         import pandas as pd
 
-        shown = self._evidence.near or self._evidence.beyond
-        splits = [split for _, split in shown]
-        none = (np.nan, np.nan, np.nan)
-        gains = [gain_of([split], self._compared)[:3] if self._compared else none for split in splits]
-        columns = {
-            "distance": [distance for distance, _ in shown],
-            "kind": [split.kind for split in splits],
-            "metric": [split.metric for split in splits],
-            "clients": [split.position.num_clients for split in splits],
-            "sampled": [split.fraction_train for split in splits],
-            "total variation": [split.total_variation for split in splits],
-            "effective clients": [split.position.effective_clients for split in splits],
-            "covariate shift": [split.position.covariate_shift for split in splits],
-            "concept shift": [split.position.concept_shift for split in splits],
-            **{name: [gain[place] for gain in gains] for place, name in enumerate(("gain", "low", "high"))},
-        }
-        return pd.DataFrame(columns, pd.Index([split.title for split in splits], name="split"))
+        columns = dict(self._splits)
+        return pd.DataFrame(columns, pd.Index(list(columns.pop("split")), name="split", dtype=object))
 
     def by_method(self) -> pd.DataFrame:
         """Return one row per method that was measured on all near splits, the largest gain first.
@@ -118,19 +89,11 @@ class Advice(TableReport):
         """
         import pandas as pd
 
-        gains = sorted(self._evidence.gains.items(), key=lambda entry: -entry[1].mean)
-        index = pd.Index([name for name, _ in gains], name="method")
-        return pd.DataFrame([gain for _, gain in gains], index, ["gain", *Gain._fields[1:]])
-
-    @property
-    def _compared(self) -> str | None:
-        gains = self._evidence.gains
-        if self.strategy == BASELINE:
-            return max(gains, key=lambda method: gains[method].mean, default=None)
-        return self.strategy
+        names = ["gain", *Gain._fields[1:]]
+        return pd.DataFrame.from_dict(dict(self._methods), orient="index", columns=names).rename_axis(index="method")
 
     def _title(self) -> str:
-        return verdict(self._evidence)
+        return self.summary
 
     def _table(self) -> pd.DataFrame:
         frame = self.to_frame()
@@ -138,7 +101,7 @@ class Advice(TableReport):
         sampled = ["sampled"] if (frame["sampled"] < 1).any() else []
         columns = ["distance", "clients", *sampled, "total variation", "effective clients", *shifts]
         table = frame[columns].rename_axis(index=None, columns="split")
-        if self._compared:
+        if frame["gain"].notna().any():
             ends = zip(frame["gain"], frame["low"], frame["high"], strict=True)
             table["gain"] = [f"{mean:+.1f} ({low:+.1f} to {high:+.1f})" for mean, low, high in ends]
         return table
@@ -193,4 +156,37 @@ def advise(
 def advice_from(record: Record, split: Placed) -> Advice:
     """Return the advice that a record gives."""
     found = evidence(record.splits, split.position)
-    return Advice(tuple(remarks(split, found, record)), record.version, found)
+    best, methods = found.best, sorted(found.gains, key=lambda method: -found.gains[method].mean)
+    gain = None if best is None else found.gains.get(best)  # FedAvg has none
+    return Advice(
+        strategy=best,
+        call=None if best is None else call_of(best, found),
+        gain=gain.mean if gain else None if best is None else 0.0,
+        interval=(gain.low, gain.high) if gain else None,
+        summary=verdict(found),
+        remarks=tuple(remarks(split, found, record)),
+        version=record.version,
+        _splits=_columns(found, methods[0] if best == BASELINE and methods else best),
+        _methods={method: tuple(found.gains[method]) for method in methods},
+    )
+
+
+def _columns(found: Evidence, method: str | None) -> dict[str, Sequence[object]]:
+    """Return the columns of the evidence, with the gains of a method."""
+    shown = found.near or found.beyond
+    splits = [split for _, split in shown]
+    none = (np.nan, np.nan, np.nan)
+    gains = [gain_of([split], method)[:3] if method and found.near else none for split in splits]
+    return {
+        "split": [split.title for split in splits],
+        "distance": [distance for distance, _ in shown],
+        "kind": [split.kind for split in splits],
+        "metric": [split.metric for split in splits],
+        "clients": [split.position.num_clients for split in splits],
+        "sampled": [split.fraction_train for split in splits],
+        "total variation": [split.total_variation for split in splits],
+        "effective clients": [split.position.effective_clients for split in splits],
+        "covariate shift": [split.position.covariate_shift for split in splits],
+        "concept shift": [split.position.concept_shift for split in splits],
+        **{name: [gain[place] for gain in gains] for place, name in enumerate(("gain", "low", "high"))},
+    }
