@@ -63,6 +63,12 @@ def largest_mean(others: Sequence[MeasuredSplit], split: MeasuredSplit) -> str |
     return max(means, key=lambda method: means[method]) if found.near else None
 
 
+def largest_near(others: Sequence[MeasuredSplit], split: MeasuredSplit) -> str | None:
+    """Of the methods that are better than FedAvg, the one with the largest gain on the near splits."""
+    found = evidence(others, split.position)
+    return None if not found.near else found.alike[0] if found.alike else BASELINE
+
+
 def overall_best(others: Sequence[MeasuredSplit], split: MeasuredSplit) -> str:
     """The method with the largest mean gain on all other splits on which it was measured."""
     means = {BASELINE: 0.0}
@@ -73,11 +79,18 @@ def overall_best(others: Sequence[MeasuredSplit], split: MeasuredSplit) -> str:
     return max(means, key=lambda method: means[method])
 
 
+def never_silent(others: Sequence[MeasuredSplit], split: MeasuredSplit) -> str:
+    """What `skew.advise` says or, if nothing is near, the overall best."""
+    return advised(others, split) or overall_best(others, split)
+
+
 ADVICE, FEDAVG, OVERALL = "`skew.advise`", "always FedAvg", "always the overall best"
 RULES: Mapping[str, Rule] = {ADVICE: advised, FEDAVG: lambda others, split: BASELINE, OVERALL: overall_best}
 OTHERS: Mapping[str, Rule] = {
+    "the overall best where nothing is near": never_silent,
+    "the largest gain on the near splits, if significant": largest_near,
+    "the largest gain on the near splits, significant or not": largest_mean,
     "the nearest split alone": nearest,
-    "the largest mean gain, significant or not": largest_mean,
 }
 
 

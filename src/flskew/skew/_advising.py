@@ -13,8 +13,6 @@ from flskew.skew._words import listed, plural
 
 __all__ = ["call_of", "remarks", "verdict"]
 
-# How many of the methods that may be as good are named.
-_MOST_NAMED = 3
 _METRICS = {"accuracy": "accuracy", "auc": "AUC"}
 
 
@@ -85,10 +83,13 @@ def _how_sure(found: Evidence) -> Iterator[str]:
     assert found.best is not None
     gain, count = found.gains[found.best], len(found.near)
     if gain.num_better < count:
-        yield f"It was better than FedAvg on {gain.num_better} of the {count} splits."
-    if found.alike:
-        named = listed([f"{method} ({found.gains[method].mean:+.1f})" for method in found.alike], most=_MOST_NAMED)
-        yield f"There is no evidence of a difference between {found.best} and {named}."
+        yield f"It was better than FedAvg on {gain.num_better} of the {count} near splits."
+    others = [f"{method} ({found.gains[method].mean:+.1f})" for method in found.alike if method != found.best]
+    if others:
+        yield (
+            f"There is no evidence of a difference between {found.best} and {listed(others)}; over the whole record, "
+            f"{found.best} gained most."
+        )
 
 
 def _alone(found: Evidence) -> Iterator[str]:

@@ -57,30 +57,37 @@ class Evidence(NamedTuple):
         near: The splits that are near, the nearest first.
         beyond: The nearest ones of the others, as far as they have the same kinds of shift.
         gains: By method, its gain over FedAvg on the near splits.
-        best: The method with the largest gain among those that are better than FedAvg, or else FedAvg; None if no split
-            is near.
-        alike: Methods without evidence of a difference from the best one, FedAvg excepted, the largest gain first.
+        alike: The methods that are better than FedAvg on the near splits, without evidence of a difference from the one
+            with the largest gain, the largest gain first.
+        best: The one of them with the largest gain on all splits, FedAvg if there are none, None if no split is near.
     """
 
     near: tuple[Near, ...]
     beyond: tuple[Near, ...]
     gains: Mapping[str, Gain]
-    best: str | None
     alike: tuple[str, ...]
+    best: str | None
 
 
-def evidence(splits: Iterable[MeasuredSplit], position: Position) -> Evidence:
+def evidence(splits: Sequence[MeasuredSplit], position: Position) -> Evidence:
     """Return what these splits say about a split at a position."""
     every = sorted((Near(position.distance(split.position), split) for split in splits), key=lambda one: one.distance)
-    close = [one for one in every if one.distance <= RADIUS]
+    close = tuple(one for one in every if one.distance <= RADIUS)
     beyond = tuple(one for one in every[len(close) :][:_BEYOND] if isfinite(one.distance))
     if not close:
-        return Evidence((), beyond, {}, None, ())
-    chosen = [one.split for one in close]
-    gains = _gains_on(chosen)
-    better = [name for name, gain in gains.items() if gain.mean > 0 and gain.p <= 1 - LEVEL]
-    best = max(better, key=lambda name: gains[name].mean, default=BASELINE)
-    return Evidence(tuple(close), beyond, gains, best, _alike(chosen, best, gains))
+        return Evidence(close, beyond, {}, (), None)
+    chosen = [split for _, split in close]
+    methods = [name for name in chosen[0].gains if name != ALONE and all(name in one.gains for one in chosen)]
+    gains = _adjusted({name: gain_of(chosen, name) for name in methods})
+    alike = _alike(chosen, gains)
+    return Evidence(close, beyond, gains, alike, best_overall(splits, alike))
+
+
+def best_overall(splits: Iterable[MeasuredSplit], methods: Sequence[str]) -> str:
+    """Return the method with the largest mean gain on the splits that have all of them; FedAvg if there are none."""
+    common = [split for split in splits if all(name in split.gains for name in methods)]
+    means = {name: np.mean([split.gains[name].mean() for split in common]) for name in methods}
+    return max(means, key=lambda name: means[name], default=BASELINE)
 
 
 def gain_of(splits: Sequence[MeasuredSplit], method: str, over: str = BASELINE) -> Gain:
@@ -110,18 +117,13 @@ def _differences(split: MeasuredSplit, method: str, over: str) -> NDArray[np.flo
     return split.gains[method] - split.gains.get(over, 0.0)
 
 
-def _gains_on(splits: Sequence[MeasuredSplit]) -> dict[str, Gain]:
-    """Return the gain over FedAvg of each method that was measured on all splits."""
-    methods = [name for name in splits[0].gains if name != ALONE and all(name in one.gains for one in splits)]
-    return _adjusted({name: gain_of(splits, name) for name in methods})
-
-
-def _alike(splits: Sequence[MeasuredSplit], best: str, gains: Mapping[str, Gain]) -> tuple[str, ...]:
-    if best == BASELINE:
+def _alike(splits: Sequence[MeasuredSplit], gains: Mapping[str, Gain]) -> tuple[str, ...]:
+    better = [name for name, gain in gains.items() if gain.mean > 0 and gain.p <= 1 - LEVEL]
+    if not better:
         return ()
-    apart = _adjusted({name: gain_of(splits, best, over=name) for name in gains if name != best})
-    alike = [name for name, difference in apart.items() if difference.p > 1 - LEVEL]
-    return tuple(sorted(alike, key=lambda name: -gains[name].mean))
+    first, *others = sorted(better, key=lambda name: -gains[name].mean)
+    apart = _adjusted({name: gain_of(splits, first, over=name) for name in others})
+    return (first, *(name for name in others if apart[name].p > 1 - LEVEL))
 
 
 def _adjusted(gains: Mapping[str, Gain]) -> dict[str, Gain]:

@@ -42,10 +42,11 @@ class Advice(TableReport):
     DataFrames.
 
     Attributes:
-        strategy: The method with the largest gain over FedAvg on the near splits of the record; "FedAvg" if there is no
-            evidence that another one is better, and None if nothing is near.
+        strategy: The name of the method in the record; "FedAvg" if there is no evidence that another one is better on
+            the near splits, and None if nothing is near.
         call: The call that makes it, with the hyper-parameters that were measured; None if nothing is near.
-        gain: Its mean gain in percentage points; 0 for FedAvg, and None if nothing is near.
+        gain: Its mean gain over FedAvg on the near splits, in percentage points; 0 for FedAvg, and None if nothing is
+            near.
         interval: The 95% confidence interval of the gain; None for FedAvg, or if nothing is near.
         summary: The advice, and what supports it, in two lines.
         remarks: Sentences about the split, the evidence and its limits.
@@ -117,17 +118,17 @@ def advise(
 ) -> Advice:
     """Look up which strategy the benchmark of record supports for a split like this one.
 
-    The record is the table behind the page "The benchmark of record": what each strategy gained over FedAvg on many
-    splits whose skew is measured. The advice follows one rule:
+    The record has measured what each strategy gains over FedAvg on many splits, whose skew is measured, too. The rule:
 
     1. Splits of the record are near if they are at most 0.2 away: the differences in label skew, effective clients,
-       covariate shift and concept shift add up, and ten times as many clients count 0.2. Splits with another kind of
+       covariate shift and concept shift add up, and ten times as many clients count 0.2. Splits with other kinds of
        shift are never near.
     2. On the near splits, the mean gain of each strategy is tested over the seeds, corrected for the number of
-       strategies (Holm).
-    3. The one with the largest gain that is significant is recommended or, if none is, FedAvg.
+       strategies (Holm). If none is significantly better than FedAvg, the advice is FedAvg.
+    3. Of those that are better, without evidence of a difference from the one with the largest gain, the advice is the
+       one with the largest mean gain over the whole record.
 
-    Label skew is the total variation of the labels, as a fraction of the largest with so many classes.
+    Label skew is the total variation of the labels as a fraction of the largest possible with so many classes.
 
     Args:
         split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
