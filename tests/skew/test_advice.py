@@ -19,6 +19,7 @@ from flskew import (
 )
 from flskew.shifts import Noise, Ramp, Relabel
 from flskew.skew import _record, _student, advice
+from flskew.skew._evidence import evidence
 from flskew.skew._record import Position, record_of
 
 DIGITS = load_digits()
@@ -339,3 +340,19 @@ def test_students_t_equals_scipys() -> None:
             assert _student.two_sided(t, degrees) == pytest.approx(2 * stats.t.sf(t, degrees), abs=1e-12)
         for level in (0.5, 0.95, 0.999):
             assert _student.quantile(level, degrees) == pytest.approx(stats.t.ppf((1 + level) / 2, degrees))
+
+
+def test_strategies_that_do_not_differ_are_seldom_recommended() -> None:
+    """Runs with one seed on one data set share half of their variance, as those of the record do."""
+    rng = np.random.default_rng(0)
+    names = ("SCAFFOLD", "FedDyn", "FedProx", "FedNova")
+    num_false = 0
+    for _ in range(300):
+        shared = {data: rng.normal(size=(4, 5)) for data in ("one", "two")}
+        splits = [
+            (data, name, AT_HALF, dict(zip(names, (shared[data] + rng.normal(size=(4, 5))).tolist(), strict=True)))
+            for data, name in (("one", "a"), ("one", "b"), ("two", "c"))
+        ]
+        num_false += evidence(made(*splits).splits, Position(0.5, 1.0, 0.0, 0.0, 2)).best != "FedAvg"
+    # Only gains count, so half of 5 % are expected; 18 or more of 300 have a probability below 0.1 %.
+    assert num_false < 18

@@ -11,9 +11,19 @@ from flskew.skew._placing import Placed
 from flskew.skew._record import ALONE, BASELINE, Record
 from flskew.skew._words import listed, plural
 
-__all__ = ["call_of", "remarks", "verdict"]
+__all__ = ["call_of", "points", "remarks", "verdict"]
 
 _METRICS = {"accuracy": "accuracy", "auc": "AUC"}
+
+
+def points(value: float, sign: str = "") -> str:
+    """Format percentage points.
+
+    Examples:
+        >>> points(-0.04), points(1.26, "+")
+        ('0.0', '+1.3')
+    """
+    return f"{round(value, 1) + 0.0:{sign}.1f}"  # + 0.0 makes -0.0 positive
 
 
 def call_of(method: str, found: Evidence) -> str:
@@ -84,7 +94,7 @@ def _how_sure(found: Evidence) -> Iterator[str]:
     gain, count = found.gains[found.best], len(found.near)
     if gain.num_better < count:
         yield f"It was better than FedAvg on {gain.num_better} of the {count} near splits."
-    others = [f"{method} ({found.gains[method].mean:+.1f})" for method in found.alike if method != found.best]
+    others = [f"{method} ({points(found.gains[method].mean, '+')})" for method in found.alike if method != found.best]
     if others:
         yield (
             f"There is no evidence of a difference between {found.best} and {listed(others)}; over the whole record, "
@@ -133,5 +143,5 @@ def _where(found: Evidence) -> str:
 def _gain(method: str, found: Evidence) -> str:
     gain, split = found.gains[method], found.near[0].split
     metrics = sorted({_METRICS[one.metric] for _, one in found.near})
-    interval = f"95% interval {gain.low:.1f} to {gain.high:.1f}, {plural(len(split.gains[method]), 'seed')}"
-    return f"{gain.mean:.1f} points of {listed(metrics, last='or')} ({interval})"
+    interval = f"95% interval {points(gain.low)} to {points(gain.high)}, {plural(len(split.gains[method]), 'seed')}"
+    return f"{points(gain.mean)} points of {listed(metrics, last='or')} ({interval})"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from flskew.skew._advising import call_of, remarks, verdict
+from flskew.skew._advising import call_of, points, remarks, verdict
 from flskew.skew._evidence import Evidence, Gain, evidence, gain_of
 from flskew.skew._placing import Placed, placed
 from flskew.skew._record import BASELINE, Record, kept_record
@@ -104,7 +104,9 @@ class Advice(TableReport):
         table = frame[columns].rename_axis(index=None, columns="split")
         if frame["gain"].notna().any():
             ends = zip(frame["gain"], frame["low"], frame["high"], strict=True)
-            table["gain"] = [f"{mean:+.1f} ({low:+.1f} to {high:+.1f})" for mean, low, high in ends]
+            table["gain"] = [
+                f"{points(mean, '+')} ({points(low, '+')} to {points(high, '+')})" for mean, low, high in ends
+            ]
         return table
 
 
