@@ -79,6 +79,11 @@ def overall_best(others: Sequence[MeasuredSplit], split: MeasuredSplit) -> str:
     return max(means, key=lambda method: means[method])
 
 
+def within(radius: float) -> Rule:
+    """The same rule with another radius."""
+    return lambda others, split: evidence(others, split.position, radius).best
+
+
 def never_silent(others: Sequence[MeasuredSplit], split: MeasuredSplit) -> str:
     """What `skew.advise` says or, if nothing is near, the overall best."""
     return advised(others, split) or overall_best(others, split)
@@ -91,6 +96,8 @@ OTHERS: Mapping[str, Rule] = {
     "the largest gain on the near splits, if significant": largest_near,
     "the largest gain on the near splits, significant or not": largest_mean,
     "the nearest split alone": nearest,
+    "near is up to 0.15": within(0.15),
+    "near is up to 0.35": within(0.35),
 }
 
 

@@ -171,7 +171,7 @@ def test_when_nothing_is_near_it_says_exactly_that_and_shows_the_nearest_splits(
     assert (found.strategy, found.call, found.gain, found.interval) == (None, None, None, None)
     assert str(found).startswith(
         "The record has nothing near this split, so there is no advice.\n"
-        "The nearest split, one: at 0.2, is 0.30 away; at most 0.2 is near.\n"
+        "The nearest split, one: at 0.2, is 0.30 away; at most 0.25 is near.\n"
     )
     assert found.to_frame().index.tolist() == ["one: at 0.2", "one: at 0.8", "one: at 0.1"]
     assert found.to_frame()["gain"].isna().all()

@@ -14,8 +14,8 @@ from flskew.skew._student import quantile, two_sided
 
 __all__ = ["LEVEL", "RADIUS", "Evidence", "Gain", "Near", "evidence", "gain_of"]
 
-# The severities of the record are 0.2 apart; what is further away is not near.
-RADIUS = 0.2
+# The total variations in the record are steps of 0.2, which are 0.22 as label skew; what is further away is not near.
+RADIUS = 0.25
 # Confidence level of all intervals and tests.
 LEVEL = 0.95
 # How many of the nearest splits are shown if none is near.
@@ -69,10 +69,10 @@ class Evidence(NamedTuple):
     best: str | None
 
 
-def evidence(splits: Sequence[MeasuredSplit], position: Position) -> Evidence:
+def evidence(splits: Sequence[MeasuredSplit], position: Position, radius: float = RADIUS) -> Evidence:
     """Return what these splits say about a split at a position."""
     every = sorted((Near(position.distance(split.position), split) for split in splits), key=lambda one: one.distance)
-    close = tuple(one for one in every if one.distance <= RADIUS)
+    close = tuple(one for one in every if one.distance <= radius)
     beyond = tuple(one for one in every[len(close) :][:_BEYOND] if isfinite(one.distance))
     if not close:
         return Evidence(close, beyond, {}, (), None)

@@ -122,7 +122,7 @@ def advise(
 
     The record has measured what each strategy gains over FedAvg on many splits, whose skew is measured, too. The rule:
 
-    1. Splits of the record are near if they are at most 0.2 away: the differences in label skew, effective clients,
+    1. Splits of the record are near if they are at most 0.25 away: the differences in label skew, effective clients,
        covariate shift and concept shift add up, and ten times as many clients count 0.2. Splits with other kinds of
        shift are never near.
     2. On the near splits, the mean gain of each strategy is tested over the seeds, corrected for the number of
