@@ -52,6 +52,20 @@ def positive(name: str, value: object, remedy: str) -> float:
     return number
 
 
+def finite(name: str, value: object, remedy: str) -> float:
+    """Return a finite number as a float.
+
+    Raises:
+        TypeError: It is not a real number.
+        ValueError: It is not finite.
+    """
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r:.40} of type {type(value).__name__}; {remedy}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value!r:.40}; {remedy}")
+    return float(value)
+
+
 def within(rule: str, value: object, *, most: float) -> float:
     """Return a number from 0 to `most` as a float; errors begin with `rule`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):

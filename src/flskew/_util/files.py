@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 __all__ = [
-    "Lock", "close", "copy_mode", "create", "identity", "lock", "make_folder", "names", "open_existing", "owner",
-    "remove", "rename", "replacing", "sync", "sync_folder", "token", "unlock", "write",
+    "Lock", "check_writable", "close", "copy_mode", "create", "identity", "lock", "make_folder", "names",
+    "open_existing", "owner", "remove", "rename", "replacing", "sync", "sync_folder", "token", "unlock", "write",
 ]  # fmt: skip
 
 _LONGEST_OWNER = 400
@@ -120,6 +120,20 @@ def make_folder(path: Path) -> None:
     for folder in reversed(missing):
         folder.mkdir(exist_ok=True)
         sync_folder(folder.parent)
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder in which no file can be written.
+
+    Raises:
+        OSError: A file cannot be created or removed there; the error names the folder.
+    """
+    probe = folder / f".{token()}.tmp"
+    try:
+        close(create(probe))
+        remove(probe)
+    except OSError as error:
+        raise type(error)(error.errno, f"{folder} is not writable: {error.strerror or error}") from error
 
 
 def names(folder: Path) -> list[str]:

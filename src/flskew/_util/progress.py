@@ -16,10 +16,11 @@ from typing import Any
 
 from flskew._util.texts import one_line
 
-__all__ = ["Progress", "counted", "is_verbose", "progress", "steps", "verbosity"]
+__all__ = ["Progress", "counted", "is_verbose", "progress", "silence", "steps", "verbosity"]
 
 _logger = logging.getLogger("flwr")
 _verbose: ContextVar[bool | None] = ContextVar("verbose", default=None)
+_silent: ContextVar[bool] = ContextVar("silent", default=False)
 _current: ContextVar[Progress | None] = ContextVar("progress", default=None)
 _FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {postfix}"
 
@@ -44,6 +45,21 @@ def verbosity(verbose: bool) -> Iterator[None]:
     finally:
         _filter.remove()
         _verbose.reset(token)
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Hide all that Flower and flskew log in this thread within the block, warnings too, and show no bar of a run.
+
+    For runs whose results say what the log would.
+    """
+    tokens = _silent.set(True), _current.set(Progress("", 0, 0, is_shown=False))
+    try:
+        with verbosity(False):
+            yield
+    finally:
+        _silent.reset(tokens[0])
+        _current.reset(tokens[1])
 
 
 class Progress:
@@ -115,7 +131,7 @@ class Progress:
 def progress(name: str, done: int, total: int, *, verbose: bool) -> Iterator[Progress]:
     """Show a run: its log if `verbose`, otherwise one bar on a terminal or in a notebook."""
     with verbosity(verbose):
-        shown = Progress(name, done, total, is_shown=not verbose and _is_watched())
+        shown = Progress(name, done, total, is_shown=not (verbose or _silent.get()) and _is_watched())
         token = _current.set(shown)
         try:
             yield shown
@@ -147,13 +163,11 @@ def counted(task: str, count: int, unit: str) -> Iterator[Callable[[], None]]:
     if not count or not _is_watched():
         yield lambda: None
         return
-    hidden = Progress(task, 0, 0, is_shown=False)
-    token = _current.set(hidden)
     bar = _bar(total=count, desc=task, unit=unit)
     try:
+        bar.refresh()
         yield bar.update
     finally:
-        _current.reset(token)
         bar.close()
 
 
@@ -200,7 +214,8 @@ class _Filter(logging.Filter):
                 _logger.removeFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        is_shown = record.levelno >= logging.WARNING or _verbose.get() is not False or not _is_ours(record.pathname)
+        is_told = _verbose.get() is not False or (record.levelno >= logging.WARNING and not _silent.get())
+        is_shown = is_told or not _is_ours(record.pathname)
         run = _current.get()
         if is_shown and run is not None:
             run.hide()

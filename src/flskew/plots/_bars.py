@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew.plots._canvas import draw_on, font_size, name_side, printable, room, shown, text_width, write_inside
+from flskew.plots._canvas import draw_on, font_size, in_legend, name_side, room, shown, text_width, write_inside
 from flskew.plots._stairs import draw_stairs, fit_partitions, fit_rows, partitions_size
 from flskew.skew.tally import Split, Tally, tally
 from flskew.typing import Sizes
@@ -82,8 +82,7 @@ def draw_bars(axes: Sequence[Axes], tallies: Sequence[Tally]) -> None:
     rightmost = max(axes, key=lambda ax: ax.get_position().x1)
     # At most as high as the axes, but readable.
     size = max(min(0.9 * font_size(rightmost), room(rightmost)[1] / (1.3 * (len(handles) + 2))), 6)
-    # A legend ignores names that begin with an underscore.
-    labels = [f" {name}" if name.startswith("_") else name for name in map(printable, names)]
+    labels = [in_legend(name) for name in names]
     rightmost.legend(
         handles[::-1],
         [*labels, *[f"{others:,} other classes"] * (others > 0)][::-1],

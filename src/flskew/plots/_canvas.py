@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["BLUE", "GREY", "Size", "check_axes", "draw_on", "font_size", "name_side", "new_axes", "printable"]
-__all__ += ["room", "root_figure", "shown", "text_width", "wrapped", "write_inside"]
+__all__ = ["BLUE", "GREY", "Size", "check_axes", "draw_on", "draw_panels", "font_size", "in_legend", "name_side"]
+__all__ += ["new_axes", "printable", "room", "root_figure", "shown", "text_width", "wrapped", "write_inside"]
 
 BLUE, GREY = "#0a5a9c", "#8c8c8c"
 
@@ -28,6 +28,8 @@ Size: TypeAlias = tuple[float, float]
 _LONGEST_NAME = 32
 # More names than these never fit side by side, so their widths are not measured.
 _MOST_MEASURED = 200
+# Of panels side by side, and the inches that they share.
+_MOST_PANELS, _WIDTH_OF_PANELS = 4, 9.0
 
 
 def draw_on(ax: Axes | None, size: Size, draw: Callable[[list[Axes]], None]) -> Figure:
@@ -42,6 +44,33 @@ def draw_on(ax: Axes | None, size: Size, draw: Callable[[list[Axes]], None]) -> 
         return root_figure(ax)
     with new_axes(size) as axes:
         draw(axes)
+    return root_figure(axes[0])
+
+
+def draw_panels(
+    ax: Axes | None, titles: Sequence[str], height: float, draw: Callable[[Sequence[Axes], int], None]
+) -> Figure:
+    """Draw panels of this height in a new figure, each below its title, or a single one on the given axes.
+
+    Args:
+        ax: The axes of a single panel.
+        titles: One per panel; a single panel has none.
+        height: Of each panel, in inches.
+        draw: Called with the axes, row by row, and the number of columns.
+
+    Raises:
+        TypeError: `ax` is not an Axes.
+        ImportError: matplotlib is not installed.
+    """
+    count = len(titles)
+    rows = -(-count // (3 if count <= 6 else _MOST_PANELS))
+    columns = -(-count // rows)
+    if count == 1:
+        return draw_on(ax, (4.6, height), lambda axes: draw(axes, 1))
+    with new_axes((_WIDTH_OF_PANELS / max(columns, 3), height), count, columns) as axes:
+        for one, title in zip(axes, titles, strict=True):
+            one.set_title(printable(wrapped(shown(title), room(one)[0], 1.2 * font_size(one))))
+        draw(axes, columns)
     return root_figure(axes[0])
 
 
@@ -126,6 +155,12 @@ def shown(name: Label | float) -> str:
 def printable(text: str) -> str:
     """Escape dollar signs, which matplotlib would take for mathematics."""
     return text.replace("$", r"\$")
+
+
+def in_legend(name: Label) -> str:
+    """Return a name for a legend, which ignores names that begin with an underscore."""
+    text = printable(shown(name))
+    return f" {text}" if text.startswith("_") else text
 
 
 def name_side(ax: Axes, side: Literal["x", "y"], what: str, names: Sequence[Label], *, key: Sequence[str] = ()) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from flskew._util import checks
+from flskew._util.words import plural
 from flskew.plots._canvas import BLUE, Size, draw_on
 from flskew.plots._cells import (
     add_scale,
@@ -21,7 +22,6 @@ from flskew.plots._cells import (
     table_size,
     write_in_cells,
 )
-from flskew.skew._words import plural
 from flskew.skew.tally import Split, Tally, tally
 from flskew.typing import LabelCounts
 

@@ -15,6 +15,7 @@ from flskew.plots._canvas import (
     BLUE,
     GREY,
     font_size,
+    in_legend,
     name_side,
     new_axes,
     printable,
@@ -198,10 +199,9 @@ def _draw_shares(ax: Axes, column: Column, lines: Sequence[_Line]) -> None:
     left, places = np.zeros(len(lines)), np.arange(len(lines))
     held = np.array([len(line.values) > 0 for line in lines])
     for piece, color, name in zip(pieces, colors, names, strict=False):
-        label = f" {name}" if name.startswith("_") else name  # a legend ignores names that begin with an underscore
         ax.barh(
             places[held], piece[held], 0.74, left[held], color=color, edgecolor="white", linewidth=0.6,
-            hatch="////" if color is _OTHERS else None, label=printable(label),
+            hatch="////" if color is _OTHERS else None, label=in_legend(name),
         )  # fmt: skip
         left += piece
     ax.set_xlim(0, 1)

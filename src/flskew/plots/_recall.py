@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from flskew._util.words import names_of_classes
 from flskew.plots._canvas import draw_on
 from flskew.plots._cells import (
     PALEST,
@@ -23,7 +24,6 @@ from flskew.plots._cells import (
     write_in_cells,
 )
 from flskew.plots._numbers import Fractions, read_fractions
-from flskew.skew._words import names_of_classes
 from flskew.typing import Label
 
 if TYPE_CHECKING:

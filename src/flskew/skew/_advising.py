@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from flskew._util.words import listed, plural
 from flskew.skew._evidence import RADIUS, Evidence
 from flskew.skew._placing import Placed
 from flskew.skew._record import ALONE, BASELINE, Record
-from flskew.skew._words import listed, plural
 
 __all__ = ["call_of", "points", "remarks", "verdict"]
 

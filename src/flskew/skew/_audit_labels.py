@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flskew._util.words import capital, listed
 from flskew.assignment import Assignment
 from flskew.skew._audit_rows import rows_of
 from flskew.skew._findings import Finding, Severity, found, who
 from flskew.skew._given import Given
-from flskew.skew._words import capital, listed
 from flskew.skew.chance import iid_total_variation
 from flskew.skew.measures import total_variation
 from flskew.skew.tally import Tally

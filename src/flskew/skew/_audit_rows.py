@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from flskew._util.words import listed, plural
 from flskew.skew._findings import Finding, Severity, found, who
 from flskew.skew._given import Codes, Given
-from flskew.skew._words import listed, plural
 from flskew.typing import Rows
 
 __all__ = [

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from flskew._util.words import capital, listed, named_partitions, plural
 from flskew.skew._audit_rows import span
 from flskew.skew._findings import Finding, Severity, found, who
 from flskew.skew._given import Given
-from flskew.skew._words import capital, listed, named_partitions, plural
 
 __all__ = ["same_sites", "sizes"]
 

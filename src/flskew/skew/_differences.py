@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from flskew._util.words import one_line
 from flskew.skew._columns import Column
-from flskew.skew._words import one_line
 
 __all__ = ["difference"]
 

@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from flskew._util.words import named_partitions
 from flskew.skew._given import Given
-from flskew.skew._words import named_partitions
 
 __all__ = ["Finding", "Severity", "found", "who"]
 

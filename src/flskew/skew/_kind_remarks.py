@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flskew._util.texts import LONGEST_NAME, cut
+from flskew._util.words import capital, listed, named_partitions
 from flskew.skew._kinds import Measuring
-from flskew.skew._words import capital, listed, named_partitions
 from flskew.skew.features import by_difference, feature_report
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from flskew._util.words import capital, listed, named_partitions, one_line
 from flskew.assignment import Assignment
-from flskew.skew._words import capital, listed, named_partitions, one_line
 from flskew.skew.chance import iid_total_variation
 from flskew.skew.measures import total_variation
 from flskew.skew.tally import Tally

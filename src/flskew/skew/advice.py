@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from flskew._util.table_report import TableReport
+from flskew._util.tables import Formats
 from flskew.skew._advising import call_of, points, remarks, verdict
 from flskew.skew._evidence import Evidence, Gain, evidence, gain_of
 from flskew.skew._placing import Placed, placed
 from flskew.skew._record import BASELINE, Record, kept_record
-from flskew.skew._table_report import TableReport
-from flskew.skew._tables import Formats
 from flskew.skew.tally import Split
 from flskew.typing import Features, Labels
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from numpy.typing import NDArray
 
 from flskew._util import checks
+from flskew._util.words import plural
 from flskew.assignment import Assignment
 from flskew.skew._audit_contents import leaked_contents, shared_contents
 from flskew.skew._audit_labels import by_class, classes_of_assignments, classes_of_columns, unlabelled
@@ -19,7 +20,6 @@ from flskew.skew._audit_sites import same_sites, sizes
 from flskew.skew._contents import read_contents
 from flskew.skew._findings import Finding
 from flskew.skew._given import Given, read_columns, read_split
-from flskew.skew._words import plural
 from flskew.typing import Labels
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flskew._util.tables import Formats, as_html, as_markdown, as_text
 from flskew.skew._several import named_splits
-from flskew.skew._tables import Formats, as_html, as_markdown, as_text
 from flskew.skew.report import Report, report
 from flskew.skew.tally import Split
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from flskew._util.table_report import TableReport
+from flskew._util.tables import Formats
+from flskew._util.words import capital, named_partitions, plural
 from flskew.assignment import Assignment
 from flskew.skew._columns import Column, Kind, Table, read_columns, read_table, with_missing
 from flskew.skew._differences import difference
 from flskew.skew._distances import Places, total_variations, wasserstein_distances
 from flskew.skew._seen import check_assignment
 from flskew.skew._sums import deviation
-from flskew.skew._table_report import TableReport
-from flskew.skew._tables import Formats
-from flskew.skew._words import capital, named_partitions, plural
 from flskew.typing import Sizes
 
 if TYPE_CHECKING:

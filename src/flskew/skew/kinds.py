@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew._util import checks
+from flskew._util.table_report import TableReport
+from flskew._util.tables import Formats
+from flskew._util.words import plural
 from flskew.assignment import Assignment
 from flskew.skew._kind_remarks import remarks
 from flskew.skew._kinds import Judged, Measuring
 from flskew.skew._seen import check_assignment
-from flskew.skew._table_report import TableReport
-from flskew.skew._tables import Formats
-from flskew.skew._words import plural
 from flskew.typing import Features, Labels, MultiLabels, Sizes
 
 if TYPE_CHECKING:

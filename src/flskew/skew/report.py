@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flskew._util.tables import Formats, as_html, as_markdown, as_text
+from flskew._util.words import one_line, plural
 from flskew.assignment import Assignment
 from flskew.skew._remarks import remarks, targets_missed
-from flskew.skew._tables import Formats, as_html, as_markdown, as_text
-from flskew.skew._words import one_line, plural
 from flskew.skew.chance import iid_total_variation
 from flskew.skew.measures import MEASURES
 from flskew.skew.tally import Split, Tally, tally

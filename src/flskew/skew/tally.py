@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from flskew._split.labels import LabelColumn
 from flskew._split.multi_label import AnyColumn, MultiLabelColumn
 from flskew._split.multi_reading import read_any_column, read_any_labels
+from flskew._util.words import named_partitions, names_of_classes, one_line
 from flskew.assignment import Assignment
 from flskew.skew._hypergeometric import deviations_of_several_labels
 from flskew.skew._summary import Summary, summarise
-from flskew.skew._words import named_partitions, names_of_classes, one_line
 from flskew.typing import Label, LabelCounts, Labels, MultiLabels, Sizes
 
 if TYPE_CHECKING:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord
 from flwr.clientapp.typing import ClientAppCallable
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from flskew._util.progress import silence
 from flskew._util.texts import one_line
 from flskew.assignment import Assignment
 from flskew.client import AbsentError, SupportsFit, client_app, partition_id
+from flskew.client._replies import DoesNotEvaluateError
 from flskew.shifts import View
 from flskew.simulation import LocalGrid
 from flskew.strategies import FedAvg, RoundError
-from flskew.study._classes import Classes, classes_of
+from flskew.study._classes import classes_of
 from flskew.study._methods import copied_for
 from flskew.study._pooled_view import PooledView
+from flskew.study._scoring import own_scores, recall, scores
 from flskew.study._seeds import POOLED, client_seed
 from flskew.study._splits import Pair, num_rows
 from flskew.study.cell import Cell
@@ -28,7 +32,7 @@ from flskew.study.method import Method
 from flskew.study.task import Task
 from flskew.typing import Config, Figures, NumExamples, Parameters, ReturnedParameters, Rows
 
-__all__ = ["Work", "run_cell"]
+__all__ = ["Work", "one_thread", "run_cell"]
 
 
 @dataclass(frozen=True)
@@ -60,9 +64,9 @@ class Work:
 
 @dataclass(frozen=True)
 class _Model:
-    """A trained model, and the figures of each round."""
+    """A trained model, None if its run ended early, and the figures of each round."""
 
-    parameters: Parameters
+    parameters: Parameters | None
     curves: Mapping[str, Figures]
     num_bytes: Figures
     num_dropped: Figures
@@ -76,19 +80,19 @@ def run_cell(work: Work) -> Cell:
         Exception: Whatever the task raises.
     """
     started = time.monotonic()
-    # Mini-batches are too small for threads; and the last bits of a product depend on the number of threads.
-    with threadpool_limits(1):
+    with one_thread(work.versions), silence():
         models = [_train(work, int(client)) for client in work.trained]
         classes = classes_of(work.task, work.pair.train)
-        own = _own(work, models)
-        recall = np.stack([_recall(work.task, model.parameters, classes) for model in models])
+        trained = [model.parameters for model in models]
+        own = own_scores(work.task, work.pair, work.trained, trained, list(models[0].curves))
+        recalls = np.stack([recall(work.task, parameters, classes) for parameters in trained])
     return Cell(
         split=work.split,
         method=work.method,
         seed=work.seed,
         curves={name: np.mean([model.curves[name] for model in models], axis=0) for name in models[0].curves},
         own=own,
-        recall=recall,
+        recall=recalls,
         trained=work.trained,
         classes=classes.labels,
         label_counts=classes.counts,
@@ -98,7 +102,30 @@ def run_cell(work: Work) -> Cell:
         seconds=time.monotonic() - started,
         fingerprints=work.pair.fingerprints,
         versions=work.versions,
+        names=work.pair.train.names or (),
     )
+
+
+@contextmanager
+def one_thread(versions: Mapping[str, str]) -> Iterator[None]:
+    """Compute on one thread within the block.
+
+    Mini-batches are too small for threads, cells run at the same time, and the last bits of a product depend on the
+    number of threads.
+    """
+    if "torch" not in versions:
+        with threadpool_limits(1):
+            yield
+        return
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Client:
@@ -116,24 +143,38 @@ class _Client:
         return self._client.fit(parameters, config)
 
 
-class _Traffic:
-    """A mod that adds up the bytes of the records of each round, received and sent."""
+class _Watch:
+    """A mod that adds up the bytes of the records of each round, received and sent, and keeps the first exception."""
 
     def __init__(self, num_rounds: int) -> None:
         self.num_bytes = np.zeros(num_rounds + 1)
+        self._mistake: BaseException | None = None
 
     def __call__(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-        reply = call_next(message, context)
+        try:
+            reply = call_next(message, context)
+        except (AbsentError, DoesNotEvaluateError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._mistake = self._mistake or error
+            raise
         server_round = cast("int", message.content["config"]["server-round"])
         for records in (message.content, reply.content if reply.has_content() else {}):
-            self.num_bytes[server_round] += sum(_num_bytes(record) for record in records.values())
+            self.num_bytes[server_round] += sum(map(_num_bytes, records.values()))
         return reply
+
+    def check(self) -> None:
+        """Raise what a client has raised: a mistake in the task, while one that diverged is a result."""
+        if self._mistake is not None:
+            raise self._mistake
 
 
 def _num_bytes(record: ArrayRecord | MetricRecord | ConfigRecord) -> int:
-    # flwr 1.42 looks at the first entry of every list, and fails if there is none.
-    entries = {name: value for name, value in record.items() if not isinstance(value, list) or value}
-    return type(record)(entries).count_bytes() if len(entries) < len(record) else record.count_bytes()
+    """Return the size of a record; Flower looks at the first entry of every list, and fails if there is none."""
+    entries: dict[str, Any] = {name: value for name, value in record.items() if value != []}
+    counted = record if len(entries) == len(record) else type(record)(entries)
+    num_bytes: int = counted.count_bytes()
+    return num_bytes
 
 
 def _train(work: Work, number: int) -> _Model:
@@ -153,15 +194,17 @@ def _train(work: Work, number: int) -> _Model:
         client = task.client(rows) if view is None else task.client(rows, view)  # type: ignore[call-arg]
         return _Client(client, work.seed, mine, train if is_federation else None)
 
-    everything = np.arange(num_rows(task.test_labels))
+    watch, everything, names = _Watch(rounds), np.arange(num_rows(task.test_labels)), list[str]()
 
     def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord:
-        return _metrics(task.evaluate(arrays.to_numpy_ndarrays(), everything))
+        watch.check()
+        metrics = scores(task, arrays.to_numpy_ndarrays(), everything, None, names or None)
+        names[:] = metrics
+        return MetricRecord({**metrics})
 
     method = work.what or Method(FedAvg(min_train_nodes=1, min_available_nodes=1))
     strategy = copied_for(method, work.seed)
-    traffic = _Traffic(rounds)
-    app = client_app(client_fn, errors="full", mods=[traffic])
+    app = client_app(client_fn, errors="full", mods=[watch])
     error = ""
     with LocalGrid(app, len(train) if is_federation else 1) as grid:
         try:
@@ -174,28 +217,18 @@ def _train(work: Work, number: int) -> _Model:
                 verbose=False,
             )
         except RoundError as failure:
-            if _is_mistake(failure):
-                raise
+            watch.check()
             result, error = failure.result, one_line(f"round {failure.server_round}: {failure}")
     dropped = np.zeros(rounds + 1)
     for entry in strategy.history:
         dropped[entry.server_round] += len(entry.failures)
     return _Model(
-        parameters=result.arrays.to_numpy_ndarrays(),
+        parameters=None if error else result.arrays.to_numpy_ndarrays(),
         curves=_curves(result.evaluate_metrics_serverapp, rounds),
-        num_bytes=np.cumsum(traffic.num_bytes),
+        num_bytes=np.cumsum(watch.num_bytes),
         num_dropped=np.cumsum(dropped),
         error=error,
     )
-
-
-def _is_mistake(failure: RoundError) -> bool:
-    """Return whether the task's code raised an exception, rather than diverged."""
-    return any(one.traceback for one in failure.failures)
-
-
-def _metrics(metrics: Mapping[str, float]) -> MetricRecord:
-    return MetricRecord({name: float(value) for name, value in metrics.items()})
 
 
 def _curves(by_round: Mapping[int, MetricRecord], num_rounds: int) -> dict[str, Figures]:
@@ -204,31 +237,3 @@ def _curves(by_round: Mapping[int, MetricRecord], num_rounds: int) -> dict[str, 
         for name, value in metrics.items():
             curves[name][server_round] = value
     return curves
-
-
-def _own(work: Work, models: Sequence[_Model]) -> dict[str, Figures]:
-    """By metric, (num_clients,) values on each client's own test rows."""
-    task, num_clients = work.task, len(work.pair.test)
-    own = {name: np.full(num_clients, np.nan) for name in models[0].curves}
-    is_alone = work.trained[0] != POOLED
-    for place, client in enumerate(work.trained if is_alone else range(num_clients)):
-        parameters = models[place if is_alone else 0].parameters
-        rows, view = work.pair.test[client], work.pair.test_view(client)
-        if not len(rows):
-            continue
-        copied = [array.copy() for array in parameters]
-        metrics = task.evaluate(copied, rows) if view is None else task.evaluate(copied, rows, view)  # type: ignore[call-arg]
-        for name, value in metrics.items():
-            own[name][client] = value
-    return own
-
-
-def _recall(task: Task, parameters: Parameters, classes: Classes) -> Figures:
-    """(num_classes,) the accuracy on the test rows of each class; NaN if the task measures none."""
-    recall = np.full(len(classes.labels), np.nan)
-    for place, rows in enumerate(classes.test_rows):
-        metrics = task.evaluate([array.copy() for array in parameters], rows)
-        if "accuracy" not in metrics:
-            break
-        recall[place] = metrics["accuracy"]
-    return recall

@@ -32,21 +32,23 @@ class Cell:
         method: Name of the method, "alone" or "pooled".
         seed: The seed of the study.
         curves: By metric, (num_rounds + 1,) values on the whole test set, before the first round and after each; for
-            "alone", the mean over its models. NaN after a run that ended early.
+            "alone", the mean over its models. NaN after a run has ended early. The baselines have fewer rounds if the
+            methods sample clients.
         own: By metric, (num_clients,) values on each client's own test rows after the last round: of its own model for
-            "alone", else of the one model. NaN if a client has no test rows or was not trained.
+            "alone", else of the one model. NaN if a client has no test rows or was not trained, or its run ended early.
         recall: (num_models, num_classes) recall of each class in the test set after the last round; NaN if
-            `task.evaluate` returns no "accuracy".
+            `task.evaluate` returns no "accuracy", or the run ended early.
         trained: (num_models,) for "alone", the partition id of each model's client; else (1,), -1.
         classes: (num_classes,) the labels of the test set, sorted.
         label_counts: (num_clients, num_classes) training rows of each of these classes in each client.
         num_bytes: (num_rounds + 1,) bytes of all messages and replies so far, of all clients together; NaN for the
             baselines.
         num_dropped: (num_rounds + 1,) replies that were dropped so far.
-        error: Why the run ended early; empty if it did not.
+        error: Why the run ended early, because clients diverged; empty if it did not.
         seconds: Wall-clock time.
         fingerprints: Those of the split of the training and of the test rows.
         versions: What it ran on, by package.
+        names: The name of each client; empty if they have none.
 
     Examples:
         >>> from flskew.study import Cell
@@ -69,6 +71,7 @@ class Cell:
     seconds: float
     fingerprints: tuple[str, str]
     versions: Mapping[str, str]
+    names: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         last = "".join(f", {name}={values[-1]:.3g}" for name, values in list(self.curves.items())[:3])
@@ -96,6 +99,15 @@ class Cell:
         unseen: Figures = np.divide(sums, counts, out=np.full(len(values), np.nan), where=counts > 0)
         return unseen
 
+    def equals(self, other: Cell) -> bool:
+        """Return whether two cells have the same figures, bit for bit, of the same rows, classes and seed.
+
+        Names, times and versions may differ.
+        """
+        about = (self.seed, self.error, self.fingerprints) == (other.seed, other.error, other.fingerprints)
+        mine, theirs = self._figures(), other._figures()
+        return about and mine.keys() == theirs.keys() and all(_are_same(mine[name], theirs[name]) for name in mine)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it as one .npz file, atomically, without pickle and with a checksum.
 
@@ -106,13 +118,10 @@ class Cell:
             "about": np.array(json.dumps({
                 "split": self.split, "method": self.method, "seed": self.seed, "error": self.error,
                 "seconds": self.seconds, "fingerprints": self.fingerprints, "versions": dict(self.versions),
+                "names": self.names,
             })),
         }  # fmt: skip
-        for name in _ARRAYS:
-            arrays[name] = getattr(self, name)
-        for group in _GROUPS:
-            arrays.update((f"{group}:{name}", values) for name, values in getattr(self, group).items())
-        archive.write(path, _KIND, _VERSION, arrays)
+        archive.write(path, _KIND, _VERSION, arrays | self._figures())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Cell:
@@ -122,10 +131,16 @@ class Cell:
             FileNotFoundError: There is no such file.
             ValueError: The file is damaged, contains something else, or was written by a later version.
         """
-        arrays = archive.read(path, _KIND, _VERSION)
+        try:
+            arrays = archive.read(path, _KIND, _VERSION)
+        except archive.DamagedError as error:
+            raise ValueError(f"{Path(path)} is damaged; delete it to run its cell again ({error})") from error
         try:
             about = json.loads(str(arrays["about"]))
-            fields: dict[str, Any] = {**about, "fingerprints": tuple(about["fingerprints"])}
+            fields: dict[str, Any] = {
+                **about,
+                **{name: tuple(about.get(name, ())) for name in ("fingerprints", "names")},
+            }
             for group in _GROUPS:
                 names = [name for name in arrays if name.startswith(f"{group}:")]
                 fields[group] = {name.removeprefix(f"{group}:"): arrays[name] for name in names}
@@ -133,6 +148,19 @@ class Cell:
             return cls(**fields)
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"{Path(path)} is not a valid {_KIND} file: {error!s:.200}") from error
+
+    def _figures(self) -> dict[str, NDArray[Any]]:
+        """Return all arrays by the names that they have in a file."""
+        figures: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _ARRAYS}
+        for group in _GROUPS:
+            figures.update((f"{group}:{name}", values) for name, values in getattr(self, group).items())
+        return figures
+
+
+def _are_same(mine: NDArray[Any], theirs: NDArray[Any]) -> bool:
+    """Return whether two arrays are the same, bit for bit, so that NaN equals NaN."""
+    kinds = [(array.dtype, array.shape, array.tobytes()) for array in (mine, theirs)]
+    return kinds[0] == kinds[1]
 
 
 _ARRAYS = ("recall", "trained", "classes", "label_counts", "num_bytes", "num_dropped")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from hashlib import blake2b
+from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from flwr.serverapp.strategy import Strategy
@@ -17,8 +18,10 @@ from flwr.serverapp.strategy import Strategy
 from flskew._util import checks, files
 from flskew._util.texts import listed
 from flskew._util.values import Value
+from flskew.strategies._flower_state import nested
+from flskew.study._checking import check_task, check_use, check_views
 from flskew.study._jobs import run_all
-from flskew.study._keys import TaskKey, key_of
+from flskew.study._keys import TaskKey, code_key, key_of
 from flskew.study._methods import BASELINES, num_sampled, read_methods
 from flskew.study._running import Work, run_cell
 from flskew.study._seeds import POOLED
@@ -98,6 +101,7 @@ class Study(Value):
         lower_is_better: bool = False,
         most_alone: int = 10,
     ) -> None:
+        check_task(task)
         self.task = task
         self.splits = read_splits(splits)
         self.methods = read_methods(methods)
@@ -105,6 +109,8 @@ class Study(Value):
         if len(set(self.seeds)) < len(self.seeds) or not self.seeds:
             raise ValueError(f"seeds must be different integers, at least one, got {list(self.seeds)}")
         self.num_rounds = checks.integer("num_rounds", num_rounds, minimum=1)
+        if not isinstance(metric, str):
+            raise TypeError(f"metric must be the name of a metric, got {metric!r:.80}")
         self.metric = metric
         self.lower_is_better = checks.truth("lower_is_better", lower_is_better)
         self.most_alone = checks.integer("most_alone", most_alone, minimum=1)
@@ -112,47 +118,57 @@ class Study(Value):
     def run(self, folder: str | os.PathLike[str], *, jobs: int | None = 1) -> Results:
         """Run every cell that `folder` does not hold yet, and return the results of all.
 
-        A second call resumes where the first one stopped, for whatever reason. Folders of several machines can be
-        merged by copying their files into one.
+        A second call resumes where the first one stopped, for whatever reason. Several processes may run the same study
+        in the same folder, and the files of several machines can be copied into one.
 
         Args:
             folder: Where finished cells are kept; made if it does not exist.
             jobs: Number of cells that run at the same time, each in a process and on one thread, by joblib. None takes
-                it from joblib's `parallel_config`, which also runs them elsewhere, such as on a Ray cluster.
+                it from joblib's `parallel_config`, which also runs them elsewhere, such as on a Ray cluster; all
+                machines must then see the folder under the same path.
 
         Raises:
             ImportError: joblib is not installed.
-            Exception: Whatever the task raises; its note names the cell. Finished cells are kept.
+            OSError: The folder or a cell cannot be written, for example because the disk is full.
+            TypeError: The task lacks an attribute, returns something of another type, or cannot be sent to a process.
+            ValueError: A file is damaged; or `metric` is missing; or the task does not fit a split, or changes when it
+                is used.
+            Exception: Whatever the task raises; its note names the cell. Finished cells are kept. A client that
+                diverges raises nothing: the `error` of its cell says so.
         """
-        target = Path(folder)
+        checks.optional_integer("jobs", jobs, minimum=1)
+        target = Path(folder).absolute()
         files.make_folder(target)
-        missing = [(target / name, work) for name, work in self._works() if not (target / name).exists()]
-        run_all(missing, checks.optional_integer("jobs", jobs, minimum=1))
-        return self.results(target)
+        plan = self._plan()
+        found = _load(plan.cells, [target])
+        missing = {name: cell for name, cell in plan.cells.items() if name not in found}
+        if missing:
+            files.check_writable(target)
+            split, _, seed = next(iter(missing.values()))
+            check_use(self.task, plan.key, self._pair(split, seed), seed, self.metric)
+            works = ((target / name, work) for name, work in self._works(missing, plan.key))
+            run_all(works, len(missing), jobs)
+            found |= _load(missing, [target])
+        return self._results(plan, found)
 
     def results(self, *folders: str | os.PathLike[str]) -> Results:
         """Return the results that these folders hold so far, without running anything.
 
         Raises:
+            TypeError: No folder is given.
+            FileNotFoundError: A folder does not exist.
             ValueError: A file is damaged; delete it to run its cell again.
         """
-        cells = []
-        for name, work in self._works():
-            path = next((path for folder in folders if (path := Path(folder) / name).exists()), None)
-            if path is not None:
-                # Names are not part of the key: the study may call the split or the method otherwise now.
-                cells.append(replace(Cell.load(path), split=work.split, method=work.method))
-        return Results(
-            cells,
-            self.splits,
-            [*BASELINES, *self.methods],
-            self.seeds,
-            metric=self.metric,
-            lower_is_better=self.lower_is_better,
-        )
+        if not folders:
+            raise TypeError('results needs at least one folder, e.g. study.results("runs/digits")')
+        plan = self._plan()
+        return self._results(plan, _load(plan.cells, [Path(folder) for folder in folders]))
 
     def cell(self, split: str, method: str, seed: int) -> Cell:
         """Run one cell, whether it was run before or not, and return it; nothing is written.
+
+        Its figures are those of the kept cell, bit for bit, as `Cell.equals` tells: on the same processor, with the
+        same versions.
 
         Args:
             split: Name of a split.
@@ -163,28 +179,49 @@ class Study(Value):
             KeyError: The study has no such cell.
             Exception: Whatever the task raises.
         """
-        for _, work in self._works():
-            if (work.split, work.method, work.seed) == (split, method, seed):
-                return run_cell(work)
-        raise KeyError(
-            f"the study has no cell {split!r}, {method!r}, seed {seed}; splits are {listed(self.splits)}, methods "
-            f"{listed([*BASELINES, *self.methods])}, seeds {listed(self.seeds)}"
-        )
+        names = (*BASELINES, *self.methods)
+        if split not in self.splits or method not in names or seed not in self.seeds:
+            raise KeyError(
+                f"the study has no cell {split!r}, {method!r}, seed {seed}; splits are {listed(self.splits)}, methods "
+                f"{listed(names)}, seeds {listed(self.seeds)}"
+            )
+        return run_cell(self._work(split, method, seed, self._pair(split, seed), key_of(self.task)))
 
-    @cached_property
-    def _task_key(self) -> TaskKey:
-        return key_of(self.task)
-
-    def _works(self) -> Iterator[tuple[str, Work]]:
-        """Yield the file name and the work of every cell; those of one split and seed follow each other."""
-        for split_name, split in self.splits.items():
+    def _plan(self) -> _Plan:
+        """Return all cells; the rows of one split and seed at a time are in memory."""
+        key = key_of(self.task)
+        methods = {name: [repr(one), code_key(*map(type, nested(one.strategy)))] for name, one in self.methods.items()}
+        cells = {}
+        for split in self.splits:
             for seed in self.seeds:
-                pair = pair_for(split_name, split, self.task, seed)
+                pair = self._pair(split, seed)
+                rows = [
+                    *pair.fingerprints,
+                    *(code_key(*map(type, one._links())) for one in pair.shifts if one is not None),
+                ]
                 for name in (*BASELINES, *self.methods):
-                    work = self._work(split_name, name, seed, pair)
-                    yield f"{self._key(work)}.npz", work
+                    work = self._work(split, name, seed, pair, key)
+                    parts = [
+                        key.digest, {**key.versions}, rows, methods.get(name, name), seed, work.num_rounds,
+                        work.trained.tolist(),
+                    ]  # fmt: skip
+                    digest = blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16)
+                    cells[f"{digest.hexdigest()}.npz"] = (split, name, seed)
+        return _Plan(key, cells)
 
-    def _work(self, split: str, name: str, seed: int, pair: Pair) -> Work:
+    def _works(self, cells: Mapping[str, tuple[str, str, int]], key: TaskKey) -> Iterator[tuple[str, Work]]:
+        """Yield the work of each of these cells; those of one split and seed follow each other."""
+        for (split, seed), some in groupby(cells.items(), key=lambda entry: (entry[1][0], entry[1][2])):
+            pair = self._pair(split, seed)
+            for name, (_, method, _) in some:
+                yield name, self._work(split, method, seed, pair, key)
+
+    def _pair(self, split: str, seed: int) -> Pair:
+        pair = pair_for(split, self.splits[split], self.task, seed)
+        check_views(self.task, split, pair)
+        return pair
+
+    def _work(self, split: str, name: str, seed: int, pair: Pair, key: TaskKey) -> Work:
         method, count = self.methods.get(name), len(pair.train)
         trained, rounds = np.array([POOLED]), self.num_rounds
         if method is None:
@@ -195,17 +232,38 @@ class Study(Value):
             trained = np.flatnonzero(pair.train.sizes)
             if len(trained) > self.most_alone:
                 trained = np.sort(np.random.default_rng(seed).choice(trained, self.most_alone, replace=False))
-        return Work(split, name, seed, self.task, pair, method, rounds, trained, self._task_key.versions)
+        return Work(split, name, seed, self.task, pair, method, rounds, trained, key.versions)
 
-    def _key(self, work: Work) -> str:
-        """Return what a cell depends on, as 32 hexadecimal digits."""
-        parts = {
-            "task": self._task_key.digest,
-            "versions": dict(self._task_key.versions),
-            "rows": work.pair.fingerprints,
-            "method": repr(work.what) if work.what else work.method,
-            "seed": work.seed,
-            "rounds": work.num_rounds,
-            "trained": work.trained.tolist(),
-        }
-        return blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
+    def _results(self, plan: _Plan, found: Mapping[str, Cell]) -> Results:
+        # Names are not part of the key: the study may call the split or the method otherwise now.
+        cells = [
+            replace(found[name], split=split, method=method)
+            for name, (split, method, _) in plan.cells.items()
+            if name in found
+        ]
+        return Results(
+            cells,
+            self.splits,
+            [*BASELINES, *self.methods],
+            self.seeds,
+            metric=self.metric,
+            lower_is_better=self.lower_is_better,
+        )
+
+
+class _Plan(NamedTuple):
+    """All cells of a study: split, method and seed, by file name."""
+
+    key: TaskKey
+    cells: Mapping[str, tuple[str, str, int]]
+
+
+def _load(names: Iterable[str], folders: Sequence[Path]) -> dict[str, Cell]:
+    """Return the cells that are in a folder, by file name; the first folder that has it counts."""
+    there = [(folder, {*files.names(folder)}) for folder in folders]
+    found = {}
+    for name in names:
+        path = next((folder / name for folder, some in there if name in some), None)
+        if path is not None:
+            found[name] = Cell.load(path)
+    return found

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import html
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from flskew.skew._tables import Formats, as_html, as_markdown, as_text
+from flskew._util.tables import Formats, as_html, as_markdown, as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,11 +18,10 @@ class TableReport(ABC):
     """A title, a table, and remarks."""
 
     remarks: tuple[str, ...]
-    _cells: ClassVar[Formats]
 
     def __str__(self) -> str:
         """The report as plain text."""
-        return "\n\n".join([self._title(), as_text(self._table(), self._cells), "\n".join(self.remarks)])
+        return _paragraphs(self._title(), as_text(self._table(), self._cells, self._left), "\n".join(self.remarks))
 
     def __repr__(self) -> str:
         """Same as `str(report)`."""
@@ -30,11 +29,12 @@ class TableReport(ABC):
 
     def to_markdown(self) -> str:
         """Return GitHub's Markdown, for an issue or a paper's supplement."""
-        return "\n\n".join([self._title(), as_markdown(self._table(), self._cells), " ".join(self.remarks)])
+        return _paragraphs(self._title(), as_markdown(self._table(), self._cells, self._left), " ".join(self.remarks))
 
     def _repr_html_(self) -> str:
         remarks = "".join(f"<li>{html.escape(remark)}</li>" for remark in self.remarks)
-        return "\n".join([f"<p>{self._title()}</p>", as_html(self._table(), self._cells), f"<ul>{remarks}</ul>"])
+        lines = [f"<p>{html.escape(self._title())}</p>", as_html(self._table(), self._cells)]
+        return "\n".join([*lines, f"<ul>{remarks}</ul>"] if remarks else lines)
 
     @abstractmethod
     def _title(self) -> str:
@@ -42,4 +42,18 @@ class TableReport(ABC):
 
     @abstractmethod
     def _table(self) -> pd.DataFrame:
-        """Return the table, whose columns have the formats of `_cells`."""
+        """Return the table."""
+
+    @property
+    @abstractmethod
+    def _cells(self) -> Formats:
+        """The formats of the table's columns."""
+
+    @property
+    def _left(self) -> tuple[str, ...]:
+        """The columns that are aligned on the left."""
+        return ()
+
+
+def _paragraphs(*texts: str) -> str:
+    return "\n\n".join(text for text in texts if text)

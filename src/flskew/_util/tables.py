@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
-from flskew.skew._words import one_line
+from flskew._util.words import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,10 +20,11 @@ Formats: TypeAlias = Mapping[str, Callable[..., str]]
 _MOST_ROWS = 20
 
 
-def as_text(frame: pd.DataFrame, formats: Formats) -> str:
+def as_text(frame: pd.DataFrame, formats: Formats, left: Collection[str] = ()) -> str:
     """Return aligned columns, in which wide characters, such as Chinese ones, take two places.
 
-    Written by hand because pandas' releases differ in the spaces between columns.
+    The first column and those of `left` are aligned on the left. Written by hand because pandas' releases differ in
+    the spaces between columns.
     """
     shortened = len(frame) > _MOST_ROWS
     half = _MOST_ROWS // 2
@@ -34,8 +35,11 @@ def as_text(frame: pd.DataFrame, formats: Formats) -> str:
         for cells in (names, *columns):
             cells.insert(half, "...")
     first = _padded([str(frame.columns.name), *names], str.ljust)
-    others = [_padded([str(name), *cells], str.rjust) for name, cells in zip(frame, columns, strict=True)]
-    lines = [" ".join(cells) for cells in zip(first, *others, strict=True)]
+    others = [
+        _padded([str(name), *cells], str.ljust if name in left else str.rjust)
+        for name, cells in zip(frame, columns, strict=True)
+    ]
+    lines = [" ".join(cells).rstrip() for cells in zip(first, *others, strict=True)]
     return "\n".join(lines) + f"\n\n[{len(frame)} rows x {len(columns)} columns]" * shortened
 
 
@@ -54,14 +58,15 @@ def as_html(frame: pd.DataFrame, formats: Formats) -> str:
     )
 
 
-def as_markdown(frame: pd.DataFrame, formats: Formats) -> str:
+def as_markdown(frame: pd.DataFrame, formats: Formats, left: Collection[str] = ()) -> str:
     """Return a table in GitHub's Markdown.
 
     Written by hand because pandas' `to_markdown` needs the package tabulate, which nothing else here uses.
     """
     head = frame.head(_MOST_ROWS)
     columns = [[formats[str(name)](cell) for cell in column] for name, column in head.items()]
-    lines = [[frame.columns.name, *head], [":--", *["--:"] * len(columns)], *zip(head.index, *columns, strict=True)]
+    rule = [":--" if name in left else "--:" for name in head]
+    lines = [[frame.columns.name, *head], [":--", *rule], *zip(head.index, *columns, strict=True)]
     cells = [[one_line(cell).replace("|", "\\|") for cell in line] for line in lines]
     left_out = [f"\n… and {len(frame) - len(head):,} more"] * (len(frame) > len(head))
     return "\n".join([*(f"| {' | '.join(line)} |" for line in cells), *left_out])
