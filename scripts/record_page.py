@@ -78,9 +78,9 @@ fixed subset of each data set.
 RANKING = """
 ## Ranking by kind of skew
 
-Mean rank among all methods, split by split and seed by seed: 1 is the best, {num_methods} the last. The baselines are
-not ranked. With 100 clients, Flower's strategies are left out: they sample clients with Python's global random
-generator, so no run could be repeated.
+Mean rank among the {num_methods} methods that run on all data sets, split by split and seed by seed: 1 is the best. The
+baselines are not ranked. With 100 clients, Flower's strategies are left out: they sample clients with Python's global
+random generator, so no run could be repeated.
 """
 
 GAIN = """
@@ -91,6 +91,16 @@ Mean difference in the score, in percentage points, ± half of its interval: the
 
 VERDICTS = """
 What is more than chance, best first:
+"""
+
+OTHERS = """
+## The other methods
+
+{num_others} more methods run only on {data}; {num_all} methods are compared there. Mean ranks:
+"""
+
+OTHER_GAINS = """
+Gains over FedAvg, in percentage points, ± half of their intervals:
 """
 
 SPLITS = """
@@ -208,13 +218,22 @@ def load(folder: Path) -> tuple[list[dict[str, Any]], list[Split]]:
     frozen = json.loads((folder / "splits.json").read_text(encoding="utf-8"))
     files = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / "results").glob("*.json"))]
     found = [
-        Split(file["setting"], name, about["kind"], about["score"] == "own", about["severity"], file["cells"][name])
+        Split(
+            file["setting"], name, _kind(name, about), about["score"] == "own", about["severity"], file["cells"][name]
+        )
         for task, content in frozen["tasks"].items()
         for name, about in content["splits"].items()
         for file in files
         if file["setting"]["task"] == task and _is_finished(file["cells"].get(name, {}), len(frozen["seeds"]))
     ]
     return files, found
+
+
+def _kind(name: str, about: Mapping[str, Any]) -> str:
+    """Return the kind of a split, as the page calls it: label noise is a concept shift with nothing to learn."""
+    if "label noise" in name:
+        return "label noise"
+    return "IID" if about["kind"] == "none" else str(about["kind"])
 
 
 def _is_finished(cells: Mapping[str, Any], num_seeds: int) -> bool:
@@ -226,12 +245,17 @@ def page(folder: Path) -> str:
     """Return the page as Markdown."""
     files, splits = load(folder)
     seeds = sorted({seed for split in splits for cells in split.cells.values() for seed in cells}, key=int)
-    methods = list(max((file["methods"] for file in files), key=len))
-    kinds = list(dict.fromkeys(split.kind for split in splits))
-    of_kind = {kind: Comparison([split for split in splits if split.kind == kind], methods, seeds) for kind in kinds}
-    methods = [method for method in methods if any(method in one.methods for one in of_kind.values())]
     settings = {file["name"]: file["setting"] for file in files}
     images = next(setting for setting in settings.values() if len(setting["tuning_splits"]) > 1)
+    methods = list(max((file["methods"] for file in files), key=len))
+    common = [
+        method
+        for method in methods
+        if all(method in file["methods"] for file in files if file["setting"]["fraction_train"] == 1)
+    ]
+    others = [method for method in methods if method not in common]
+    everywhere = [file["setting"] for file in files if len(file["methods"]) == len(methods)]
+    of_kind = by_kind(splits, common, seeds)
     sections = [
         MADE_BY,
         INTRODUCTION.format(
@@ -242,22 +266,23 @@ def page(folder: Path) -> str:
         SETTINGS,
         _settings(files),
         made_with(files[0]["about"]),
-        RANKING.format(num_methods=len(methods)),
-        _by_kind(methods, of_kind, lambda comparison: comparison.ranks()),
+        RANKING.format(num_methods=len(common)),
+        _table(common, of_kind, Comparison.ranks),
         GAIN,
         "<!-- --8<-- [start:gain] -->",
-        _by_kind(methods[1:], of_kind, lambda comparison: comparison.gains()),
+        _table(common[1:], of_kind, Comparison.gains),
         "<!-- --8<-- [end:gain] -->",
         VERDICTS,
-        "\n".join(f"- **{_of_kind(kind)}**: {comparison.in_words()}" for kind, comparison in of_kind.items()),
+        _verdicts(of_kind),
+        *_of_others(methods, others, everywhere, [split for split in splits if split.setting in everywhere], seeds),
         LOSES,
         _losses(splits, methods, seeds),
         TOGETHER,
         _alone(of_kind),
         SPEED.format(target=TARGET),
-        *_speed(methods, [one for one in of_kind.values() if not one.splits[0].is_own]),
+        *_speed(common, [one for one in of_kind.values() if not one.splits[0].is_own]),
         WORST,
-        _by_kind(methods[1:], of_kind, lambda comparison: comparison.gains(Split.worst)),
+        _table(common[1:], of_kind, lambda comparison: comparison.gains(Split.worst)),
         advice_page.section(),
         SPLITS,
         _each(splits, methods, seeds),
@@ -326,6 +351,14 @@ class Comparison:
         return f"{'. '.join(part[0].upper() + part[1:] for part in parts)}."
 
 
+def by_kind(splits: Iterable[Split], methods: Sequence[str], seeds: Sequence[str]) -> dict[str, Comparison]:
+    """Return one comparison for each kind of skew."""
+    groups: dict[str, list[Split]] = {}
+    for split in splits:
+        groups.setdefault(split.kind, []).append(split)
+    return {kind: Comparison(group, methods, seeds) for kind, group in groups.items()}
+
+
 def _cell(method: str, seed: str, score: float) -> Cell:
     """Return a cell that has only a score."""
     curve = np.array([np.nan, score])
@@ -343,15 +376,38 @@ def _gain(row: Mapping[str, float]) -> str:
     return middle if np.isnan(row["low"]) else f"{middle} ± {percent((row['high'] - row['low']) / 2)}"
 
 
-def _of_kind(kind: str) -> str:
-    return "IID" if kind == "none" else kind
+def _table(
+    methods: Iterable[str], of_kind: Mapping[str, Comparison], column: Callable[[Comparison], Mapping[str, str]]
+) -> str:
+    """Return a table of methods and kinds, without methods that have nothing to show."""
+    columns = [column(comparison) for comparison in of_kind.values()]
+    rows = [[method, *(cells.get(method, "") for cells in columns)] for method in methods]
+    return table(["", *of_kind], [row for row in rows if any(row[1:])])
 
 
-def _by_kind(methods: Iterable[str], of_kind: Mapping[str, Comparison], cells: Any) -> str:
-    """Return a table of methods and kinds."""
-    columns = [cells(comparison) for comparison in of_kind.values()]
-    rows = [[method, *(column.get(method, "") for column in columns)] for method in methods]
-    return table(["", *map(_of_kind, of_kind)], rows)
+def _verdicts(of_kind: Mapping[str, Comparison]) -> str:
+    return "\n".join(f"- **{kind}**: {comparison.in_words()}" for kind, comparison in of_kind.items())
+
+
+def _of_others(
+    methods: Sequence[str],
+    others: Sequence[str],
+    settings: Iterable[Mapping[str, Any]],
+    splits: Iterable[Split],
+    seeds: Sequence[str],
+) -> Iterator[str]:
+    """Yield the section on the methods that do not run on all data sets, if there are any."""
+    if not others:
+        return
+    of_kind = by_kind(splits, methods, seeds)
+    *names, last = [setting["task"] for setting in settings]
+    data = f"{', '.join(names)} and {last}" if names else last
+    yield OTHERS.format(num_others=len(others), num_all=len(methods), data=data)
+    yield _table(methods, of_kind, Comparison.ranks)
+    yield OTHER_GAINS
+    yield _table(others, of_kind, Comparison.gains)
+    yield VERDICTS
+    yield _verdicts(of_kind)
 
 
 def _settings(files: Iterable[Mapping[str, Any]]) -> str:
@@ -410,7 +466,7 @@ def _losses(splits: Iterable[Split], methods: Sequence[str], seeds: Sequence[str
             row = over_reference.loc[method] if method != REFERENCE else None
             found.setdefault(method, []).append((split, row, over_alone.loc[method]))
     rows = []
-    for method in methods:
+    for method in (method for method in methods if method in found):
         verdicts = [row["verdict"] for _, row, _ in found[method] if row is not None]
         counts = [str(verdicts.count(word)) for word in ("better", "worse", "no evidence of a difference")]
         loss = ""
@@ -435,7 +491,7 @@ def _alone(of_kind: Mapping[str, Comparison]) -> str:
         ]
         rows.append(
             [
-                _of_kind(kind),
+                kind,
                 percent(alone),
                 shown[0],
                 f"{frame['gain'].idxmax()}: {shown[1]}",
@@ -458,7 +514,7 @@ def _speed(methods: Iterable[str], comparisons: Sequence[Comparison]) -> Iterato
             share = len(reached) / max(1, len(found))
             rounds[-1].append(f"{median(one[0] for one in reached):g} ({share:.0%})" if reached else "")
             traffic[-1].append(f"{median(one[1] for one in reached):.1f}" if reached else "")
-    header = ["", *(_of_kind(comparison.splits[0].kind) for comparison in comparisons)]
+    header = ["", *(comparison.splits[0].kind for comparison in comparisons)]
     yield table(header, rounds)
     yield TRAFFIC
     yield table(header, traffic[1:])

@@ -70,18 +70,20 @@ class Split:
 # What gives classes in equal shares these total variations, for ten clients and for a hundred: skew.alpha_for.
 ALPHAS = {0.2: 3.0, 0.4: 0.593, 0.6: 0.156, 0.75: 0.0325}
 ALPHAS_OF_MANY = {0.4: 0.718, 0.6: 0.209}
+# The digits have splits of all severities, the larger data sets these.
+DIRICHLET = {"MNIST": (0.4, 0.6, 0.75), "Fashion-MNIST": (0.4, 0.75)}
 # Dirichlet sizes whose Gini coefficients are about these, in the mean.
 ALPHAS_OF_SIZES = {0.3: 2.6, 0.5: 0.8, 0.7: 0.2}
 
 # What gives an IID split these feature distances: skew.severity_for.
 ROTATIONS = {
     "digits": {0.2: 21.0, 0.3: 42.0, 0.4: 74.0},
-    "MNIST": {0.1: 24.0, 0.2: 65.5},
-    "Fashion-MNIST": {0.1: 25.5, 0.2: 124.0},
+    "MNIST": {0.2: 65.5},
+    "Fashion-MNIST": {0.2: 124.0},
 }
-NOISES = {"digits": {0.2: 0.4, 0.3: 1.0}, "MNIST": {0.2: 0.25, 0.3: 0.82}, "Fashion-MNIST": {0.2: 0.6}}
+NOISES = {"digits": {0.2: 0.4, 0.3: 1.0}, "MNIST": {0.3: 0.82}, "Fashion-MNIST": {0.2: 0.6}}
 # How far towards the negative of the image.
-CONTRASTS = {"digits": {0.2: 0.137, 0.4: 0.312}, "MNIST": {0.2: 0.088, 0.4: 0.213}, "Fashion-MNIST": {0.2: 0.187}}
+CONTRASTS = {"digits": {0.2: 0.137, 0.4: 0.312}, "MNIST": {0.4: 0.213}, "Fashion-MNIST": {0.2: 0.187}}
 # The fraction of wrong labels at the last of ten clients.
 FRACTIONS = {0.1: 0.2, 0.2: 0.5}
 
@@ -90,8 +92,7 @@ def splits(task: Perceptron) -> dict[str, Split]:
     """Return the splits of a task by name."""
     if task.sites:
         return {"sites": Split("real sites", partial(of_sites, task), "own")}
-    few = task.name == "Fashion-MNIST"
-    labels = task.labels
+    labels, is_small = task.labels, task.name == "digits"
 
     def drawn(kind: str, make: Callable[[int], Any]) -> Split:
         return Split(kind, lambda seed: make(seed).assign(labels))
@@ -101,22 +102,22 @@ def splits(task: Perceptron) -> dict[str, Split]:
 
     found = {"IID": drawn("none", _iid)}
     for target, alpha in ALPHAS.items():
-        if not few or target in (0.4, 0.75):
+        if is_small or target in DIRICHLET[task.name]:
             found[f"labels {target}, Dirichlet"] = drawn("label skew", partial(_dirichlet, CLIENTS, alpha))
     for classes in (8, 6, 4, 2):
-        if task.name == "digits" or classes < 6:
+        if is_small or classes == 2:
             found[f"labels {(10 - classes) / 10}, {classes} classes"] = drawn(
                 "label skew", partial(_classes, CLIENTS, classes)
             )
     for excluded in (2, 4, 6):
-        if task.name == "digits" or (excluded == 4 and not few):
+        if is_small or (excluded == 4 and task.name == "MNIST"):
             found[f"labels {excluded / 10}, {excluded} classes excluded"] = drawn(
                 "label skew", partial(_excluded, excluded)
             )
     for target, alpha in ALPHAS_OF_SIZES.items():
-        if task.name == "digits" or target == 0.7 or (target == 0.5 and not few):
+        if is_small or target == 0.7:
             found[f"sizes {target}"] = drawn("quantity skew", partial(_sizes, alpha))
-    if not few:
+    if task.name != "Fashion-MNIST":
         found["labels 0.4 and sizes 0.5"] = Split("label and quantity skew", partial(_labels_and_sizes, labels))
     for target, degrees in ROTATIONS[task.name].items():
         found[f"features {target}, rotation"] = shifted("covariate shift", lambda seed, end=degrees: Rotate(Ramp(end)))
@@ -129,12 +130,12 @@ def splits(task: Perceptron) -> dict[str, Split]:
             "covariate shift", lambda seed, end=strength: Affine(Ramp(1 - 2 * end, 1.0), Ramp(end))
         )
     for target, fraction in FRACTIONS.items():
-        if task.name == "digits" or target == 0.2:
+        if is_small or target == 0.2:
             # There is nothing to learn in label noise, so methods are compared on the true labels.
             found[f"concepts {target}, label noise"] = shifted(
                 "concept shift", lambda seed, end=fraction: SwapLabels(Ramp(end), 10, seed=seed), "global"
             )
-    if not few:
+    if task.name != "Fashion-MNIST":
         # Three of ten clients have another coding system: 0 and 1 trade places, 2 and 3, and so on.
         codes = Relabel({digit: digit ^ 1 for digit in range(10)}, partitions=[0, 1, 2])
         found["concepts 0.4, other codes"] = shifted("concept shift", lambda seed: codes)

@@ -54,8 +54,8 @@ def record(tmp_path: Path) -> Path:
     }
     setting = {
         "task": "digits", "num_rows": [1437, 360], "hidden": 32, "batch_size": 16, "learning_rate": 0.1,
-        "local_epochs": 2, "num_rounds": 2, "tuning_seed": 100, "tuning_splits": ["labels 0.4", "features 0.2"],
-        "tuning_rounds": 3,
+        "local_epochs": 2, "num_rounds": 2, "fraction_train": 1.0, "tuning_seed": 100,
+        "tuning_splits": ["labels 0.4", "features 0.2"], "tuning_rounds": 3,
     }  # fmt: skip
     methods = {"FedAvg": entry(), "SCAFFOLD": entry("alpha", **{"0.1": 0.9, "0.3": 0.8})}
     cells = {
