@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any, TypeAlias
@@ -28,7 +28,8 @@ HAVE_CONCEPT_SHIFT = ("concept shift", "real sites")
 def content(folder: Path = RECORD) -> dict[str, Any]:
     """Return the content of the table."""
     frozen = json.loads((folder / "splits.json").read_text(encoding="utf-8"))
-    settings, splits = {}, []
+    settings: dict[str, Any] = {}
+    splits: list[dict[str, Any]] = []
     for path in sorted((folder / "results").glob("*.json")):
         results = json.loads(path.read_text(encoding="utf-8"))
         name, setting = results["name"], results["setting"]
@@ -59,7 +60,12 @@ def content(folder: Path = RECORD) -> dict[str, Any]:
                         "gains": gains,
                     }
                 )
-    return {"version": frozen["version"], "settings": settings, "splits": splits}
+    # Their order decides between equals.
+    methods = [*dict.fromkeys(name for setting in settings.values() for name in ("alone", *setting["calls"]))]
+    methods.remove("FedAvg")
+    for split in splits:
+        split["gains"] = [split["gains"].get(name) for name in methods]
+    return {"version": frozen["version"], "methods": methods, "settings": settings, "splits": splits}
 
 
 def position(measured: Mapping[str, Any], num_classes: int) -> list[float]:
@@ -133,9 +139,21 @@ def _gains(scores: Scores, seeds: Sequence[int], is_own: bool) -> dict[str, list
 
 def text(found: Mapping[str, Any]) -> str:
     """Return JSON with one line for each setting and split."""
-    settings = ",\n".join(f"  {json.dumps(name)}: {json.dumps(entry)}" for name, entry in found["settings"].items())
-    splits = ",\n".join(f"  {json.dumps(entry)}" for entry in found["splits"])
-    return f'{{\n "version": {found["version"]},\n "settings": {{\n{settings}\n }},\n "splits": [\n{splits}\n ]\n}}\n'
+    parts = {
+        "version": _compact(found["version"]),
+        "methods": _compact(found["methods"]),
+        "settings": _lines("{}", (f"{_compact(name)}:{_compact(entry)}" for name, entry in found["settings"].items())),
+        "splits": _lines("[]", map(_compact, found["splits"])),
+    }
+    return _lines("{}", (f"{_compact(name)}:{part}" for name, part in parts.items())) + "\n"
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _lines(brackets: str, entries: Iterable[str]) -> str:
+    return brackets[0] + "\n" + ",\n".join(entries) + "\n" + brackets[1]
 
 
 if __name__ == "__main__":

@@ -37,51 +37,53 @@ def cells(method: str, *runs: tuple[float | None, list[float | None]]) -> dict[s
     return {method: seeds}
 
 
-def folder(path: Path, score: str, kind: str, **methods: Any) -> Path:
-    """Write a record of one split."""
+def only_split(path: Path, score: str, kind: str, **methods: Any) -> _record.MeasuredSplit:
+    """Write a record of one split, and return the split as `skew.advise` reads it."""
     measured = {
         "kind": kind, "score": score, "clients": 10, "severity": SEVERITY, "effective_clients": [0.9, 0.8],
     }  # fmt: skip
     frozen = {"version": 3, "seeds": [1, 2], "tasks": {"digits": {"splits": {"some": measured}}}}
     setting = {"task": "digits", "num_rounds": 1, "fraction_train": 1.0, "metric": "accuracy"}
     made = {"call": "Method(strategy=FedAvg(seed=42), config={})", "parameter": "", "chosen": 0.0}
-    results = {"version": 3, "name": "digits", "setting": setting, "methods": {"FedAvg": made}, "cells": {}}
-    for name, runs in methods.items():
-        results["cells"].setdefault("some", {}).update(cells(name, *runs))  # type: ignore[attr-defined]
+    results = {
+        "version": 3, "name": "digits", "setting": setting,
+        "methods": {name: made for name in methods if name != "alone"},
+        "cells": {"some": {name: runs for method in methods for name, runs in cells(method, *methods[method]).items()}},
+    }  # fmt: skip
     (path / "results").mkdir()
     (path / "splits.json").write_text(json.dumps(frozen))
     (path / "results" / "digits.json").write_text(json.dumps(results))
-    return path
+    (split,) = _record.record_of(json.loads(advice_table.text(advice_table.content(path)))).splits
+    return split
 
 
 FEDAVG: list[tuple[float | None, list[float | None]]] = [(0.8, [0.7, 0.9]), (0.9, [0.8, None])]
 OTHER: list[tuple[float | None, list[float | None]]] = [(0.85, [0.9, 0.9]), (None, [0.9, None])]
 
 
+def gains(split: _record.MeasuredSplit) -> dict[str, list[float]]:
+    return {method: values.tolist() for method, values in split.gains.items()}
+
+
 def test_gains_are_points_above_fedavg_with_the_same_seed(tmp_path: Path) -> None:
-    (split,) = advice_table.content(folder(tmp_path, "global", "label skew", FedAvg=FEDAVG, other=OTHER, alone=OTHER))[
-        "splits"
-    ]
+    split = only_split(tmp_path, "global", "label skew", FedAvg=FEDAVG, other=OTHER, alone=OTHER)
     # 85 - 80; the model of the second seed is not finite and counts 0.
-    assert split["gains"] == {"other": [5.0, -90.0]}
+    assert gains(split) == {"other": [5.0, -90.0]}
     # Two classes: the largest total variation is 1/2. Features differ because labels do.
-    assert split["position"] == [0.6, 0.85, 0.0, 0.0, 10]
+    assert split.position == (0.6, 0.85, 0.0, 0.0, 10)
+    assert split.total_variation == pytest.approx(0.3)
 
 
 def test_where_clients_see_their_own_data_it_is_the_mean_over_clients_and_alone_is_kept(tmp_path: Path) -> None:
-    (split,) = advice_table.content(
-        folder(tmp_path, "own", "covariate shift", FedAvg=FEDAVG, other=OTHER, alone=FEDAVG)
-    )["splits"]
+    split = only_split(tmp_path, "own", "covariate shift", FedAvg=FEDAVG, other=OTHER, alone=FEDAVG)
     # 90 - (70 + 90) / 2, and 90 - 80 of the only client with test rows.
-    assert split["gains"] == {"other": [10.0, 10.0], "alone": [0.0, 0.0]}
-    assert split["position"] == [0.6, 0.85, 0.4, 0.0, 10]
+    assert gains(split) == {"alone": [0.0, 0.0], "other": [10.0, 10.0]}
+    assert split.position == (0.6, 0.85, 0.4, 0.0, 10)
 
 
 def test_a_method_without_all_seeds_is_left_out(tmp_path: Path) -> None:
-    (split,) = advice_table.content(
-        folder(tmp_path, "global", "label skew", FedAvg=FEDAVG, other=OTHER[:1], more=OTHER)
-    )["splits"]
-    assert list(split["gains"]) == ["more"]
+    split = only_split(tmp_path, "global", "label skew", FedAvg=FEDAVG, other=OTHER[:1], more=OTHER)
+    assert list(split.gains) == ["more"]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +117,7 @@ def measured(data: str, name: str, labels: float, **gains: float) -> dict[str, A
     seeds = {method: [gain, gain + 0.1, gain - 0.1, gain, gain] for method, gain in gains.items()}
     return {
         "setting": data, "name": name, "kind": "label skew", "is_own": False, "position": [labels, 1.0, 0.0, 0.0, 10],
-        "gains": seeds,
+        "gains": [seeds["SCAFFOLD"], seeds["FedDyn"]],
     }  # fmt: skip
 
 
@@ -126,6 +128,7 @@ def record() -> _record.Record:
     return _record.record_of(
         {
             "version": 1,
+            "methods": ["SCAFFOLD", "FedDyn"],
             "settings": {"one": {**setting, "data": "one"}, "two": {**setting, "data": "two"}},
             "splits": [
                 measured("one", "a", 0.1, SCAFFOLD=1.0, FedDyn=3.0),

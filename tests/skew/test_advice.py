@@ -35,17 +35,15 @@ def made(*splits: tuple[str, str, list[float], dict[str, list[float]]], **more: 
         for name, alpha in (("one", 0.1), ("two", 0.3), ("one sampled", 0.1))
     }
     settings["one sampled"]["fraction_train"] = 0.1
-    return record_of(
+    methods = list(dict.fromkeys(method for *_, gains in splits for method in gains))
+    entries = [
         {
-            "version": 7,
-            "settings": settings,
-            "splits": [
-                {"setting": name, "name": title, "kind": "", "is_own": False, "position": position, "gains": gains}
-                | more
-                for name, title, position, gains in splits
-            ],
+            "setting": name, "name": title, "kind": "", "is_own": False, "position": position,
+            "gains": [gains.get(method) for method in methods], **more,
         }
-    )
+        for name, title, position, gains in splits
+    ]  # fmt: skip
+    return record_of({"version": 7, "methods": methods, "settings": settings, "splits": entries})
 
 
 def advise(record: _record.Record, split: Any, **options: Any) -> skew.Advice:

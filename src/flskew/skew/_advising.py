@@ -70,7 +70,7 @@ def remarks(split: Placed, found: Evidence, record: Record) -> Iterator[str]:
             "Features were not compared: if they differ between clients, pass features and labels, or the "
             "covariate_shift that skew.kinds measured."
         )
-    data = sorted({one.data for one in record.splits})
+    data = sorted({one.data for one in record.splits}, key=str.casefold)
     yield (
         f"Version {record.version} of the record has {plural(len(record.splits), 'split')} of "
         f"{plural(len(data), 'data set')} ({listed(data)}) and small models: compare with FedAvg on your own data."
@@ -136,7 +136,7 @@ def _unlike(split: Placed, found: Evidence) -> Iterator[str]:
 
 def _where(found: Evidence) -> str:
     count = len(found.near)
-    data = sorted({split.data for _, split in found.near})
+    data = sorted({split.data for _, split in found.near}, key=str.casefold)
     return f"On the {plural(count, 'split') if count > 1 else 'one split'} of the record near this one ({listed(data)})"
 
 

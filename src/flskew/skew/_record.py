@@ -117,7 +117,11 @@ def record_of(content: Mapping[str, Any]) -> Record:
                 setting["metric"],
                 entry["is_own"],
                 setting["calls"],
-                {method: np.array(gains) for method, gains in entry["gains"].items()},
+                {
+                    method: np.array(gains)
+                    for method, gains in zip(content["methods"], entry["gains"], strict=True)
+                    if gains is not None
+                },
             )
         )
     return Record(content["version"], tuple(splits))
