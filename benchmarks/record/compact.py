@@ -10,12 +10,14 @@ _WIDTH = 2000
 
 def compact(content: object, indent: int = 0) -> str:
     """Return JSON, with what fits into a line in a line."""
-    line = json.dumps(content, ensure_ascii=False, allow_nan=False)
+    line = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     if len(line) <= _WIDTH or not isinstance(content, dict | list | tuple):
         return line
     inner, outer = " " * (indent + 1), " " * indent
     if isinstance(content, dict):
-        parts = [f"{json.dumps(key)}: {compact(value, indent + 1)}" for key, value in content.items()]
+        parts = [
+            f"{json.dumps(key, ensure_ascii=False)}:{compact(value, indent + 1)}" for key, value in content.items()
+        ]
         return "{\n" + ",\n".join(inner + part for part in parts) + f"\n{outer}}}"
     return "[\n" + ",\n".join(inner + compact(value, indent + 1) for value in content) + f"\n{outer}]"
 

@@ -213,7 +213,7 @@ def kept(cell: Cell, metric: str) -> dict[str, Any]:
         "recall": _rounded(cell.recall.mean(axis=0), 4),
         "loss": _rounded(cell.curves["loss"][-1:], 17)[0],
         "bytes": None if np.isnan(cell.num_bytes[-1]) else int(cell.num_bytes[-1]),
-        "dropped": int(np.nan_to_num(cell.num_dropped[-1])),
+        **({"dropped": int(cell.num_dropped[-1])} if cell.num_dropped[-1] > 0 else {}),
         **({"error": cell.error} if cell.error else {}),
     }
 

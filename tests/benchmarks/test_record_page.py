@@ -75,6 +75,55 @@ def test_the_page_is_up_to_date() -> None:
     assert (ROOT / "docs" / "record.md").read_text("utf-8") == kept, "run make pages"
 
 
+def test_what_the_page_says_it_shows_is_so() -> None:
+    files, splits = record_page.load(record_page.RECORD)
+    methods, seeds = list(files[0]["methods"]), ["1", "2", "3", "4", "5"]
+    compared = record_page.by_kind(splits, methods, seeds)
+    frames = {kind: comparison.frame() for kind, comparison in compared.items()}
+    gains = {kind: 100 * frame["gain"] for kind, frame in frames.items()}
+    better = {kind: set(frame.index[frame["verdict"] == "better"]) for kind, frame in frames.items()}
+    # Label skew: FedDyn and SCAFFOLD gain most; FedAdam and FedAvgM nearly as much, with half the traffic of SCAFFOLD.
+    for kind in ("label skew", "label skew, 100 clients"):
+        assert set(gains[kind].nlargest(2).index) == {"FedDyn", "SCAFFOLD"}
+        assert {"FedDyn", "SCAFFOLD"} <= better[kind]
+    assert {"FedAdam", "FedAvgM"} <= better["label skew"]
+    assert gains["label skew"][["FedAdam", "FedAvgM"]].min() > gains["label skew"]["SCAFFOLD"] - 1
+    cells = next(iter(splits)).cells
+    assert cells["FedAvgM"]["1"]["bytes"] == pytest.approx(cells["SCAFFOLD"]["1"]["bytes"] / 2, rel=0.02)
+    # Some of that is not due to skew.
+    assert {"FedDyn", "FedAvgM", "FedAdam"} <= better["IID"]
+    assert not {"SCAFFOLD", "class-aware FedAvg"} & better["IID"]
+    assert gains["IID"][["SCAFFOLD", "class-aware FedAvg"]].abs().max() < 0.1
+    assert {"SCAFFOLD", "class-aware FedAvg"} <= better["label skew"]
+    # Sizes: nothing is better than FedAvg, and FedNova is far worse with some seeds, but not with all.
+    assert not better["quantity skew"]
+    sizes = compared["quantity skew"].splits
+    lost = [
+        split.score("FedNova", seed) < split.score("FedAvg", seed) - 0.2 for split in sizes for seed in seeds
+    ]  # fmt: skip
+    assert 0 < sum(lost) < len(lost)
+    # Features: the same methods. Concepts: nothing is better, and everything is far worse than alone.
+    assert {"FedDyn", "FedAdam", "FedAvgM"} <= better["covariate shift"]
+    assert not better["concept shift"]
+    assert compared["concept shift"].over_alone()["gain"].max() < -0.2
+    # Real sites: alone is as good; SCAFFOLD gains, the optimizers do not.
+    for split in compared["real sites"].splits:
+        alone = record_page.Comparison([split], methods, seeds).over_alone()
+        assert "better" not in set(alone["verdict"])
+    assert "SCAFFOLD" in better["real sites"]
+    assert gains["real sites"][["FedDyn", "FedAvgM", "FedAdam"]].max() < 0
+    # Clients that lack most classes.
+    bad = {"FedMedian", "FedTrimmedAvg", "FedAvg, masking", "FedAvg, logit adjustment", "FedAvg, FedLC"}
+    lacking = [split for split in splits if split.name in ("labels 0.8, 2 classes", "labels 0.75, Dirichlet")]
+    frame = record_page.Comparison(lacking, methods, seeds).frame()
+    assert set(frame.index[frame["verdict"] == "worse"]) >= bad
+    assert set(frame["gain"].nsmallest(5).index) == bad
+    # FedProx: no difference on any split.
+    for split in splits:
+        row = record_page.Comparison([split], methods, seeds).frame().loc["FedProx"]
+        assert row["verdict"] not in ("better", "worse"), split.title
+
+
 def test_the_page_compares_methods_seed_by_seed(record: Path) -> None:
     text = record_page.page(record)
     lines = text.splitlines()
