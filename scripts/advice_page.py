@@ -27,7 +27,8 @@ is best on the split; some of it is unavoidable, because the best of many strate
 record has nothing near, FedAvg counts as the advice.
 
 "Always the overall best" is the strategy with the largest mean gain on the other splits. Means ± half of the 95 %
-confidence interval over the splits (Student's t); the differences are paired, and below 0 if the advice is better.
+confidence interval over the splits (Student's t), which is rather too narrow, because the splits of a data set are not
+independent. The differences are paired, and below 0 if the advice is better.
 
 ### Without the split
 """

@@ -26,6 +26,14 @@ def test_the_packaged_table_is_small() -> None:
     assert advice_table.TABLE.stat().st_size < 60_000
 
 
+def test_what_the_docs_say_of_the_advice_holds_for_the_record() -> None:
+    """The docstring of `skew.advise` and docs/which-strategy.md."""
+    text = advice_page.section()
+    # Without the split, and without the data set.
+    assert text.count("Against always FedAvg: the advice is better") == 2
+    assert text.count("Against always the overall best: no evidence of a difference") == 2
+
+
 SEVERITY = {"prior shift": [0.2, 0.4], "quantity skew": [0.1, 0.1], "covariate shift": [0.3, 0.5]}
 
 

@@ -221,8 +221,10 @@ def test_other_numbers_of_classes_and_sampled_clients_are_remarked() -> None:
     three = np.array([[60, 20, 20], [20, 60, 20], [20, 20, 60]])
     found = advise(record, three)
     assert any(remark.startswith("The near splits have 2 classes, this one has 3:") for remark in found.remarks)
-    assert "On 1 of the near splits, a tenth of the clients trained in each round; on the others, all." in found.remarks
+    assert "On 1 of the 2 near splits, 10% of the clients trained in each round." in found.remarks
     assert "sampled" in str(found)
+    alone = advise(made(("one sampled", "second", AT_HALF, gains)), three)
+    assert "On all near splits, 10% of the clients trained in each round." in alone.remarks
     assert not any("sampled" in str(advise(made(("one", "first", AT_HALF, gains)), split)) for split in (HALF, three))
 
 
@@ -230,7 +232,11 @@ def test_training_alone_is_mentioned_where_it_beats_the_strategy() -> None:
     gains = {"FedDyn": [4.0, 4.2, 3.8, 4.0, 4.0], "alone": [5.0, 5.0, 5.0, 5.0, 5.0]}
     found = advise(made(("one", "first", AT_HALF, gains), is_own=True), HALF)
     assert found.strategy == "FedDyn"
-    assert any("clients that trained alone were 1.0 points better than with FedDyn" in one for one in found.remarks)
+    assert any(
+        "each client was tested on its own data, clients that trained alone were 1.0 points better than with FedDyn"
+        in one
+        for one in found.remarks
+    )
     assert "alone" not in found.by_method().index
     gains["alone"] = [3.0] * 5
     assert not any("alone" in one for one in advise(made(("one", "first", AT_HALF, gains), is_own=True), HALF).remarks)

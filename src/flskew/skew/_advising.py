@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import numpy as np
+from collections.abc import Iterable, Iterator
 
 from flskew._util.words import listed, plural
-from flskew.skew._evidence import RADIUS, Evidence
+from flskew.skew._evidence import RADIUS, Evidence, gain_of
 from flskew.skew._placing import Placed
 from flskew.skew._record import ALONE, BASELINE, Record
 
@@ -35,7 +33,7 @@ def call_of(method: str, found: Evidence) -> str:
             names.append(split.data)
     if len(data) == 1:
         return next(iter(data))
-    return listed([f"{call} ({listed(names)})" for call, names in data.items()], last="or")
+    return listed([f"{call} ({_listed(names)})" for call, names in data.items()], last="or")
 
 
 def verdict(found: Evidence) -> str:
@@ -70,10 +68,10 @@ def remarks(split: Placed, found: Evidence, record: Record) -> Iterator[str]:
             "Features were not compared: if they differ between clients, pass features and labels, or the "
             "covariate_shift that skew.kinds measured."
         )
-    data = sorted({one.data for one in record.splits}, key=str.casefold)
+    data = {one.data for one in record.splits}
     yield (
         f"Version {record.version} of the record has {plural(len(record.splits), 'split')} of "
-        f"{plural(len(data), 'data set')} ({listed(data)}) and small models: compare with FedAvg on your own data."
+        f"{plural(len(data), 'data set')} ({_listed(data)}) and small models: compare with FedAvg on your own data."
     )
 
 
@@ -93,7 +91,7 @@ def _how_sure(found: Evidence) -> Iterator[str]:
     assert found.best is not None
     gain, count = found.gains[found.best], len(found.near)
     if gain.num_better < count:
-        yield f"It was better than FedAvg on {gain.num_better} of the {count} near splits."
+        yield f"{found.best} was better than FedAvg on {gain.num_better} of the {count} near splits."
     others = [f"{method} ({points(found.gains[method].mean, '+')})" for method in found.alike if method != found.best]
     if others:
         yield (
@@ -107,12 +105,12 @@ def _alone(found: Evidence) -> Iterator[str]:
     own = [split for _, split in found.near if split.is_own and ALONE in split.gains]
     if found.best is None or not own:
         return
-    ours = 0.0 if found.best == BASELINE else np.mean([split.gains[found.best].mean() for split in own])
-    ahead = float(np.mean([split.gains[ALONE].mean() for split in own]) - ours)
-    if ahead > 0:
+    ahead = gain_of(own, ALONE, over=found.best)
+    if ahead.low > 0:
+        interval = f"95% interval {points(ahead.low)} to {points(ahead.high)}"
         yield (
-            f"On the {plural(len(own), 'split')} of these that were tested on each client's own data, clients that "
-            f"trained alone were {ahead:.1f} points better than with {found.best}."
+            f"On the {plural(len(own), 'near split')} where each client was tested on its own data, training alone was "
+            f"{points(ahead.mean)} points better than {found.best} ({interval})."
         )
 
 
@@ -126,18 +124,20 @@ def _unlike(split: Placed, found: Evidence) -> Iterator[str]:
             f"The near splits have {numbers} classes, this one has {split.num_classes}: label skew is "
             f"compared as a fraction of the largest total variation with that many classes."
         )
-    num_sampled = sum(one.fraction_train < 1 for one in near)
-    if num_sampled:
-        others = "; on the others, all" if num_sampled < len(near) else ""
-        yield f"On {num_sampled} of the near splits, a tenth of the clients trained in each round{others}."
+    sampled = [one.fraction_train for one in near if one.fraction_train < 1]
+    if sampled:
+        which = "all" if len(sampled) == len(near) else f"{len(sampled)} of the {len(near)}"
+        yield f"On {which} near splits, {min(sampled):.0%} of the clients trained in each round."
     if split.unit == "label":
         yield "Rows of this split may have several labels; those of the record have one each."
 
 
 def _where(found: Evidence) -> str:
     count = len(found.near)
-    data = sorted({split.data for _, split in found.near}, key=str.casefold)
-    return f"On the {plural(count, 'split') if count > 1 else 'one split'} of the record near this one ({listed(data)})"
+    data = {split.data for _, split in found.near}
+    return (
+        f"On the {plural(count, 'split') if count > 1 else 'one split'} of the record near this one ({_listed(data)})"
+    )
 
 
 def _gain(method: str, found: Evidence) -> str:
@@ -145,3 +145,7 @@ def _gain(method: str, found: Evidence) -> str:
     metrics = sorted({_METRICS[one.metric] for _, one in found.near})
     interval = f"95% interval {points(gain.low)} to {points(gain.high)}, {plural(len(split.gains[method]), 'seed')}"
     return f"{points(gain.mean)} points of {listed(metrics, last='or')} ({interval})"
+
+
+def _listed(data: Iterable[str]) -> str:
+    return listed(sorted(data, key=str.casefold))
