@@ -148,4 +148,5 @@ def _gain(method: str, found: Evidence) -> str:
 
 
 def _listed(data: Iterable[str]) -> str:
-    return listed(sorted(data, key=lambda name: name.casefold()))
+    names = sorted(data, key=str.casefold)
+    return listed(names)
