@@ -55,6 +55,7 @@ from flskew import (
     simulate,
     skew,
     split_by_time,
+    study,
     synthetic,
     tables,
     testing,
@@ -63,7 +64,7 @@ from flskew import (
 from flskew.client import LogitTransform
 from flskew.partitioners import Partitioner
 from flskew.shifts import Blur, Chain, Channels, ImageShift, Quantize, Ramp, Rotate, ShiftedDataset, View, Viewer
-from flskew.typing import Rows
+from flskew.typing import Figures, Rows
 
 Arrays = list[NDArray[np.float64]]
 
@@ -374,3 +375,11 @@ assert_type(checked.history.clients("accuracy", "train"), pd.DataFrame)
 assert_type(plots.clients(checked.history, "loss", lower_is_better=True), Figure)
 checked.history.to_jsonl(Path("history.jsonl"))
 assert_type(simulate(ServerApp(), app, num_supernodes=3, run_config={"learning-rate": 0.1}), Context)
+
+results = study.Results([], ["iid"], ["alone", "pooled", "FedAvg", "FedDyn"], range(5), interval="bootstrap")
+assert_type(results.figures("own"), Figures)
+assert_type(results.table("worst"), study.Table)
+assert_type(results.gains("FedDyn", over="alone", what="unseen").frame, pd.DataFrame)
+assert_type(results.using(metric="loss", lower_is_better=True, confidence=0.9), study.Results)
+assert_type(results.clients("iid"), pd.DataFrame)
+assert_type(results.to_target(0.9).remarks, tuple[str, ...])

@@ -53,7 +53,7 @@ def _better_alone(results: Grid) -> Iterator[str]:
                 counts.append(f"{number} of {total} than with {method}")
         if counts:
             drawn = "" if has_same_clients(results, split) else ", which has other clients with each seed,"
-            yield f"On their own test rows, some clients of {split!r}{drawn} do better alone: {listed(counts)}."
+            yield f"On their own test rows, clients of {split!r}{drawn} do better alone: {listed(counts)}."
 
 
 def _ended_early(results: Grid) -> Iterator[str]:
