@@ -43,7 +43,8 @@ new data, as it is for yours:
 TRIED = """
 ### Rules tried
 
-The mean regret of the rules that we compared before choosing one.
+The mean regret of the rules that we compared before choosing one. We chose by these figures, so they flatter the
+choice slightly.
 """
 
 

@@ -9,14 +9,25 @@ import io
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 
 from matplotlib.figure import Figure
 from PIL import Image
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-PAGES = ["drift.md", "how-to/fair-to-every-site.md", "kinds.md", "pictures.md", "tutorial.md", "which-partitioner.md"]
+PAGES = [
+    "drift.md",
+    "how-to/compare.md",
+    "how-to/fair-to-every-site.md",
+    "kinds.md",
+    "pictures.md",
+    "study.md",
+    "tutorial.md",
+    "which-partitioner.md",
+]
 BLOCK_OR_IMAGE = re.compile(r"^```python\n(?P<code>.*?)^```|^!\[[^\]]*\]\((?P<image>[^)]+)\)", re.MULTILINE | re.DOTALL)
 
 
@@ -35,8 +46,15 @@ def pictures(page: str) -> Iterator[tuple[Path, Figure]]:
 
 def main() -> None:
     """Draw all pictures."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else DOCS
-    for image, figure in (picture for page in PAGES for picture in pictures(page)):
+    folder = Path(sys.argv[1]).absolute() if len(sys.argv) > 1 else DOCS
+    for page in PAGES:
+        with tempfile.TemporaryDirectory() as empty, chdir(empty):  # where a page keeps its files
+            save(page, folder)
+
+
+def save(page: str, folder: Path) -> None:
+    """Draw the pictures of a page."""
+    for image, figure in pictures(page):
         path = folder / image
         path.parent.mkdir(parents=True, exist_ok=True)
         png = io.BytesIO()

@@ -75,15 +75,16 @@ SHOWS = """
 
 Gains over FedAvg in percentage points, as in the tables below.
 
-- **Label skew.** FedDyn ({FedDyn @ label skew}) and SCAFFOLD ({SCAFFOLD @ label skew}) gain most with ten clients, and
-  so they do where 10 of 100 clients train in a round ({FedDyn @ label skew, 100 clients} and
-  {SCAFFOLD @ label skew, 100 clients}). FedAdam ({FedAdam @ label skew}) and FedAvgM ({FedAvgM @ label skew}) gain
-  nearly as much, without state on the clients and with half the traffic of SCAFFOLD.
+- **Label skew.** FedDyn ({FedDyn @ label skew}) and SCAFFOLD ({SCAFFOLD @ label skew}) gain most with ten clients.
+  FedAdam ({FedAdam @ label skew}) and FedAvgM ({FedAvgM @ label skew}) gain nearly as much, without state on the
+  clients and with half the traffic of SCAFFOLD. Where 10 of 100 clients train in a round, FedDyn gains most
+  ({FedDyn @ label skew, 100 clients}), and SCAFFOLD gains more with class-aware averaging
+  ({class-aware SCAFFOLD @ label skew, 100 clients}) than without ({SCAFFOLD @ label skew, 100 clients}).
 - **Not all of that is skew.** FedDyn ({FedDyn @ IID}), FedAvgM ({FedAvgM @ IID}) and FedAdam ({FedAdam @ IID}) are
   better than FedAvg on IID clients, too: after so few rounds, they are further. SCAFFOLD ({SCAFFOLD @ IID}) and
   class-aware FedAvg ({class-aware FedAvg @ IID}) are not, so what they gain elsewhere is due to skew.
-- **Sizes alone** are no reason to leave FedAvg. FedNova, which is made for unequal numbers of steps, diverged with some
-  seeds.
+- **Sizes alone** are little reason to leave FedAvg: no method gains a point. FedNova, which is made for unequal numbers
+  of steps, diverged with some seeds.
 - **Clients that see differently** gain with the same methods: FedDyn {FedDyn @ covariate shift}. Where they **mean
   different things** by a label, none helps, and each client is far better off alone; one model cannot be right for
   all. [Keep part of the model on each site](how-to/keep-arrays-local.md) then.
@@ -103,9 +104,9 @@ fixed subset of each data set.
 RANKING = """
 ## Ranking by kind of skew
 
-Mean rank among the {num_methods} methods that run on all data sets, split by split and seed by seed: 1 is the best. The
-baselines are not ranked. With 100 clients, Flower's strategies are left out: they sample clients with Python's global
-random generator, so no run could be repeated.
+Mean rank among all {num_methods} methods, split by split and seed by seed: 1 is the best. The baselines are not ranked.
+With 100 clients, Flower's strategies are left out: they sample clients with Python's global random generator, so no run
+could be repeated.
 """
 
 GAIN = """
@@ -116,16 +117,6 @@ Mean difference in the score, in percentage points, ± half of its interval: the
 
 VERDICTS = """
 What is more than chance, best first:
-"""
-
-OTHERS = """
-## The other methods
-
-{num_others} more methods run only on {data}; {num_all} methods are compared there. Mean ranks:
-"""
-
-OTHER_GAINS = """
-Gains over FedAvg, in percentage points, ± half of their intervals:
 """
 
 SPLITS = """
@@ -184,7 +175,7 @@ LIMITS = """
 
 - Small models in NumPy on small data sets, {rounds} rounds, plain SGD. Deep networks, momentum and hundreds of rounds
   can change the order.
-- Every client answers in every round, and there are no stragglers, for which FedProx and FedNova were also made.
+- Every client that is asked answers, and there are no stragglers, for which FedProx and FedNova were also made.
 - Five seeds. The intervals include the luck of the split, except for the real sites: their test rows are fixed, and
   with each seed, a site trains on another 80 % of its training rows.
 - The columns of real sites are standardised with the statistics of all of them, for "alone", too.
@@ -273,14 +264,7 @@ def page(folder: Path) -> str:
     settings = {file["name"]: file["setting"] for file in files}
     images = next(setting for setting in settings.values() if len(setting["tuning_splits"]) > 1)
     methods = list(max((file["methods"] for file in files), key=len))
-    common = [
-        method
-        for method in methods
-        if all(method in file["methods"] for file in files if file["setting"]["fraction_train"] == 1)
-    ]
-    others = [method for method in methods if method not in common]
-    everywhere = [file["setting"] for file in files if len(file["methods"]) == len(methods)]
-    of_kind = by_kind(splits, common, seeds)
+    of_kind = by_kind(splits, methods, seeds)
     sections = [
         MADE_BY,
         INTRODUCTION.format(
@@ -292,23 +276,22 @@ def page(folder: Path) -> str:
         SETTINGS,
         _settings(files),
         made_with(files[0]["about"]),
-        RANKING.format(num_methods=len(common)),
-        _table(common, of_kind, Comparison.ranks),
+        RANKING.format(num_methods=len(methods)),
+        _table(methods, of_kind, Comparison.ranks),
         GAIN,
         "<!-- --8<-- [start:gain] -->",
-        _table(common[1:], of_kind, Comparison.gains),
+        _table(methods[1:], of_kind, Comparison.gains),
         "<!-- --8<-- [end:gain] -->",
         VERDICTS,
         _verdicts(of_kind),
-        *_of_others(methods, others, everywhere, [split for split in splits if split.setting in everywhere], seeds),
         LOSES,
         _losses(splits, methods, seeds),
         TOGETHER,
         _alone(of_kind),
         SPEED.format(target=TARGET),
-        *_speed(common, [one for one in of_kind.values() if not one.splits[0].is_own]),
+        *_speed(methods, [one for one in of_kind.values() if not one.splits[0].is_own]),
         WORST,
-        _table(common[1:], of_kind, lambda comparison: comparison.gains(Split.worst)),
+        _table(methods[1:], of_kind, lambda comparison: comparison.gains(Split.worst)),
         advice_page.section(),
         SPLITS,
         _each(splits, methods, seeds),
@@ -424,27 +407,6 @@ def _verdicts(of_kind: Mapping[str, Comparison]) -> str:
     return "\n".join(f"- **{kind}**: {comparison.in_words()}" for kind, comparison in of_kind.items())
 
 
-def _of_others(
-    methods: Sequence[str],
-    others: Sequence[str],
-    settings: Iterable[Mapping[str, Any]],
-    splits: Iterable[Split],
-    seeds: Sequence[str],
-) -> Iterator[str]:
-    """Yield the section on the methods that do not run on all data sets, if there are any."""
-    if not others:
-        return
-    of_kind = by_kind(splits, methods, seeds)
-    *names, last = [setting["task"] for setting in settings]
-    data = f"{', '.join(names)} and {last}" if names else last
-    yield OTHERS.format(num_others=len(others), num_all=len(methods), data=data)
-    yield _table(methods, of_kind, Comparison.ranks)
-    yield OTHER_GAINS
-    yield _table(others, of_kind, Comparison.gains)
-    yield VERDICTS
-    yield _verdicts(of_kind)
-
-
 def _settings(files: Iterable[Mapping[str, Any]]) -> str:
     rows = []
     for file in files:
@@ -530,10 +492,14 @@ def _alone(of_kind: Mapping[str, Comparison]) -> str:
                 percent(alone),
                 shown[0],
                 f"{frame['gain'].idxmax()}: {shown[1]}",
-                ", ".join(worse) or "none",
+                _few(worse, len(frame)),
             ]
         )
     return table(["", "alone", "gain with FedAvg", "gain with the best method", "worse than alone"], rows)
+
+
+def _few(names: Sequence[str], number: int) -> str:
+    return f"all {number}" if len(names) == number > 1 else "; ".join(names) or "none"
 
 
 def _speed(methods: Iterable[str], comparisons: Sequence[Comparison]) -> Iterator[str]:

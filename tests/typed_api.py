@@ -383,3 +383,6 @@ assert_type(results.gains("FedDyn", over="alone", what="unseen").frame, pd.DataF
 assert_type(results.using(metric="loss", lower_is_better=True, confidence=0.9), study.Results)
 assert_type(results.clients("iid"), pd.DataFrame)
 assert_type(results.to_target(0.9).remarks, tuple[str, ...])
+assert_type(results.plot("iid", ax=Figure().add_subplot()), Figure)
+assert_type(results.plot_gains("FedDyn", over="alone", what="own", split="all splits"), Figure)
+assert_type(results.plot_clients("iid", "FedAvg", over="pooled"), Figure)

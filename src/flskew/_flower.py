@@ -6,16 +6,17 @@
 - A message's metadata is read-only, but a grid has to write it.
 - The typed views of a `RecordDict`, such as `array_records`, refer to themselves: each access keeps all its records in
   memory until the garbage collector runs.
+- Each value that is put into a record is checked, which takes most of the time of a round of small models. Records of
+  checked values are made here without that.
 """
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 
@@ -27,10 +28,16 @@ __all__ = [
     "SERVER_NODE_ID",
     "FreedRecords",
     "Identity",
+    "copied_arrays",
     "has_main",
     "isolated_context",
     "isolated_message",
     "isolated_records",
+    "new_array",
+    "new_arrays",
+    "new_config",
+    "new_metrics",
+    "new_records",
     "new_run",
     "stamp",
 ]
@@ -45,7 +52,13 @@ _PLAIN: dict[type, Callable[[Any], Any]] = {
     str: str.__str__,
     bytes: bytes.__bytes__,
 }
+_PLAIN_TYPES, _INTEGERS = frozenset(_PLAIN), frozenset([int])
 _NAMES = ("run_id", "node_id", "task_id")
+
+_NO_ARRAYS, _NO_CONFIG, _NO_METRICS, _NO_RECORDS = ArrayRecord(), ConfigRecord(), MetricRecord(), RecordDict()
+
+T = TypeVar("T")
+Record = TypeVar("Record", ArrayRecord, ConfigRecord, MetricRecord, RecordDict)
 
 
 class Identity:
@@ -120,18 +133,55 @@ def stamp(
     message.metadata.__dict__.update({name: value for name, value in entries.items() if value is not None})
 
 
+def new_array(dtype: str, shape: tuple[int, ...], stype: str, data: bytes) -> Array:
+    """Return a Flower `Array` of values that have the right types; its constructor would check them."""
+    array = Array.__new__(Array)
+    array.__dict__.update({"dtype": dtype, "shape": shape, "stype": stype, "data": data})
+    return array
+
+
+def new_arrays(arrays: dict[str, Array]) -> ArrayRecord:
+    """Return an `ArrayRecord` that takes over these arrays; its constructor would check and copy them."""
+    return _filled(_NO_ARRAYS, arrays)
+
+
+def new_config(values: dict[str, Any]) -> ConfigRecord:
+    """Return a `ConfigRecord` that takes over these values, which must be of Python's own types."""
+    return _filled(_NO_CONFIG, values)
+
+
+def new_metrics(values: dict[str, Any]) -> MetricRecord:
+    """Return a `MetricRecord` that takes over these values, which must be of Python's own types."""
+    return _filled(_NO_METRICS, values)
+
+
+def new_records(records: dict[str, ArrayRecord | ConfigRecord | MetricRecord]) -> RecordDict:
+    """Return a `RecordDict` that takes over these records; its constructor would check them."""
+    return _filled(_NO_RECORDS, records)
+
+
+def copied_arrays(arrays: ArrayRecord) -> ArrayRecord:
+    """Return a separate record of separate arrays, which share only their bytes, and these are immutable."""
+    copies = {}
+    for name, array in arrays.items():
+        dtype, shape, stype, data = array.dtype, array.shape, array.stype, array.data
+        are_plain = type(name) is type(dtype) is type(stype) is str and type(data) is bytes and type(shape) is tuple
+        if are_plain and _INTEGERS.issuperset(map(type, shape)):
+            copies[name] = new_array(dtype, shape, stype, data)
+        else:  # the constructor refuses what a network could not deliver
+            copies[_plain(name)] = Array(dtype, tuple(shape), stype, data)
+    return new_arrays(copies)
+
+
 def isolated_records(records: RecordDict) -> RecordDict:
     """Return records that share no mutable object with `records`, with the types that a network would deliver."""
-    isolated = RecordDict()
-    for key, record in records.items():
-        isolated[_plain(key)] = _isolated_record(record)
-    return isolated
+    return new_records({_plain(key): _isolated_record(record) for key, record in records.items()})
 
 
 def isolated_message(message: Message) -> Message:
     """Return a message that shares no mutable metadata or content."""
-    isolated = copy.copy(message)
-    isolated.__dict__["_metadata"] = copy.copy(message.metadata)
+    isolated = _shallow(message)
+    isolated.__dict__["_metadata"] = _shallow(message.metadata)
     # Flower's cached digest belongs to the original.
     isolated.__dict__.pop("_object_id", None)
     if message.has_content():
@@ -141,7 +191,7 @@ def isolated_message(message: Message) -> Message:
 
 def isolated_context(context: Context) -> Context:
     """Return a context that shares no mutable state or configs."""
-    isolated = copy.copy(context)
+    isolated = _shallow(context)
     isolated.node_config = dict(context.node_config)
     isolated.run_config = dict(context.run_config)
     isolated.state = isolated_records(context.state)
@@ -150,15 +200,27 @@ def isolated_context(context: Context) -> Context:
 
 def _isolated_record(record: ArrayRecord | ConfigRecord | MetricRecord) -> ArrayRecord | ConfigRecord | MetricRecord:
     if isinstance(record, ArrayRecord):
-        arrays = ArrayRecord()
-        for name, array in record.items():
-            arrays[_plain(name)] = Array(array.dtype, tuple(array.shape), array.stype, array.data)
-        return arrays
+        return copied_arrays(record)
+    if _PLAIN_TYPES.issuperset(map(type, record.keys())) and _PLAIN_TYPES.issuperset(map(type, record.values())):
+        return record.copy()
     values = {
         _plain(key): [_plain(entry) for entry in value] if isinstance(value, list) else _plain(value)
         for key, value in record.items()
     }
     return type(record)(values)
+
+
+def _filled(empty: Record, entries: dict[str, Any]) -> Record:
+    filled = _shallow(empty)
+    filled.__dict__["_data"] = entries
+    return filled
+
+
+def _shallow(value: T) -> T:
+    """Return what `copy.copy` does, for an object of Flower's, in a third of the time."""
+    shallow = object.__new__(type(value))
+    shallow.__dict__.update(value.__dict__)
+    return shallow
 
 
 def _plain(value: Any) -> Any:

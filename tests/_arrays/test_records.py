@@ -18,7 +18,7 @@ from flskew._arrays.bfloat16 import BFLOAT16
 from flskew._arrays.records import (
     Draft,
     ParametersError,
-    _read_header,
+    _checked_layout,
     all_finite,
     array_from_numpy,
     numpy_from_array,
@@ -221,7 +221,7 @@ def test_a_header_is_read_once_and_each_array_has_its_own_numbers(version: tuple
         np.lib.format.write_array(file, np.array(numbers), version=version)
         read = numpy_from_array(Array("float64", (3,), "numpy.ndarray", file.getvalue()))
         assert read.tolist() == numbers
-        misses.append(_read_header.cache_info().misses)
+        misses.append(_checked_layout.cache_info().misses)
     assert misses[0] == misses[1]
 
 

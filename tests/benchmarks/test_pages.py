@@ -117,6 +117,24 @@ INVENTED: dict[str, tuple[dict[str, Any], list[str]]] = {
             "| one message to a client and its reply | 250 µs |  |  |",
         ],
     ),
+    "overhead": (
+        {
+            "records": [
+                {"what": "training", "clients": 1000, "rows": 60, "sampled": 20, "batch": 10, "rounds": 10,
+                 "ours_s": 0.24, "peer_s": 0.2, "ratio": 1.21, "ratio_from": 1.1, "ratio_to": 1.3},
+                {"what": "idle", "ours_us": 120.0, "peer_us": 240.0, "ratio": 0.5, "ratio_from": 0.4,
+                 "ratio_to": 0.6},
+                {"what": "scale", "clients": 10_000, "rounds": 10, "sampled": 100, "seconds": 0.2, "mb": 1.2},
+                {"what": "scale", "clients": 1000, "rounds": 1, "sampled": 1000, "seconds": 0.2, "mb": 30.0},
+            ],
+        },
+        [
+            "| 1,000 clients of 60 rows, 10 rounds of 20, batches of 10 | 240 ms | 200 ms | 1.21 (1.10 to 1.30) |  |",
+            "| one client without work in one round | 120 µs | 240 µs | 0.50 (0.40 to 0.60) |  |",
+            "| 10,000 clients without work, 10 rounds of 100 | 200 ms |  |  | 1.2 MB |",
+            "| 1,000 clients without work, all of them once | 200 ms |  |  | 30 MB |",
+        ],
+    ),
     "deployment": (
         {
             "records": [

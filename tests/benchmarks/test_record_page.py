@@ -83,20 +83,22 @@ def test_what_the_page_says_it_shows_is_so() -> None:
     gains = {kind: 100 * frame["gain"] for kind, frame in frames.items()}
     better = {kind: set(frame.index[frame["verdict"] == "better"]) for kind, frame in frames.items()}
     # Label skew: FedDyn and SCAFFOLD gain most; FedAdam and FedAvgM nearly as much, with half the traffic of SCAFFOLD.
-    for kind in ("label skew", "label skew, 100 clients"):
-        assert set(gains[kind].nlargest(2).index) == {"FedDyn", "SCAFFOLD"}
-        assert {"FedDyn", "SCAFFOLD"} <= better[kind]
+    assert set(gains["label skew"].nlargest(2).index) == {"FedDyn", "SCAFFOLD"}
+    assert {"FedDyn", "SCAFFOLD"} <= better["label skew"]
     assert {"FedAdam", "FedAvgM"} <= better["label skew"]
     assert gains["label skew"][["FedAdam", "FedAvgM"]].min() > gains["label skew"]["SCAFFOLD"] - 1
     cells = next(iter(splits)).cells
     assert cells["FedAvgM"]["1"]["bytes"] == pytest.approx(cells["SCAFFOLD"]["1"]["bytes"] / 2, rel=0.02)
+    many = gains["label skew, 100 clients"]
+    assert many.idxmax() == "FedDyn"
+    assert many["class-aware SCAFFOLD"] > many["SCAFFOLD"] + 1
     # Some of that is not due to skew.
     assert {"FedDyn", "FedAvgM", "FedAdam"} <= better["IID"]
     assert not {"SCAFFOLD", "class-aware FedAvg"} & better["IID"]
     assert gains["IID"][["SCAFFOLD", "class-aware FedAvg"]].abs().max() < 0.1
     assert {"SCAFFOLD", "class-aware FedAvg"} <= better["label skew"]
-    # Sizes: nothing is better than FedAvg, and FedNova is far worse with some seeds, but not with all.
-    assert not better["quantity skew"]
+    # Sizes: nothing gains a point, and FedNova is far worse than FedAvg with some seeds, but not with all.
+    assert gains["quantity skew"].max() < 1
     sizes = compared["quantity skew"].splits
     lost = [
         split.score("FedNova", seed) < split.score("FedAvg", seed) - 0.2 for split in sizes for seed in seeds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import gc
 import io
 import logging
@@ -203,6 +204,21 @@ def test_the_run_can_be_set_as_in_old_and_new_releases_of_flower(grid: LocalGrid
     assert reply.metadata.run_id == 78
 
 
+def test_a_context_has_the_number_of_the_current_run() -> None:
+    seen = []
+
+    def handler(message: Message, context: Context) -> RecordDict:
+        seen.append((context.node_id, context.run_id))
+        return content()
+
+    with LocalGrid(app_of(handler), 2) as grid:
+        first = grid.run.run_id
+        grid.send_and_receive(messages(grid)[:1])
+        grid.set_run(77)
+        grid.send_and_receive(messages(grid))
+    assert seen == [(1000, first), (1000, 77), (1001, 77)]
+
+
 def test_a_client_that_changes_its_message_does_not_affect_the_others() -> None:
     seen = []
 
@@ -227,6 +243,58 @@ def test_a_client_that_changes_its_message_does_not_affect_the_others() -> None:
     assert shared["config"] == {"lr": 0.1, "layers": [1, 2]}
     assert list(shared["arrays"]) == ["0", "1"]
     assert [message.metadata.dst_node_id for message in sent] == [1000, 1001, 1002]
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+def test_values_and_keys_of_subclasses_arrive_as_pythons_own_as_over_a_network() -> None:
+    seen = []
+
+    def handler(message: Message, context: Context) -> RecordDict:
+        ((name, config),) = message.content.items()
+        ((key, value), (_, values)) = config.items()
+        seen.extend([type(name), type(key), type(value), type(values[0])])  # type: ignore[index]
+        return content(metrics=MetricRecord({"level": Level.HIGH, "levels": [Level.HIGH]}))
+
+    sent = {np.str_("config"): ConfigRecord({np.str_("level"): Level.HIGH, "levels": [Level.HIGH]})}
+    with LocalGrid(app_of(handler), 1) as grid:
+        (reply,) = grid.send_and_receive(messages(grid, RecordDict(sent)))
+    assert seen == [str, str, int, int]
+    level, levels = reply.content["metrics"].values()
+    assert type(level) is type(levels[0]) is int  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("name", "value"), [("dtype", 4), ("shape", (2.0,)), ("stype", None), ("data", [1, 2])])
+def test_an_array_with_a_value_that_no_network_could_deliver_is_an_error_reply(name: str, value: Any) -> None:
+    def handler(message: Message, context: Context) -> RecordDict:
+        setattr(message.content["arrays"]["0"], name, value)
+        return message.content
+
+    with LocalGrid(app_of(handler), 1) as grid:
+        (reply,) = grid.send_and_receive(messages(grid, content(arrays=ArrayRecord([np.zeros(2)]))))
+    assert "TypeError" in str(reply.error.reason)
+
+
+def test_a_client_that_keeps_its_context_cannot_change_its_state_later() -> None:
+    kept: list[Context] = []
+
+    def handler(message: Message, context: Context) -> RecordDict:
+        for earlier in kept:
+            earlier.state["count"]["n"] = 99
+            earlier.state["more"] = MetricRecord()
+            earlier.node_config["partition-id"] = 99
+            earlier.run_config["lr"] = 99.0
+        context.state["count"] = MetricRecord({"n": 1})
+        kept.append(context)
+        return content()
+
+    with LocalGrid(app_of(handler), 2, {"lr": 0.1}) as grid:
+        for _round in range(2):
+            grid.send_and_receive(messages(grid))
+        assert grid.node_states() == {node_id: content(count=MetricRecord({"n": 1})) for node_id in (1000, 1001)}
+    assert [kept[-1].node_config["partition-id"], kept[-1].run_config["lr"]] == [1, 0.1]
 
 
 def test_a_client_that_keeps_its_reply_cannot_change_it_later() -> None:
@@ -276,6 +344,43 @@ def test_each_node_keeps_its_own_state_from_round_to_round() -> None:
         [2000, 2002],
         [3000, 3003],
     ]
+
+
+def counts(message: Message, context: Context) -> RecordDict:
+    """Count the messages in the state, and reply with the state."""
+    count = context.state.setdefault("count", MetricRecord({"n": 0}))
+    count["n"] += 1  # type: ignore[operator]
+    return context.state
+
+
+def test_a_node_costs_nothing_until_it_is_asked() -> None:
+    tracemalloc.start()
+    with LocalGrid(app_of(counts), 100_000) as grid:
+        (reply,) = grid.send_and_receive([Message(content(), 100_999, "train")])
+        used = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert list(grid.node_states()) == [100_999]
+        assert grid.send_and_receive([Message(content(), 101_000, "train")]) == []
+    assert reply.content["count"] == {"n": 1}
+    assert used < 1_000_000
+
+
+def test_states_are_listed_in_the_order_of_the_nodes_and_without_those_that_have_none() -> None:
+    with LocalGrid(app_of(counts), 4) as grid:
+        for node_id in (1003, 1000, 1003):
+            grid.send_and_receive([Message(content(), node_id, "train")])
+        states = grid.node_states()
+    assert list(states) == [1000, 1003]
+    assert states[1003] == content(count=MetricRecord({"n": 2}))
+
+
+def test_restored_states_replace_those_of_all_nodes_and_reach_nodes_that_were_never_asked() -> None:
+    with LocalGrid(app_of(counts), 3) as grid:
+        grid.send_and_receive(messages(grid)[:2])
+        grid.restore_node_states({1001: content(count=MetricRecord({"n": 5})), 1002: content()})
+        assert grid.node_states() == {1001: content(count=MetricRecord({"n": 5})), 1002: content()}
+        replies = grid.send_and_receive(messages(grid))
+    assert [reply.content["count"]["n"] for reply in replies] == [1, 6, 1]
 
 
 def test_the_state_of_an_unknown_node_cannot_be_restored(grid: LocalGrid) -> None:

@@ -138,7 +138,7 @@ def test_the_picture_of_gains_shows_their_table() -> None:
         ends = [segment[:, 0].tolist() for segment in lines.get_segments()]  # type: ignore[attr-defined]
         assert np.array(ends) == pytest.approx(rows[["low", "high"]].to_numpy())
     assert figure.get_supxlabel() == "gain over FedAvg in accuracy on the whole test set after the last round"
-    assert legend(figure.axes[2]) == ["better or worse", "no evidence of a difference"]
+    assert legend(figure.axes[2]) == ["better or worse", "no evidence of\na difference"]
     assert len({axes.get_xlim() for axes in figure.axes}) == 1
 
 

@@ -12,7 +12,7 @@ import io
 import itertools
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from flwr.app import Array, ArrayRecord
@@ -20,6 +20,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from flskew._arrays.bfloat16 import BFLOAT16, BFLOAT16_NAME, bits, is_bfloat16
+from flskew._flower import new_array
 from flskew.typing import Parameters
 
 __all__ = [
@@ -71,29 +72,15 @@ def numpy_from_array(array: Array, name: str = "array") -> NDArray[Any]:
         >>> numpy_from_array(Array(np.arange(3.0)))
         array([0., 1., 2.])
     """
+    data = array.data
     if array.stype != _NUMPY_STYPE:
         raise ParametersError(f"{name}: serialized as {array.stype!r}; send it as a NumPy array ({_NUMPY_STYPE!r})")
     try:
-        shape, is_fortran, dtype, start = _read_header(_header(array.data))
-    except Exception as error:  # NumPy parses the header as Python code, which may raise many types
-        raise ParametersError(f"{name}: its bytes are not a .npy array ({error})") from error
-    is_told = array.dtype == BFLOAT16_NAME and dtype == BFLOAT16
-    if not is_told:
-        _refuse_unreadable_dtype(dtype, name)
-    if not (is_told or _same_dtype(array.dtype, dtype)) or tuple(array.shape) != shape:
-        raise ParametersError(
-            f"{name}: declared as {array.dtype} {tuple(array.shape)}, but its bytes contain {dtype} {shape}; "
-            "make it with Array(ndarray)"
-        )
-    count = math.prod(shape)
-    num_bytes = len(array.data) - start
-    if min(shape, default=0) < 0 or num_bytes != count * dtype.itemsize:
-        raise ParametersError(
-            f"{name}: {dtype} {shape} takes {count * dtype.itemsize} bytes, got {num_bytes}; it was cut or damaged"
-        )
+        dtype, shape, order, start = _checked_layout(_header(data), len(data), array.dtype, tuple(array.shape))
+    except ParametersError as error:
+        raise ParametersError(f"{name}: {error}") from error.__cause__
     try:
-        flat = np.frombuffer(array.data, dtype, count, start) if num_bytes else np.zeros(count, dtype)
-        view = flat.reshape(shape, order="F" if is_fortran else "C")
+        view: NDArray[Any] = np.ndarray(shape, dtype, data, start, order=order)
     except (ValueError, OverflowError, MemoryError) as error:  # empty, with a shape that NumPy does not support
         raise ParametersError(f"{name}: {dtype} {shape} is not a valid array ({error})") from error
     view.setflags(write=False)
@@ -119,6 +106,10 @@ def array_from_numpy(array: NDArray[Any] | np.generic, name: str = "array") -> A
     if isinstance(array, np.ma.MaskedArray):
         raise ParametersError(f"{name}: a mask cannot be sent; use numpy.ma.filled")
     plain = np.asarray(array)
+    if plain.nbytes and (plain.flags.c_contiguous or plain.flags.f_contiguous):
+        label, header = _label_and_header(plain, name)
+        # NumPy's arrays are buffers, but their type does not say so.
+        return new_array(label, plain.shape, _NUMPY_STYPE, b"".join((header, _buffer(plain))))  # type: ignore[arg-type]
     draft = Draft(plain, name)
     draft.numbers[...] = bits(plain).view(BFLOAT16) if is_bfloat16(plain.dtype) else plain
     return draft.finish()
@@ -146,20 +137,14 @@ class Draft:
     """
 
     def __init__(self, like: NDArray[Any], name: str = "array") -> None:
-        is_bits = is_bfloat16(like.dtype)
-        if not is_bits:
-            _refuse_unreadable_dtype(like.dtype, name)
-        fields = npy.header_data_from_array_1_0(bits(like) if is_bits else like)
-        header = io.BytesIO()
-        npy.write_array_header_1_0(header, fields | {"descr": "<V2"} if is_bits else fields)
-        self._name = BFLOAT16_NAME if is_bits else str(like.dtype)
+        self._label, header = _label_and_header(like, name)
         # These bytes use no memory until they are written to, and are taken from the file without a copy.
-        self._file = io.BytesIO(bytes(header.tell() + like.nbytes))
-        self._file.write(header.getbuffer())
-        dtype = BFLOAT16 if is_bits else like.dtype
+        self._file = io.BytesIO(bytes(len(header) + like.nbytes))
+        self._file.write(header)
+        dtype = BFLOAT16 if is_bfloat16(like.dtype) else like.dtype
         if like.nbytes:
-            flat = np.frombuffer(self._file.getbuffer(), dtype, like.size, header.tell())
-            self.numbers = flat.reshape(like.shape, order="F" if fields["fortran_order"] else "C")
+            flat = np.frombuffer(self._file.getbuffer(), dtype, like.size, len(header))
+            self.numbers = flat.reshape(like.shape, order="F" if _is_fortran(like) else "C")
         else:
             self.numbers = np.empty(like.shape, dtype)
 
@@ -167,7 +152,7 @@ class Draft:
         """Return the array; `numbers` becomes unavailable."""
         shape = self.numbers.shape
         del self.numbers
-        return Array(self._name, shape, _NUMPY_STYPE, self._file.getvalue())
+        return new_array(self._label, shape, _NUMPY_STYPE, self._file.getvalue())
 
 
 def parameters_from_record(record: ArrayRecord) -> Parameters:
@@ -225,6 +210,42 @@ def all_finite(array: NDArray[Any]) -> bool:
     return True
 
 
+def _label_and_header(array: NDArray[Any], name: str) -> tuple[str, bytes]:
+    """Return the dtype of a Flower `Array`, and what comes before its numbers.
+
+    Raises:
+        ParametersError: `array`, called `name`, holds Python objects or structured rows.
+    """
+    try:
+        return _of_layout(array.dtype, array.shape, _is_fortran(array))
+    except ParametersError as error:
+        raise ParametersError(f"{name}: {error}") from None
+
+
+@functools.lru_cache(maxsize=1024)
+def _of_layout(dtype: np.dtype[Any], shape: tuple[int, ...], is_fortran: bool) -> tuple[str, bytes]:
+    """Return the same for an array of this layout; cached, since layouts repeat for all clients and in every round."""
+    is_bits = is_bfloat16(dtype)
+    if not is_bits:
+        _refuse_unreadable_dtype(dtype)
+    descr = "<V2" if is_bits else npy.dtype_to_descr(dtype)
+    header = io.BytesIO()
+    npy.write_array_header_1_0(header, {"descr": descr, "fortran_order": is_fortran, "shape": shape})
+    return BFLOAT16_NAME if is_bits else str(dtype), header.getvalue()
+
+
+def _buffer(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the numbers of a contiguous array, without a copy."""
+    if array.dtype.isbuiltin == 1 and array.dtype.kind in "biufc":
+        return array.T if _is_fortran(array) else array
+    return array.reshape(-1, order="A").view(np.uint8)  # such as dates, of which NumPy exports no buffer
+
+
+def _is_fortran(array: NDArray[Any]) -> bool:
+    flags = array.flags
+    return flags.f_contiguous and not flags.c_contiguous
+
+
 def _header(data: bytes) -> bytes:
     """Return the part of a .npy file before its numbers."""
     # After a magic string of eight bytes, its length takes two bytes in version 1.0 and four in 2.0.
@@ -233,9 +254,39 @@ def _header(data: bytes) -> bytes:
     return data[: min(end, _LONGEST_HEADER)]
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=1024)
+def _checked_layout(
+    header: bytes, num_bytes: int, told_dtype: str, told_shape: tuple[int, ...]
+) -> tuple[np.dtype[Any], tuple[int, ...], Literal["C", "F"], int]:
+    """Return dtype, shape, order, and where the numbers start; cached, since all of this repeats every round.
+
+    Args:
+        header: The beginning of a .npy file.
+        num_bytes: Length of the file.
+        told_dtype: The dtype that the Flower `Array` claims.
+        told_shape: The shape that it claims.
+
+    Raises:
+        ParametersError: The header cannot be read, is for another dtype or shape, or does not fit the length.
+    """
+    try:
+        shape, is_fortran, dtype, start = _read_header(header)
+    except Exception as error:  # NumPy parses the header as Python code, which may raise many types
+        raise ParametersError(f"its bytes are not a .npy array ({error})") from error
+    is_told = told_dtype == BFLOAT16_NAME and dtype == BFLOAT16
+    if not is_told:
+        _refuse_unreadable_dtype(dtype)
+    if not (is_told or _same_dtype(told_dtype, dtype)) or told_shape != shape:
+        raise ParametersError(
+            f"declared as {told_dtype} {told_shape}, but its bytes contain {dtype} {shape}; make it with Array(ndarray)"
+        )
+    want = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or num_bytes - start != want:
+        raise ParametersError(f"{dtype} {shape} takes {want} bytes, got {num_bytes - start}; it was cut or damaged")
+    return dtype, shape, "F" if is_fortran else "C", start
+
+
 def _read_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
-    """Return shape, Fortran order, dtype, and where the numbers start; cached, since headers repeat every round."""
     stream = io.BytesIO(header)
     version = npy.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
@@ -254,8 +305,8 @@ def _same_dtype(name: str, dtype: np.dtype[Any]) -> bool:
         return False
 
 
-def _refuse_unreadable_dtype(dtype: np.dtype[Any], name: str) -> None:
+def _refuse_unreadable_dtype(dtype: np.dtype[Any]) -> None:
     if dtype.hasobject:
-        raise ParametersError(f"{name}: Python objects would have to be unpickled; convert it to a numeric dtype")
+        raise ParametersError("Python objects would have to be unpickled; convert it to a numeric dtype")
     if dtype.kind == "V":
-        raise ParametersError(f"{name}: NumPy has no arithmetic for {dtype}; convert it, such as float8 to float32")
+        raise ParametersError(f"NumPy has no arithmetic for {dtype}; convert it, such as float8 to float32")

@@ -46,7 +46,8 @@ def update_norm(parameters: Sequence[NDArray[Any]], sent: Sequence[NDArray[Any]]
             array, before = (array[block] for array in pairs[index])
             wide = readable(array)
             distances = Distances(1, wide)
-            distances.measure(0, wide, readable(before))
+            with np.errstate(all="ignore"):
+                distances.measure(0, wide, readable(before))
             norms += distances.norms([array], [before])
         return norms
 
@@ -79,10 +80,12 @@ class Distances:
         self._squares = np.zeros((count, len(self._rows), 1, 1), numbers.dtype)
 
     def measure(self, index: int, array: NDArray[Any], sent: NDArray[Any]) -> None:
-        """Measure array number `index`; both must be `readable`."""
-        with np.errstate(all="ignore"):  # norms that overflow or underflow are measured again
-            np.subtract(array, sent, out=self.scratch, dtype=self.scratch.dtype)
-            np.matmul(self._rows, self._columns, out=self._squares[index])
+        """Measure array number `index`; both must be `readable`.
+
+        The caller ignores NumPy's errors: norms that overflow or underflow are measured again.
+        """
+        np.subtract(array, sent, out=self.scratch, dtype=self.scratch.dtype)
+        np.matmul(self._rows, self._columns, out=self._squares[index])
 
     def norms(self, arrays: Sequence[NDArray[Any]], sent: Sequence[NDArray[Any]]) -> list[float]:
         """Return the norm of each, in order; the arrays are those measured, and need not be `readable`."""

@@ -99,16 +99,16 @@ def _average_floats(
     sent: list[NDArray[Any]],
     norms: NDArray[np.float64],
 ) -> None:
-    is_brain_float = is_bfloat16(mean.dtype)
-    working = np.dtype(np.float32) if mean.dtype.itemsize == 2 else mean.dtype.newbyteorder("=")
+    is_brain_float, is_half = is_bfloat16(mean.dtype), mean.dtype.itemsize == 2
+    working = np.dtype(np.float32) if is_half else mean.dtype.newbyteorder("=")
     total_weight = sum(weights)
     total = mean if mean.dtype == working else np.empty(mean.shape, working)
     distances = Distances(len(sent), total)
     product = distances.scratch
     before = start = None
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # results that are not finite are refused below
+    with np.errstate(all="ignore"):  # results that are not finite are refused below
         for index, (array, weight) in enumerate(zip(arrays, weights, strict=True)):
-            numbers = readable(array)
+            numbers = readable(array) if is_half else array
             if sent:
                 if start is not sent[index] or before is None:
                     start = sent[index]
@@ -133,8 +133,9 @@ def _average_integers(
     norms: NDArray[np.float64],
 ) -> None:
     distances = Distances(len(sent), mean)
-    for index, before in enumerate(sent):
-        distances.measure(index, arrays[index], before)
+    with np.errstate(all="ignore"):
+        for index, before in enumerate(sent):
+            distances.measure(index, arrays[index], before)
     norms[:] = distances.norms(arrays[: len(sent)], sent)
     total_weight = sum(weights)
     high, low = _halves(arrays[0])

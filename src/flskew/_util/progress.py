@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -222,6 +222,7 @@ class _Filter(logging.Filter):
         return is_shown
 
 
+@lru_cache(maxsize=1024)
 def _is_ours(path: str) -> bool:
     """Whether a line comes from Flower or flskew; users may log on Flower's logger too, and add mods that do."""
     file = Path(path)

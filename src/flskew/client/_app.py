@@ -11,7 +11,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.client import Client, NumPyClient
 from flwr.clientapp import ClientApp
 
-from flskew._flower import isolated_records
+from flskew._flower import isolated_records, new_records
 from flskew._wire import (
     FLSKEW_KEY,
     KEPT_KEY,
@@ -29,16 +29,9 @@ from flskew.client._metrics import MetricsReader, check_local_epochs, loss_value
 from flskew.client._model import private_parameters, read_request, record_like, refuse_legacy
 from flskew.client._mods import check_mods, with_mods, with_train_mods
 from flskew.client._private import checked_patterns, keep_private, private_names, with_private
-from flskew.client._protocols import (
-    AbsentError,
-    ClientError,
-    SupportsEvaluate,
-    SupportsFit,
-    SupportsQuery,
-    WrapsNumPyClient,
-)
+from flskew.client._protocols import AbsentError, ClientError, SupportsFit
 from flskew.client._replies import DoesNotEvaluateError, absent_reply, check_presence, flskew_record
-from flskew.typing import Mod
+from flskew.typing import Mod, Record
 
 __all__ = ["ClientFn", "client_app"]
 
@@ -184,7 +177,8 @@ def _train(
     *,
     same_shapes: bool,
 ) -> Message:
-    if not isinstance(client, SupportsFit) or _is_inherited(client.fit, NumPyClient.fit):
+    fit = getattr(client, "fit", None)
+    if not callable(fit) or _is_inherited(fit, NumPyClient.fit):
         raise ClientError(f"{type(client).__name__} has no method fit(parameters, config)")
     key, arrays, config = read_request(message)
     if key in (METRICS_KEY, FLSKEW_KEY, LABELS_KEY, TERM_KEY):
@@ -195,12 +189,14 @@ def _train(
     private = private_names(model, patterns)
     exchange = Exchange.of(message.content, model, config, context.state, private)
     with exchange.open():
-        returned = client.fit(private_parameters(model), config)
+        returned = fit(private_parameters(model), config)
     parameters, count, metrics = _three(returned, client, "fit", "(parameters, num_examples, metrics)")
     record, unsent = metrics_reader.read(metrics, {NUM_EXAMPLES_KEY: num_examples(count, "fit")})
     check_local_epochs(record)
     trained = record_like(model, parameters, same_shapes=same_shapes)
-    content = RecordDict({key: keep_private(trained, arrays, patterns, context.state), METRICS_KEY: record})
+    content: dict[str, Record] = {
+        key: keep_private(trained, arrays, patterns, context.state), METRICS_KEY: record,
+    }  # fmt: skip
     exchange.close(content, trained, record, context.state)
     if noise is not None:
         counts = content[LABELS_KEY] = label_counts_record(client, context, noise, server_round)
@@ -212,33 +208,35 @@ def _train(
 def _evaluate(
     client: object, context: Context, message: Message, metrics_reader: MetricsReader, patterns: Sequence[str]
 ) -> Message:
-    if not isinstance(client, SupportsEvaluate) or _is_inherited(client.evaluate, NumPyClient.evaluate):
+    evaluate = getattr(client, "evaluate", None)
+    if not callable(evaluate) or _is_inherited(evaluate, NumPyClient.evaluate):
         raise DoesNotEvaluateError(client)
     _, arrays, config = read_request(message)
     check_presence(client, context, config)
     model = with_private(arrays, patterns, client, config, context.state)
-    returned = client.evaluate(private_parameters(model), config)
+    returned = evaluate(private_parameters(model), config)
     loss, count, metrics = _three(returned, client, "evaluate", "(loss, num_examples, metrics)")
     reserved = {LOSS_KEY: loss_value(loss), NUM_EXAMPLES_KEY: num_examples(count, "evaluate")}
     record, unsent = metrics_reader.read(metrics, reserved)
-    return _reply(RecordDict({METRICS_KEY: record}), flskew_record(client, context, unsent), message)
+    return _reply({METRICS_KEY: record}, flskew_record(client, context, unsent), message)
 
 
 def _query(client: object, context: Context, message: Message) -> Message:
-    if not isinstance(client, SupportsQuery):
+    query = getattr(client, "query", None)
+    if not callable(query):
         raise ClientError(f"{type(client).__name__} does not answer queries; give it query(content), see flskew.tables")
-    content = client.query(message.content)
+    content = query(message.content)
     if not isinstance(content, RecordDict):
         raise ClientError(f"{type(client).__name__}.query must return a RecordDict, got {type(content).__name__}")
     if FLSKEW_KEY in content:
         raise ClientError(f"{type(client).__name__}.query returned a record {FLSKEW_KEY!r}; use another key")
-    return _reply(content, flskew_record(client, context, []), message)
+    return _reply(dict(content), flskew_record(client, context, []), message)
 
 
-def _reply(content: RecordDict, record: ConfigRecord, message: Message) -> Message:
+def _reply(content: dict[str, Record], record: ConfigRecord, message: Message) -> Message:
     if record:
         content[FLSKEW_KEY] = record
-    return Message(content, reply_to=message)
+    return Message(new_records(content), reply_to=message)
 
 
 def _make_client(client_fn: ClientFn, context: Context) -> object:
@@ -247,8 +245,9 @@ def _make_client(client_fn: ClientFn, context: Context) -> object:
         raise ClientError("client_fn returned None; end it with `return client`")
     if isinstance(client, type):
         raise ClientError(f"client_fn returned the class {client.__name__}; return an instance of it")
-    if isinstance(client, WrapsNumPyClient):
-        return client.numpy_client
+    if hasattr(client, "numpy_client"):  # what NumPyClient.to_client() returns
+        wrapped: object = client.numpy_client
+        return wrapped
     if isinstance(client, Client):
         raise ClientError(f"{type(client).__name__} is a flwr.client.Client; make it a flwr.client.NumPyClient")
     return client

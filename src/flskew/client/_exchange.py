@@ -38,6 +38,7 @@ from flskew._wire import (
     TERM_STATE_ROUND_KEY,
 )
 from flskew.client._protocols import ClientError
+from flskew.typing import Record
 
 __all__ = ["Exchange", "Request", "Term", "current"]
 
@@ -222,11 +223,13 @@ class Exchange:
             return everyones
         return np.asarray(-own if everyones is None else everyones - own)
 
-    def close(self, reply: RecordDict, made: ArrayRecord, metrics: MetricRecord, context_state: RecordDict) -> None:
+    def close(
+        self, reply: dict[str, Record], made: ArrayRecord, metrics: MetricRecord, context_state: RecordDict
+    ) -> None:
         """Add what the strategy needs to the reply, and store the client's new state as pending.
 
         Args:
-            reply: Content of the reply; changed.
+            reply: Records of the reply; changed.
             made: The client's new model.
             metrics: The client's metrics.
             context_state: State of the node's context; changed.

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from flwr.app import MetricRecord
 
+from flskew._flower import new_metrics
 from flskew._util.texts import is_name
 from flskew._wire import INT64, LOCAL_EPOCHS_KEY
 from flskew.client._protocols import ClientError
@@ -58,7 +59,8 @@ class MetricsReader:
             raise ClientError(
                 f"metrics must be a dictionary, got {type(metrics).__name__}; return {{}} when there are none"
             )
-        record, unsent = MetricRecord({**reserved}), []
+        sent: dict[str, MetricValue] = {**reserved}
+        unsent = []
         for key, value in metrics.items():
             number = _sendable(key, value)
             if number is None:
@@ -68,10 +70,10 @@ class MetricsReader:
                 continue
             if key in reserved and number != reserved[key] and not _both_nan(number, reserved[key]):
                 raise ClientError(f"metrics[{key!r}] contradicts the {key} returned with it; rename it")
-            record[str.__str__(key)] = number  # no StrEnum or NumPy's str_
+            sent[str.__str__(key)] = number  # no StrEnum or NumPy's str_
         if unsent:
             self._log(unsent)
-        return record, unsent[:_MOST_NAMES]
+        return new_metrics(sent), unsent[:_MOST_NAMES]
 
     def _log(self, unsent: list[str]) -> None:
         known = _logged.setdefault(self._id, set())
@@ -134,6 +136,8 @@ def num_examples(value: object, method: str) -> int:
     Raises:
         ClientError: It is not a whole number.
     """
+    if type(value) is int and value in INT64:
+        return value
     number = _plain(value)
     is_real = isinstance(number, numbers.Real) and not isinstance(number, bool)
     if not is_real or not (isinstance(number, numbers.Integral) or float(number).is_integer()):  # type: ignore[arg-type]

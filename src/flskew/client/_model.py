@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message
@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from flskew._arrays.bfloat16 import BFLOAT16, bfloat16_from_float32, float32_from_bfloat16
 from flskew._arrays.records import array_from_numpy, numpy_from_array, record_from_parameters
+from flskew._flower import new_arrays
 from flskew._wire import CONTROL_KEY
 from flskew.client._protocols import MISSING_CLASSES, ClientError
 from flskew.client._shown import shape_of
 from flskew.typing import Config, Parameters, ReturnedParameters
 
 __all__ = ["in_dtype_of", "private_parameters", "read_request", "record_like", "refuse_legacy"]
-
-Record = TypeVar("Record", ArrayRecord, ConfigRecord)
 
 # Prefixes of the record names of Flower's legacy API, including its workflow for secure aggregation.
 _LEGACY = ("fitins.", "evaluateins.", "getparametersins.", "getpropertiesins.", "secaggplus_")
@@ -46,12 +45,29 @@ def read_request(message: Message) -> tuple[str, ArrayRecord, Config]:
     Raises:
         ClientError: There is no ArrayRecord, or two records of one kind.
     """
-    key, arrays = _only(message, ArrayRecord)
-    if arrays is None:
+    arrays: dict[str, ArrayRecord] = {}
+    configs: dict[str, ConfigRecord] = {}
+    for key, record in message.content.items():
+        if key == CONTROL_KEY:
+            continue
+        if isinstance(record, ArrayRecord):
+            arrays[key] = record
+        elif isinstance(record, ConfigRecord):
+            configs[key] = record
+    for kind, found in (("ArrayRecord", arrays), ("ConfigRecord", configs)):
+        if len(found) > 1:
+            raise ClientError(
+                f"the message has {len(found)} records of type {kind}, {list(found)}; a NumPy client takes one"
+            )
+    if not arrays:
         raise ClientError("the message has no ArrayRecord; strategies send one under 'arrays'")
-    _, config = _only(message, ConfigRecord)
-    settings = {} if config is None else config
-    return key, arrays, {name: list(value) if isinstance(value, list) else value for name, value in settings.items()}
+    ((key, model),) = arrays.items()
+    config = {
+        name: list(value) if isinstance(value, list) else value
+        for settings in configs.values()
+        for name, value in settings.items()
+    }
+    return key, model, config
 
 
 def private_parameters(arrays: ArrayRecord) -> Parameters:
@@ -85,13 +101,13 @@ def record_like(received: ArrayRecord, returned: object, *, same_shapes: bool = 
             f"fit received {len(received)} arrays and returned {len(arrays)}; return all of them, in the same order: "
             f"{_first_difference(arrays, received)}. For a model that grows, client_app(..., same_shapes=False)"
         )
-    record = ArrayRecord()
+    made_like: dict[str, Array] = {}
     for array, (name, origin) in zip(arrays, received.items(), strict=True):
         made = array_from_numpy(array, f"array {name!r}")
         if same_shapes and made.shape != tuple(origin.shape):
             raise ClientError(_shape_differs(name, tuple(origin.shape), made.shape, len(received)))
-        record[name] = in_dtype_of(origin, made, name)
-    return record
+        made_like[name] = in_dtype_of(origin, made, name)
+    return new_arrays(made_like)
 
 
 def in_dtype_of(origin: Array, made: Array, name: str) -> Array:
@@ -106,6 +122,8 @@ def in_dtype_of(origin: Array, made: Array, name: str) -> Array:
         ClientError: The conversion would not be exact.
         ParametersError: An array cannot be read.
     """
+    if made.dtype == origin.dtype:
+        return made
     want = numpy_from_array(origin, f"array {name!r}").dtype
     array = numpy_from_array(made)
     if array.dtype == want:
@@ -122,18 +140,6 @@ def in_dtype_of(origin: Array, made: Array, name: str) -> Array:
         f"array {name!r} was received as {origin.dtype} and returned as {made.dtype}{reason}; "
         f"use .astype({held!r}), or update it in place"
     )
-
-
-def _only(message: Message, kind: type[Record]) -> tuple[str, Record | None]:
-    found = [
-        (key, record) for key, record in message.content.items() if isinstance(record, kind) and key != CONTROL_KEY
-    ]
-    if len(found) > 1:
-        raise ClientError(
-            f"the message has {len(found)} records of type {kind.__name__}, {[key for key, _ in found]}; "
-            "a NumPy client takes one"
-        )
-    return found[0] if found else ("", None)
 
 
 def _checked_list(returned: object, received: ArrayRecord) -> ReturnedParameters:

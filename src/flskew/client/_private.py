@@ -91,6 +91,8 @@ def is_private(names: Iterable[str], patterns: Sequence[str]) -> list[bool]:
 
 def private_names(arrays: ArrayRecord, patterns: Sequence[str]) -> frozenset[str]:
     """Return the names of the arrays that stay on the client."""
+    if not patterns:
+        return frozenset()
     return frozenset(name for name, stays in zip(arrays, is_private(arrays, patterns), strict=True) if stays)
 
 

@@ -16,7 +16,6 @@ __all__ = [
     "SupportsEvaluate",
     "SupportsFit",
     "SupportsQuery",
-    "WrapsNumPyClient",
 ]
 
 MISSING_CLASSES = (
@@ -100,10 +99,3 @@ class SupportsQuery(Protocol):
     def query(self, content: RecordDict) -> RecordDict:
         """Return the answer to a message of Flower's type "query", given its content."""
         ...
-
-
-@runtime_checkable
-class WrapsNumPyClient(Protocol):
-    """The result of `flwr.client.NumPyClient.to_client()`, which wraps the client to use."""
-
-    numpy_client: SupportsFit

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from flwr.app import ConfigRecord, Context, Error, Message
 
+from flskew._flower import new_config
 from flskew._util.texts import LONGEST_NAME, one_line
 from flskew._wire import (
     ABSENT,
@@ -92,7 +93,7 @@ def flskew_record(client: object, context: Context, unsent_metrics: list[str]) -
     Raises:
         ClientError: `assignment` is neither an `Assignment` nor a `Schedule`.
     """
-    record = ConfigRecord()
+    record: dict[str, str | int | list[str]] = {}
     assignment = getattr(client, "assignment", None)
     if assignment is not None:
         if not isinstance(assignment, Assignment | Schedule):
@@ -109,7 +110,7 @@ def flskew_record(client: object, context: Context, unsent_metrics: list[str]) -
         record[PARTITION_NAME_KEY] = name
     if unsent_metrics:
         record[UNSENT_METRICS_KEY] = unsent_metrics
-    return record
+    return new_config(record)
 
 
 def _partition_id(context: Context) -> int | None:
@@ -125,4 +126,4 @@ def _partition_name(client: object, assignment: Assignment | Schedule | None, nu
     if not isinstance(name, str):  # a client may have an unrelated attribute of this name, such as a method
         names = assignment.names if assignment is not None else None
         name = names[number] if names is not None and number is not None and number < len(names) else ""
-    return one_line(name, LONGEST_NAME).strip()
+    return one_line(name, LONGEST_NAME).strip() if name else ""

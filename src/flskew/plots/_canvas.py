@@ -29,7 +29,7 @@ _LONGEST_NAME = 32
 # More names than these never fit side by side, so their widths are not measured.
 _MOST_MEASURED = 200
 # Of panels side by side, and the inches that they share.
-_MOST_PANELS, _WIDTH_OF_PANELS = 4, 9.0
+_MOST_PANELS, _WIDTH_OF_PANELS = 4, 7.8
 
 
 def draw_on(ax: Axes | None, size: Size, draw: Callable[[list[Axes]], None]) -> Figure:

@@ -70,7 +70,7 @@ def _draw(axes: Sequence[Axes], columns: int, panels: Sequence[Differences], lab
         root_figure(axes[0]).supxlabel(printable(label), fontsize=font_size(axes[0]))
     last = axes[min(columns, len(axes)) - 1]
     size = 0.9 * font_size(last)
-    for face, words in ((BLUE, "better or worse"), ("white", "no evidence of a difference")):
+    for face, words in ((BLUE, "better or worse"), ("white", "no evidence of\na difference")):
         last.scatter([], [], s=30, color=face, edgecolors=BLUE, linewidths=1.4, label=words)
     last.legend(
         loc="upper left", bbox_to_anchor=(1, 1.02), frameon=False, fontsize=size, title=key, title_fontsize=size,

@@ -59,6 +59,7 @@ def draw_pairs(
         loses=gains[drawn] < 0,
         ends=ends,
         label="\n".join([label, *key]),
+        has_gap=len(drawn) < len(order),
     )
     return draw_on(ax, (4.6, _LINE * len(drawn) + 0.25), draw)
 
@@ -70,6 +71,8 @@ def _draw(
     loses: NDArray[np.bool_],
     ends: tuple[str, str],
     label: str,
+    *,
+    has_gap: bool,
 ) -> None:
     (ax,) = axes
     places = np.arange(len(names))
@@ -84,6 +87,8 @@ def _draw(
         label=in_legend(ends[0]),
     )  # fmt: skip
     ax.scatter(values[:, 1], places, s=30, color=colors, zorder=4, clip_on=False, label=in_legend(ends[1]))
+    if has_gap:
+        ax.axhline((len(places) - 1) / 2, color=GREY, linewidth=0.8, linestyle=(0, (4, 4)), zorder=1)
     ax.set_ylim(len(places) - 0.4, -0.6)
     ax.grid(axis="x", color=GREY, alpha=0.3, linewidth=0.8)
     ax.set_axisbelow(True)

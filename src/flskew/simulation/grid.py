@@ -31,7 +31,6 @@ from flskew._util.values import call_repr
 from flskew.simulation._config import flat_config
 from flskew.simulation._failures import Failure, log_failures, log_unknown
 from flskew.simulation._messages import check_reply, expired, has_expired, id_of, unavailable
-from flskew.typing import RunConfig
 
 if TYPE_CHECKING:
     from flskew._flower import Run
@@ -119,7 +118,9 @@ class LocalGrid(Grid):
         config = flat_config(run_config or {})
         self.run_config = config or None
         self._run = new_run(next(_run_ids), config)
-        self._contexts = {_FIRST_NODE_ID + index: self._new_context(index, count, config) for index in range(count)}
+        self._config = dict(config)
+        self._node_ids = range(_FIRST_NODE_ID, _FIRST_NODE_ID + count)
+        self._contexts: dict[int, Context] = {}  # of the nodes that have replied; the others' would all be alike
         self._outcomes: dict[str, _Outcome] = {}
         self._logged_failures: set[Hashable] = set()
         self._num_messages = itertools.count(1)
@@ -160,7 +161,7 @@ class LocalGrid(Grid):
 
     def get_node_ids(self) -> list[int]:
         """Return the ids of all nodes; that of partition i is 1000 + i."""
-        return list(self._contexts)
+        return list(self._node_ids)
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         """Run the client of each message, and store the replies until they are pulled.
@@ -172,8 +173,8 @@ class LocalGrid(Grid):
             One id per message. Messages to unknown nodes are logged and skipped, as in Flower's simulation.
         """
         pending = list(messages)
-        known = [message for message in pending if message.metadata.dst_node_id in self._contexts]
-        log_unknown([node for message in pending if (node := message.metadata.dst_node_id) not in self._contexts])
+        known = [message for message in pending if message.metadata.dst_node_id in self._node_ids]
+        log_unknown([node for message in pending if (node := message.metadata.dst_node_id) not in self._node_ids])
         new = self._unsent(known)
         # Checked first: a message that expires while others run was still sent in time.
         late = [message for message in new if has_expired(message)]
@@ -211,7 +212,9 @@ class LocalGrid(Grid):
     def node_states(self) -> dict[int, RecordDict]:
         """Return the non-empty states of the clients' contexts, by node."""
         return {
-            node_id: isolated_records(context.state) for node_id, context in self._contexts.items() if context.state
+            node_id: isolated_records(context.state)
+            for node_id, context in sorted(self._contexts.items())
+            if context.state
         }
 
     def restore_node_states(self, states: Mapping[int, RecordDict]) -> None:
@@ -220,19 +223,21 @@ class LocalGrid(Grid):
         Raises:
             ValueError: A node does not exist.
         """
-        unknown = sorted(set(states) - set(self._contexts))
+        unknown = sorted(node_id for node_id in states if node_id not in self._node_ids)
         if unknown:
-            raise ValueError(f"node {unknown[0]} does not exist; nodes are {_FIRST_NODE_ID} to {max(self._contexts)}")
-        for node_id, context in self._contexts.items():
+            raise ValueError(f"node {unknown[0]} does not exist; nodes are {_FIRST_NODE_ID} to {self._node_ids[-1]}")
+        for node_id in self._contexts.keys() | states.keys():
+            context = self._contexts[node_id] = self._context(node_id)
             context.state = isolated_records(states.get(node_id, RecordDict()))
 
-    def _new_context(self, index: int, count: int, config: RunConfig) -> Context:
-        return Context(
+    def _context(self, node_id: int) -> Context:
+        """Return the context of a node, which is a new one before its first reply."""
+        return self._contexts.get(node_id) or Context(
             run_id=self._run.run_id,
-            node_id=_FIRST_NODE_ID + index,
-            node_config={"partition-id": index, "num-partitions": count},
+            node_id=node_id,
+            node_config={"partition-id": node_id - _FIRST_NODE_ID, "num-partitions": len(self._node_ids)},
             state=RecordDict(),
-            run_config=dict(config),
+            run_config=dict(self._config),
         )
 
     def _unsent(self, messages: Sequence[Message]) -> list[Message]:
@@ -258,7 +263,7 @@ class LocalGrid(Grid):
 
     def _deliver(self, messages: Sequence[Message]) -> list[_Outcome]:
         """Run the client of one node on its messages."""
-        context = self._contexts[messages[0].metadata.dst_node_id]
+        context = self._context(messages[0].metadata.dst_node_id)
         outcomes = []
         for message in messages:
             outcomes.append(self._run_client(message, context))
@@ -276,7 +281,9 @@ class LocalGrid(Grid):
         # On a network, nodes work in parallel: waiting for the previous client must not count.
         message.metadata.created_at = time.time()
         started = time.monotonic()
-        outcome = self._answer(message, isolated_context(context))
+        own_context = isolated_context(context)
+        own_context.run_id = self._run.run_id  # which `set_run` may have changed
+        outcome = self._answer(message, own_context)
         outcome.seconds = time.monotonic() - started
         stamp(outcome.reply, message_id=f"{id_of(message)}-reply")
         return outcome

@@ -6,16 +6,17 @@ import logging
 import math
 from collections.abc import Callable
 
-from flwr.app import Array, ArrayRecord, MetricRecord
+from flwr.app import MetricRecord
 from flwr.serverapp.strategy import Strategy
 
+from flskew._flower import copied_arrays
 from flskew._util import checks
 from flskew._util.texts import listed
 from flskew.strategies._flower_state import nested
 from flskew.strategies.best import BestModel, KeepBest, RunResult
 from flskew.strategies.checkpoints import Checkpoint
 
-__all__ = ["BestSoFar", "copied"]
+__all__ = ["BestSoFar"]
 
 _logger = logging.getLogger("flwr")
 
@@ -108,7 +109,7 @@ class BestSoFar:
         is_better = best is None or (value < best.value if self._rule.lower_is_better else value > best.value)
         if is_better and not math.isnan(value):
             _logger.info("\t> Best %r so far: %g", self._rule.metric, value)
-            result.best = BestModel(server_round, value, copied(result.arrays))
+            result.best = BestModel(server_round, value, copied_arrays(result.arrays))
             self._waited = 0
         elif server_round:
             self._waited += 1
@@ -159,13 +160,6 @@ class BestSoFar:
         if isinstance(value, list):
             raise TypeError(f"keep_best={metric!r} must be one number per round, got a list of {len(value)}")
         return float(value)
-
-
-def copied(arrays: ArrayRecord) -> ArrayRecord:
-    """Return a separate record of separate arrays, which share only their bytes, and these are immutable."""
-    return ArrayRecord(
-        {name: Array(array.dtype, tuple(array.shape), array.stype, array.data) for name, array in arrays.items()}
-    )
 
 
 def _rule(keep_best: object) -> KeepBest | None:

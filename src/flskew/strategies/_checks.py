@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -47,8 +47,7 @@ class BadReplyError(ValueError):
         self.traceback = traceback
 
 
-@dataclass(frozen=True)
-class CheckedReply:
+class CheckedReply(NamedTuple):
     """An accepted reply.
 
     Attributes:
@@ -116,6 +115,8 @@ def check_reply(message: Message, weighted_by_key: str, sent: ArrayRecord | None
         model_key, received = _model(content, sent, arrayrecord_key)
         model = _converted(received, sent)
         parameters = check_arrays(model, sent)
+    record = content.get(FLSKEW_KEY)
+    about_client = dict(record.items()) if isinstance(record, ConfigRecord) else {}
     return CheckedReply(
         message,
         weight,
@@ -124,10 +125,10 @@ def check_reply(message: Message, weighted_by_key: str, sent: ArrayRecord | None
         model_key,
         model,
         parameters,
-        _text(content, ASSIGNMENT_KEY, "an assignment's fingerprint"),
-        _unsent(content),
-        partition_id=_partition_id(content),
-        name=_text(content, PARTITION_NAME_KEY, f"a printable name of at most {LONGEST_NAME} characters"),
+        _text(about_client, ASSIGNMENT_KEY, "an assignment's fingerprint"),
+        _unsent(about_client),
+        partition_id=_partition_id(about_client),
+        name=_text(about_client, PARTITION_NAME_KEY, f"a printable name of at most {LONGEST_NAME} characters"),
         term=_term(content, sent),
     )
 
@@ -138,10 +139,10 @@ def check_arrays(arrays: ArrayRecord, like: ArrayRecord) -> Parameters:
     Raises:
         BadReplyError: Names, shapes or dtypes differ from `like`, or an array cannot be read or averaged.
     """
-    missing, extra = [name for name in like if name not in arrays], [name for name in arrays if name not in like]
-    if missing or extra:
+    if arrays.keys() != like.keys():
+        missing, extra = [name for name in like if name not in arrays], [name for name in arrays if name not in like]
         raise BadReplyError(f"arrays missing: [{listed(missing)}], unexpected arrays: [{listed(extra)}]")
-    return [_check_array(name, arrays[name], like[name]) for name in like]
+    return [_check_array(name, arrays[name], wanted) for name, wanted in like.items()]
 
 
 def check_finite(parameters: Parameters, like: ArrayRecord, remedy: str) -> None:
@@ -188,15 +189,15 @@ def _check_names(kind: str, names: Iterable[str]) -> None:
             )
 
 
-def _text(content: RecordDict, key: str, what: str) -> str | None:
-    text = _flskew(content).get(key)
+def _text(about_client: Mapping[str, object], key: str, what: str) -> str | None:
+    text = about_client.get(key)
     if text is not None and not is_name(text):
         raise BadReplyError(f"{FLSKEW_KEY}.{key} = {_shown(text)}; it must be {what}")
     return str(text) if text is not None else None
 
 
-def _partition_id(content: RecordDict) -> int | None:
-    number = _flskew(content).get(PARTITION_ID_KEY)
+def _partition_id(about_client: Mapping[str, object]) -> int | None:
+    number = about_client.get(PARTITION_ID_KEY)
     if number is None:
         return None
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:
@@ -208,9 +209,9 @@ def _shown(value: object) -> str:
     return repr(value[:LONGEST_NAME] if isinstance(value, str | bytes) else value)
 
 
-def _unsent(content: RecordDict) -> tuple[str, ...]:
-    names = _flskew(content).get(UNSENT_METRICS_KEY)
-    return tuple(name for name in names if is_name(name)) if isinstance(names, list) else ()  # type: ignore[misc]
+def _unsent(about_client: Mapping[str, object]) -> tuple[str, ...]:
+    names = about_client.get(UNSENT_METRICS_KEY)
+    return tuple(name for name in names if is_name(name)) if isinstance(names, list) else ()
 
 
 def _term(content: RecordDict, sent: ArrayRecord | None) -> TermReport | None:
@@ -220,15 +221,12 @@ def _term(content: RecordDict, sent: ArrayRecord | None) -> TermReport | None:
         raise BadReplyError(str(error)) from error
 
 
-def _flskew(content: RecordDict) -> ConfigRecord:
-    record = content.get(FLSKEW_KEY)
-    return record if isinstance(record, ConfigRecord) else ConfigRecord()
-
-
 def _converted(arrays: ArrayRecord, like: ArrayRecord) -> ArrayRecord:
     """Return the arrays in the order of `like`, and with its dtypes where that conversion is exact."""
-    if set(arrays) != set(like):
+    if arrays.keys() != like.keys():
         return arrays  # `check_arrays` refuses it
+    if list(arrays) == list(like) and all(arrays[name].dtype == like[name].dtype for name in like):
+        return arrays
     return ArrayRecord({name: _exactly(arrays[name], like[name]) for name in like})
 
 
@@ -266,8 +264,10 @@ def _model(content: RecordDict, sent: ArrayRecord, key: str) -> tuple[str, Array
     records = {
         name: record for name, record in content.items() if isinstance(record, ArrayRecord) and name != CONTROL_KEY
     }
-    alike = [name for name, record in records.items() if set(record) == set(sent)]
-    candidates = [key] if key in records else alike or list(records)
+    if key in records:
+        return key, records[key]
+    alike = [name for name, record in records.items() if record.keys() == sent.keys()]
+    candidates = alike or list(records)
     if len(candidates) != 1:
         raise BadReplyError(f"{len(records)} ArrayRecords, [{listed(records)}]; name the one with the model {key!r}")
     return candidates[0], records[candidates[0]]

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from types import MappingProxyType
 
 from flwr.app import ArrayRecord, Message, RecordDict
@@ -78,7 +79,7 @@ class Judgement:
         """Record the norms of the updates, in the order of the nodes."""
         measured = zip(sorted(self.counted.items()), norms, strict=True)
         return replace(
-            self, counted={place: replace(reply, update_norm=float(norm)) for (place, reply), norm in measured}
+            self, counted={place: reply._replace(update_norm=float(norm)) for (place, reply), norm in measured}
         )
 
     def without_large(self, max_update_norm: float | None) -> Judgement:
@@ -194,7 +195,7 @@ def judge(
     like = None
     if sent.phase == "train":
         models = {place: _model(message, arrayrecord_key) for place, message in enumerate(sent.messages)}
-        candidates = (*models.values(), *(_model(message, arrayrecord_key) for message in received))
+        candidates = chain(models.values(), (_model(message, arrayrecord_key) for message in received))
         like = next((model for model in candidates if model), ArrayRecord())
     by_id = {m.metadata.message_id: place for place, m in enumerate(sent.messages) if m.metadata.message_id}
     by_node = {message.metadata.dst_node_id: place for place, message in enumerate(sent.messages)}
@@ -202,13 +203,15 @@ def judge(
     failures: dict[int, Failure] = {}
     abstained: dict[int, int] = {}
     absent: dict[int, int] = {}
+    known: set[int] = set()
     for arrival, message in enumerate(received):
         answered, sender = message.metadata.reply_to_message_id, message.metadata.src_node_id
         unknown = len(sent.messages) + arrival
         # A grid that gives its messages no ids delivers one reply of each node.
         place = by_id.get(answered, unknown) if by_id and answered else by_node.get(sender, unknown)
-        if any(place in known for known in (counted, failures, abstained, absent)):
+        if place in known:
             continue  # a message that was delivered twice
+        known.add(place)
         node_id = sent.messages[place].metadata.dst_node_id if place < len(sent.messages) else sender
         if sent.phase == "evaluate" and does_not_evaluate(message):
             abstained[place] = node_id
@@ -223,7 +226,7 @@ def judge(
         except BadReplyError as error:
             failures[place] = _failure(node_id, error.reason, error.traceback, sites.get(node_id, UNKNOWN_SITE))
     for place, request in enumerate(sent.messages):
-        if not any(place in known for known in (counted, failures, abstained, absent)):
+        if place not in known:
             node_id = request.metadata.dst_node_id
             failures[place] = _failure(node_id, _SILENCE, site=sites.get(node_id, UNKNOWN_SITE))
     return Judgement(

@@ -12,12 +12,13 @@ from flwr.app import ArrayRecord, ConfigRecord
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
+from flskew._flower import copied_arrays
 from flskew._util import checks
 from flskew._util.progress import is_verbose, progress
 from flskew._util.texts import cut
 from flskew._util.values import call_repr
 from flskew.strategies import _arguments
-from flskew.strategies._best_so_far import BestSoFar, copied
+from flskew.strategies._best_so_far import BestSoFar
 from flskew.strategies._disk import RunOnDisk
 from flskew.strategies._errors import RoundError
 from flskew.strategies._packing import pack, unpack
@@ -160,7 +161,7 @@ class Pipeline(RoundStrategy):
             checkpoint = self._continued(disk, before, arrays, rounds, resume, best)
         record = self._record = RunRecord()
         result = record.result
-        result.arrays = copied(arrays)
+        result.arrays = copied_arrays(arrays)
         done = checkpoint.server_round if checkpoint else 0
         begun = time.monotonic()
         with progress(type(self).__name__, done, rounds, verbose=is_logged) as shown:
@@ -254,19 +255,19 @@ class Pipeline(RoundStrategy):
 
     def _train(self, server_round: int, config: ConfigRecord, grid: Grid, timeout: float) -> None:
         result = self._record.result
-        arrays = copied(result.arrays)
+        arrays = copied_arrays(result.arrays)
         messages = self._checked_count("train", self.configure_train(server_round, arrays, config, grid))
         self._record.expect("train", server_round, messages, arrays)
         made, metrics = self.aggregate_train(server_round, grid.send_and_receive(messages, timeout=timeout))
         if made is not None:
-            result.arrays = copied(made)
+            result.arrays = copied_arrays(made)
         if metrics is not None:
             _logger.info("\t└──> Aggregated MetricRecord: %s", cut(str(metrics), _LONGEST_METRICS))
             result.train_metrics_clientapp[server_round] = metrics
 
     def _evaluate(self, server_round: int, config: ConfigRecord, grid: Grid, timeout: float) -> None:
         result = self._record.result
-        arrays = copied(result.arrays)
+        arrays = copied_arrays(result.arrays)
         messages = self._checked_count("evaluate", self.configure_evaluate(server_round, arrays, config, grid))
         self._record.expect("evaluate", server_round, messages, arrays)
         metrics = self.aggregate_evaluate(server_round, grid.send_and_receive(messages, timeout=timeout))
@@ -277,7 +278,7 @@ class Pipeline(RoundStrategy):
     def _evaluate_on_server(self, evaluate_fn: ServerEvaluation | None, server_round: int) -> None:
         if evaluate_fn is None:
             return
-        metrics = evaluate_fn(server_round, copied(self._record.result.arrays))  # reading a record may empty it
+        metrics = evaluate_fn(server_round, copied_arrays(self._record.result.arrays))  # reading a record may empty it
         if _arguments.is_evaluation(metrics):
             _logger.info("Server evaluation of round %d: %s", server_round, metrics)
             self._record.result.evaluate_metrics_serverapp[server_round] = metrics

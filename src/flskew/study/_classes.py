@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flskew._split.labels import read_labels
 from flskew.assignment import Assignment
 from flskew.study.task import Task
 from flskew.typing import LabelCounts, Rows
@@ -30,11 +31,13 @@ class Classes(NamedTuple):
 
 def classes_of(task: Task, train: Assignment) -> Classes:
     """Return the classes of a test set; none if rows have several labels, or numbers that are not classes."""
-    labels, tested = np.asarray(task.labels), np.asarray(task.test_labels)
-    if labels.ndim != 1 or tested.ndim != 1 or tested.dtype.kind not in "biuSU":
+    try:
+        labels, tested = read_labels(task.labels), read_labels(task.test_labels)
+    except (TypeError, ValueError):
         return Classes(np.array([], np.int64), np.zeros((len(train), 0), np.int64), [])
-    classes, codes = np.unique(tested, return_inverse=True)
-    places = np.searchsorted(classes, labels).clip(max=len(classes) - 1)
-    is_known = classes[places] == labels
-    counts = [np.bincount(places[rows][is_known[rows]], minlength=len(classes)) for rows in train]
-    return Classes(classes, np.stack(counts), [np.flatnonzero(codes == code) for code in range(len(classes))])
+    number = len(tested.classes)
+    places_of = {label: place for place, label in enumerate(tested.labels)}
+    # Classes that no test row has are counted in another column, which is dropped.
+    places = np.array([places_of.get(label, number) for label in labels.labels])[labels.codes]
+    counts = [np.bincount(places[rows], minlength=number + 1)[:number] for rows in train]
+    return Classes(tested.classes, np.stack(counts), [np.flatnonzero(tested.codes == code) for code in range(number)])

@@ -14,6 +14,7 @@ from flskew.study._grid import Grid
 from flskew.study._intervals import interval_of
 from flskew.study._means import alone_trained_few, interval_in_words
 from flskew.study._paired import holm, p_values, verdict
+from flskew.study._splits import ALL_SPLITS
 from flskew.study._texts import decimals_for, p_text, with_interval
 from flskew.study.cell import Cell
 from flskew.study.table import Table
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["gains_table"]
-
-_ALL = "all splits"
 
 
 def gains_table(results: Grid, methods: Sequence[str], over: str, what: What) -> Table:
@@ -38,7 +37,7 @@ def gains_table(results: Grid, methods: Sequence[str], over: str, what: What) ->
     gains = np.stack([pair.gains for pair in pairs])
     found = interval_of(gains, results.interval, results.confidence)
     p, num_known = p_values(gains), found.num_known.astype(int)
-    splits = [*results.splits, *[_ALL] * (len(results.splits) > 1)]
+    splits = [*results.splits, *[ALL_SPLITS] * (len(results.splits) > 1)]
     frame = pd.DataFrame(
         {"gain": found.mean, "low": found.low, "high": found.high, "seeds": num_known, "p": p, "adjusted": holm(p)},
         index=pd.MultiIndex.from_product([splits, methods], names=["split", "method"]),

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import copy
+import os
+import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from pickle import PicklingError
+from threading import Thread
 from typing import Any
 
+from flskew._util import files
 from flskew._util.progress import counted
 from flskew.study._running import Work, run_cell
+from flskew.study.task import Task
 
 __all__ = ["run_all"]
 
@@ -27,25 +35,40 @@ def run_all(missing: Iterable[tuple[Path, Work]], count: int, jobs: int | None) 
         Exception: Whatever a task raises; its note names the cell.
     """
     with counted("study", count, "cell") as step:
-        for _ in map(_run, missing) if jobs == 1 else _in_processes(missing, jobs):
+        for _ in _one_by_one(missing) if jobs == 1 else _in_processes(missing, jobs):
             step()
+
+
+def _one_by_one(missing: Iterable[tuple[Path, Work]]) -> Iterator[object]:
+    for cell in missing:
+        _run(cell)  # `map` would end at a StopIteration from a task, as if all cells were finished.
+        yield None
 
 
 def _in_processes(missing: Iterable[tuple[Path, Work]], jobs: int | None) -> Iterator[object]:
     from joblib import Parallel, delayed, parallel_config  # type: ignore[import-untyped]
 
-    calls = (delayed(_run_there)(work) for work in missing)
     # One cell at a time: joblib would send several at once if the first ones are fast.
     options: dict[str, Any] = {"batch_size": 1, "return_as": "generator_unordered"}
-    if jobs is not None:
-        with parallel_config("loky", inner_max_num_threads=1):
-            yield from Parallel(n_jobs=jobs, **options)(calls)
-        return
+    name = files.token()
+    calls = (delayed(_run_there)(path, work, name, os.getpid()) for path, work in missing)
     try:
-        parallel = Parallel(**options)
-    except ValueError:  # The backend returns all results at the end, as Ray's does.
-        parallel = Parallel(batch_size=1)
-    yield from parallel(calls)
+        if jobs is not None:
+            with parallel_config("loky", inner_max_num_threads=1):
+                yield from Parallel(n_jobs=jobs, **options)(calls)
+            return
+        try:
+            parallel = Parallel(**options)
+        except ValueError:  # The backend returns all results at the end, as Ray's does.
+            parallel = Parallel(batch_size=1)
+        yield from parallel(calls)
+    except PicklingError as error:
+        cause = error.__cause__ or error
+        raise TypeError(f"the task cannot be sent to other processes; use jobs=1 ({cause})") from error
+
+
+_tasks: dict[str, Task] = {}
+"""The task of the latest study in this process, so that what it has loaded lazily is loaded once, not for each cell."""
 
 
 def _run(cell: tuple[Path, Work]) -> None:
@@ -59,10 +82,21 @@ def _run(cell: tuple[Path, Work]) -> None:
         raise
 
 
-def _run_there(cell: tuple[Path, Work]) -> None:
-    """Run a cell in another process, which can only send exceptions that can be copied."""
+def _run_there(path: Path, work: Work, name: str, parent: int) -> None:
+    """Run a cell in another process, which can only send exceptions that can be copied.
+
+    Args:
+        path: Where to save it.
+        work: What to run.
+        name: Identifies the call of `run_all`, and so the task.
+        parent: The process that sent it.
+    """
+    _end_with(parent)
+    if name not in _tasks:
+        _tasks.clear()
+        _tasks[name] = work.task
     try:
-        _run(cell)
+        _run((path, replace(work, task=_tasks[name])))
     except Exception as error:
         try:
             copy.copy(error)
@@ -70,3 +104,16 @@ def _run_there(cell: tuple[Path, Work]) -> None:
             text = "\n".join([f"{type(error).__name__}: {error}", *error.__notes__])
             raise RuntimeError(text) from error
         raise
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it has ended, even by kill -9; joblib would let it wait for work."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    if os.getppid() == parent:
+        Thread(target=watch, name="flskew-parent", daemon=True).start()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from types import ModuleType
 from typing import NamedTuple
@@ -53,7 +54,7 @@ def key_of(task: object) -> TaskKey:
     walk = Walk()
     digest = walk.digest(task, "task")
     known = {"python": platform.python_version(), "flskew": __version__}
-    others = walk.modules - {*sys.stdlib_module_names, "flskew", "flwr", "numpy"}
+    others = {*walk.modules, *_backends(walk.modules)} - {*sys.stdlib_module_names, "flskew", "flwr", "numpy"}
     for module in ("flwr", "numpy", *sorted(others)):
         found = _version(module)
         if found is not None:
@@ -64,6 +65,15 @@ def key_of(task: object) -> TaskKey:
 def code_key(*classes: type) -> str:
     """Return the digest of the code of classes; those of installed packages count by name."""
     return Walk().digest(list(classes), "")
+
+
+def _backends(modules: Collection[str]) -> Iterator[str]:
+    """Yield the framework that computes for Keras."""
+    if "keras" in modules:
+        try:
+            yield str(import_module("keras").backend.backend())
+        except ImportError:  # A task that uses it fails, too.
+            return
 
 
 @cache

@@ -9,9 +9,10 @@ from flwr.serverapp.strategy import Strategy
 
 from flskew.strategies._flower_state import nested
 from flskew.strategies._pipeline import Pipeline
+from flskew.study._code import is_users
 from flskew.study.method import Method
 
-__all__ = ["BASELINES", "copied_for", "num_sampled", "read_methods"]
+__all__ = ["BASELINES", "check_num_clients", "classes_in", "copied_for", "num_sampled", "read_methods"]
 
 BASELINES = ("alone", "pooled")
 """The names of what every study runs."""
@@ -42,6 +43,33 @@ def read_methods(methods: Mapping[str, Strategy | Method]) -> dict[str, Method]:
                 f"got {read[name]!r:.120}; give what it contains a __repr__"
             )
     return read
+
+
+def check_num_clients(methods: Mapping[str, Method], split: str, num_clients: int) -> None:
+    """Refuse methods that need more clients than a split has.
+
+    Raises:
+        ValueError: One does.
+    """
+    for name, method in methods.items():
+        minimums = {
+            argument: max(getattr(inner, argument, 0) for inner in nested(method.strategy))
+            for argument in ("min_available_nodes", "min_train_nodes")
+        }
+        high = [f"{argument}={needed}" for argument, needed in minimums.items() if needed > num_clients]
+        if high and any(getattr(inner, "fraction_train", 1.0) for inner in nested(method.strategy)):
+            raise ValueError(
+                f"methods[{name!r}] needs more clients than splits[{split!r}] has, {num_clients}; lower "
+                f"{' and '.join(high)}"
+            )
+
+
+def classes_in(strategy: Strategy) -> list[type]:
+    """Return the classes of a strategy and those inside it, and of what they contain the classes that users wrote."""
+    strategies = [*nested(strategy)]
+    contained = {type(entry) for one in strategies for entry in vars(one).values()} - {*map(type, strategies)}
+    own = [kind for kind in contained if is_users(kind.__module__)]
+    return [*map(type, strategies), *sorted(own, key=lambda kind: (kind.__module__, kind.__qualname__))]
 
 
 def copied_for(method: Method, seed: int) -> Pipeline:

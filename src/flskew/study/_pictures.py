@@ -64,7 +64,7 @@ def plot_gains(
         panels.append(Differences(name, rows.index.tolist(), rows[["low", "gain", "high"]].to_numpy().T, is_evident))
     counts = set(frame.loc[list(splits), "seeds"]) - {0}
     if not counts:
-        raise ValueError("there is nothing to draw: no pair of cells to compare has been run")
+        raise ValueError("there is nothing to draw: no pair of cells to compare has been run, or none has a figure")
     keys = (f"mean over {_range(counts, 'seed')}", f"line: {_interval(results)}")
     return draw_forest(panels, f"gain over {over} in {in_words(what, results.metric)}", keys, ax=ax)
 
@@ -74,7 +74,9 @@ def plot_clients(results: Results, split: str, method: str, over: str, ax: Axes 
     frame = client_frame(results, split)
     pairs = frame[[(over, "mean"), (method, "mean")]].dropna()
     if pairs.empty:
-        raise ValueError(f"there is nothing to draw: {method!r} and {over!r} have not been run on {split!r}")
+        raise ValueError(
+            f"there is nothing to draw: on {split!r}, no client has been tested under both {method!r} and {over!r}"
+        )
     names = []
     for place in pairs.index:
         seed, client = place if isinstance(place, tuple) else (None, place)

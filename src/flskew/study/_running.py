@@ -185,10 +185,11 @@ def _train(work: Work, number: int) -> _Model:
     def client_fn(context: Context) -> _Client:
         mine = partition_id(context) if is_federation else number
         if mine == POOLED:
-            rows = np.sort(train.rows)
+            rows: Rows = np.sort(train.rows)
             view: View | None = None if train.shift is None else PooledView(train, rows)
         else:
-            rows, view = train[mine], work.pair.view(mine)
+            # Those of an assignment are read-only, about which PyTorch warns; and a client may shuffle its own.
+            rows, view = train[mine].copy(), work.pair.view(mine)
         if not len(rows):
             raise AbsentError("it has no rows")
         client = task.client(rows) if view is None else task.client(rows, view)  # type: ignore[call-arg]
@@ -210,7 +211,7 @@ def _train(work: Work, number: int) -> _Model:
         try:
             result = strategy.start(
                 grid,
-                ArrayRecord(task.initial(work.seed)),
+                ArrayRecord(list(task.initial(work.seed))),
                 num_rounds=rounds,
                 train_config=method._record(),
                 evaluate_fn=evaluate,

@@ -25,7 +25,7 @@ def scores(
     Args:
         task: The task.
         parameters: The model; the task gets a copy.
-        rows: The test rows.
+        rows: The test rows; the task gets a copy.
         view: How they are seen; None if as they are.
         names: Those of the metrics; None to accept any.
 
@@ -34,7 +34,7 @@ def scores(
         ValueError: It returned other names than before.
         Exception: Whatever it raises.
     """
-    copied = [array.copy() for array in parameters]
+    copied, rows = [array.copy() for array in parameters], rows.copy()
     returned: object = (
         task.evaluate(copied, rows) if view is None else task.evaluate(copied, rows, view)  # type: ignore[call-arg]
     )

@@ -19,13 +19,16 @@ from flskew.study._seeds import reseeded
 from flskew.study.task import Task
 from flskew.typing import Labels
 
-__all__ = ["FixedSplit", "Pair", "Split", "num_rows", "pair_for", "read_splits"]
+__all__ = ["ALL_SPLITS", "FixedSplit", "Pair", "Split", "num_rows", "pair_for", "read_splits"]
 
 FixedSplit: TypeAlias = Partitioner | Assignment | tuple[Assignment, Assignment]
 """A partitioner, drawn anew for each seed; or an assignment; or assignments of the training and the test rows."""
 
 Split: TypeAlias = FixedSplit | Callable[[int], FixedSplit]
 """A split, or a function of the seed that returns one."""
+
+ALL_SPLITS = "all splits"
+"""The name of the mean over the splits in tables."""
 
 _EXAMPLE = 'e.g. {"dirichlet 0.1": DirichletPartitioner(10, alpha=0.1)}'
 _RULE = "it must be a partitioner, an assignment, or the assignments of the training and the test rows as a tuple"
@@ -62,12 +65,14 @@ def read_splits(splits: Mapping[str, Split]) -> dict[str, Split]:
 
     Raises:
         TypeError: They are not a mapping from names to splits, or a split cannot be one.
-        ValueError: There are none.
+        ValueError: There are none, or a name is taken.
     """
     if not isinstance(splits, Mapping) or not all(isinstance(name, str) for name in splits):
         raise TypeError(f"splits must map names to partitioners or assignments, {_EXAMPLE}")
     if not splits:
         raise ValueError(f"splits must contain at least one split, {_EXAMPLE}")
+    if ALL_SPLITS in splits:
+        raise ValueError(f"splits: {ALL_SPLITS!r} is the name of the mean over the splits; choose another")
     for name, split in splits.items():
         if not (_is_fixed(split) or (callable(split) and not isinstance(split, type))):
             raise TypeError(f"splits[{name!r}]: {_refusal(split)}")
@@ -125,6 +130,7 @@ def _pair(split: object, task: Task, seed: int) -> Pair:
     if isinstance(split, Partitioner):
         split = reseeded(split, seed).assign(task.labels)
     if isinstance(split, Assignment):
+        _check_rows("training", split, task.labels)
         if not split.has_labels:
             raise ValueError(
                 "the assignment was made without labels, so its clients cannot get test rows like their own; pass "
@@ -135,12 +141,8 @@ def _pair(split: object, task: Task, seed: int) -> Pair:
 
 
 def _check(pair: Pair, task: Task) -> None:
-    for rows, assignment, labels in (
-        ("training", pair.train, task.labels),
-        ("test", pair.test, task.test_labels),
-    ):
-        if assignment.num_rows != num_rows(labels):
-            raise ValueError(f"it assigns {assignment.num_rows} {rows} rows, but the task has {num_rows(labels)}")
+    _check_rows("training", pair.train, task.labels)
+    _check_rows("test", pair.test, task.test_labels)
     if len(pair.train) != len(pair.test) or pair.train.names != pair.test.names:
         raise ValueError(
             f"the test rows are split among other clients, {_clients(pair.test)}, than the training rows, "
@@ -148,6 +150,11 @@ def _check(pair: Pair, task: Task) -> None:
         )
     if not len(pair.train.rows):
         raise ValueError("no client has a training row")
+
+
+def _check_rows(kind: str, assignment: Assignment, labels: Labels) -> None:
+    if assignment.num_rows != num_rows(labels):
+        raise ValueError(f"it assigns {assignment.num_rows} {kind} rows, but the task has {num_rows(labels)}")
 
 
 def _clients(assignment: Assignment) -> str:

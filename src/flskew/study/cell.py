@@ -34,8 +34,9 @@ class Cell:
         curves: By metric, (num_rounds + 1,) values on the whole test set, before the first round and after each; for
             "alone", the mean over its models. NaN after a run has ended early. The baselines have fewer rounds if the
             methods sample clients.
-        own: By metric, (num_clients,) values on each client's own test rows after the last round: of its own model for
-            "alone", else of the one model. NaN if a client has no test rows or was not trained, or its run ended early.
+        own: By metric, (num_clients,) values on each client's own test rows after the last round: of the client's own
+            model for "alone", else of the shared model. NaN if a client has no test rows or was not trained, or its run
+            ended early.
         recall: (num_models, num_classes) recall of each class in the test set after the last round; NaN if
             `task.evaluate` returns no "accuracy", or the run ended early.
         trained: (num_models,) for "alone", the partition id of each model's client; else (1,), -1.
@@ -44,7 +45,7 @@ class Cell:
         num_bytes: (num_rounds + 1,) bytes of all messages and replies so far, of all clients together; NaN for the
             baselines.
         num_dropped: (num_rounds + 1,) replies that were dropped so far.
-        error: Why the run ended early, because clients diverged; empty if it did not.
+        error: Why the run ended early, for example because clients diverged; empty if it did not.
         seconds: Wall-clock time.
         fingerprints: Those of the split of the training and of the test rows.
         versions: What it ran on, by package.

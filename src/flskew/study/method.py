@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 from flwr.app import ConfigRecord
 from flwr.serverapp.strategy import Strategy
 
@@ -20,17 +21,17 @@ _RESERVED = ("seed", "server-round")
 class Method(Value):
     """A strategy, and settings that its clients receive with each message.
 
-    Use it for methods that differ in the client, such as in its loss or its number of epochs; a strategy alone needs no
-    `Method`.
+    Use it for methods that differ in the client, such as in its loss or its number of epochs. If they differ only in
+    the strategy, pass the strategy itself.
 
     Args:
         strategy: A strategy of this package, such as `FedAvg()` or `Checked(FedAdam())`. It is copied for each run, so
             this object never trains.
-        config: Sent to the clients, whose `fit` finds it in its `config`; "seed" and "server-round" are taken.
+        config: Sent to the clients, whose `fit` finds it in its `config`; "seed" and "server-round" are reserved.
 
     Raises:
         TypeError: `strategy` is Flower's own, without checks, or a value of `config` cannot be sent.
-        ValueError: `config` sets a name that is taken.
+        ValueError: `config` sets a name that is reserved.
 
     Examples:
         >>> from flskew import FedAvg
@@ -41,11 +42,22 @@ class Method(Value):
 
     def __init__(self, strategy: Strategy, config: Mapping[str, object] | None = None) -> None:
         self.strategy = _checked(strategy)
-        self.config = dict(config or {})
+        self.config = {
+            name: value.item() if isinstance(value, np.generic) else value for name, value in dict(config or {}).items()
+        }
         taken = [name for name in _RESERVED if name in self.config]
         if taken:
             raise ValueError(f"config must not contain {taken[0]!r}, which the study sets; choose another name")
-        self._record()  # refuses what cannot be sent
+        for name, value in self.config.items():
+            if not isinstance(name, str):
+                raise TypeError(f"config must map names to values, got the name {name!r:.80}")
+            try:
+                ConfigRecord({name: value})  # type: ignore[dict-item]
+            except TypeError as error:
+                raise TypeError(
+                    f"config[{name!r}] must be a number, a string, bytes, True or False, or a list of one of these, "
+                    f"got {value!r:.80}"
+                ) from error
 
     def _record(self) -> ConfigRecord:
         return ConfigRecord(self.config)  # type: ignore[arg-type]

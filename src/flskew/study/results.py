@@ -32,9 +32,9 @@ class Results(Grid):
     notebooks.
 
     A mean over seeds comes with its confidence interval. If a partitioner draws a new split for each seed, the interval
-    includes the luck of the draw; for an `Assignment`, only that of training. Means are compared by `gains`, not by
-    looking whether their intervals overlap: methods share the seeds and the splits, and what all of them gain from a
-    lucky seed does not count.
+    includes the luck of the draw; for an `Assignment`, only that of training. Compare means with `gains`, not by
+    checking whether their intervals overlap: methods share the seeds and the splits, so what all of them gain from a
+    lucky seed cancels out.
 
     Args:
         cells: The finished cells.
@@ -225,7 +225,7 @@ class Results(Grid):
         Returns:
             A table whose `frame` has a row for each split and method, with columns "reached", the number of seeds that
             reached the target, "seeds", the number of seeds that were run, and the means over those that reached it:
-            "rounds", and "bytes", of all messages and replies. Means of few seeds are means of the lucky ones.
+            "rounds", and "bytes", of all messages and replies. If few seeds reached it, these means are too optimistic.
 
         Raises:
             TypeError: The target is not a number.

@@ -18,11 +18,10 @@ from flwr.serverapp.strategy import Strategy
 from flskew._util import checks, files
 from flskew._util.texts import listed
 from flskew._util.values import Value
-from flskew.strategies._flower_state import nested
 from flskew.study._checking import check_task, check_use, check_views
 from flskew.study._jobs import run_all
 from flskew.study._keys import TaskKey, code_key, key_of
-from flskew.study._methods import BASELINES, num_sampled, read_methods
+from flskew.study._methods import BASELINES, check_num_clients, classes_in, num_sampled, read_methods
 from flskew.study._running import Work, run_cell
 from flskew.study._seeds import POOLED
 from flskew.study._splits import Pair, Split, pair_for, read_splits
@@ -38,26 +37,41 @@ class Study(Value):
     """Who gains, from which method, and how sure that is: every method on every split with every seed.
 
     Two baselines always run. "alone" trains every client by itself, and "pooled" trains one client that holds all
-    rows. Both start from the parameters of the methods, and call `fit` as often as a method asks a client to train, on
-    average.
+    rows. Both start from the same parameters as the methods, and call `fit` as often as the average client does under
+    the method that samples the most clients.
 
     A cell of the study is one method on one split with one seed. It is a function of the task, the rows that each
-    client holds, the method, the seed, the number of rounds, and the versions of the packages; whatever else you change
-    leaves finished cells valid. Each is kept in a file of its own as soon as it is finished.
+    client holds, the method, the seed, the number of rounds, and the versions of Python and of the packages that the
+    task uses; if you change anything else, finished cells remain valid. Each cell is written to its own file as soon as
+    it is finished.
+
+    A task counts with its attributes and its code: its class, and all functions, classes and global variables of yours
+    that the class uses, in other modules too, without comments and docstrings. A cell is therefore not run again
+    because you moved code, and is run again once you change a line or a row. Installed packages count by version only,
+    so reinstalling one of yours without a new version goes unnoticed, as do files that a task reads, environment
+    variables, and code that it finds by name, such as with `getattr`. What a `functools.cached_property` or a
+    `functools.lru_cache` holds does not count; any other attribute must stay as it is when the task is used.
+
+    Two things end a study at once: an exception in the task, even in one client, and a file that cannot be written. A
+    client that diverges ends neither the study nor, if others remain, its cell: its replies are dropped and counted.
+
+    Cells compute on one thread, as far as BLAS, OpenMP and PyTorch are concerned. TensorFlow and JAX read their number
+    of threads when they start.
 
     Args:
         task: Data, model, training and score; see `Task`.
-        splits: By name, who holds which rows: a partitioner, which is drawn anew for each seed; an `Assignment`, for
-            sites that are given; or a tuple of two, those of the training and of the test rows. Clients are tested on
-            their own test rows: those of the second assignment, or those that `Assignment.match` gives them. Also a
-            function of the seed that returns any of these.
-        methods: By name, strategies of this package, Flower's in `Checked`, or `Method`s.
-        seeds: Integers, all different. A seed determines the split, the initial parameters, the sampled clients and
-            what clients draw, so methods are compared seed by seed.
+        splits: Maps names to splits: a partitioner, which draws a new split for each seed; an `Assignment`, for sites
+            that are given; a tuple of two assignments, of the training and of the test rows; or a function of the seed
+            that returns any of these. Clients are also tested on their own test rows: those of the second assignment,
+            or those that `Assignment.match` gives them.
+        methods: Maps names to strategies of this package, to Flower's in `Checked`, or to `Method`s.
+        seeds: Integers >= 0, all different. A seed determines the split, the initial parameters, the sampled clients,
+            and what clients draw, so methods are compared seed by seed.
         num_rounds: Number of rounds of each run, >= 1.
         metric: The metric to compare, among those that `task.evaluate` returns.
         lower_is_better: Whether a lower value of it is better, as with a loss.
-        most_alone: Maximum number of clients that "alone" trains, >= 1; of more, this many are drawn at random.
+        most_alone: Maximum number of clients that "alone" trains, >= 1; if there are more, this many are drawn at
+            random.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -105,7 +119,9 @@ class Study(Value):
         self.task = task
         self.splits = read_splits(splits)
         self.methods = read_methods(methods)
-        self.seeds = tuple(checks.integer("seeds", seed) for seed in seeds)
+        if isinstance(seeds, str) or not isinstance(seeds, Iterable):
+            raise TypeError(f"seeds must be several integers, e.g. range(5), got {seeds!r:.80}")
+        self.seeds = tuple(checks.integer("seeds", seed, minimum=0) for seed in seeds)
         if len(set(self.seeds)) < len(self.seeds) or not self.seeds:
             raise ValueError(f"seeds must be different integers, at least one, got {list(self.seeds)}")
         self.num_rounds = checks.integer("num_rounds", num_rounds, minimum=1)
@@ -124,15 +140,17 @@ class Study(Value):
         Args:
             folder: Where finished cells are kept; made if it does not exist.
             jobs: Number of cells that run at the same time, each in a process and on one thread, by joblib. None takes
-                it from joblib's `parallel_config`, which also runs them elsewhere, such as on a Ray cluster; all
-                machines must then see the folder under the same path.
+                it from joblib's `parallel_config`, which can also run them elsewhere. On a Ray cluster: call
+                `ray.util.joblib.register_ray()`, then run the study in `with parallel_config(backend="ray"):`. All
+                machines must see the folder under the same path, and the progress bar moves at the end only.
 
         Raises:
             ImportError: joblib is not installed.
             OSError: The folder or a cell cannot be written, for example because the disk is full.
             TypeError: The task lacks an attribute, returns something of another type, or cannot be sent to a process.
-            ValueError: A file is damaged; or `metric` is missing; or the task does not fit a split, or changes when it
-                is used.
+            ValueError: A file is damaged; or `metric` is missing; or the task does not fit a split, changes when it is
+                used, or returns other initial parameters for the same seed; or a method needs more clients than a split
+                has.
             Exception: Whatever the task raises; its note names the cell. Finished cells are kept. A client that
                 diverges raises nothing: the `error` of its cell says so.
         """
@@ -144,7 +162,7 @@ class Study(Value):
         missing = {name: cell for name, cell in plan.cells.items() if name not in found}
         if missing:
             files.check_writable(target)
-            split, _, seed = next(iter(missing.values()))
+            split, _, seed = next(iter(missing.values()))[0]
             check_use(self.task, plan.key, self._pair(split, seed), seed, self.metric)
             works = ((target / name, work) for name, work in self._works(missing, plan.key))
             run_all(works, len(missing), jobs)
@@ -190,8 +208,8 @@ class Study(Value):
     def _plan(self) -> _Plan:
         """Return all cells; the rows of one split and seed at a time are in memory."""
         key = key_of(self.task)
-        methods = {name: [repr(one), code_key(*map(type, nested(one.strategy)))] for name, one in self.methods.items()}
-        cells = {}
+        methods = {name: [repr(one), code_key(*classes_in(one.strategy))] for name, one in self.methods.items()}
+        cells: dict[str, list[tuple[str, str, int]]] = {}
         for split in self.splits:
             for seed in self.seeds:
                 pair = self._pair(split, seed)
@@ -206,19 +224,22 @@ class Study(Value):
                         work.trained.tolist(),
                     ]  # fmt: skip
                     digest = blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16)
-                    cells[f"{digest.hexdigest()}.npz"] = (split, name, seed)
+                    # Two names of the same method or split share a cell.
+                    cells.setdefault(f"{digest.hexdigest()}.npz", []).append((split, name, seed))
         return _Plan(key, cells)
 
-    def _works(self, cells: Mapping[str, tuple[str, str, int]], key: TaskKey) -> Iterator[tuple[str, Work]]:
+    def _works(self, cells: Mapping[str, Sequence[tuple[str, str, int]]], key: TaskKey) -> Iterator[tuple[str, Work]]:
         """Yield the work of each of these cells; those of one split and seed follow each other."""
-        for (split, seed), some in groupby(cells.items(), key=lambda entry: (entry[1][0], entry[1][2])):
+        places = ((name, *same[0]) for name, same in cells.items())
+        for (split, seed), some in groupby(places, key=lambda place: (place[1], place[3])):
             pair = self._pair(split, seed)
-            for name, (_, method, _) in some:
+            for name, _, method, _ in some:
                 yield name, self._work(split, method, seed, pair, key)
 
     def _pair(self, split: str, seed: int) -> Pair:
         pair = pair_for(split, self.splits[split], self.task, seed)
         check_views(self.task, split, pair)
+        check_num_clients(self.methods, split, len(pair.train))
         return pair
 
     def _work(self, split: str, name: str, seed: int, pair: Pair, key: TaskKey) -> Work:
@@ -238,7 +259,8 @@ class Study(Value):
         # Names are not part of the key: the study may call the split or the method otherwise now.
         cells = [
             replace(found[name], split=split, method=method)
-            for name, (split, method, _) in plan.cells.items()
+            for name, same in plan.cells.items()
+            for split, method, _ in same
             if name in found
         ]
         return Results(
@@ -252,10 +274,10 @@ class Study(Value):
 
 
 class _Plan(NamedTuple):
-    """All cells of a study: split, method and seed, by file name."""
+    """All cells of a study by file name: split, method and seed, several if names stand for the same."""
 
     key: TaskKey
-    cells: Mapping[str, tuple[str, str, int]]
+    cells: Mapping[str, Sequence[tuple[str, str, int]]]
 
 
 def _load(names: Iterable[str], folders: Sequence[Path]) -> dict[str, Cell]:

@@ -20,9 +20,9 @@ class Task(Protocol):
     differ by themselves, not by luck.
 
     If an assignment has a shift, `client` and `evaluate` also get the `View` of the client, as a second and a third
-    argument, `view`, and must apply it. `evaluate` gets none for the global test set, which nobody has shifted.
+    argument, `view`, and must apply it. For the whole test set, which is not shifted, `evaluate` gets no view.
 
-    A task must be picklable to run in several processes; classes and functions of a notebook are.
+    To run in several processes, a task must be picklable. Classes and functions that you define in a notebook are.
 
     Examples:
         >>> import numpy as np
@@ -55,10 +55,11 @@ class Task(Protocol):
         ...
 
     def initial(self, seed: int, /) -> Parameters:
-        """Return the parameters before training.
+        """Return the parameters before training, a list of NumPy arrays; the same for the same seed.
 
         Args:
-            seed: The seed of the study.
+            seed: The seed of the study. Frameworks draw initial weights from a global generator, so seed it first, for
+                example with `torch.manual_seed(seed)`.
         """
         ...
 
@@ -73,7 +74,10 @@ class Task(Protocol):
     def evaluate(self, parameters: Parameters, rows: Rows, /) -> Mapping[str, float]:
         """Return metrics of a model, such as {"accuracy": 0.9, "loss": 0.3}; always the same names.
 
-        Recall per class is the "accuracy" of the rows of one class, so return it for classifiers.
+        It is called after each round for the whole test set, and after the last one for the test rows of each client
+        and of each class, so it should be fast for a few rows, too: build or compile a model once, not in each call.
+        Recall per class is the "accuracy" of the rows of one class, so return it for classifiers. Return NaN for a
+        metric that is undefined on some rows, such as the area under the ROC curve if all have the same class.
 
         Args:
             parameters: The model; may be changed.
