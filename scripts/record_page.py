@@ -61,8 +61,8 @@ your own.
 ## Run it again
 
 ```bash
-python benchmarks/record/run.py    # an hour or two on one core; continues where it stopped
-make pages                         # writes this page
+python benchmarks/record/run.py  # an hour or two; resumes
+make pages                       # writes this page
 ```
 
 The same versions on the same kind of processor give the same figures, bit for bit. A test runs three cells of each data
@@ -81,24 +81,45 @@ Gains over FedAvg in percentage points, as in the tables below.
   ({FedDyn @ label skew, 100 clients}), and SCAFFOLD gains more with class-aware averaging
   ({class-aware SCAFFOLD @ label skew, 100 clients}) than without ({SCAFFOLD @ label skew, 100 clients}).
 - **Not all of that is skew.** FedDyn ({FedDyn @ IID}), FedAvgM ({FedAvgM @ IID}) and FedAdam ({FedAdam @ IID}) are
-  better than FedAvg on IID clients, too: after so few rounds, they are further. SCAFFOLD ({SCAFFOLD @ IID}) and
+  better than FedAvg on IID clients, too, because they need fewer rounds. SCAFFOLD ({SCAFFOLD @ IID}) and
   class-aware FedAvg ({class-aware FedAvg @ IID}) are not, so what they gain elsewhere is due to skew.
 - **Sizes alone** are little reason to leave FedAvg: no method gains a point. FedNova, which is made for unequal numbers
   of steps, diverged with some seeds.
 - **Clients that see differently** gain with the same methods: FedDyn {FedDyn @ covariate shift}. Where they **mean
-  different things** by a label, none helps, and each client is far better off alone; one model cannot be right for
-  all. [Keep part of the model on each site](how-to/keep-arrays-local.md) then.
-- **Real sites.** Each store and each clinic is at least as well off alone, on average. FedDyn, FedAvgM and FedAdam gain
-  nothing there; SCAFFOLD gains {SCAFFOLD @ real sites}.
-- **What to avoid** where clients lack most classes: coordinate-wise medians and trimmed means, and losses that mask the
-  missing classes. FedProx, tuned, is FedAvg: neither better nor worse on any split.
+  different things** by a label, a median serves the majority (FedMedian {FedMedian @ concept shift}), but with every
+  method, clients are far worse off than alone: one model cannot be right for all. [Keep part of the model on each
+  site](how-to/keep-arrays-local.md) instead.
+- **Real sites.** There is no evidence that the stores or the clinics gain from training together, with any method.
+  Compared with FedAvg, SCAFFOLD gains {SCAFFOLD @ real sites}, and FedDyn, FedAvgM and FedAdam nothing.
+- **What to avoid** where clients lack most classes: medians, trimmed means, and losses that mask the missing classes.
+- **FedProx** with a tuned mu is neither better nor worse than FedAvg on any split.
 """
 
 SETTINGS = """
 ## Settings
 
-Plain SGD with equal batches. With 100 clients, 10 of them train in each round; otherwise, all do. The images are a
-fixed subset of each data set.
+Plain SGD with equal batches. With 100 clients, 10 of them train in each round; otherwise, there are ten clients or the
+real sites, and all train. The images are a fixed subset of each data set.
+"""
+
+NAMES = """
+The number in the name of a split is about the distance that it is named after: the total variation of the labels, the
+Gini coefficient of the sizes, the distance of the features, or that of the labels of equal features.
+
+| split | clients |
+|:--|:--|
+| labels, Dirichlet | have a share of each class that follows a Dirichlet distribution, so their sizes differ, too |
+| labels, k classes | have exactly k classes |
+| labels, k classes excluded | lack k classes, drawn at random |
+| sizes | have shares of all rows that follow a Dirichlet distribution |
+| labels and sizes | have such sizes, and classes in Dirichlet-distributed shares |
+| features, rotation | see images that are turned: the first not at all, each of the others further |
+| features, noise | see images with noise that grows in the same way |
+| features, contrast | see images that get closer to their negative in the same way |
+| concepts, label noise | have wrong labels, whose fraction grows in the same way |
+| concepts, other codes | use other labels, three of ten of them: 1 for 0 and 0 for 1, 3 for 2, and so on |
+| five stores | are those of the [example](examples.md): which of two orange juices is bought |
+| four clinics | are those of the [example](examples.md): whether a pregnancy ends before week 37 |
 """
 
 RANKING = """
@@ -276,6 +297,7 @@ def page(folder: Path) -> str:
         SETTINGS,
         _settings(files),
         made_with(files[0]["about"]),
+        NAMES,
         RANKING.format(num_methods=len(methods)),
         _table(methods, of_kind, Comparison.ranks),
         GAIN,
