@@ -253,10 +253,12 @@ def main() -> None:
     if arguments.scale:
         print(json.dumps(scale_here(*arguments.scale)))
         return
+    # First, because Linux includes the peak of this process in that of a new one.
+    scales = [at_scale(*size) for size in SCALES]
     records = [over_the_plain_loop(setting, arguments.pairs) for setting in SETTINGS]
     logging.getLogger("flwr").setLevel(logging.CRITICAL)  # Flower's strategy has no other way to be silent
     records.append(over_flower(arguments.pairs))
-    records += [at_scale(*size) for size in SCALES]
+    records += scales
     for record in records:
         print({key: round(value, 3) if isinstance(value, float) else value for key, value in record.items()})
     write(arguments.output / "overhead.json", {"about": about("flwr", "numpy"), "records": records})

@@ -497,6 +497,21 @@ def test_shifts_keep_up_with_numpy_in_any_batches() -> None:
     assert max(record["copies"] for record in kept["records"] if record["what"] == "memory") < 1.5
 
 
+def test_the_kept_figures_of_overhead_grow_only_with_the_clients_that_are_asked() -> None:
+    records = json.loads((benchmarks_page.RESULTS / "overhead.json").read_text("utf-8"))["records"]
+    scales = [record for record in records if record["what"] == "scale"]
+    some = [record for record in scales if record["sampled"] == 100]
+    assert {record["clients"] for record in some} == {1000, 10_000, 100_000}
+    assert max(record["seconds"] for record in some) < 2 * min(record["seconds"] for record in some)
+    assert max(record["mb"] for record in some) < 10
+    everyone = [record for record in scales if record["sampled"] == record["clients"]]
+    for what in ("seconds", "mb"):
+        of_one = [record[what] / record["clients"] for record in everyone]
+        assert max(of_one) < 2 * min(of_one)
+    (idle,) = (record for record in records if record["what"] == "idle")
+    assert idle["ratio"] < 1  # with all checks, less than Flower's own strategy and app
+
+
 def test_the_readme_of_the_three_hospitals_has_the_committed_figures() -> None:
     runs = json.loads((reproductions_page.RESULTS / "three_hospitals.json").read_text())["fedavg"]
     first, second, third = (f"{run['federated'][-1]:.3f}".lstrip("0") for run in runs)
