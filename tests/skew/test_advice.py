@@ -155,6 +155,16 @@ def test_methods_that_were_not_measured_on_all_near_splits_are_not_compared() ->
     assert found.by_method().index.tolist() == ["FedDyn"]
 
 
+def test_without_a_method_on_all_near_splits_there_is_only_fedavg() -> None:
+    gains = [4.0, 4.2, 3.8, 4.0, 4.0]
+    found = advise(
+        made(("one", "first", AT_HALF, {"FedDyn": gains}), ("two", "second", AT_HALF, {"SCAFFOLD": gains})), HALF
+    )
+    assert (found.strategy, found.gain) == ("FedAvg", 0.0)
+    assert str(found).splitlines()[1].endswith("no other strategy was measured on all of them.")
+    assert found.by_method().empty
+
+
 def test_a_strategy_that_only_loses_is_not_called_the_best() -> None:
     found = advise(made(("one", "first", AT_HALF, {"FedDyn": [-1.0, -1.1]})), HALF)
     assert str(found).startswith(

@@ -47,8 +47,10 @@ def verdict(found: Evidence) -> str:
     advice = f"Use {call_of(found.best, found)}."
     if found.best != BASELINE:
         return f"{advice}\n{_where(found)}, it gained {_gain(found.best, found)} over FedAvg."
-    most = max(found.gains, key=lambda method: found.gains[method].mean, default=None)
-    if most is None or found.gains[most].mean <= 0:
+    if not found.gains:
+        return f"{advice}\n{_where(found)}, no other strategy was measured on all of them."
+    most = max(found.gains, key=lambda method: found.gains[method].mean)
+    if found.gains[most].mean <= 0:
         return f"{advice}\n{_where(found)}, no other strategy gained anything."
     return (
         f"{advice}\n{_where(found)}, {call_of(most, found)} gained most, {_gain(most, found)}, but corrected for the "

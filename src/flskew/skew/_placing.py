@@ -50,10 +50,7 @@ def placed(
     concept_shift: float | None,
 ) -> Placed:
     """Measure a split; the arguments are those of `flskew.skew.advise`."""
-    covariate_shift, concept_shift = (
-        _fraction("covariate_shift", covariate_shift),
-        _fraction("concept_shift", concept_shift),
-    )
+    given = _fraction("covariate_shift", covariate_shift), _fraction("concept_shift", concept_shift)
     if features is not None and covariate_shift is not None:
         raise ValueError("covariate_shift is measured from features; pass one of the two")
     if labels is not None and concept_shift is not None:
@@ -61,6 +58,7 @@ def placed(
     if isinstance(split, Assignment):
         _check_shift(split, features is None and covariate_shift is None, labels is None and concept_shift is None)
         counted = _counted(split, labels)
+        covariate, concept = _shifts(split, features, labels, given)
     elif features is not None or labels is not None:
         raise TypeError(
             f"features and labels need an Assignment, which says who has which row, got {type(split).__name__}; for "
@@ -68,32 +66,36 @@ def placed(
         )
     else:
         counted = tally(split)
-    if features is not None and labels is None:
-        raise ValueError(
-            "features need labels, because features also differ where labels do; pass the labels of all rows, too"
-        )
-    if labels is not None:
-        assert isinstance(split, Assignment)
-        report = kinds(split, features, labels)
-        # Where it follows from label skew, it was measured as label skew; and what random splits have is none.
-        distances = [
-            one.distance if one.verdict == "yes" else 0.0 for one in (report.covariate_shift, report.concept_shift)
-        ]
-        covariate_shift = distances[0] if features is not None else covariate_shift
-        concept_shift = distances[1]
+        covariate, concept = given
     num_classes = int(np.count_nonzero(counted.counts.sum(axis=0)))
     distance = total_variation(counted)
     # What clients with one class each have, if all classes are equally frequent.
     largest = 1 - 1 / num_classes
-    position = Position(
-        min(distance / largest, 1.0) if largest else 0.0,
-        effective_clients(counted),
-        covariate_shift or 0.0,
-        concept_shift or 0.0,
-        len(counted.counts),
-    )
+    label_skew = distance / largest if largest else 0.0
+    position = Position(label_skew, effective_clients(counted), covariate or 0.0, concept or 0.0, len(counted.counts))
     looks_iid = distance <= _LIKE_CHANCE * iid_total_variation(counted)
-    return Placed(position, distance, num_classes, looks_iid, covariate_shift is not None, counted.unit)
+    return Placed(position, distance, num_classes, looks_iid, covariate is not None, counted.unit)
+
+
+def _shifts(
+    assignment: Assignment,
+    features: Features | None,
+    labels: Labels | None,
+    given: tuple[float | None, float | None],
+) -> tuple[float | None, float | None]:
+    """Return the covariate shift and the concept shift, measured as far as the data are there."""
+    if labels is None:
+        if features is not None:
+            raise ValueError(
+                "features need labels, because features also differ where labels do; pass the labels of all rows, too"
+            )
+        return given
+    report = kinds(assignment, features, labels)
+    # What follows from label skew was measured as label skew, and what random splits have is no shift.
+    covariate, concept = (
+        one.distance if one.verdict == "yes" else 0.0 for one in (report.covariate_shift, report.concept_shift)
+    )
+    return (given[0] if features is None else covariate), concept
 
 
 def _fraction(name: str, value: float | None) -> float | None:
@@ -119,8 +121,8 @@ def _check_shift(assignment: Assignment, lacks_features: bool, lacks_labels: boo
 
 def _counted(assignment: Assignment, labels: Labels | None) -> Tally:
     """Count the labels as they are, without a shift."""
-    if labels is None or assignment.has_labels:
-        if not assignment.has_labels:
-            raise ValueError("the assignment was made without labels; pass the labels of all rows of the data set")
+    if assignment.has_labels:
         return tally(assignment)
+    if labels is None:
+        raise ValueError("the assignment was made without labels; pass the labels of all rows of the data set")
     return tally(Assignment.from_partitions(list(assignment), labels))

@@ -13,7 +13,7 @@ from flskew._util.tables import Formats
 from flskew.skew._advising import call_of, points, remarks, verdict
 from flskew.skew._evidence import Evidence, Gain, evidence, gain_of
 from flskew.skew._placing import Placed, placed
-from flskew.skew._record import BASELINE, Record, kept_record
+from flskew.skew._record import Record, kept_record
 from flskew.skew.tally import Split
 from flskew.typing import Features, Labels
 
@@ -141,8 +141,8 @@ def advise(
         features: One entry per row of the data set, as it is, to measure whether clients see other features; as for
             `flskew.skew.kinds`. It needs an `Assignment` and `labels`.
         labels: One label per row of the data set, as it is. It needs an `Assignment`.
-        covariate_shift: If you cannot pass features: the distance of the features that `flskew.skew.kinds` measured, 0
-            to 1.
+        covariate_shift: If you cannot pass features: the distance that `flskew.skew.kinds` found, 0 to 1; 0 if the
+            features do not differ beyond chance and beyond what follows from the labels.
         concept_shift: The same for the labels of rows with equal features.
 
     Raises:
@@ -175,7 +175,7 @@ def advice_from(record: Record, split: Placed) -> Advice:
         summary=verdict(found),
         remarks=tuple(remarks(split, found, record)),
         version=record.version,
-        _splits=_columns(found, methods[0] if best == BASELINE and methods else best),
+        _splits=_columns(found, best if gain else next(iter(methods), None)),
         _methods={method: tuple(found.gains[method]) for method in methods},
     )
 
