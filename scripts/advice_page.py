@@ -81,6 +81,11 @@ def overall_best(others: Sequence[MeasuredSplit], split: MeasuredSplit) -> str:
     return max(means, key=lambda method: means[method])
 
 
+def equally(others: Sequence[MeasuredSplit], split: MeasuredSplit) -> str | None:
+    """The same rule, with all near splits counting the same."""
+    return evidence(others, split.position, equal=True).best
+
+
 def within(radius: float) -> Rule:
     """The same rule with another radius."""
     return lambda others, split: evidence(others, split.position, radius).best
@@ -98,8 +103,9 @@ OTHERS: Mapping[str, Rule] = {
     "the largest gain on the near splits, if significant": largest_near,
     "the largest gain on the near splits, significant or not": largest_mean,
     "the nearest split alone": nearest,
-    "near is up to 0.15": within(0.15),
-    "near is up to 0.35": within(0.35),
+    "all near splits count the same": equally,
+    "less than 0.2 is near": within(0.2),
+    "less than 0.4 is near": within(0.4),
 }
 
 

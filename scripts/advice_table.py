@@ -22,7 +22,7 @@ Scores: TypeAlias = dict[str, dict[int, float]]
 
 # The kinds whose splits have more of a distance than chance; in the others, it is chance, or follows from the labels.
 HAVE_COVARIATE_SHIFT = ("covariate shift", "real sites")
-HAVE_CONCEPT_SHIFT = ("concept shift", "real sites")
+HAVE_CONCEPT_SHIFT = ("concept shift",)
 
 
 def content(folder: Path = RECORD) -> dict[str, Any]:

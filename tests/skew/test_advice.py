@@ -86,6 +86,18 @@ def test_the_gain_is_the_mean_of_the_near_splits_and_its_interval_is_over_seeds(
     assert by_hand.by_method().loc["FedNova"].tolist() == [0, 0, 0, 1, 0]
 
 
+def test_nearer_splits_count_more() -> None:
+    nearer = ("one", "nearer", [0.44, 1.0, 0.0, 0.0, 2], {"FedDyn": [4.0, 6.0]})
+    further = ("two", "further", [0.68, 1.0, 0.0, 0.0, 2], {"FedDyn": [1.0, 2.0]})
+    feddyn = advise(made(nearer, further), HALF).by_method().loc["FedDyn"]
+    # 0.06 and 0.18 away: the weights are 1 - 0.06 / 0.3 = 0.8 and 1 - 0.18 / 0.3 = 0.4, so two thirds and one third.
+    assert feddyn["gain"] == pytest.approx((2 * 5 + 1.5) / 3)
+    # The variances of the two means are 2 / 2 and 0.5 / 2.
+    one, two = (2 / 3) ** 2 * 1, (1 / 3) ** 2 * 0.25
+    half = stats.t.ppf(0.975, 1) * np.sqrt(one + two)
+    assert feddyn["high"] - feddyn["low"] == pytest.approx(2 * half)
+
+
 def test_without_evidence_of_a_difference_it_is_fedavg(by_hand: skew.Advice) -> None:
     assert (by_hand.strategy, by_hand.call, by_hand.gain, by_hand.interval) == ("FedAvg", "FedAvg()", 0.0, None)
     first, second, *_ = str(by_hand).splitlines()
@@ -179,7 +191,7 @@ def test_when_nothing_is_near_it_says_exactly_that_and_shows_the_nearest_splits(
     assert (found.strategy, found.call, found.gain, found.interval) == (None, None, None, None)
     assert str(found).startswith(
         "The record has nothing near this split, so there is no advice.\n"
-        "The nearest split, one: at 0.2, is 0.30 away; at most 0.25 is near.\n"
+        "The nearest split, one: at 0.2, is 0.30 away; less than 0.3 is near.\n"
     )
     assert found.to_frame().index.tolist() == ["one: at 0.2", "one: at 0.8", "one: at 0.1"]
     assert found.to_frame()["gain"].isna().all()

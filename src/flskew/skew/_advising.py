@@ -42,7 +42,7 @@ def verdict(found: Evidence) -> str:
         reason = "None of its splits has the same kinds of shift."
         if found.beyond:
             apart, nearest = found.beyond[0]
-            reason = f"The nearest split, {nearest.title}, is {apart:.2f} away; at most {RADIUS} is near."
+            reason = f"The nearest split, {nearest.title}, is {apart:.2f} away; less than {RADIUS} is near."
         return f"The record has nothing near this split, so there is no advice.\n{reason}"
     advice = f"Use {call_of(found.best, found)}."
     if found.best != BASELINE:
@@ -135,11 +135,10 @@ def _unlike(split: Placed, found: Evidence) -> Iterator[str]:
 
 
 def _where(found: Evidence) -> str:
-    count = len(found.near)
-    data = {split.data for _, split in found.near}
-    return (
-        f"On the {plural(count, 'split') if count > 1 else 'one split'} of the record near this one ({_listed(data)})"
-    )
+    data, count = _listed({split.data for _, split in found.near}), len(found.near)
+    if count == 1:
+        return f"On the one split of the record near this one ({data})"
+    return f"On the {count} splits of the record near this one ({data}), weighted by nearness"
 
 
 def _gain(method: str, found: Evidence) -> str:
