@@ -394,7 +394,8 @@ def _cell(method: str, seed: str, score: float) -> Cell:
     """Return a cell that has only a score."""
     curve = np.array([np.nan, score])
     return Cell(
-        split="all", method=method, seed=int(seed), curves={"score": curve}, own={"score": curve[1:]},
+        split="all", method=method, seed=int(seed), curves={"score": curve},
+        last={"score": curve[1:]}, own={"score": curve[1:]},
         recall=np.full((1, 2), np.nan), trained=np.array([-1]), classes=np.arange(2),
         label_counts=np.ones((1, 2), np.int64), num_bytes=np.zeros(2), num_dropped=np.zeros(2), error="", seconds=0.0,
         fingerprints=(seed, seed), versions={},

@@ -17,8 +17,6 @@ import sys
 import tomllib
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 # First on the path, because this script has the same name as the example's package.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples" / "three-hospitals"))
@@ -26,6 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples" / "three
 import records
 import run as example
 from three_hospitals import client_app, server_app
+from three_hospitals.comparison import study
+from three_hospitals.settings import Settings
 from three_hospitals.task import EXCLUDED
 
 from flskew import simulate
@@ -38,24 +38,23 @@ STRENGTHS = (0.01, 0.1)
 
 def averaged(data_dir: str, seed: int) -> dict[str, object]:
     """Train each hospital alone, and all with FedAvg."""
-    comparison = example.compare(example.run_config(data_dir, {"seed": seed}))
-    last = [scores[-1] for scores in comparison.alone]
+    made = study(Settings.from_run_config(example.run_config(data_dir, {"seed": seed})))
+    alone, together = (made.cell("hospitals", method, seed) for method in ("alone", "together"))
     return {
         "seed": seed,
-        "images": comparison.counts.sum(axis=1).tolist(),
-        "alone": [score.accuracy for score in last],
-        "alone_on_missing": [
-            float(np.average(score.recall[list(digits)])) for score, digits in zip(last, EXCLUDED, strict=True)
-        ],
-        "federated": [score.accuracy for score in comparison.together],
+        "images": alone.label_counts.sum(axis=1).tolist(),
+        "alone": alone.last["accuracy"].tolist(),
+        "alone_on_missing": alone.unseen().tolist(),
+        "federated": together.curves["accuracy"].tolist(),
     }
 
 
 def proximal_steps(data_dir: str, seed: int, mu: float) -> list[float]:
     """Train all with FedProx; return the accuracy before the first round and after each round."""
     config = example.run_config(data_dir, {"seed": seed, "strategy": "fedprox", "proximal-mu": mu})
-    context = simulate(server_app.app, client_app.app, num_supernodes=len(EXCLUDED), run_config=config)
-    return [score.accuracy for score in example.read_scores(context.state)]
+    state = simulate(server_app.app, client_app.app, num_supernodes=len(EXCLUDED), run_config=config).state
+    rounds = range(int(config["num-server-rounds"]) + 1)
+    return [float(state.metric_records[f"round-{server_round}"]["accuracy"]) for server_round in rounds]
 
 
 def proximal_gradients(data_dir: str, seed: int, mu: float) -> list[float]:

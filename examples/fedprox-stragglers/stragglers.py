@@ -10,12 +10,11 @@ import argparse
 import logging
 import os
 import sys
-import time
 import tomllib
 from pathlib import Path
 
 from fedprox_stragglers import figures
-from fedprox_stragglers.experiment import Run, experiment
+from fedprox_stragglers.experiment import experiment
 from fedprox_stragglers.task import load_dataset
 
 from flskew import read_app_config
@@ -26,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 def main(arguments: list[str] | None = None) -> None:
     """Run the experiment that the command line asks for."""
     options = _parser().parse_args(arguments)
-    # Rounds without accepted replies are part of the experiment, but the log would have a warning for each.
+    # Dropped replies are part of the experiment, but the log would have a warning for each.
     logging.getLogger("flwr").setLevel(logging.ERROR)
     if not options.quick and not options.data_dir:
         sys.exit("stragglers.py: the experiment needs MNIST: pass --data-dir FOLDER or --quick, or set FLSKEW_MNIST")
@@ -39,16 +38,9 @@ def main(arguments: list[str] | None = None) -> None:
         load_dataset(str(config["data-dir"]))
     except (OSError, ValueError) as error:
         sys.exit(f"stragglers.py: {error}")
-    num_clients = int(config["min-available-nodes"])
     seeds = options.seeds or ([1] if options.quick else [1, 2, 3])
-    started = time.monotonic()
-
-    def progress(run: Run) -> None:
-        seconds = time.monotonic() - started
-        print(f"{seconds:4.0f} s  seed {run.seed}, {run.stragglers:.0%} stragglers: {run.method}", flush=True)
-
-    results = experiment(config, num_clients, seeds, progress)
-    print(f"\n{results.data}: {num_clients:,} clients, accuracy on the test set, mean of the last ten rounds\n")
+    results = experiment(config, seeds, options.output / "cells")
+    print(f"{results.data}: {results.num_clients:,} clients, accuracy on the test set, mean of the last ten rounds\n")
     print(results.table(), end="\n\n")
     results.save(options.output / "results.json")
     figures.save(figures.picture(results), options.output / "stragglers.png")
@@ -71,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=HERE / "results",
         metavar="FOLDER",
-        help="folder for JSON and picture (%(default)s)",
+        help="folder for JSON, picture and finished runs (%(default)s)",
     )
     return parser
 

@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 
 from five_stores import figures
-from five_stores.study import compare
+from five_stores.comparison import run, table
 
 from flskew import read_app_config
 
@@ -25,10 +25,10 @@ def main(arguments: list[str] | None = None) -> None:
         config = read_app_config(HERE, tomllib.loads("\n".join(options.run_config.split())))
     except (LookupError, TypeError, ValueError) as error:
         sys.exit(f"run.py: {error}")
-    comparison = compare(config, range(options.seeds))
+    results = run(config, range(options.seeds), options.output / "cells")
     print(f"Area under the ROC curve, mean of {options.seeds} seeds ± half of the 95 % interval\n")
-    print(comparison.table(), end="\n\n")
-    figures.save(figures.picture(comparison), options.output / "stores.png")
+    print(table(results), end="\n\n")
+    figures.save(figures.picture(results), options.output / "stores.png")
     print(f"wrote {options.output / 'stores.png'}")
 
 

@@ -11,8 +11,8 @@ import tomllib
 from pathlib import Path
 
 from four_clinics import figures
+from four_clinics.comparison import run, table
 from four_clinics.data import TARGETS, load_patients
-from four_clinics.study import compare
 
 from flskew import plots, read_app_config, skew
 
@@ -38,10 +38,10 @@ def main(arguments: list[str] | None = None) -> None:
     figures.save(plots.features(patients.columns, assignment, report=report), options.output / "features.png")
 
     for target, config in configs.items():
-        comparison = compare(config, range(options.seeds))
+        results = run(config, range(options.seeds), options.output / "cells")
         print(f"{TITLES[target]}, mean of {options.seeds} seeds ± half of the 95 % interval\n")
-        print(comparison.table(), end="\n\n", flush=True)
-        figures.save(figures.picture(comparison), options.output / f"{target}.png")
+        print(table(results, load_patients(target)[1].sizes), end="\n\n", flush=True)
+        figures.save(figures.picture(results, figures.SCORES[target]), options.output / f"{target}.png")
     for name in ("features", *options.targets):
         print(f"wrote {options.output / name}.png")
 

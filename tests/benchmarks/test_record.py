@@ -31,9 +31,10 @@ KEPT: dict[str, dict[str, Any]] = {
     name: json.loads((run.RESULTS / f"{run.file_name(name)}.json").read_text("utf-8")) for name in run.SETTINGS
 }
 NEEDS_FILES = {"MNIST", "MNIST, 100 clients", "Fashion-MNIST"}
-# With other versions or another processor, the last bits of products differ, and so does what follows from them: with
-# OpenBLAS's kernels for other processors, losses differ in the seventh digit after 20 rounds.
-TOLERANCE = 0.02
+# With other versions or another processor, the last bits of products may differ, and so may what follows from them. Of
+# 72 cells, all were equal with OpenBLAS's kernels for Haswell; with those for Nehalem, accuracies differed by at most
+# 0.0035 and losses by 0.1 %, but where FedNova diverges, by 0.032 and 5 %.
+TOLERANCE = 0.05
 
 
 def is_like_here(about: dict[str, str]) -> bool:
@@ -128,8 +129,8 @@ def test_a_cell_that_is_run_again_has_the_kept_figures(name: str, place: int) ->
     assert found.keys() == kept.keys()
     assert found["bytes"] == kept["bytes"]
     assert found["curve"] == pytest.approx(kept["curve"], abs=TOLERANCE)
-    assert found["own"] == pytest.approx(kept["own"], abs=5 * TOLERANCE)  # of few rows
-    assert found["loss"] == pytest.approx(kept["loss"], rel=TOLERANCE)
+    assert found["own"] == pytest.approx(kept["own"], abs=4 * TOLERANCE)  # of few rows
+    assert found["loss"] == pytest.approx(kept["loss"], rel=2 * TOLERANCE)
 
 
 def test_every_setting_has_all_its_cells() -> None:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 from fedprox_stragglers import client_app, task
-from fedprox_stragglers.experiment import FRACTIONS, METHODS, PUBLISHED, Results, experiment
+from fedprox_stragglers.experiment import FRACTIONS, METHODS, PUBLISHED, Digits, Results, experiment, study
+from flwr.app import Context, RecordDict
 from matplotlib.image import imread
 
 from flskew import LocalTerm
@@ -69,7 +70,8 @@ def test_without_stragglers_nothing_is_dropped(quick: tuple[str, Path]) -> None:
 
 @pytest.mark.long
 def test_all_replies_are_accepted_or_if_stragglers_are_dropped_the_expected_fraction(quick: tuple[str, Path]) -> None:
-    counted = {(run.method, run.stragglers): run.counted for run in Results.load(quick[1] / "results.json").runs}
+    runs = Results.load(quick[1] / "results.json").runs
+    counted = {(run["method"], run["stragglers"]): run["counted"] for run in runs}
     for method in (USES, PROX):
         for fraction in FRACTIONS:
             assert counted[method, fraction] == [10] * 30
@@ -96,7 +98,7 @@ def test_the_table_is_printed_and_in_the_readme(quick: tuple[str, Path]) -> None
 @pytest.mark.long
 def test_the_results_contain_what_is_needed_to_repeat_them(quick: tuple[str, Path]) -> None:
     written = json.loads((quick[1] / "results.json").read_text("utf-8"))
-    assert set(written["versions"]) == {"flskew", "flwr", "numpy"}
+    assert set(written["versions"]) == {"python", "flskew", "flwr", "numpy", "sklearn"}
     assert written["config"]["learning-rate"] == 0.03
     assert not {"data-dir", "seed", "stragglers"} & set(written["config"])
     assert len(written["runs"]) == 9
@@ -134,73 +136,85 @@ def test_without_mnist_the_command_says_what_it_needs(
     assert "Traceback" not in done.stderr
 
 
-def keys(count: int = 6000) -> list[task.Key]:
-    return [(1, number // 100, number % 100) for number in range(count)]
+def completed(asked: int, stragglers: float, count: int = 6000) -> list[int]:
+    """The epochs that many clients complete, each with its own generator."""
+    return [task.epochs_done(asked, stragglers, np.random.default_rng(seed)) for seed in range(count)]
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.5, 0.9, 1.0])
 def test_the_fraction_of_stragglers_is_as_set(fraction: float) -> None:
-    done = [task.epochs_done(10, fraction, key) for key in keys()]
+    done = completed(10, fraction)
     straggling = sum(epochs < 10 for epochs in done)
     assert abs(straggling - 6000 * fraction) <= 4 * (6000 * fraction * (1 - fraction)) ** 0.5
 
 
 def test_a_straggler_completes_one_to_nine_of_ten_epochs_each_equally_often() -> None:
-    counts = Counter(task.epochs_done(10, 1.0, key) for key in keys())
+    counts = Counter(completed(10, 1.0))
     assert sorted(counts) == list(range(1, 10))
     # 6000 / 9 = 667 each; four standard deviations are 4 * sqrt(6000 * 1/9 * 8/9) = 97.
     assert all(abs(count - 6000 / 9) < 97 for count in counts.values())
 
 
 def test_a_straggler_at_one_fraction_is_the_same_straggler_at_a_larger_one() -> None:
-    for key in keys(500):
-        less, more = (task.epochs_done(10, fraction, key) for fraction in (0.5, 0.9))
+    for less, more in zip(*(completed(10, fraction, 500) for fraction in (0.5, 0.9)), strict=True):
         assert less == 10 or less == more
 
 
 def test_with_one_epoch_no_client_is_a_straggler() -> None:
-    assert {task.epochs_done(1, 1.0, key) for key in keys(100)} == {1}
+    assert set(completed(1, 1.0, 100)) == {1}
 
 
 def test_the_same_clients_stop_after_the_same_epochs_under_every_strategy(monkeypatch: pytest.MonkeyPatch) -> None:
-    done: list[tuple[task.Key, int]] = []
+    done: list[int] = []
 
-    def noted(asked: int, stragglers: float, key: task.Key) -> int:
-        done.append((key, task.epochs_done(asked, stragglers, key)))
-        return done[-1][1]
+    def noted(*arguments: Any) -> int:
+        done.append(task.epochs_done(*arguments))
+        return done[-1]
 
     monkeypatch.setattr(client_app, "epochs_done", noted)
     seen = []
-    for method in METHODS.values():
+    for seed, method in ((1, DROPS), (1, USES), (1, PROX), (2, PROX)):
         done.clear()
-        APP.run(50, **SHORT, **{name.replace("-", "_"): value for name, value in method.items()})
+        settings = {**METHODS[method], "num-server-rounds": 2, "seed": seed}
+        APP.run(50, **{name.replace("-", "_"): value for name, value in settings.items()})
         seen.append(list(done))
     assert len(seen[0]) == 20
     assert seen[0] == seen[1] == seen[2]
-    done.clear()
-    APP.run(50, **SHORT, seed=2)
-    assert {(key[1:], epochs) for key, epochs in done} != {(key[1:], epochs) for key, epochs in seen[0]}
+    assert seen[3] != seen[0]
+
+
+def test_in_a_study_the_seed_it_sends_determines_the_epochs_and_the_order_of_images() -> None:
+    client = Digits(APP.config()).client(np.arange(30))
+    told = {"server-round": 1, "local-epochs": 10, "stragglers": 0.5}
+    fits = [client.fit(task.initial_parameters(64), {**told, "seed": seed}) for seed in (5, 5, *range(20))]
+    assert fits[0][0][1].tolist() == fits[1][0][1].tolist() != fits[2][0][1].tolist()
+    assert [metrics["local-epochs"] for *_, metrics in fits[2:]] == completed(10, 0.5, 20)
+
+
+def test_in_a_baseline_no_client_is_a_straggler() -> None:
+    client = Digits(APP.config(stragglers=1.0)).client(np.arange(30))
+    assert client.fit(task.initial_parameters(64), {"server-round": 1, "seed": 5})[2] == {"local-epochs": 10}
 
 
 def test_a_straggler_reports_its_epochs_and_is_weighted_by_its_images() -> None:
     for fraction in (0.0, 1.0):
-        client = APP.client(3, 50, stragglers=fraction)
-        _, num_examples, metrics = client.fit(task.initial_parameters(64), {"server-round": 7, "local-epochs": 10})
+        node = Context(1, 1, {"partition-id": 3, "num-partitions": 50}, RecordDict(), APP.config())
+        told = {"server-round": 7, "local-epochs": 10, "stragglers": fraction}
+        _, num_examples, metrics = client_app.client_fn(node).fit(task.initial_parameters(64), told)
         assert num_examples == len(task.assign("", 50, 2, 1)[3])
-        assert metrics == {"local-epochs": task.epochs_done(10, fraction, (1, 7, 3))}
+        assert metrics == {"local-epochs": task.epochs_done(10, fraction, np.random.default_rng((1, 7, 3)))}
 
 
 def test_the_order_of_images_depends_on_seed_round_and_client() -> None:
     images, labels = np.eye(40, dtype=np.float32), np.arange(40) % 10
 
-    def after(key: task.Key) -> list[float]:
-        parameters = task.initial_parameters(40)
-        task.train(parameters, images, labels, LocalTerm(parameters, mu=0.0), APP.config(), 1, key)
-        return parameters[1].tolist()
+    def after(seed: int, server_round: int, partition_id: int) -> list[float]:
+        client = client_app.FlowerClient(images, labels, APP.config(seed=seed), partition_id)
+        return client.fit(task.initial_parameters(40), {"server-round": server_round})[0][1].tolist()
 
-    orders = [after(key) for key in ((1, 2, 3), (9, 2, 3), (1, 9, 3), (1, 2, 9))]
+    orders = [after(*key) for key in ((1, 2, 3), (9, 2, 3), (1, 9, 3), (1, 2, 9))]
     assert all(one != other for one, other in combinations(orders, 2))
-    assert after((1, 2, 3)) == orders[0]
+    assert after(1, 2, 3) == orders[0]
 
 
 def test_every_client_has_two_neighbouring_digits_and_its_minimum_of_each() -> None:
@@ -241,7 +255,7 @@ def test_the_gradient_is_that_of_the_cross_entropy() -> None:
                 moved[index][place] += step
                 ends.append(loss(*moved))
             assert gradient[place] == pytest.approx((ends[0] - ends[1]) / 2e-4, abs=1e-4)
-    assert task.evaluate(parameters, images, labels)[0] == pytest.approx(loss(*parameters), rel=1e-5)
+    assert task.evaluate(parameters, images, labels)["loss"] == pytest.approx(loss(*parameters), rel=1e-5)
 
 
 @pytest.mark.parametrize("mu", [0.0, 2.0])
@@ -252,7 +266,8 @@ def test_training_is_sgd_with_weight_decay_and_the_proximal_term_in_every_step(m
     config = {"learning-rate": 0.1, "weight-decay": 0.01, "batch-size": 10}
     weights, biases = (array.astype(float) for array in parameters)
     start = weights.copy(), biases.copy()
-    task.train(parameters, images, labels, LocalTerm(parameters, mu=mu), config, 5, (1, 1, 1))  # type: ignore[arg-type]
+    rng = np.random.default_rng(1)
+    task.train(parameters, images, labels, LocalTerm(parameters, mu=mu), config, 5, rng)  # type: ignore[arg-type]
     for _ in range(5):
         odds = np.exp(images[0] @ weights + biases)
         error = odds / odds.sum() - np.eye(10)[3]
@@ -274,8 +289,8 @@ def test_an_epoch_uses_every_image_once_including_the_last_incomplete_batch(monk
     monkeypatch.setattr(task, "_gradients", gradients)
     images = np.arange(24, dtype=np.float32).reshape(24, 1)
     config = APP.config()
-    parameters = task.initial_parameters(1)
-    task.train(parameters, images, np.zeros(24, int), LocalTerm(parameters, mu=0.0), config, 2, (1, 1, 1))
+    parameters, rng = task.initial_parameters(1), np.random.default_rng(1)
+    task.train(parameters, images, np.zeros(24, int), LocalTerm(parameters, mu=0.0), config, 2, rng)
     assert [len(batch) for batch in seen] == [10, 10, 4] * 2
     first, second = np.concatenate(seen[:3]).tolist(), np.concatenate(seen[3:]).tolist()
     assert sorted(first) == sorted(second) == list(range(24))
@@ -323,7 +338,7 @@ def test_mnists_files_are_read_gzipped_or_not(zipped: bool, tmp_path: Path) -> N
 
 
 def test_results_survive_saving_and_show_a_range_if_there_are_several_seeds(tmp_path: Path) -> None:
-    results = experiment(APP.config(num_server_rounds=1, local_epochs=1), 50, [1, 2])
+    results = experiment(APP.config(num_server_rounds=1, local_epochs=1), [1, 2], tmp_path / "cells")
     results.save(tmp_path / "new" / "results.json")
     assert Results.load(tmp_path / "new" / "results.json") == results
     assert results.accuracies(PROX, 0.9).shape == (2, 2)
@@ -338,8 +353,8 @@ def test_results_survive_saving_and_show_a_range_if_there_are_several_seeds(tmp_
 def test_the_published_claims_hold_for_the_figures_on_the_site(published: Results) -> None:
     assert published.data == "MNIST"
     assert published.num_clients == 1000
-    assert sorted({run.seed for run in published.runs}) == [1, 2, 3]
-    assert {len(run.accuracy) for run in published.runs} == {101}
+    assert sorted({run["seed"] for run in published.runs}) == [1, 2, 3]
+    assert {len(run["accuracy"]) for run in published.runs} == {101}
     drops, prox = (published.figures(method, 0.9).mean() for method in (DROPS, PROX))
     assert drops <= prox - 0.10
     assert abs(prox - published.figures(PROX, 0.0).mean()) <= 0.03
@@ -359,10 +374,10 @@ def test_mnist_uses_the_settings_of_the_figures_on_the_site(published: Results) 
 @pytest.mark.mnist
 @pytest.mark.parametrize("method", [DROPS, PROX])
 def test_a_run_on_mnist_gives_the_figure_on_the_site(method: str, published: Results, mnist_dir: Path) -> None:
-    settings = {**published.config, **METHODS[method], "stragglers": 0.9, "seed": 1, "data-dir": str(mnist_dir)}
-    accuracy = APP.run(1000, **{name.replace("-", "_"): value for name, value in settings.items()}).accuracy
-    last = np.mean([accuracy[number] for number in range(91, 101)])
-    assert last == pytest.approx(published.figures(method, 0.9)[0], abs=0.01)
+    config = APP.config(**{name.replace("-", "_"): value for name, value in published.config.items()})
+    made = study({**config, "data-dir": str(mnist_dir)}, [1])
+    accuracy = made.cell("two digits", f"{method}, 90% stragglers", 1).curves["accuracy"]
+    assert accuracy[91:].mean() == pytest.approx(published.figures(method, 0.9)[0], abs=0.01)
 
 
 def test_the_accuracy_of_every_round_is_in_the_context() -> None:

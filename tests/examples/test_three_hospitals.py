@@ -11,9 +11,9 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, log_loss, recall_score
+from sklearn.metrics import accuracy_score, log_loss
 from three_hospitals import client_app, server_app
-from three_hospitals.comparison import Comparison
+from three_hospitals.comparison import Digits, study
 from three_hospitals.settings import Settings, StrategyName
 from three_hospitals.task import (
     EXCLUDED,
@@ -29,6 +29,8 @@ from three_hospitals.task import (
 
 from flskew import LocalTerm, simulate
 from flskew.strategies import RoundError
+from flskew.study import Cell
+from flskew.typing import RunConfig
 
 SHORT = {"num-server-rounds": 2, "local-epochs": 1}
 
@@ -37,8 +39,14 @@ SHORT = {"num-server-rounds": 2, "local-epochs": 1}
     scope="module",
     params=[pytest.param(seed, id=f"seed {seed}", marks=[pytest.mark.long] if seed else []) for seed in range(5)],
 )
-def comparison(run: ModuleType, request: pytest.FixtureRequest) -> Comparison:
-    return run.compare(run.run_config(overrides={"seed": request.param}))
+def cells(run: ModuleType, request: pytest.FixtureRequest) -> dict[str, Cell]:
+    return run_study(run.run_config(overrides={"seed": request.param}))
+
+
+def run_study(config: RunConfig) -> dict[str, Cell]:
+    """Return the cells of the example's study by method."""
+    made = study(Settings.from_run_config(config))
+    return {method: made.cell("hospitals", method, made.seeds[0]) for method in ("alone", "pooled", "together")}
 
 
 @pytest.fixture(scope="module")
@@ -56,48 +64,52 @@ def parameters(short: Settings) -> Parameters:
     return initial_parameters(64, short)
 
 
-def test_alone_each_hospital_recognises_two_thirds_of_all_images(comparison: Comparison) -> None:
-    for scores in comparison.alone:
-        assert 0.60 <= scores[-1].accuracy <= 0.72
+def test_alone_each_hospital_recognises_two_thirds_of_all_images(cells: dict[str, Cell]) -> None:
+    assert all(0.60 <= accuracy <= 0.72 for accuracy in cells["alone"].last["accuracy"])
 
 
-def test_alone_no_hospital_recognises_a_digit_it_has_never_seen(comparison: Comparison) -> None:
-    for scores, excluded in zip(comparison.alone, EXCLUDED, strict=True):
-        assert scores[-1].recall[list(excluded)].tolist() == [0, 0, 0]
+def test_alone_no_hospital_recognises_a_digit_it_has_never_seen(cells: dict[str, Cell]) -> None:
+    for recall, excluded in zip(cells["alone"].recall, EXCLUDED, strict=True):
+        assert recall[list(excluded)].tolist() == [0, 0, 0]
 
 
-def test_together_they_recognise_all_digits_within_ten_rounds(comparison: Comparison) -> None:
-    assert len(comparison.together) <= 11  # before the first round, and after each
-    assert comparison.together[-1].accuracy >= 0.95
+def test_together_they_recognise_all_digits_within_ten_rounds(cells: dict[str, Cell]) -> None:
+    assert len(cells["together"].curves["accuracy"]) == 11  # before the first round, and after each
+    assert cells["together"].curves["accuracy"][-1] >= 0.95
 
 
-def test_together_each_recognises_the_digits_it_has_never_seen(comparison: Comparison) -> None:
+def test_together_each_recognises_the_digits_it_has_never_seen(cells: dict[str, Cell]) -> None:
     for excluded in EXCLUDED:
-        assert comparison.together[-1].recall[list(excluded)].min() >= 0.85
+        assert cells["together"].recall[0, list(excluded)].min() >= 0.85
+
+
+def test_together_is_as_good_as_all_images_in_one_place(cells: dict[str, Cell]) -> None:
+    pooled, together = (cells[method].curves["accuracy"][-1] for method in ("pooled", "together"))
+    assert together == pytest.approx(pooled, abs=0.015)
 
 
 @pytest.mark.long
 def test_the_table_in_the_readme_has_the_figures_of_the_command(run: ModuleType, example: Path) -> None:
-    found = run.compare(run.run_config())
-    rows = re.findall(
-        r"^hospital \d +[\d, ]+?  +(\d+) +([\d.]+)% .* ([\d.]+)%  ", (example / "README.md").read_text("utf-8"), re.M
-    )
-    assert [int(images) for images, _, _ in rows] == found.counts.sum(axis=1).tolist()
+    found = run_study(run.run_config())
+    readme = (example / "README.md").read_text("utf-8")
+    rows = re.findall(r"^hospital \d +[\d, ]+?  +(\d+) +([\d.]+)% .* ([\d.]+)%  ", readme, re.M)
+    (pooled,) = re.findall(r"^with all images in one place: ([\d.]+)%", readme, re.M)
+    assert [int(images) for images, _, _ in rows] == found["alone"].label_counts.sum(axis=1).tolist()
+    shown = {"alone": [row[1] for row in rows], "pooled": [pooled], "together": [rows[0][2]]}
+    assert {row[2] for row in rows} == {rows[0][2]}
     # Other versions of scikit-learn and other processors round differently.
-    for (_, alone, together), scores in zip(rows, found.alone, strict=True):
-        assert scores[-1].accuracy == pytest.approx(float(alone) / 100, abs=0.015)
-        assert found.together[-1].accuracy == pytest.approx(float(together) / 100, abs=0.015)
+    for method, figures in shown.items():
+        assert found[method].last["accuracy"] == pytest.approx([float(one) / 100 for one in figures], abs=0.015)
 
 
-def test_alone_and_together_start_from_the_same_weights(comparison: Comparison) -> None:
-    starts = {scores[0].accuracy for scores in (*comparison.alone, comparison.together)}
-    assert len(starts) == 1
-    assert {len(scores) for scores in (*comparison.alone, comparison.together)} == {11}
+def test_alone_and_together_start_from_the_same_weights(cells: dict[str, Cell]) -> None:
+    assert len({cell.curves["loss"][0] for cell in cells.values()}) == 1
+    assert {len(cell.curves["loss"]) for cell in cells.values()} == {11}
 
 
-def test_every_training_image_is_in_a_hospital_that_may_hold_its_digit(comparison: Comparison) -> None:
-    assert comparison.counts.sum() == 1198  # two thirds of the 1,797 digits
-    for counts, excluded in zip(comparison.counts, EXCLUDED, strict=True):
+def test_every_training_image_is_in_a_hospital_that_may_hold_its_digit(cells: dict[str, Cell]) -> None:
+    assert cells["alone"].label_counts.sum() == 1198  # two thirds of the 1,797 digits
+    for counts, excluded in zip(cells["alone"].label_counts, EXCLUDED, strict=True):
         assert np.flatnonzero(counts == 0).tolist() == list(excluded)
 
 
@@ -117,9 +129,19 @@ def test_dropping_loses_the_images_that_redistributing_keeps(run: ModuleType) ->
 
 
 def test_two_runs_give_the_same_scores(run: ModuleType) -> None:
-    first, second = (run.compare(run.run_config(overrides=SHORT)) for _ in range(2))
-    assert [score.loss for score in first.together] == [score.loss for score in second.together]
-    assert first.recall().tolist() == second.recall().tolist()
+    first, second = (run_study(run.run_config(overrides=SHORT)) for _ in range(2))
+    for method in first:
+        assert first[method].curves["loss"].tolist() == second[method].curves["loss"].tolist()
+        assert first[method].recall.tolist() == second[method].recall.tolist()
+
+
+def test_the_app_and_the_study_split_the_images_alike_and_start_from_the_same_weights(short: Settings) -> None:
+    train, _ = load_data("")
+    task = Digits(short)
+    assert all(map(np.array_equal, task.initial(short.seed), initial_parameters(64, short)))
+    made = study(short)
+    ours = made.cell("hospitals", "together", short.seed)
+    assert ours.fingerprints[0] == assign(train.labels, short).fingerprint
 
 
 def test_another_seed_gives_another_split_and_other_weights(run: ModuleType, short: Settings) -> None:
@@ -130,14 +152,14 @@ def test_another_seed_gives_another_split_and_other_weights(run: ModuleType, sho
 
 
 def plain_sgd(
-    parameters: Parameters, data: Split, settings: Settings, key: tuple[int, int], mu: float, slope: float
+    parameters: Parameters, data: Split, settings: Settings, seed: int, mu: float, slope: float
 ) -> Parameters:
     """Train an MLP with momentum in plain NumPy and float64: the oracle for scikit-learn's."""
     start = [array.astype(np.float64) for array in parameters]
     w1, w2, b1, b2 = weights = [array.copy() for array in start]
     velocity = [np.zeros_like(array) for array in weights]
     rate = settings.learning_rate / (1 - settings.momentum)  # the total effect of a gradient on the weights
-    rng = np.random.default_rng((settings.seed, *key))
+    rng = np.random.default_rng(seed)
     for _ in range(settings.local_epochs):
         order = rng.permutation(len(data))
         for batch in np.split(order, range(settings.batch_size, len(data), settings.batch_size)):
@@ -165,8 +187,8 @@ def test_local_training_is_sgd_with_momentum_that_starts_at_zero_and_a_term_in_e
 ) -> None:
     assert len(hospital) % short.batch_size != 0  # so that the last mini-batch is a smaller one
     term = LocalTerm(parameters, mu=mu, linear=[np.full_like(array, slope) for array in parameters])
-    trained, _ = train(parameters, hospital, replace(short, strategy=strategy), (1, 1), term)
-    expected = plain_sgd(parameters, hospital, short, (1, 1), mu, slope)
+    trained, _ = train(parameters, hospital, replace(short, strategy=strategy), 7, term)
+    expected = plain_sgd(parameters, hospital, short, 7, mu, slope)
     for array, wanted in zip(trained, expected, strict=True):
         assert array.dtype == np.float32
         np.testing.assert_allclose(array, wanted, atol=2e-5)
@@ -174,19 +196,34 @@ def test_local_training_is_sgd_with_momentum_that_starts_at_zero_and_a_term_in_e
 
 def test_local_training_does_not_change_its_input(parameters: Parameters, hospital: Split, short: Settings) -> None:
     before = [array.copy() for array in parameters]
-    train(parameters, hospital, short, (1, 1))
+    train(parameters, hospital, short, 7)
     assert all(map(np.array_equal, parameters, before))
 
 
-def test_the_order_of_images_depends_only_on_seed_round_and_hospital(
+def test_in_the_app_the_order_of_images_depends_only_on_seed_round_and_hospital(
     parameters: Parameters, hospital: Split, short: Settings
 ) -> None:
-    once, again, next_round, next_hospital = (
-        train(parameters, hospital, short, key)[0][0] for key in ((1, 1), (1, 1), (2, 1), (1, 2))
+    def after(server_round: int, number: int, seed: int = 42) -> Parameters:
+        made = client_app.Hospital(hospital, hospital, replace(short, seed=seed), number)
+        return made.fit([array.copy() for array in parameters], {"server-round": server_round})[0]
+
+    once, again, next_round, next_hospital, next_seed = (
+        after(*key)[0] for key in ((1, 1), (1, 1), (2, 1), (1, 2), (1, 1, 43))
     )
     assert np.array_equal(once, again)
-    assert not np.array_equal(once, next_round)
-    assert not np.array_equal(once, next_hospital)
+    assert not any(np.array_equal(once, other) for other in (next_round, next_hospital, next_seed))
+
+
+def test_in_a_study_the_order_of_images_depends_only_on_the_seed_it_sends(
+    parameters: Parameters, hospital: Split, short: Settings
+) -> None:
+    made = Digits(short).client(np.arange(20))
+    once, again, other = (
+        made.fit([array.copy() for array in parameters], {"server-round": server_round, "seed": seed})[0][0]
+        for server_round, seed in ((1, 5), (2, 5), (1, 6))
+    )
+    assert np.array_equal(once, again)
+    assert not np.array_equal(once, other)
 
 
 def test_training_neither_reads_nor_seeds_the_global_generators(
@@ -199,19 +236,8 @@ def test_training_neither_reads_nor_seeds_the_global_generators(
     load_data.cache_clear()
     load_data("")
     initial_parameters(64, short)
-    train(parameters, hospital, short, (1, 1))
+    train(parameters, hospital, short, 7)
     assert states() == before
-
-
-def test_alone_a_hospital_trains_as_in_the_federation_but_without_averaging(
-    run: ModuleType, parameters: Parameters, short: Settings
-) -> None:
-    federated = client_app.Hospital(1, short)
-    alone = list(run.train_alone(1, short))
-    for server_round, score in enumerate(alone[1:], start=1):
-        parameters, num_examples, _ = federated.fit(parameters, {"server-round": server_round})
-        assert num_examples == len(load_hospital(1, short)[0])
-        assert score.loss == evaluate(parameters, load_data("")[1]).loss
 
 
 def test_the_proximal_term_keeps_the_model_near_its_start(run: ModuleType) -> None:
@@ -256,26 +282,20 @@ def test_a_setting_names_the_strategy(run: ModuleType, name: str) -> None:
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_the_same_client_trains_under_every_strategy(models: dict[str, Parameters], name: str) -> None:
-    assert evaluate(models[name], load_data("")[1]).accuracy >= 0.8
+    assert evaluate(models[name], load_data("")[1])["accuracy"] >= 0.8
     others = [models[other] for other in STRATEGIES if other != name]
     assert all(abs(models[name][0] - other[0]).max() > 1e-4 for other in others)
 
 
 def test_scores_equal_those_of_scikit_learn(parameters: Parameters, hospital: Split, short: Settings) -> None:
-    trained, _ = train(parameters, hospital, short, (1, 1))
+    trained, _ = train(parameters, hospital, short, 7)
     _, test = load_data("")
-    score = evaluate(trained, test)
+    scores = evaluate(trained, test)
     hidden = np.maximum(test.images @ trained[0] + trained[2], 0)
     logits = (hidden @ trained[1] + trained[3]).astype(np.float64)
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    predicted = odds.argmax(axis=1)
-    assert score.accuracy == pytest.approx(accuracy_score(test.labels, predicted))
-    assert score.recall == pytest.approx(recall_score(test.labels, predicted, average=None, zero_division=0))
-    assert score.loss == pytest.approx(log_loss(test.labels, odds / odds.sum(axis=1, keepdims=True)), rel=1e-4)
-
-
-def test_recall_is_nan_for_a_digit_without_images(parameters: Parameters, hospital: Split) -> None:
-    assert np.flatnonzero(np.isnan(evaluate(parameters, hospital).recall)).tolist() == list(EXCLUDED[1])
+    assert scores["accuracy"] == pytest.approx(accuracy_score(test.labels, odds.argmax(axis=1)))
+    assert scores["loss"] == pytest.approx(log_loss(test.labels, odds / odds.sum(axis=1, keepdims=True)), rel=1e-4)
 
 
 def test_the_wrong_number_of_nodes_is_an_error_that_names_the_setting(run: ModuleType) -> None:

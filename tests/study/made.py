@@ -17,6 +17,7 @@ def made_cell(split: str, method: str, seed: int, curve: Sequence[float], **give
     own = np.asarray(given.pop("own", [curve[-1]] * 2), float)
     fields: dict[str, Any] = {
         "curves": {"accuracy": np.array(curve, float), "loss": 1 - np.array(curve, float)},
+        "last": {"accuracy": np.array(curve[-1:], float), "loss": 1 - np.array(curve[-1:], float)},
         "own": {"accuracy": own, "loss": 1 - own},
         "recall": np.array([[1.0, 0.5]]),
         "trained": np.array([-1]),

@@ -6,21 +6,16 @@ import os
 import re
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
-import numpy as np
 import pytest
-
-from flskew.study import _jobs
 
 # Everything is defined in the script itself, as in a notebook.
 SCRIPT = """
-import os, sys, time
+import os, sys, threading, time
+from functools import cached_property
 import numpy as np
 from flskew import DirichletPartitioner, FedAvg
 from flskew.study import Study
@@ -51,11 +46,17 @@ class Task:
     def __init__(self):
         self.large = np.arange(200_000)
         self.scale = lambda value: value / self.large[7]
+    @cached_property
+    def loaded(self):
+        with open(os.environ["LOADS"], "a") as stream:
+            print(os.getpid(), file=stream)
+        return threading.Lock() if mode() == "lock" else 1
     def initial(self, seed):
         return [np.random.default_rng(seed).normal(size=50)]
     def client(self, rows):
         return Site(self.labels[rows])
     def evaluate(self, parameters, rows):
+        self.loaded
         product = np.outer(parameters[0], parameters[0])
         # The key of a task is the same here as in the first process.
         return {"accuracy": self.scale((product @ product).mean()), "key": int(key_of(self).digest[:12], 16)}
@@ -87,7 +88,7 @@ def start(tmp_path: Path, python: str) -> Iterator[Callable[..., subprocess.Pope
         started.append(
             subprocess.Popen(
                 arguments,
-                env={**os.environ, "MODE": mode, **variables},
+                env={**os.environ, "MODE": mode, "LOADS": str(tmp_path / "loads"), **variables},
                 start_new_session=True,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -128,6 +129,7 @@ def finished(process: subprocess.Popen[str]) -> str:
     return out
 
 
+@pytest.mark.long
 def test_two_processes_make_the_cells_that_one_makes_bit_for_bit(
     tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -142,7 +144,7 @@ def test_two_processes_make_the_cells_that_one_makes_bit_for_bit(
 @pytest.mark.parametrize(
     ("jobs", "number"),
     [
-        pytest.param(1, signal.SIGINT, id="Ctrl-C, one process"),
+        pytest.param(1, signal.SIGINT, id="Ctrl-C, one process", marks=pytest.mark.long),
         pytest.param(2, signal.SIGINT, id="Ctrl-C, two processes", marks=pytest.mark.long),
         pytest.param(2, signal.SIGKILL, id="kill -9, two processes", marks=pytest.mark.long),
     ],
@@ -185,17 +187,20 @@ def test_two_runs_of_a_study_in_one_folder_at_once_do_no_harm(
     assert len([*(tmp_path / "runs").iterdir()]) == 24
 
 
-def test_a_task_is_pickled_once_and_its_arrays_are_not_copied() -> None:
-    task: Any = SimpleNamespace(large=np.arange(1000.0), scale=lambda value: 2 * value)
-    parcel = _jobs._Parcel(task)
-    assert any(np.shares_memory(part, task.large) for part in parcel.parts)
-    assert sum(part.nbytes for part in parcel.parts) < 2 * task.large.nbytes
-    received: Any = parcel.task()
-    assert received is parcel.task() is not task
-    assert received.scale(received.large[3]) == 6
-    assert not received.large.flags.writeable or np.shares_memory(received.large, task.large)
+@pytest.mark.long
+def test_a_process_loads_what_a_task_loads_lazily_once(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    assert finished(start(tmp_path / "runs", 2, seeds=4)) == "done\n"
+    loads = (tmp_path / "loads").read_text().split()
+    assert len(content(tmp_path / "runs")) == 24
+    assert len(loads) == len(set(loads)) <= 3  # the script, and its processes
 
 
-def test_a_task_that_cannot_be_sent_is_an_error_with_a_remedy() -> None:
-    with pytest.raises(TypeError, match=r"the task cannot be sent to other processes; use jobs=1 \(cannot pickle"):
-        _jobs._Parcel(threading.Lock())  # type: ignore[arg-type]
+@pytest.mark.long
+def test_a_task_that_cannot_be_sent_is_an_error_with_a_remedy(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """The check of the task, which comes first, has made the lock."""
+    _, errors = start(tmp_path / "runs", 2, mode="lock").communicate(timeout=240)
+    assert re.search(r"\nTypeError: the task cannot be sent to other processes; use jobs=1 \(.*lock", errors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -314,7 +315,7 @@ def hospitals(is_drawn: bool = False) -> Results:
             seed,
             [0, 0.7],
             own=values,
-            names=("Bern", "Lyon"),
+            names=() if is_drawn else ("Bern", "Lyon"),
             recall=np.array([[0.9, 0.1], [0.7, 0.3]]) if method == "alone" else np.array([[0.8, 0.5 + 0.2 * seed]]),
             trained=np.array([0, 1]) if method == "alone" else np.array([-1]),
             fingerprints=(f"train {seed * is_drawn}", f"test {seed}"),
@@ -344,7 +345,7 @@ def test_a_client_gains_from_a_lower_loss() -> None:
 
 def test_clients_that_are_drawn_anew_have_a_row_for_each_seed() -> None:
     frame = hospitals(is_drawn=True).clients("hospitals")
-    assert frame.index.tolist() == [(0, "Bern"), (0, "Lyon"), (1, "Bern"), (1, "Lyon")]
+    assert frame.index.tolist() == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert frame["FedAvg", "gain"].tolist() == pytest.approx([0.2, -0.1, 0.3, -0.2])
     assert ("FedAvg", "low") not in frame
     assert "which has other clients with each seed, do better alone: 2 of 4 than with FedAvg." in str(
@@ -356,9 +357,32 @@ def test_other_rows_of_the_same_classes_make_no_other_client() -> None:
     results = hospitals(is_drawn=True)
     for cell in results.cells:
         cell.label_counts[:] = [[30, 0], [10, 30 + cell.seed]]  # rounded up with one seed
-    assert results.clients("hospitals").index.tolist() == ["Bern", "Lyon"]
+    assert results.clients("hospitals").index.tolist() == [0, 1]
     results.cells[0].label_counts[0, 1] = 1  # a class that the client lacks with the other seed
     assert len(results.clients("hospitals")) == 4
+
+
+def test_clients_with_names_are_the_same_even_if_each_seed_holds_out_other_rows() -> None:
+    drawn = hospitals(is_drawn=True)
+    named = Results(
+        [replace(cell, names=("Bern", "Lyon")) for cell in drawn.cells], ["hospitals"], drawn.methods, [0, 1]
+    )
+    assert named.clients("hospitals").index.tolist() == ["Bern", "Lyon"]
+    others = [replace(cell, names=("Bern", "Graz") if cell.seed else ("Bern", "Lyon")) for cell in drawn.cells]
+    assert len(Results(others, ["hospitals"], drawn.methods, [0, 1]).clients("hospitals")) == 4
+
+
+def test_on_the_whole_test_set_clients_differ_alone_and_get_the_same_from_a_method() -> None:
+    # Of three clients, "alone" trained the first and the last.
+    alone = [
+        made_cell("sites", "alone", seed, [0, 0.5], own=[0.9] * 3, last=last, trained=np.array([0, 2]))
+        for seed, last in enumerate([{"accuracy": np.array([0.5, 0.6])}, {"accuracy": np.array([0.7, 0.6])}])
+    ]
+    federated = [made_cell("sites", "FedAvg", seed, [0, 0.8 + 0.1 * seed], own=[0.9] * 3) for seed in range(2)]
+    frame = Results([*alone, *federated], ["sites"], ["alone", "FedAvg"], range(2)).clients("sites", "last")
+    assert frame["alone", "mean"].tolist() == pytest.approx([0.6, NAN, 0.6], nan_ok=True)
+    assert frame["FedAvg", "mean"].tolist() == pytest.approx([0.85] * 3)
+    assert frame["FedAvg", "gain"].tolist() == pytest.approx([0.25, NAN, 0.25], nan_ok=True)  # 0.3, 0.2; 0.2, 0.3
 
 
 def test_recall_is_the_mean_over_seeds_and_for_alone_over_its_models() -> None:
@@ -483,11 +507,12 @@ def test_a_lower_confidence_gives_shorter_intervals_and_more_verdicts() -> None:
             "nothing to compare with over='FedAvg'; .* over='alone', among 'alone'",
         ),
         (lambda results: results.clients("IID"), "split must be one of 'iid', 'skewed', got 'IID'"),
+        (lambda results: results.clients("iid", "best"), "what must be one of 'own', 'last', got 'best'"),
         (lambda results: results.using(metric="auc"), "metric='auc' was not measured; .* 'accuracy', 'loss'"),
         (lambda results: results.using(interval="z"), "interval must be one of 't', 'bootstrap', got 'z'"),
         (lambda results: results.using(confidence=95), "confidence must be below 1, got 95; e.g. 0.95"),
     ],
-    ids=["what", "method", "over", "itself", "split", "metric", "interval", "confidence"],
+    ids=["what", "method", "over", "itself", "split", "figure of clients", "metric", "interval", "confidence"],
 )
 def test_an_unknown_name_lists_the_known_ones(call: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -539,3 +564,36 @@ def test_clients_of_a_study_have_the_names_of_its_sites(tmp_path: Path) -> None:
     for results in (study.run(tmp_path), study.results(tmp_path)):
         assert results.clients("sites").index.tolist() == ["Bern", "Lyon"]
     assert results.gains(over="alone").frame["note"].tolist() == ["identical"]
+
+
+class Counting:
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def fit(self, parameters: object, config: object) -> tuple[list[np.ndarray], int, dict[str, float]]:
+        return [np.array([float(self.number)])], 1, {}
+
+
+class Counts(Task):
+    """A task whose model is the number of rows that a site has, scored by a metric that one class leaves undefined."""
+
+    labels, test_labels = np.array([0, 1, 0, 1, 1]), np.array([0, 1])
+
+    def client(self, rows: np.ndarray) -> Counting:  # type: ignore[override]
+        return Counting(len(rows))
+
+    def evaluate(self, parameters: list[np.ndarray], rows: np.ndarray) -> dict[str, float]:  # type: ignore[override]
+        if len(set(self.test_labels[rows])) < 2:
+            raise ValueError("only one class")
+        return {"auc": parameters[0][0] / 10}
+
+
+def test_a_cell_has_the_last_score_of_each_model_and_needs_no_metric_of_one_class(tmp_path: Path) -> None:
+    sites = Assignment.from_partitions({"Bern": [0, 1], "Lyon": [2, 3, 4]}, [0, 1, 0, 1, 1])
+    test = Assignment.from_partitions({"Bern": [0, 1], "Lyon": []}, [0, 1])
+    study = Study(Counts(), {"sites": (sites, test)}, {"FedAvg": FedAvg()}, [0], num_rounds=1, metric="auc")
+    alone, pooled, federated = study.run(tmp_path).cells
+    assert alone.last["auc"].tolist() == [0.2, 0.3]
+    assert pooled.last["auc"].tolist() == [0.5]
+    assert federated.last["auc"].tolist() == [0.25]
+    assert np.isnan(alone.recall).all()

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
-from flwr.app import Context
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from fedprox_stragglers import client_app, server_app
-from fedprox_stragglers.task import RunConfig
-from flskew import simulate
+from fedprox_stragglers import server_app
+from fedprox_stragglers.client_app import FlowerClient
+from fedprox_stragglers.task import Parameters, RunConfig, assign, evaluate, initial_parameters, load_dataset
+from flskew.study import Method, Study
+from flskew.typing import Rows
 
 METHODS: dict[str, RunConfig] = {
     "FedAvg, stragglers dropped": {"proximal-mu": 0.0, "drop-stragglers": True},
@@ -24,6 +24,7 @@ METHODS: dict[str, RunConfig] = {
     "FedProx, mu = 2": {"proximal-mu": 2.0, "drop-stragglers": False},
 }
 FRACTIONS = (0.0, 0.5, 0.9)
+ARMS = {f"{method}, {fraction:.0%} stragglers": (method, fraction) for fraction in FRACTIONS for method in METHODS}
 
 PUBLISHED: dict[str, tuple[float, float, float]] = {
     "FedAvg, stragglers dropped": (0.83, 0.72, 0.64),
@@ -40,17 +41,6 @@ Accuracies: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run: its accuracy before the first round and after each, and the number of accepted replies per round."""
-
-    method: str
-    stragglers: float
-    seed: int
-    accuracy: list[float]
-    counted: list[int]
-
-
-@dataclass(frozen=True)
 class Results:
     """All runs, with everything needed to repeat them."""
 
@@ -58,11 +48,14 @@ class Results:
     num_clients: int
     config: RunConfig
     versions: dict[str, str]
-    runs: list[Run]
+    runs: list[dict[str, Any]]
+    """By run, "method", "stragglers", "seed", and "accuracy" before the first round and after each, with the number of
+    replies that counted in each round, "counted"."""
 
     def accuracies(self, method: str, stragglers: float) -> Accuracies:
         """Return the accuracies of the runs of one method at one fraction of stragglers."""
-        return np.array([r.accuracy for r in self.runs if (r.method, r.stragglers) == (method, stragglers)])
+        runs = [run for run in self.runs if (run["method"], run["stragglers"]) == (method, stragglers)]
+        return np.array([run["accuracy"] for run in runs])
 
     def figures(self, method: str, stragglers: float) -> NDArray[np.float64]:
         """(num_seeds,) the mean accuracy of the last ten rounds."""
@@ -92,43 +85,59 @@ class Results:
     @classmethod
     def load(cls, path: Path) -> Results:
         """Read a file written by `save`."""
-        everything = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{**everything, "runs": [Run(**run) for run in everything["runs"]]})
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
 
 
-def experiment(
-    config: Mapping[str, bool | float | int | str],
-    num_clients: int,
-    seeds: Sequence[int],
-    progress: Callable[[Run], None] = lambda run: None,
-) -> Results:
-    """Run all methods at all fractions with all seeds, in this process.
+class Digits:
+    """The task: logistic regression, trained by clients that may be stragglers."""
 
-    All runs with the same seed have the same split, sample the same clients in each round, and show them their images
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        self.images, self.test_images, self.labels, self.test_labels = load_dataset(str(config["data-dir"]))
+
+    def initial(self, seed: int) -> Parameters:
+        """Return zeros, whatever the seed."""
+        return initial_parameters(self.images.shape[1])
+
+    def client(self, rows: Rows) -> FlowerClient:
+        """Return a client with these images."""
+        return FlowerClient(self.images[rows], self.labels[rows], self.config)
+
+    def evaluate(self, parameters: Parameters, rows: Rows) -> dict[str, float]:
+        """Return the loss and the accuracy on these test images."""
+        return evaluate(parameters, self.test_images[rows], self.test_labels[rows])
+
+
+def study(config: RunConfig, seeds: Sequence[int]) -> Study:
+    """Return the study of all methods, at all fractions, with all seeds.
+
+    With the same seed, all runs have the same split, sample the same clients in each round, and show them their images
     in the same order. If the fraction is the same too, the same clients stop early, after the same number of epochs.
     """
+    split = partial(assign, str(config["data-dir"]), int(config["min-available-nodes"]), int(config["rows-per-digit"]))
+    methods = {}
+    for name, (method, fraction) in ARMS.items():
+        told = {"local-epochs": int(config["local-epochs"]), "stragglers": fraction}
+        methods[name] = Method(server_app.strategy({**config, **METHODS[method]}), told)
+    return Study(Digits(config), {"two digits": split}, methods, seeds, int(config["num-server-rounds"]))
+
+
+def experiment(config: RunConfig, seeds: Sequence[int], folder: Path) -> Results:
+    """Run the study, keeping its runs in a folder, and return what is published of it."""
+    cells = [cell for cell in study(config, seeds).run(folder).cells if cell.method in ARMS]
+    num_clients = int(config["min-available-nodes"])
+    sampled = round(float(config["fraction-train"]) * num_clients)
     runs = []
-    for seed in seeds:  # outermost, because the split of a seed is cached until the next one
-        for fraction in FRACTIONS:
-            for name, method in METHODS.items():
-                settings: RunConfig = {**config, **method, "stragglers": fraction, "seed": seed}
-                # On busy cores, two threads for one small matrix take longer than one.
-                with threadpool_limits(1, user_api="blas"):
-                    context = simulate(server_app.app, client_app.app, num_clients, settings)
-                accuracy, counted = (list(_by_round(context, key)) for key in ("accuracy", "counted"))
-                runs.append(Run(name, fraction, seed, accuracy, [int(number) for number in counted]))
-                progress(runs[-1])
+    for cell in cells:
+        method, fraction = ARMS[cell.method]
+        accuracy = cell.curves["accuracy"].round(6).tolist()
+        counted = (sampled - np.diff(cell.num_dropped)).astype(int).tolist()
+        run = {"method": method, "stragglers": fraction, "seed": cell.seed, "accuracy": accuracy, "counted": counted}
+        runs.append(run)
     varied = {"stragglers", "seed", "data-dir", *(key for method in METHODS.values() for key in method)}
     kept = {key: value for key, value in config.items() if key not in varied}
     data = "MNIST" if config["data-dir"] else "scikit-learn's digits"
-    versions = {name: version(name) for name in ("flskew", "flwr", "numpy")}
-    return Results(data, num_clients, kept, versions, runs)
-
-
-def _by_round(context: Context, key: str) -> Iterator[float]:
-    record = context.state.metric_records[key]
-    for name in sorted(record, key=lambda name: int(name.removeprefix("round-"))):
-        yield round(float(cast("float", record[name])), 6)
+    return Results(data, num_clients, kept, dict(cells[0].versions), runs)
 
 
 def _cell(figures: NDArray[np.float64]) -> str:

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from flwr.app import Context
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from flskew import Assignment, DistributionPartitioner, LocalTerm
-from flskew.client import partition
 
 Images: TypeAlias = NDArray[np.float32]
 """(num_images, num_pixels), with mean 0 and standard deviation 1."""
@@ -24,9 +22,6 @@ Labels: TypeAlias = NDArray[np.int64]
 
 Parameters: TypeAlias = list[NDArray[np.float32]]
 """Weights (num_pixels, 10) and biases (10,) of logistic regression."""
-
-Key: TypeAlias = tuple[int, int, int]
-"""Seed, round and partition id, which alone determine what a client draws in a round, whatever the strategy."""
 
 RunConfig: TypeAlias = dict[str, bool | float | int | str]
 
@@ -61,24 +56,14 @@ def assign(data_dir: str, num_partitions: int, rows_per_digit: int, seed: int) -
     return partitioner.assign(labels)
 
 
-def load_data(context: Context) -> tuple[Images, Labels]:
-    """Return this client's training images and their labels."""
-    config = context.run_config
-    partition_id, num_partitions = partition(context)
-    data_dir = str(config["data-dir"])
-    rows = assign(data_dir, num_partitions, int(config["rows-per-digit"]), int(config["seed"]))[partition_id]
-    images, _, labels, _ = load_dataset(data_dir)
-    return images[rows], labels[rows]
-
-
 def initial_parameters(num_pixels: int) -> Parameters:
     """Return zeros, which is fine because the loss is convex: there is no symmetry to break."""
     return [np.zeros((num_pixels, NUM_DIGITS), np.float32), np.zeros(NUM_DIGITS, np.float32)]
 
 
-def epochs_done(asked: int, stragglers: float, key: Key) -> int:
+def epochs_done(asked: int, stragglers: float, rng: np.random.Generator) -> int:
     """Return how many epochs a client completes: a straggler completes 1 to `asked - 1`, each equally likely."""
-    straggling, epochs = np.random.default_rng((*key, 0)).random(2)
+    straggling, epochs = rng.random(2)
     return 1 + int(epochs * (asked - 1)) if straggling < stragglers else asked
 
 
@@ -89,12 +74,11 @@ def train(
     term: LocalTerm,
     config: RunConfig,
     num_epochs: int,
-    key: Key,
+    rng: np.random.Generator,
 ) -> None:
-    """Train in place by SGD, batch by batch, in an order drawn for this client and round."""
+    """Train in place by SGD, batch by batch, in a random order."""
     learning_rate, weight_decay = np.float32(config["learning-rate"]), np.float32(config["weight-decay"])
     batch_size = int(config["batch-size"])
-    rng = np.random.default_rng((*key, 1))
     for _ in range(num_epochs):
         order = rng.permutation(len(labels))
         for start in range(0, len(order), batch_size):
@@ -105,12 +89,13 @@ def train(
                 array -= learning_rate * (gradient + weight_decay * array)
 
 
-def evaluate(parameters: Parameters, images: Images, labels: Labels) -> tuple[float, float]:
-    """Return the mean cross-entropy and the accuracy."""
+def evaluate(parameters: Parameters, images: Images, labels: Labels) -> dict[str, float]:
+    """Return the mean cross-entropy, "loss", and the accuracy."""
     likelihoods = _probabilities(parameters, images)
     right = likelihoods.argmax(axis=1) == labels
     own = likelihoods[np.arange(len(labels)), labels]
-    return float(-np.log(own.clip(min=np.finfo(np.float32).tiny)).mean()), float(right.mean())
+    loss = -np.log(own.clip(min=np.finfo(np.float32).tiny)).mean()
+    return {"loss": float(loss), "accuracy": float(right.mean())}
 
 
 def _gradients(parameters: Parameters, images: Images, labels: Labels) -> Parameters:

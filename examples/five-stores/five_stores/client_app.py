@@ -29,15 +29,15 @@ class Store:
     def fit(self, parameters: Parameters, config: Config) -> tuple[Parameters, int, dict[str, float]]:
         """Train the server's model on this store's purchases."""
         features = preparation(config["tables"]).transform(self.training.columns)
-        key = (config["server-round"], self.partition_id)
-        parameters = train(parameters, features, self.training.labels, self.config, key)
+        seed = (int(self.config["seed"]), config["server-round"], self.partition_id)
+        parameters = train(parameters, features, self.training.labels, self.config, seed)
         return parameters, len(self.training.labels), {}
 
     def evaluate(self, parameters: Parameters, config: Config) -> tuple[float, int, dict[str, float]]:
         """Test the server's model on purchases that this store holds out."""
         features = preparation(config["tables"]).transform(self.test.columns)
-        loss, auc = evaluate(parameters, features, self.test.labels, self.config)
-        return loss, len(self.test.labels), {"auc": auc}
+        scores = evaluate(parameters, features, self.test.labels)
+        return scores["loss"], len(self.test.labels), {"auc": scores["auc"]}
 
 
 app = client_app(Store)

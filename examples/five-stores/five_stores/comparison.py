@@ -1,71 +1,106 @@
-"""The scores of each store alone and of all together, with intervals over seeds, and their table."""
+"""The study: every store alone, all together, and all purchases in one place, for several seeds; and its table."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from pathlib import Path
 
-import pandas as pd
-from scipy import stats
+import numpy as np
 
-ALL = "all stores"
-
-Figure: TypeAlias = tuple[float, float]
-"""A mean over the seeds, and half the width of its 95 % t-interval."""
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """The areas under the ROC curve of all runs."""
-
-    stores: pd.DataFrame
-    """One row per store, with its name as the index: "purchases", and "share", the fraction of Minute Maid."""
-
-    scores: pd.DataFrame
-    """One row per seed, model and test set, with the columns "seed", "model", "tested" and "auc".
-
-    A model is the name of a store, which trained alone, or "together" or "pooled". A test set is the name of a store
-    whose test rows it has, or `ALL`.
-    """
-
-    def auc(self, model: str, tested: str) -> Figure:
-        """Return the AUC of a model on a test set."""
-        return _figure(self._by_seed(model, tested))
-
-    def gain(self, store: str, tested: str) -> Figure:
-        """Return by how much training together raises a store's AUC, seed by seed."""
-        return _figure(self._by_seed("together", tested) - self._by_seed(store, tested))
-
-    def table(self) -> str:
-        """The AUC of each store alone, and its gain, on its own customers and on those of all stores."""
-        lines = [
-            _line("", "", "Minute", "its own customers", "", "customers of all stores", ""),
-            _line("", "purchases", "Maid", "alone", "gain together", "alone", "gain together"),
-        ]
-        for name, purchases, share in self.stores.itertuples():
-            cells = [
-                cell
-                for tested in (name, ALL)
-                for cell in (_shown(self.auc(name, tested)), _shown(self.gain(name, tested), "+"))
-            ]
-            lines.append(_line(name, str(purchases), f"{share:.0%}", *cells))
-        for model in ("together", "pooled"):
-            total = str(self.stores["purchases"].sum())
-            lines.append(_line(model, total, "", "", "", _shown(self.auc(model, ALL)), ""))
-        return "\n".join(lines)
-
-    def _by_seed(self, model: str, tested: str) -> pd.Series[float]:
-        chosen = (self.scores["model"] == model) & (self.scores["tested"] == tested)
-        return self.scores[chosen].set_index("seed")["auc"]
+from five_stores import client_app
+from five_stores.task import Features, Labels, evaluate, initial_parameters, load_purchases, split, train
+from flskew import FedAvg, LocalGrid, NaturalIdPartitioner, tables
+from flskew.study import Cell, Method, Results, Study
+from flskew.tables.sklearn import TablePreparation
+from flskew.typing import Config, Parameters, Rows, RunConfig
 
 
-def _figure(values: pd.Series[float]) -> Figure:
-    return float(values.mean()), float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+@dataclass
+class Store:
+    """A client with the purchases of one store, or of all; the last two arrays of its model standardise the columns."""
+
+    features: Features
+    labels: Labels
+    config: RunConfig
+
+    def fit(self, parameters: Parameters, config: Config) -> tuple[Parameters, int, dict[str, float]]:
+        """Train the model on these purchases."""
+        *weights, mean, scale = parameters
+        if "shares-statistics" not in config:  # such as a store alone, which only knows its own
+            mean, scale = self.features.mean(axis=0), self.features.std(axis=0)
+            scale[scale < 1e-9] = 1  # a constant column
+        weights = train(weights, (self.features - mean) / scale, self.labels, self.config, config["seed"])
+        return [*weights, mean, scale], len(self.labels), {}
 
 
-def _shown(figure: Figure, sign: str = "") -> str:
-    mean, half_width = figure
-    return f"{mean:{sign}.3f} ± {half_width:.3f}"
+class Purchases:
+    """The task with one seed, which determines the test rows, and so the statistics that prepare the columns."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        purchases, assignment = load_purchases()
+        statistics = tables.collect(LocalGrid(client_app.app, len(assignment), config))
+        parts = [split(store, int(config["seed"])) for store in range(len(assignment))]
+        rows, test_rows = (np.concatenate(each) for each in zip(*parts, strict=True))
+        columns = TablePreparation(statistics).transform(purchases.columns)
+        self.features, self.test_features = columns[rows], columns[test_rows]
+        self.labels, self.test_labels = purchases.labels[rows], purchases.labels[test_rows]
+        sizes, test_sizes = (list(map(len, each)) for each in zip(*parts, strict=True))
+        names = np.array(assignment.names)
+        self.train = NaturalIdPartitioner("store").assign(names.repeat(sizes))
+        self.test = NaturalIdPartitioner("store").assign(names.repeat(test_sizes), like=self.train)
+
+    def initial(self, seed: int) -> Parameters:
+        """Return weights of zero, whatever the seed, for columns that are standardised by the statistics of all."""
+        num_features = self.features.shape[1]
+        return [*initial_parameters(self.config), np.zeros(num_features), np.ones(num_features)]
+
+    def client(self, rows: Rows) -> Store:
+        """Return a client with these purchases."""
+        return Store(self.features[rows], self.labels[rows], self.config)
+
+    def evaluate(self, parameters: Parameters, rows: Rows) -> dict[str, float]:
+        """Return the loss and the AUC on these test purchases."""
+        *weights, mean, scale = parameters
+        return evaluate(weights, (self.test_features[rows] - mean) / scale, self.test_labels[rows])
+
+
+def run(config: RunConfig, seeds: Sequence[int], folder: Path) -> Results:
+    """Run the study, keeping its runs in a folder."""
+    cells: list[Cell] = []
+    for seed in seeds:
+        task = Purchases({**config, "seed": seed})
+        methods = {"together": Method(FedAvg(), {"shares-statistics": True})}
+        splits, num_rounds = {"stores": (task.train, task.test)}, int(config["num-server-rounds"])
+        cells += Study(task, splits, methods, [seed], num_rounds, metric="auc").run(folder).cells
+    return Results(cells, ["stores"], ["alone", "pooled", "together"], seeds, metric="auc")
+
+
+def table(results: Results) -> str:
+    """The AUC of each store alone, and its gain, on its own customers and on those of all stores."""
+    purchases, assignment = load_purchases()
+    lines = [
+        _line("", "", "Minute", "its own customers", "", "customers of all stores", ""),
+        _line("", "purchases", "Maid", "alone", "gain together", "alone", "gain together"),
+    ]
+    own, everywhere = results.clients("stores"), results.clients("stores", "last")
+    for place, rows in enumerate(assignment):
+        cells = []
+        for found in (own.iloc[place], everywhere.iloc[place]):
+            gain = found["together"]
+            cells += [f"{found['alone', 'mean']:.3f}", shown(gain["gain"], gain["high"], "+")]
+        lines.append(_line(own.index[place], str(len(rows)), f"{purchases.labels[rows].mean():.0%}", *cells))
+    means = results.table().frame.loc["stores"]
+    for method in ("together", "pooled"):
+        figures = shown(means["mean"][method], means["high"][method])
+        lines.append(_line(method, str(assignment.num_rows), "", "", "", figures, ""))
+    return "\n".join(lines)
+
+
+def shown(mean: float, high: float, sign: str = "") -> str:
+    """A mean over the seeds, and half of its interval."""
+    return f"{mean:{sign}.3f} ± {high - mean:.3f}"
 
 
 def _line(*cells: str) -> str:

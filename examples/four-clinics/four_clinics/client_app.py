@@ -31,15 +31,15 @@ class Clinic:
     def fit(self, parameters: Parameters, config: Config) -> tuple[Parameters, int, dict[str, float]]:
         """Train the server's model on this clinic's patients."""
         training, _ = features(*self.who, config["tables"])
-        key = (config["server-round"], self.partition_id)
-        parameters = train(parameters, training, self.training.targets, self.config, key)
+        seed = (int(self.config["seed"]), config["server-round"], self.partition_id)
+        parameters = train(parameters, training, self.training.targets, self.config, seed)
         return parameters, len(self.training.targets), {}
 
     def evaluate(self, parameters: Parameters, config: Config) -> tuple[float, int, dict[str, float]]:
         """Test the server's model on patients that this clinic holds out."""
         _, test = features(*self.who, config["tables"])
-        loss, score = evaluate(parameters, test, self.test.targets, self.config)
-        return loss, len(self.test.targets), {"score": score}
+        scores = evaluate(parameters, test, self.test.targets, self.config)
+        return scores["loss"], len(self.test.targets), {"score": scores["score"]}
 
 
 app = client_app(Clinic)

@@ -1,64 +1,45 @@
-"""The picture of a comparison: who gains by training together, on its own patients and on those of all clinics."""
+"""The picture of a study: who gains by training together, on its own patients and on those of all clinics."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from four_clinics.comparison import ALL, Comparison
+from flskew.study import Results
 
 INK, BLUE = "#1a1a1a", "#0a5a9c"
 SCORES = {"gum-index": "R² of the gum index", "preterm-birth": "AUC of preterm birth"}
-# Distinguishable in shades of grey too: the marks differ in shape.
-LOOKS: dict[str, dict[str, Any]] = {
-    "alone": {"color": INK, "marker": "o", "markerfacecolor": "white"},
-    "together": {"color": BLUE, "marker": "o"},
-    "pooled": {"color": INK, "marker": "|", "markersize": 11},
-}
 
 
-def picture(comparison: Comparison) -> Figure:
-    """Draw both panels."""
-    names = [str(name) for name in comparison.women.index]
+def picture(results: Results, score: str) -> Figure:
+    """Draw both panels; `score` says what the scores are."""
     figure = Figure(figsize=(9.6, 3.2), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08, wspace=0.05))
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
-    draw(left, comparison, dict(zip(names, names, strict=True)))
-    draw(right, comparison, dict.fromkeys(names, ALL))
-    left.set_yticks(range(len(names)), names)
-    left.invert_yaxis()
-    score = SCORES[comparison.target]
+    draw(left, results.clients("clinics"))
+    draw(right, results.clients("clinics", "last"))
     left.set_title(f"{score}, its own patients", loc="left", fontsize=11, fontweight="bold")
     right.set_title(f"{score}, patients of all clinics", loc="left", fontsize=11, fontweight="bold")
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
-def draw(axes: Axes, comparison: Comparison, tested: dict[str, str]) -> None:
-    """Draw the scores of each clinic, with 95 % intervals over the seeds.
-
-    Args:
-        axes: Where to draw.
-        comparison: The scores.
-        tested: The test set of each clinic.
-    """
-    for model, look in LOOKS.items():
-        # At slightly different heights, so that no mark hides another.
-        shift = -0.14 if model == "alone" else 0.14
-        for place, (clinic, test_set) in enumerate(tested.items()):
-            mean, half_width = comparison.score(clinic if model == "alone" else model, test_set)
-            axes.errorbar(
-                mean,
-                place + shift,
-                xerr=None if model == "pooled" else half_width,
-                linestyle="none",
-                elinewidth=1.2,
-                label=model if place == 0 else None,
-                **look,
-            )
+def draw(axes: Axes, clients: pd.DataFrame) -> None:
+    """Draw the mean scores of each clinic, with the 95 % interval of its gain over training alone."""
+    places = np.arange(len(clients))
+    alone, together, pooled = (clients[method, "mean"] for method in ("alone", "together", "pooled"))
+    # Distinguishable in shades of grey, too: the marks differ in shape. And at different heights, so that none hides.
+    axes.plot(alone, places - 0.14, "o", color=INK, markerfacecolor="white", label="alone")
+    gain = clients["together"]
+    half, label = gain["high"] - gain["gain"], "together (line: 95 % interval of the gain)"
+    axes.errorbar(together, places + 0.14, xerr=half, fmt="o", color=BLUE, elinewidth=1.2, label=label)
+    axes.plot(pooled, places + 0.14, "|", color=INK, markersize=11, label="pooled")
+    axes.set_yticks(places, clients.index)
+    axes.set_ylim(len(places) - 0.5, -0.5)
     axes.grid(axis="x", color="#e0e0e0", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)

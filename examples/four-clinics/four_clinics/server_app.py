@@ -20,6 +20,7 @@ def main(grid: Grid, context: Context) -> None:
     num_clinics = len(assignment)
 
     statistics = ConfigRecord({"tables": tables.collect(grid, min_nodes=num_clinics).to_json()})
+    num_features = len(preparation(str(statistics["tables"])).get_feature_names_out())
     strategy = FedAvg(
         # By default, a round starts once two nodes are connected, and needs only one reply.
         min_train_nodes=num_clinics,
@@ -29,7 +30,7 @@ def main(grid: Grid, context: Context) -> None:
     )
     result = strategy.start(
         grid=grid,
-        initial_arrays=ArrayRecord(initial_parameters(preparation(str(statistics["tables"])), config)),
+        initial_arrays=ArrayRecord(initial_parameters(num_features, config)),
         num_rounds=int(config["num-server-rounds"]),
         train_config=statistics,
         evaluate_config=statistics,

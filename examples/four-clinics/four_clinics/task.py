@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import SGDClassifier, SGDRegressor
-from sklearn.metrics import log_loss, mean_squared_error, r2_score, roc_auc_score
+from sklearn.metrics import mean_squared_error, r2_score, roc_auc_score
 
 from flskew.client.sklearn import get_parameters, prepare, set_parameters
 from flskew.tables import TableStatistics
@@ -56,13 +56,13 @@ def create_model(num_features: int, config: RunConfig) -> SGDRegressor | SGDClas
     return model
 
 
-def initial_parameters(prepared: TablePreparation, config: RunConfig) -> Parameters:
+def initial_parameters(num_features: int, config: RunConfig) -> Parameters:
     """Return weights of zero, one for each feature, and the intercept."""
-    return get_parameters(create_model(len(prepared.get_feature_names_out()), config))
+    return get_parameters(create_model(num_features, config))
 
 
 def train(
-    parameters: Parameters, features: Features, targets: Targets, config: RunConfig, key: tuple[int, int]
+    parameters: Parameters, features: Features, targets: Targets, config: RunConfig, seed: int | tuple[int, ...]
 ) -> Parameters:
     """Train for `local-epochs` epochs and return the new parameters.
 
@@ -71,23 +71,23 @@ def train(
         features: (n, num_features) prepared columns.
         targets: (n,) what to predict.
         config: The run config.
-        key: The round and the partition id, which determine the order of the rows, together with the seed.
+        seed: Determines the order of the rows.
     """
     model = create_model(features.shape[1], config)
     set_parameters(model, parameters)
-    rng = np.random.default_rng((int(config["seed"]), *key))
+    rng = np.random.default_rng(seed)
     for _ in range(int(config["local-epochs"])):
         order = rng.permutation(len(targets))
         model.partial_fit(features[order], targets[order])
     return get_parameters(model)
 
 
-def evaluate(parameters: Parameters, features: Features, targets: Targets, config: RunConfig) -> tuple[float, float]:
+def evaluate(parameters: Parameters, features: Features, targets: Targets, config: RunConfig) -> dict[str, float]:
     """Return the loss and the score: R² of the gum index, or the area under the ROC curve of preterm birth."""
-    model = create_model(features.shape[1], config)
-    set_parameters(model, parameters)
+    weights, intercept = parameters
+    predicted = features @ weights.ravel() + intercept
     if config["target"] == "gum-index":
-        predicted = model.predict(features)
-        return float(mean_squared_error(targets, predicted)), float(r2_score(targets, predicted))
-    probabilities = model.predict_proba(features)[:, 1]
-    return float(log_loss(targets, probabilities)), float(roc_auc_score(targets, probabilities))
+        return {"loss": float(mean_squared_error(targets, predicted)), "score": float(r2_score(targets, predicted))}
+    # The predictions are log-odds.
+    loss = np.logaddexp(0, predicted * (1 - 2 * targets)).mean()
+    return {"loss": float(loss), "score": float(roc_auc_score(targets, predicted))}

@@ -1,50 +1,64 @@
-"""The scores of the hospitals alone and together, and their table."""
+"""The study: each hospital alone, all of them together, and all images in one place; and its table."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
+from flskew import LabelExclusionPartitioner
+from flskew.study import Results, Study
+from flskew.typing import Figures, Rows
+from three_hospitals import server_app
+from three_hospitals.client_app import Hospital
+from three_hospitals.settings import Settings
+from three_hospitals.task import EXCLUDED, Parameters, evaluate, initial_parameters, load_data
 
-from three_hospitals.task import EXCLUDED, Recall, Score
 
-Counts: TypeAlias = NDArray[np.int64]
-"""(3, 10) training images of each digit in each hospital."""
+class Digits:
+    """The task: its labels, a model, and how hospitals with any images train it and are tested."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.train, self.test = load_data(settings.data_dir)
+        self.labels, self.test_labels = self.train.labels, self.test.labels
+
+    def initial(self, seed: int) -> Parameters:
+        """Return the initial weights."""
+        return initial_parameters(self.train.images.shape[1], replace(self.settings, seed=seed))
+
+    def client(self, rows: Rows) -> Hospital:
+        """Return a hospital with these training images."""
+        return Hospital(self.train.rows(rows), self.test, self.settings)
+
+    def evaluate(self, parameters: Parameters, rows: Rows) -> dict[str, float]:
+        """Return the loss and the accuracy on these test images."""
+        return evaluate(parameters, self.test.rows(rows))
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """The scores on a test set with all ten digits, before the first round and after each round."""
+def study(settings: Settings) -> Study:
+    """Compare each hospital alone with all of them together."""
+    split = LabelExclusionPartitioner(EXCLUDED, on_excluded=settings.on_excluded)
+    methods = {"together": server_app.strategy(settings)}
+    return Study(Digits(settings), {"hospitals": split}, methods, [settings.seed], settings.num_server_rounds)
 
-    counts: Counts
-    alone: tuple[tuple[Score, ...], ...]
-    together: tuple[Score, ...]
 
-    def recall(self) -> NDArray[np.float64]:
-        """(4, 10) final recall of each digit: one row for each hospital alone, then one for all together."""
-        return np.stack([scores[-1].recall for scores in (*self.alone, self.together)])
-
-    def table(self) -> str:
-        """The final accuracies, and the recalls of the digits that each hospital has never seen."""
-        lines = [
-            _line("", "never had", "images", "alone", "", "together", ""),
-            _line("", "", "", "accuracy", "recall on these", "accuracy", "recall on these"),
-        ]
-        together = self.together[-1]
-        for hospital, excluded in enumerate(EXCLUDED):
-            alone = self.alone[hospital][-1]
-            lines.append(
-                _line(
-                    f"hospital {hospital + 1}",
-                    ", ".join(map(str, excluded)),
-                    str(self.counts[hospital].sum()),
-                    *(f"{alone.accuracy:.1%}", _percentages(alone.recall, excluded)),
-                    *(f"{together.accuracy:.1%}", _percentages(together.recall, excluded)),
-                )
+def table(results: Results) -> str:
+    """The final accuracies, and the recalls of the digits that each hospital has never seen."""
+    alone, pooled, together = results.cells
+    lines = [
+        _line("", "never had", "images", "alone", "", "together", ""),
+        _line("", "", "", "accuracy", "recall on these", "accuracy", "recall on these"),
+    ]
+    for hospital, excluded in enumerate(EXCLUDED):
+        lines.append(
+            _line(
+                f"hospital {hospital + 1}",
+                ", ".join(map(str, excluded)),
+                str(alone.label_counts[hospital].sum()),
+                *(f"{alone.last['accuracy'][hospital]:.1%}", _percentages(alone.recall[hospital], excluded)),
+                *(f"{together.last['accuracy'][0]:.1%}", _percentages(together.recall[0], excluded)),
             )
-        return "\n".join(lines)
+        )
+    return "\n".join([*lines, "", f"with all images in one place: {pooled.last['accuracy'][0]:.1%}"])
 
 
 def _line(*cells: str) -> str:
@@ -53,5 +67,5 @@ def _line(*cells: str) -> str:
     return "  ".join(padded).rstrip()
 
 
-def _percentages(recall: Recall, digits: tuple[int, ...]) -> str:
+def _percentages(recall: Figures, digits: tuple[int, ...]) -> str:
     return ", ".join(f"{recall[digit]:.0%}" for digit in digits)

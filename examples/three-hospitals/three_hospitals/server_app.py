@@ -25,8 +25,7 @@ def main(grid: Grid, context: Context) -> None:
     train, test = load_data(settings.data_dir)
 
     def evaluate_fn(server_round: int, arrays: ArrayRecord) -> MetricRecord:
-        score = evaluate(arrays.to_numpy_ndarrays(), test)
-        return MetricRecord({"loss": score.loss, "accuracy": score.accuracy, "recall": score.recall.tolist()})
+        return MetricRecord({**evaluate(arrays.to_numpy_ndarrays(), test)})
 
     result = strategy(settings).start(
         grid,

@@ -27,9 +27,6 @@ Images: TypeAlias = NDArray[np.float32]
 Labels: TypeAlias = NDArray[np.int64]
 """(num_images,) digits, 0 to 9."""
 
-Recall: TypeAlias = NDArray[np.float64]
-"""(10,) the fraction of each digit's images that was recognised; NaN for digits without images."""
-
 Parameters: TypeAlias = list[NDArray[np.float32]]
 """The weights of the hidden and the output layer, then their biases."""
 
@@ -58,15 +55,6 @@ class Split:
     def rows(self, rows: NDArray[np.int64]) -> Split:
         """The images in these rows."""
         return Split(self.images[rows], self.labels[rows])
-
-
-@dataclass(frozen=True, eq=False)
-class Score:
-    """How well a model recognises the images of a split."""
-
-    loss: float
-    accuracy: float
-    recall: Recall
 
 
 @lru_cache(maxsize=1)
@@ -123,7 +111,7 @@ def train(
     parameters: Parameters,
     data: Split,
     settings: Settings,
-    key: tuple[int, int],
+    seed: int | tuple[int, ...],
     term: LocalTerm | None = None,
 ) -> tuple[Parameters, float]:
     """Train on a hospital's images for `local-epochs` epochs, starting with zero momentum.
@@ -131,14 +119,14 @@ def train(
     Args:
         parameters: The initial parameters; not changed.
         data: The hospital's own images.
-        settings: Learning rate, momentum, batch size, epochs and seed.
-        key: The round and the partition id, which determine the order of the images, together with the seed.
+        settings: Learning rate, momentum, batch size and epochs.
+        seed: Determines the order of the images.
         term: The strategy's local term, which takes its step after each call of `partial_fit`.
 
     Returns:
         The trained parameters, and the mean loss in the last epoch.
     """
-    rng = np.random.default_rng((settings.seed, *key))
+    rng = np.random.default_rng(seed)
     model = _model(parameters, learning_rate=settings.learning_rate, momentum=settings.momentum)
     changes_steps = term is not None and (term.mu > 0 or settings.strategy == "scaffold")
     # One call of partial_fit trains on all mini-batches of its rows; a term that changes each step needs one at a time.
@@ -162,17 +150,13 @@ def train(
     return weights(model), float(loss)
 
 
-def evaluate(parameters: Parameters, data: Split) -> Score:
-    """Evaluate the parameters on a split."""
+def evaluate(parameters: Parameters, data: Split) -> dict[str, float]:
+    """Return the loss and the accuracy on a split."""
     probabilities = _model(parameters).predict_proba(data.images)
     right = probabilities.argmax(axis=1) == data.labels
     likelihoods = probabilities[np.arange(len(data)), data.labels]
-    present = np.bincount(data.labels, minlength=len(DIGITS))
-    recognised = np.bincount(data.labels[right], minlength=len(DIGITS))
-    recall = np.full(len(DIGITS), np.nan)
-    np.divide(recognised, present, out=recall, where=present > 0)
     tiny = np.finfo(likelihoods.dtype).tiny
-    return Score(float(-np.log(likelihoods.clip(min=tiny)).mean()), float(right.mean()), recall)
+    return {"loss": float(-np.log(likelihoods.clip(min=tiny)).mean()), "accuracy": float(right.mean())}
 
 
 def _new_model(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -11,12 +11,13 @@ from flskew.study._figures import What
 from flskew.study._grid import Grid
 from flskew.study._intervals import interval_of
 from flskew.study.cell import Cell
-from flskew.typing import Figures
+from flskew.typing import Figures, Rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["cell_frame", "client_frame", "gains_over_alone", "has_same_clients", "own_of", "recall_frame"]
+
+__all__ = ["cell_frame", "client_frame", "gains_over_alone", "has_same_clients", "of_clients", "recall_frame"]
 
 
 def cell_frame(results: Grid) -> pd.DataFrame:
@@ -39,21 +40,21 @@ def cell_frame(results: Grid) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def client_frame(results: Grid, split: str) -> pd.DataFrame:
+def client_frame(results: Grid, split: str, what: Literal["own", "last"]) -> pd.DataFrame:
     """Return what `Results.clients` does."""
     import pandas as pd
 
     is_drawn = not has_same_clients(results, split)
     columns: dict[tuple[str, str], Figures] = {}
     for method in results.methods:
-        own = own_of(results, split, method)
-        gains = gains_over_alone(results, split, method)
+        values = of_clients(results, split, method, what)
+        gains = gains_over_alone(results, split, method, what)
         if is_drawn:
-            columns[method, "mean"] = own.ravel()
+            columns[method, "mean"] = values.ravel()
             if method != "alone":
                 columns[method, "gain"] = gains.ravel()
             continue
-        columns[method, "mean"] = interval_of(own.T, results.interval, results.confidence).mean
+        columns[method, "mean"] = interval_of(values.T, results.interval, results.confidence).mean
         if method != "alone":
             mean, low, high, _ = interval_of(gains.T, results.interval, results.confidence)
             columns[method, "gain"], columns[method, "low"], columns[method, "high"] = mean, low, high
@@ -78,26 +79,30 @@ def recall_frame(results: Grid, split: str) -> pd.DataFrame:
     return frame.reindex(list(results.methods)).rename_axis(index="method")
 
 
-def own_of(results: Grid, split: str, method: str) -> Figures:
-    """(num_seeds, num_clients) the metric on each client's own test rows."""
+def of_clients(results: Grid, split: str, method: str, what: Literal["own", "last"] = "own") -> Figures:
+    """(num_seeds, num_clients) the metric of each client's model on its own test rows, or on all of them."""
     number = max((cell.num_clients for cell in results.cells if cell.split == split), default=0)
-    own = np.full((len(results.seeds), number), np.nan)
+    found = np.full((len(results.seeds), number), np.nan)
     for cell in results._cells_of(split, method):
-        values = cell.own[results.metric]
-        own[results.seeds.index(cell.seed), : len(values)] = values
-    return own
+        places: slice | Rows = slice(cell.num_clients)
+        if what == "last" and method == "alone":
+            places = cell.trained
+        found[results.seeds.index(cell.seed), places] = getattr(cell, what)[results.metric]
+    return found
 
 
-def gains_over_alone(results: Grid, split: str, method: str) -> Figures:
+def gains_over_alone(results: Grid, split: str, method: str, what: Literal["own", "last"] = "own") -> Figures:
     """(num_seeds, num_clients) how much better a method is for each client than training alone."""
-    difference = own_of(results, split, method) - own_of(results, split, "alone")
+    difference = of_clients(results, split, method, what) - of_clients(results, split, "alone", what)
     return -difference if results.lower_is_better else difference
 
 
 def has_same_clients(results: Grid, split: str) -> bool:
-    """Whether client 3 of one seed is like client 3 of another: as many rows of the same classes."""
+    """Whether client 3 of one seed is like client 3 of another: the same site, or as many rows of the same classes."""
     cells = [cell for cell in results.cells if cell.split == split]
     if len({cell.fingerprints[0] for cell in cells}) < 2:
+        return True
+    if len({cell.names for cell in cells}) == 1 and cells[0].names:
         return True
     counts = [cell.label_counts for cell in cells]
     if len({one.shape for one in counts}) > 1 or not counts[0].size:

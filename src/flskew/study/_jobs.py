@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import copyreg
 import os
+import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from pickle import PicklingError
 from threading import Thread
@@ -48,6 +50,8 @@ def _one_by_one(missing: Iterable[tuple[Path, Work]]) -> Iterator[object]:
 def _in_processes(missing: Iterable[tuple[Path, Work]], jobs: int | None) -> Iterator[object]:
     from joblib import Parallel, delayed, parallel_config  # type: ignore[import-untyped]
 
+    if sys.version_info < (3, 12):
+        copyreg.pickle(cached_property, _parts_of_cached)
     # One cell at a time: joblib would send several at once if the first ones are fast.
     options: dict[str, Any] = {"batch_size": 1, "return_as": "generator_unordered"}
     name = files.token()
@@ -62,9 +66,20 @@ def _in_processes(missing: Iterable[tuple[Path, Work]], jobs: int | None) -> Ite
         except ValueError:  # The backend returns all results at the end, as Ray's does.
             parallel = Parallel(batch_size=1)
         yield from parallel(calls)
-    except PicklingError as error:
-        cause = error.__cause__ or error
+    except (AttributeError, PicklingError, TypeError) as error:
+        if "pickle" not in str(error) or hasattr(error, "__notes__"):  # of a split, or of a cell
+            raise
+        # The cause that joblib gives is a traceback in quotation marks.
+        *_, cause = str(error.__cause__ or error).strip('"\n').splitlines()
         raise TypeError(f"the task cannot be sent to other processes; use jobs=1 ({cause})") from error
+
+
+def _parts_of_cached(
+    attribute: cached_property[Any],
+) -> tuple[Callable[..., cached_property[Any]], tuple[Any, ...], dict[str, Any]]:
+    """Return how to make a cached property of a class in a script or notebook; its lock cannot be sent."""
+    state = {name: value for name, value in vars(attribute).items() if name not in ("func", "lock")}
+    return cached_property, (attribute.func,), state
 
 
 _tasks: dict[str, Task] = {}

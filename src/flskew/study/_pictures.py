@@ -71,7 +71,7 @@ def plot_gains(
 
 def plot_clients(results: Results, split: str, method: str, over: str, ax: Axes | None) -> Figure:
     """Draw what `Results.plot_clients` does."""
-    frame = client_frame(results, split)
+    frame = client_frame(results, split, "own")
     pairs = frame[[(over, "mean"), (method, "mean")]].dropna()
     if pairs.empty:
         raise ValueError(

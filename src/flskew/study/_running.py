@@ -84,13 +84,15 @@ def run_cell(work: Work) -> Cell:
         models = [_train(work, int(client)) for client in work.trained]
         classes = classes_of(work.task, work.pair.train)
         trained = [model.parameters for model in models]
-        own = own_scores(work.task, work.pair, work.trained, trained, list(models[0].curves))
-        recalls = np.stack([recall(work.task, parameters, classes) for parameters in trained])
+        names = list(models[0].curves)
+        own = own_scores(work.task, work.pair, work.trained, trained, names)
+        recalls = np.stack([recall(work.task, parameters, classes, names) for parameters in trained])
     return Cell(
         split=work.split,
         method=work.method,
         seed=work.seed,
-        curves={name: np.mean([model.curves[name] for model in models], axis=0) for name in models[0].curves},
+        curves={name: np.mean([model.curves[name] for model in models], axis=0) for name in names},
+        last={name: np.array([model.curves[name][-1] for model in models]) for name in names},
         own=own,
         recall=recalls,
         trained=work.trained,

@@ -71,16 +71,13 @@ def own_scores(
     return own
 
 
-def recall(task: Task, parameters: Parameters | None, classes: Classes) -> Figures:
+def recall(task: Task, parameters: Parameters | None, classes: Classes, names: Sequence[str]) -> Figures:
     """(num_classes,) the accuracy on the test rows of each class; NaN without a model, or if the task measures none."""
     found = np.full(len(classes.labels), np.nan)
-    if parameters is None:
-        return found
-    for place, rows in enumerate(classes.test_rows):
-        metrics = scores(task, parameters, rows, None, None)
-        if "accuracy" not in metrics:
-            break
-        found[place] = metrics["accuracy"]
+    # Other metrics may be undefined on the rows of one class, such as the area under the ROC curve.
+    if parameters is not None and "accuracy" in names:
+        for place, rows in enumerate(classes.test_rows):
+            found[place] = scores(task, parameters, rows, None, names)["accuracy"]
     return found
 
 

@@ -34,6 +34,7 @@ class Cell:
         curves: By metric, (num_rounds + 1,) values on the whole test set, before the first round and after each; for
             "alone", the mean over its models. NaN after a run has ended early. The baselines have fewer rounds if the
             methods sample clients.
+        last: By metric, (num_models,) values of each model on the whole test set after the last round.
         own: By metric, (num_clients,) values on each client's own test rows after the last round: of the client's own
             model for "alone", else of the shared model. NaN if a client has no test rows or was not trained, or its run
             ended early.
@@ -61,6 +62,7 @@ class Cell:
     method: str
     seed: int
     curves: Mapping[str, Figures]
+    last: Mapping[str, Figures]
     own: Mapping[str, Figures]
     recall: Figures
     trained: Rows
@@ -165,4 +167,4 @@ def _are_same(mine: NDArray[Any], theirs: NDArray[Any]) -> bool:
 
 
 _ARRAYS = ("recall", "trained", "classes", "label_counts", "num_bytes", "num_dropped")
-_GROUPS = ("curves", "own")
+_GROUPS = ("curves", "last", "own")

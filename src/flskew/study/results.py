@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from flskew._util import checks
 from flskew._util.texts import listed
 from flskew.study._figures import What, checked
 from flskew.study._frames import cell_frame, client_frame, recall_frame
@@ -180,24 +181,27 @@ class Results(Grid):
             )
         return gains_table(self, others, over, checked(what))
 
-    def clients(self, split: str) -> pd.DataFrame:
-        """Return what each client gets from each method: the metric on its own test rows.
+    def clients(self, split: str, what: Literal["own", "last"] = "own") -> pd.DataFrame:
+        """Return what each client gets from each method.
 
         Args:
             split: Name of a split.
+            what: "own" for the metric on the client's own test rows, or "last" for that on the whole test set, where
+                all clients get the same from a method, but not from training alone.
 
         Returns:
             A data frame with columns (method, "mean"), and for all but "alone", (method, "gain"), the gain over
             training alone, and the ends of its interval, (method, "low") and (method, "high"). It has a row for each
             client. If the split is drawn anew for each seed so that client 3 of one seed has other classes or sizes
-            than client 3 of another, there is a row for each seed and client, and no interval.
+            than client 3 of another, there is a row for each seed and client, and no interval. Clients with names are
+            the same with all seeds.
 
         Raises:
             ImportError: SciPy is not installed.
-            ValueError: There is no such split.
+            ValueError: There is no such split or figure.
         """
         self._known(split=split)
-        return client_frame(self, split)
+        return client_frame(self, split, checks.choice("what", what, ("own", "last")))
 
     def recall(self, split: str) -> pd.DataFrame:
         """Return the recall of each class under each method, on the whole test set: the mean over seeds.
