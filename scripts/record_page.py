@@ -65,8 +65,8 @@ python benchmarks/record/run.py  # an hour or two; resumes
 make pages                       # writes this page
 ```
 
-The same versions on the same kind of processor give the same figures, bit for bit. A test runs three cells of each data
-set again.
+The same versions with the same kernels of NumPy's BLAS give the same figures, bit for bit. A test runs three cells of
+each data set again.
 """
 
 # A gain over FedAvg: {method @ kind}. The tests check what the sentences claim.

@@ -25,6 +25,7 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -170,7 +171,7 @@ class Record:
         return {
             "version": VERSION,
             "name": name,
-            "about": records.about("flwr", "numpy", "scikit-learn"),
+            "about": about(),
             "setting": {
                 "task": setting.task,
                 "num_rows": [len(self.task.train), len(self.task.test)],
@@ -193,6 +194,12 @@ class Record:
             },
             "cells": cells,
         }
+
+
+def about() -> dict[str, str | None]:
+    """Return the date, the machine, the versions and the kernels of NumPy's BLAS: what figures depend on."""
+    kernels = {str(library["architecture"]) for library in threadpool_info() if "architecture" in library}
+    return {**records.about("flwr", "numpy", "scikit-learn"), "blas": ", ".join(sorted(kernels))}
 
 
 def _late(cell: Cell, metric: str) -> float:
