@@ -109,9 +109,10 @@ record: .venv/installed-dev  ## run the benchmark of record (FLSKEW_MNIST=folder
 	@echo "record: MNIST from $${FLSKEW_MNIST:?set it to the folder with the four MNIST files}"
 	@.venv/bin/python benchmarks/record/run.py
 
-pages: .venv/installed-dev  ## generate the pages about benchmarks, reproductions, the record and strategies from the committed JSON files
+pages: .venv/installed-dev  ## generate the pages about benchmarks, reproductions, the record and strategies, and the table of skew.advise, from the committed JSON files
 	@echo "pages: from benchmarks/results, benchmarks/record and benchmarks/reproductions/results"
 	@.venv/bin/python scripts/benchmarks_page.py
+	@.venv/bin/python scripts/advice_table.py
 	@.venv/bin/python scripts/record_page.py
 	@.venv/bin/python scripts/reproductions_page.py
 	@.venv/bin/python scripts/strategies_page.py

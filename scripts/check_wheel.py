@@ -74,7 +74,8 @@ def check_sdist(sdist: Path) -> None:
     """Check that the sdist contains what a build needs, and no tests."""
     with tarfile.open(sdist) as archive:
         names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
-    for needed in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "src/flskew/py.typed"):
+    package = ("src/flskew/py.typed", "src/flskew/skew/_record.json")
+    for needed in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", *package):
         require(needed in names, f"{sdist.name} lacks {needed}")
     stray = sorted(name for name in names if name.split("/")[0] in NOT_SHIPPED)
     require(not stray, f"{sdist.name} contains {stray}")

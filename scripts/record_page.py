@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+import advice_page
 import numpy as np
 from figures import MADE_BY, made_with, percent, table
 from record_comparison import BASELINES, REFERENCE, Comparison, Split, by_kind, gain_text, last, load
@@ -175,9 +176,6 @@ The score on the own test rows of the client that gets least, as gain over FedAv
 interval. It is noisy: small clients have few test rows.
 """
 
-# Another section goes between these: the evaluation of `skew.advise`.
-ADVISOR = "<!-- advisor -->"
-
 TUNING = """
 ## Hyper-parameters
 
@@ -239,7 +237,7 @@ def page(folder: Path) -> str:
         *_speed(methods, [one for one in of_kind.values() if not one.splits[0].is_own]),
         WORST,
         _table(methods[1:], of_kind, lambda comparison: comparison.gains(Split.worst)),
-        ADVISOR,
+        advice_page.section(),
         SPLITS,
         _each(splits, methods, seeds),
         TUNING.format(**{**images, "tuning_splits": " and ".join(f'"{name}"' for name in images["tuning_splits"])}),

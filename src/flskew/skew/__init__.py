@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flskew.skew.advice import Advice, advise
 from flskew.skew.alpha import AlphaEstimate, alpha_for
 from flskew.skew.audit import Audit, Content, Finding, Partitions, audit
 from flskew.skew.chance import iid_total_variation
@@ -27,6 +28,7 @@ from flskew.skew.tally import Split, Tally, tally
 
 __all__ = [
     "MEASURES",
+    "Advice",
     "AlphaEstimate",
     "Audit",
     "Comparison",
@@ -45,6 +47,7 @@ __all__ = [
     "Split",
     "Table",
     "Tally",
+    "advise",
     "alpha_for",
     "audit",
     "compare",
