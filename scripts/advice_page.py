@@ -43,8 +43,9 @@ new data, as it is for yours:
 TRIED = """
 ### Rules tried
 
-The mean regret of the rules that we compared before choosing one. We chose by these figures, so they flatter the
-choice slightly.
+The mean regret of some rules that we compared. We chose among about forty combinations of radius, weights and tests,
+on parts of these very figures, so they flatter the choice: on other splits, expect a larger regret. Only a new version
+of the record, with splits that no choice has seen, can tell how much larger.
 """
 
 
