@@ -72,6 +72,11 @@ def test_a_damaged_file_is_an_error_that_names_it_and_the_remedy(tmp_path: Path)
         Cell.load(path)
 
 
+def test_a_client_without_rows_has_seen_nothing_and_misses_nothing() -> None:
+    empty = replace(CELL, label_counts=np.array([[0, 0, 0], [0, 5, 0]]))
+    np.testing.assert_array_equal(np.isnan(empty.unseen()), [True, False])
+
+
 def test_unseen_is_the_mean_recall_of_the_classes_that_a_client_lacks() -> None:
     # Client 0 lacks cows and dogs, (0.75 + 0.5) / 2; client 1 lacks no class.
     np.testing.assert_array_equal(CELL.unseen(), [0.625, np.nan])

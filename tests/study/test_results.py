@@ -463,6 +463,16 @@ def test_remarks_name_runs_that_ended_early_and_dropped_replies() -> None:
     )
 
 
+def test_a_remark_asks_for_the_direction_if_the_metric_gets_worse_while_pooled_trains() -> None:
+    figures = np.full((1, 4, 3), 0.9)
+    results = results_of(figures, methods=METHODS, curve=lambda last: [0.1, last])
+    asked = "loss falls while 'pooled' trains, on every split with every seed. If that is good, use lower_is_better="
+    assert asked not in " ".join(results.remarks)
+    assert f"{asked}True." in results.using(metric="loss").remarks
+    assert not any(asked in remark for remark in results.using(metric="loss", lower_is_better=True).remarks)
+    assert "accuracy rises while 'pooled' trains" in results.using(lower_is_better=True).remarks[0]
+
+
 def test_a_remark_names_methods_whose_best_round_is_far_from_the_last() -> None:
     steady = results_of([[[0.6, 0.6, 0.6]]], methods=["A"], curve=lambda last: [0.1, last + 0.02, last])
     assert not steady.remarks

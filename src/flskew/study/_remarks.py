@@ -22,6 +22,7 @@ _FEWEST_SEEDS = 3
 def remarks_on(results: Grid) -> Iterator[str]:
     """Yield one sentence, or a few, for each thing to know."""
     yield from _incomplete(results)
+    yield from _wrong_direction(results)
     yield from _better_alone(results)
     yield from _ended_early(results)
     yield from _dropped(results)
@@ -37,6 +38,17 @@ def _incomplete(results: Grid) -> Iterator[str]:
     if len(results.seeds) < _FEWEST_SEEDS:
         number = plural(len(results.seeds), "seed")
         yield f"With {number}, a difference may well be chance; use at least three, better five."
+
+
+def _wrong_direction(results: Grid) -> Iterator[str]:
+    curves = [cell.curves[results.metric] for cell in results.cells if cell.method == "pooled"]
+    worse = [curve[-1] > curve[0] if results.lower_is_better else curve[-1] < curve[0] for curve in curves]
+    if worse and all(worse):
+        moves, setting = ("rises", "False") if results.lower_is_better else ("falls", "True")
+        yield (
+            f"{results.metric} {moves} while 'pooled' trains, on every split with every seed. If that is good, use "
+            f"lower_is_better={setting}."
+        )
 
 
 def _better_alone(results: Grid) -> Iterator[str]:

@@ -86,11 +86,13 @@ class Cell:
         return len(self.label_counts)
 
     def unseen(self) -> Figures:
-        """(num_clients,) mean recall of the classes of which a client has no training rows; NaN if it has all.
+        """(num_clients,) mean recall of the classes of which a client has no training rows.
 
+        NaN if a client has rows of all classes, or no rows.
         For "alone", it is the recall of the client's own model, NaN if it was not trained.
         """
-        lacks = np.where(self.label_counts == 0, 1.0, np.nan)
+        has_rows = self.label_counts.any(axis=1, keepdims=True)
+        lacks = np.where((self.label_counts == 0) & has_rows, 1.0, np.nan)
         recall = np.full(self.label_counts.shape, np.nan)
         if self.trained.tolist() == [-1]:
             recall[:] = self.recall
