@@ -14,7 +14,7 @@ import pytest
 
 # Everything is defined in the script itself, as in a notebook.
 SCRIPT = """
-import os, sys, threading, time
+import os, signal, sys, threading, time
 from functools import cached_property
 import numpy as np
 from flskew import DirichletPartitioner, FedAvg
@@ -66,6 +66,8 @@ splits = {
     "function": lambda seed: DirichletPartitioner(4, alpha=0.5, seed=seed).assign(Task.labels),
 }
 if __name__ == "__main__":
+    # Jobs that a shell runs in the background ignore Ctrl-C, and so does what they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     study = Study(Task(), splits, {"FedAvg": FedAvg()}, seeds=range(int(sys.argv[3])), num_rounds=2)
     results = study.run(sys.argv[1], jobs=int(sys.argv[2]))
     assert results.missing == 0
