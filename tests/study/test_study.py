@@ -345,3 +345,12 @@ def test_a_study_shows_one_bar_and_nothing_of_flowers_log(
 def test_without_a_terminal_a_study_shows_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study_of(num_rounds=1).run(tmp_path)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("package", "jobs"), [("threadpoolctl", 1), ("joblib", 2)])
+def test_a_missing_package_is_an_error_that_names_the_extra(
+    package: str, jobs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=rf"studies need {package}, .*pip install 'flskew\[study\]'"):
+        study_of().run(tmp_path, jobs=jobs)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Literal, NamedTuple
 
 import numpy as np
 
+from flskew.study._extra import needed
 from flskew.typing import Figures
 
-__all__ = ["Interval", "interval_of", "scipy_stats"]
+__all__ = ["Interval", "interval_of"]
 
 _NUM_RESAMPLES = 9_999
 
@@ -55,7 +55,7 @@ def interval_of(values: Figures, kind: Literal["t", "bootstrap"], confidence: fl
     if enough.any():
         number = count[enough]
         errors = np.sqrt(squares[enough].sum(axis=-1) / (number - 1) / number)
-        half = errors * scipy_stats().t.ppf((1 + confidence) / 2, number - 1)
+        half = errors * needed("scipy.stats").t.ppf((1 + confidence) / 2, number - 1)
         low[enough], high[enough] = mean[enough] - half, mean[enough] + half
     return Interval(mean, low, high, count.astype(float))
 
@@ -65,16 +65,3 @@ def _percentiles(values: Figures, confidence: float) -> Figures:
     places = np.random.default_rng(0).integers(0, len(values), (_NUM_RESAMPLES, len(values)))
     ends: Figures = np.quantile(values[places].mean(axis=-1), [(1 - confidence) / 2, (1 + confidence) / 2])
     return ends
-
-
-def scipy_stats() -> ModuleType:
-    """Return `scipy.stats`.
-
-    Raises:
-        ImportError: SciPy is not installed; the message says how to install it.
-    """
-    try:
-        from scipy import stats
-    except ImportError as error:
-        raise ImportError("intervals need SciPy, which is not installed; pip install 'flskew[study]'") from error
-    return stats  # type: ignore[no-any-return]

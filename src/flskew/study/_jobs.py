@@ -17,6 +17,7 @@ from typing import Any
 
 from flskew._util import files
 from flskew._util.progress import counted
+from flskew.study._extra import needed
 from flskew.study._running import Work, run_cell
 from flskew.study.task import Task
 
@@ -48,8 +49,8 @@ def _one_by_one(missing: Iterable[tuple[Path, Work]]) -> Iterator[object]:
 
 
 def _in_processes(missing: Iterable[tuple[Path, Work]], jobs: int | None) -> Iterator[object]:
-    from joblib import Parallel, delayed, parallel_config  # type: ignore[import-untyped]
-
+    joblib = needed("joblib")
+    delayed, parallel = joblib.delayed, joblib.Parallel
     if sys.version_info < (3, 12):
         copyreg.pickle(cached_property, _parts_of_cached)
     # One cell at a time: joblib would send several at once if the first ones are fast.
@@ -58,14 +59,14 @@ def _in_processes(missing: Iterable[tuple[Path, Work]], jobs: int | None) -> Ite
     calls = (delayed(_run_there)(path, work, name, os.getpid()) for path, work in missing)
     try:
         if jobs is not None:
-            with parallel_config("loky", inner_max_num_threads=1):
-                yield from Parallel(n_jobs=jobs, **options)(calls)
+            with joblib.parallel_config("loky", inner_max_num_threads=1):
+                yield from parallel(n_jobs=jobs, **options)(calls)
             return
         try:
-            parallel = Parallel(**options)
+            run = parallel(**options)
         except ValueError:  # The backend returns all results at the end, as Ray's does.
-            parallel = Parallel(batch_size=1)
-        yield from parallel(calls)
+            run = parallel(batch_size=1)
+        yield from run(calls)
     except (AttributeError, PicklingError, TypeError) as error:
         if "pickle" not in str(error) or hasattr(error, "__notes__"):  # of a split, or of a cell
             raise

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from flskew.study._intervals import interval_of, scipy_stats
+from flskew.study._extra import needed
+from flskew.study._intervals import interval_of
 from flskew.typing import Figures
 
 __all__ = ["NO_EVIDENCE", "holm", "p_values", "verdict"]
@@ -40,7 +41,7 @@ def p_values(differences: Figures) -> Figures:
     if spread.any():
         number = count[spread]
         errors = np.sqrt((deviations[spread] ** 2).sum(axis=-1) / (number - 1) / number)
-        p[spread] = 2 * scipy_stats().t.sf(np.abs(mean[spread]) / errors, number - 1)
+        p[spread] = 2 * needed("scipy.stats").t.sf(np.abs(mean[spread]) / errors, number - 1)
     return p
 
 

@@ -11,7 +11,6 @@ from typing import Any, cast
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord
 from flwr.clientapp.typing import ClientAppCallable
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from flskew._util.progress import silence
 from flskew._util.texts import one_line
@@ -22,6 +21,7 @@ from flskew.shifts import View
 from flskew.simulation import LocalGrid
 from flskew.strategies import FedAvg, RoundError
 from flskew.study._classes import classes_of
+from flskew.study._extra import needed
 from flskew.study._methods import copied_for
 from flskew.study._pooled_view import PooledView
 from flskew.study._scoring import own_scores, recall, scores
@@ -114,7 +114,11 @@ def one_thread(versions: Mapping[str, str]) -> Iterator[None]:
 
     Mini-batches are too small for threads, cells run at the same time, and the last bits of a product depend on the
     number of threads.
+
+    Raises:
+        ImportError: threadpoolctl is not installed.
     """
+    threadpool_limits = needed("threadpoolctl").threadpool_limits
     if "torch" not in versions:
         with threadpool_limits(1):
             yield
