@@ -104,7 +104,7 @@ def _draw(
 
 
 def _draw_panel(ax: Axes, panel: Curves, named: Sequence[str], every: int, *, has_bands: bool) -> None:
-    """Draw the lines of a panel, with a marker at every so many rounds."""
+    """Draw the lines of a panel, with evenly spaced markers."""
     others = [name for name in panel.lines if name not in named]
     for name in [*named, *others]:
         low, mean, high = panel.lines[name]
