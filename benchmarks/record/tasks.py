@@ -15,7 +15,7 @@ from flwr.app import RecordDict
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from flskew import Assignment, LocalGrid, client_app, tables
+from flskew import Assignment, ClientError, LocalGrid, client_app, tables
 from flskew.tables.sklearn import TablePreparation
 from flskew.typing import Config, Parameters, Rows
 from record.perceptron import Perceptron, Recipe, Table
@@ -104,7 +104,7 @@ class _Sites:
         self.columns = columns
 
     def fit(self, parameters: Parameters, config: Config) -> NoReturn:
-        raise NotImplementedError
+        raise ClientError("the sites are only queried")
 
     def query(self, content: RecordDict) -> RecordDict:
         return tables.answer(self.columns, content)
