@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flwr.app import MetricRecord, RecordDict
 
 from flskew import Assignment, DirichletPartitioner, FedAvg, IidPartitioner
 from flskew._util import files
@@ -354,3 +355,20 @@ def test_a_missing_package_is_an_error_that_names_the_extra(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=rf"studies need {package}, .*pip install 'flskew\[study\]'"):
         study_of().run(tmp_path, jobs=jobs)
+
+
+class KeepsLoss:
+    """Combines metrics, and prints as the call that makes it."""
+
+    def __call__(self, contents: list[RecordDict], weighted_by_key: str) -> MetricRecord:
+        return MetricRecord({"loss": 0.0})
+
+    def __repr__(self) -> str:
+        return "KeepsLoss()"
+
+
+def test_a_method_that_does_not_print_as_its_call_is_refused() -> None:
+    """Its cells could not be found again, because a function prints with its address."""
+    with pytest.raises(ValueError, match=r"methods\['A'\] must print as the call that makes it.*__repr__, and replace"):
+        study_of(methods={"A": FedAvg(train_metrics_aggr_fn=lambda contents, key: MetricRecord())})
+    assert "KeepsLoss()" in repr(study_of(methods={"A": FedAvg(train_metrics_aggr_fn=KeepsLoss())}).methods["A"])

@@ -40,7 +40,8 @@ def read_methods(methods: Mapping[str, Strategy | Method]) -> dict[str, Method]:
         if " at 0x" in repr(read[name]):
             raise ValueError(
                 f"methods[{name!r}] must print as the call that makes it, because its results are kept under it, "
-                f"got {read[name]!r:.120}; give what it contains a __repr__"
+                f"got {read[name]!r:.120}; give the class of what it contains a __repr__, and replace a function by an "
+                "object of such a class with __call__"
             )
     return read
 
