@@ -15,6 +15,8 @@ INPUTS := pyproject.toml src/flskew/_version.py
 LIGHT := not (torch or tensorflow or jax or ray or mnist or long or e2e or site)
 # On all cores; an idle process takes over tests from a busy one.
 PYTEST := python -m pytest -n auto --dist worksteal
+# On the site, a line of code holds 80 characters.
+PAGES := $(wildcard *.md docs/*.md docs/*/*.md examples/*/README.md)
 PIP := -m pip --disable-pip-version-check -qq install
 
 # By default, Flower and Ray send telemetry, and Flower checks for updates.
@@ -65,10 +67,11 @@ e2e: .venv-all/installed  ## run the three hospitals on a SuperLink, SuperNodes 
 	@echo "e2e: Flower's engines on this machine, with faults"
 	@FLSKEW_TEST_ALL=1 .venv-all/bin/python -m pytest -m e2e tests/e2e --durations=10
 
-lint: .venv/installed-dev  ## check style and format with ruff
+lint: .venv/installed-dev  ## check style and format with ruff, of the code on the pages too
 	@echo "lint: ruff"
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff format --check --line-length 80 $(PAGES)
 
 types: .venv/installed-dev  ## check types with mypy --strict: the package, the examples and typed uses of the API
 	@echo "types: mypy --strict"
