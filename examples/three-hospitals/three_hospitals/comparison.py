@@ -45,8 +45,8 @@ def table(results: Results) -> str:
     """The final accuracies, and the recalls of the digits that each hospital has never seen."""
     alone, pooled, together = results.cells
     lines = [
-        _line("", "never had", "images", "alone", "", "together", ""),
-        _line("", "", "", "accuracy", "recall on these", "accuracy", "recall on these"),
+        _line("", "never", "", "alone", "", "together", ""),
+        _line("", "had", "images", "accuracy", "their recall", "accuracy", "their recall"),
     ]
     for hospital, excluded in enumerate(EXCLUDED):
         lines.append(
@@ -62,7 +62,7 @@ def table(results: Results) -> str:
 
 
 def _line(*cells: str) -> str:
-    widths = (-10, -9, 7, 10, 17, 12, 17)
+    widths = (-10, -7, 6, 8, 14, 8, 14)
     padded = (cell.ljust(-width) if width < 0 else cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
     return "  ".join(padded).rstrip()
 

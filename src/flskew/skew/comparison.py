@@ -37,7 +37,7 @@ class Comparison:
     reports: Mapping[str, Report]
 
     def __str__(self) -> str:
-        """The table as plain text."""
+        """The table as plain text, in lines of at most 80 columns."""
         return as_text(*self._table())
 
     def __repr__(self) -> str:

@@ -94,9 +94,9 @@ class FeatureReport(TableReport):
         >>> print(skew.feature_report(table, stores))
         2 partitions, 100 rows, 2 columns
         <BLANKLINE>
-        column        kind distance chance most_different             difference
-        member categorical    0.400  0.039           Lyon    100% no against 50%
-        age        numeric    0.261  0.096           Lyon mean 39.5 against 45.5
+        column        kind distance chance most_different difference
+        member categorical    0.400  0.039 Lyon           100% no against 50%
+        age        numeric    0.261  0.096 Lyon           mean 39.5 against 45.5
         <BLANKLINE>
         member differs most: Lyon has 100% no against 50%.
     """
@@ -106,6 +106,7 @@ class FeatureReport(TableReport):
     sizes: Sizes
     remarks: tuple[str, ...]
     _cells: ClassVar[Formats] = _CELLS
+    _left: ClassVar[tuple[str, ...]] = ("most_different", "difference")
 
     def to_json(self) -> str:
         """Return JSON: the remarks, and one object for every column, with the distance of each partition by name."""

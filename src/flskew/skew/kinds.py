@@ -113,7 +113,8 @@ class KindsReport(TableReport):
         concept shift   P(y|x)                 not measured
         quantity skew     rows    0.092  0.027          yes
         <BLANKLINE>
-        Prior shift: 26.5% of the labels would have to change to make all partitions alike; 6.5% in a random split.
+        Prior shift: 26.5% of the labels would have to change to make all partitions
+          alike; 6.5% in a random split.
         Quantity skew: partitions have 206 to 311 rows.
         To measure covariate shift and concept drift, pass features.
         To measure concept shift, pass truth (the correct labels).

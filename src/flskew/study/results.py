@@ -79,7 +79,8 @@ class Results(Grid):
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     results = Study(Threshold(), splits, {"FedAvg": FedAvg()}, range(5), num_rounds=1).run(folder)
         >>> results.table()
-        accuracy on the whole test set after the last round: mean over 5 seeds ± half of the 95 % interval
+        accuracy on the whole test set after the last round:
+        mean over 5 seeds ± half of the 95 % interval
         <BLANKLINE>
         method     dirichlet
         alone  0.776 ± 0.037
@@ -164,7 +165,7 @@ class Results(Grid):
         Returns:
             A table whose `frame` has a row for each split and method, with columns "gain", the mean difference, which
             is positive if the method is better, "low", "high", "seeds", "p", "adjusted", "verdict" and "note". The
-            verdict is "better", "worse" or "no evidence of a difference".
+            verdict is "better", "worse" or "no evidence of a difference". The text leaves out "p".
 
         Raises:
             ImportError: SciPy is not installed.
