@@ -21,7 +21,7 @@ from three_hospitals.task import EXCLUDED
 from flskew.study import Cell, Results
 
 SIZES = {"who-holds-what.png": (1024, 368), "recall.png": (1024, 432), "accuracy.png": (1024, 576)}
-OVERVIEW_SIZE = (1176, 1092)
+OVERVIEW_SIZE = (672, 624)
 # CSS pixels: what is left for a picture on a phone that is 360 wide, and the smallest text that is legible there.
 PHONE, LEGIBLE = 328, 9
 

@@ -18,8 +18,8 @@ from flskew import plots
 from flskew.study import Results
 
 DOTS_PER_INCH = 160
-# The overview is narrow, so that its text stays legible on a phone, and sharp where it is enlarged.
-OVERVIEW_SIZE, OVERVIEW_DOTS_PER_INCH = (4.2, 3.9), 280
+# In inches. The overview is narrow, so that its text stays legible on a phone.
+OVERVIEW_SIZE = (4.2, 3.9)
 
 
 def pictures(results: Results) -> dict[str, Figure]:
@@ -33,7 +33,7 @@ def pictures(results: Results) -> dict[str, Figure]:
 
 def overview(results: Results) -> Figure:
     """Draw who holds which digit above what each recognises."""
-    figure = _blank(*OVERVIEW_SIZE, OVERVIEW_DOTS_PER_INCH)
+    figure = _blank(*OVERVIEW_SIZE)
     grid = figure.add_gridspec(2, 1, height_ratios=(3, 4))
     above, below = map(figure.add_subplot, grid)
     draw_recall(below, results)
@@ -47,8 +47,7 @@ def save(figure: Figure, path: Path) -> None:
     """Write a picture as PNG, creating the folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Without matplotlib's version in the metadata, the file depends only on the picture.
-    options = {"metadata": {"Software": None}, "pil_kwargs": {"optimize": True}}
-    figure.savefig(path, format="png", dpi="figure", facecolor="white", **options)
+    figure.savefig(path, format="png", dpi=DOTS_PER_INCH, facecolor="white", metadata={"Software": None})
 
 
 def draw_holdings(axes: Axes, results: Results) -> None:
@@ -94,9 +93,9 @@ def _picture(draw: Callable[[Axes, Results], None], results: Results, height: fl
     return figure
 
 
-def _blank(width: float, height: float, dots_per_inch: int = DOTS_PER_INCH) -> Figure:
+def _blank(width: float, height: float) -> Figure:
     layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1, wspace=0.03, hspace=0.03)
-    return Figure(figsize=(width, height), dpi=dots_per_inch, layout=layout)
+    return Figure(figsize=(width, height), layout=layout)
 
 
 def _hospitals(results: Results) -> list[str]:
