@@ -2,8 +2,8 @@
 
 ```python   runs; the blocks of a page share their variables
 ```py       compiles, and its imports work; it does not run, because it would need the network
-```text     is the exact output of the python block before it; a line of more than 80 columns, such as an error, is shown
-            as in a terminal of that width, but broken at spaces
+```text     is the exact output of the python block before it; a line of more than 80 columns, such as an error, is
+            shown as in a terminal of that width, but broken at spaces
 ```toml     parses
 ```bash     contains existing targets of the Makefile, extras of the package and folders of apps
 """

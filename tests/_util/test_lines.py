@@ -93,8 +93,7 @@ def test_words_are_broken_if_headers_are_not_enough() -> None:
                                                          adjusted
         split               method                  gain        p verdict
         digits: labels 0.4, FedDyn, tuned +0.000 ± 0.000    0.123 no evidence of a
-        Dirichlet                                                 difference (one
-                                                                  seed)
+        Dirichlet                                                 difference (one seed)
         iid                 FedAvg        +0.000 ± 0.000        1 better""")
 
 
