@@ -474,7 +474,7 @@ def test_statements_on_other_pages_match_the_committed_figures() -> None:
     # docs/strategies.md: the memory of one model.
     models = {record["models"] for record in kept["aggregation"]["records"] if record.get("function") == "ours"}
     assert max(models) < 1.1
-    # README.md: milliseconds a round.
+    # docs/simulation.md: a few milliseconds a round.
     assert kept["simulation"]["records"]["simulate_3_clients_3_rounds_s"] / 3 < 0.01
     # docs/how-to/laptop-to-machines.md and the README of the example "deployment".
     here, ray, nodes = kept["deployment"]["records"]
