@@ -23,7 +23,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Put the tables in their place, if the page has one."""
     if PLACE not in markdown:
         return markdown
-    package = griffe.load("flskew", search_paths=[Path(config.config_file_path).parent / "src"])
+    source = Path(config.config_file_path).parent / "src"
+    extensions = griffe.load_extensions(str(Path(__file__).with_name("functions_first.py")))
+    package = griffe.load("flskew", search_paths=[source], extensions=extensions)
     lines: list[str] = []
     while (page := page.next_page) and page.file.src_uri.startswith("reference/"):
         lines += _lines(page.file.content_string, Path(page.file.src_uri).name, package)
