@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
 
+import social_card
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -53,6 +54,7 @@ def main() -> None:
     for page in PAGES:
         with tempfile.TemporaryDirectory() as empty, chdir(empty):  # where a page keeps its files
             save(page, folder)
+    social_card.save(folder)
 
 
 def save(page: str, folder: Path) -> None:

@@ -44,9 +44,9 @@ class FedDyn(KeepsClientState):
     Partial participation is accounted for: clients that are not sampled, or whose replies are dropped, change neither
     h_k nor h. The weight of a client is the number of examples of its first accepted reply.
 
-    It helps most where clients have few classes, from about the third round. In the first round, clients train as under
-    FedProx, but the model moves up to twice as far, and may be worse than FedAvg's. FedDyn needs clients that keep
-    running: if one loses its state, all begin at zero again, and the log says so.
+    It helps most where clients have few classes. In the first round, clients train as under FedProx, but the model
+    moves up to twice as far. FedDyn needs clients that keep running: if one loses its state, all begin at zero again,
+    and the log says so.
 
     Args:
         alpha: Strength of the regularization, finite and > 0. Larger values keep the clients closer; the paper uses 0.1
