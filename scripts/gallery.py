@@ -24,6 +24,7 @@ PAGES = [
     "how-to/fair-to-every-site.md",
     "kinds.md",
     "pictures.md",
+    "start/index.md",
     "study.md",
     "tutorial.md",
     "which-partitioner.md",
