@@ -28,6 +28,7 @@ PAGES = [
     "kinds.md",
     "pictures.md",
     "shifts.md",
+    "start/index.md",
     "study.md",
     "tutorial.md",
     "which-partitioner.md",
