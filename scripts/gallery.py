@@ -25,6 +25,8 @@ PAGES = [
     "kinds.md",
     "pictures.md",
     "start/index.md",
+    "start/methods.md",
+    "start/tables.md",
     "study.md",
     "tutorial.md",
     "which-partitioner.md",
