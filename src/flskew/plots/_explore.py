@@ -96,6 +96,8 @@ _SCHEMES: dict[str, tuple[Callable[[_Settings], Partitioner], tuple[str, ...]]] 
 def explore(labels: Labels | None = None) -> VBox:
     """Show controls for a scheme and its parameters in a notebook; picture, measures and code follow at once.
 
+    Use it when you do not know yet which scheme you want, or which parameter.
+
     The picture is that of `flskew.plots.dots`, the measures are those of `flskew.skew.report`, and the code makes
     exactly the split that you see, so you can copy it. It needs ipywidgets and matplotlib: `pip install
     'flskew[notebook]'`.
@@ -113,9 +115,8 @@ def explore(labels: Labels | None = None) -> VBox:
 
     Examples:
         >>> from flskew import plots
-        >>> widget = plots.explore(
-        ...     ["cat", "dog", "fox"] * 200
-        ... )  # end a cell with `widget`
+        >>> # End a cell with `widget`.
+        >>> widget = plots.explore(["cat", "dog", "fox"] * 200)
     """
     try:
         import ipywidgets
