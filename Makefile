@@ -90,6 +90,7 @@ site-test: .venv/installed-docs .venv/installed-dev  ## open every page in Chrom
 gallery: .venv/installed-dev  ## redraw the site's pictures by running the code on its pages
 	@echo "gallery: running the code in docs/how-to/fair-to-every-site.md, docs/pictures.md, docs/tutorial.md and docs/which-partitioner.md"
 	@.venv/bin/python scripts/gallery.py
+	@.venv/bin/python $(EXAMPLE)/run.py --overview docs/assets/three-hospitals.png
 
 wheel: .venv/installed-dev  ## build wheel and sdist, check them, and use the wheel in an empty environment
 	@echo "wheel: build, contents, twine check, install, README"

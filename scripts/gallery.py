@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
 
+import social_card
 from matplotlib.figure import Figure
 from PIL import Image
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES = [
     "drift.md",
+    "four-clinics.md",
     "how-to/compare.md",
     "how-to/fair-to-every-site.md",
     "kinds.md",
@@ -50,6 +52,7 @@ def main() -> None:
     for page in PAGES:
         with tempfile.TemporaryDirectory() as empty, chdir(empty):  # where a page keeps its files
             save(page, folder)
+    social_card.save(folder)
 
 
 def save(page: str, folder: Path) -> None:

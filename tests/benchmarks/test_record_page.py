@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -125,6 +126,93 @@ def test_what_the_page_says_it_shows_is_so() -> None:
     for split in splits:
         row = record_page.Comparison([split], methods, seeds).frame().loc["FedProx"]
         assert row["verdict"] not in ("better", "worse"), split.title
+
+
+def test_what_the_page_which_strategy_says_is_so() -> None:
+    files, splits = record_page.load(record_page.RECORD)
+    methods, seeds = list(files[0]["methods"]), ["1", "2", "3", "4", "5"]
+    compared = record_page.by_kind(splits, methods, seeds)
+    frames = {kind: comparison.frame() for kind, comparison in compared.items()}
+    gains = {kind: 100 * frame["gain"] for kind, frame in frames.items()}
+    better = {kind: set(frame.index[frame["verdict"] == "better"]) for kind, frame in frames.items()}
+    worse = {kind: set(frame.index[frame["verdict"] == "worse"]) for kind, frame in frames.items()}
+    labels, many = "label skew", "label skew, 100 clients"
+
+    def curve(kind: str, method: str) -> list[float]:
+        """Return the mean gain over FedAvg after each round that all splits of the kind have."""
+        pairs = [
+            [split.cells[name][seed]["curve"][1:] for name in (method, "FedAvg")]
+            for split in compared[kind].splits
+            for seed in seeds
+        ]
+        return [
+            100 * fmean(ours[place] - theirs[place] for ours, theirs in pairs)
+            for place in range(min(len(ours) for ours, _ in pairs))
+        ]
+
+    # The table: FedAvg, class-aware averaging, SCAFFOLD and FedDyn.
+    assert gains["IID"].max() < 2
+    aware, scaffold = curve(labels, "class-aware FedAvg"), curve(labels, "SCAFFOLD")
+    assert min(aware) > 0
+    assert max(aware) == max(aware[:3])
+    cells = next(iter(splits)).cells
+    traffic = {name: cells[name]["1"]["bytes"] / cells["FedAvg"]["1"]["bytes"] for name in methods}
+    assert traffic["class-aware FedAvg"] == pytest.approx(1, abs=0.05)
+    assert traffic["SCAFFOLD"] == pytest.approx(2, abs=0.1)
+    assert traffic["FedDyn"] == pytest.approx(1, abs=0.05)
+    lacking = [split for split in splits if split.name in ("labels 0.8, 2 classes", "labels 0.75, Dirichlet")]
+    lost = 100 * record_page.Comparison(lacking, methods, seeds).frame()["gain"]
+    assert set(lost.nlargest(2).index) == {"SCAFFOLD", "FedDyn"}
+    assert lost["SCAFFOLD"] == pytest.approx(lost["FedDyn"], abs=0.5)
+    # SCAFFOLD with class-aware averaging.
+    both = curve(labels, "class-aware SCAFFOLD")
+    assert all(ours > alone for ours, alone in zip(both[:3], scaffold[:3], strict=True))
+    assert gains[labels]["class-aware SCAFFOLD"] < gains[labels]["SCAFFOLD"]
+    assert gains[many]["class-aware SCAFFOLD"] > gains[many]["SCAFFOLD"]
+    # Where each loses, in the order of the page.
+    assert len(better[labels]) == 10
+    assert all(gains[kind]["class-aware FedAvg"] < gains[kind][["FedDyn", "SCAFFOLD"]].min() for kind in (labels, many))
+    for kind in ("IID", "quantity skew", "covariate shift"):
+        assert abs(gains[kind]["class-aware FedAvg"]) < 0.2
+    assert scaffold[0] == pytest.approx(0, abs=0.01)
+    chosen = [(file["methods"]["FedDyn"]["chosen"], list(file["methods"]["FedDyn"]["scores"])) for file in files]
+    assert sorted(value for value, _ in chosen) == [0.1] * 3 + [0.3] * 3
+    assert all(grid == ["0.03", "0.1", "0.3"] for _, grid in chosen)
+    assert "FedDyn" not in better["real sites"] | better["concept shift"]
+    behind = [
+        split.score("FedNova", seed) < split.score("FedAvg", seed) - 0.05
+        for split in splits
+        for seed in seeds
+        if split.name == "sizes 0.7"
+    ]
+    assert (sum(behind), len(behind)) == (6, 15)
+    assert not any("FedProx" in names for names in better.values())
+    losses = {"FedAvg, logit adjustment", "FedAvg, FedLC", "FedAvg, masking"}
+    assert not (losses | {"FedAvg, FedRS"}) & better[labels]
+    assert lost[list(losses)].max() < -20 < lost["FedAvg, FedRS"]
+    assert {"FedMedian", "FedTrimmedAvg"} <= worse[labels]
+    for method in ("FedMedian", "FedTrimmedAvg"):
+        assert [kind for kind, names in better.items() if method in names] == ["concept shift"]
+    assert not {"FedAvgM", "FedAdam", "FedAdagrad", "FedYogi"} & better["real sites"]
+    noise = [split for split in splits if split.name == "features 0.3, noise"]
+    for split in noise:
+        frame = record_page.Comparison([split], methods, seeds).frame()
+        assert set(frame.loc[["FedAdam", "FedYogi"], "verdict"]) == {"worse"}
+    assert len(noise) == 2
+
+
+def test_what_the_page_about_losses_for_missing_classes_says_of_the_record_is_so() -> None:
+    files, splits = record_page.load(record_page.RECORD)
+    methods, seeds = list(files[0]["methods"]), ["1", "2", "3", "4", "5"]
+    losses = ["FedAvg, logit adjustment", "FedAvg, FedLC", "FedAvg, masking", "FedAvg, FedRS"]
+    skewed = [split for split in splits if split.kind.startswith("label skew")]
+    assert len(skewed) == 22
+    for split in skewed:
+        frame = record_page.Comparison([split], methods, seeds).frame().loc[losses]
+        assert "better" not in set(frame["verdict"]), split.title
+        if split.name == "labels 0.8, 2 classes":
+            assert frame["gain"].iloc[:3].max() < -0.2, split.title
+            assert -0.05 < frame["gain"].iloc[3] < 0, split.title
 
 
 def test_the_page_compares_methods_seed_by_seed(record: Path) -> None:

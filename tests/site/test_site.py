@@ -39,7 +39,12 @@ def test_every_page_renders_without_error_fits_the_window_and_loads_nothing_exte
 def test_the_front_page_shows_its_picture_and_its_code(browser, address: str, width: int) -> None:
     browser.open(f"{address}/", width)
     assert browser.run("return document.querySelector('h1').textContent").startswith("flskew")
-    assert browser.wait("return document.querySelector('article img').naturalWidth") > 100
+    picture = "document.querySelector('article img')"
+    assert browser.wait(f"return {picture}.naturalWidth") > 100
+    # On a phone too, as wide as tests/examples/test_three_hospitals_run.py assumes for legible text.
+    assert browser.run(f"return {picture}.getBoundingClientRect().width") > 327
+    buttons = browser.run("return [...document.querySelectorAll('article a.md-button')].map(a => a.pathname)")
+    assert buttons == ["/start/", "/explore/"]
     assert "LabelExclusionPartitioner" in browser.run("return document.querySelector('article').innerText")
 
 

@@ -32,6 +32,8 @@ _LIGHTNESS = np.array([0.299, 0.587, 0.114, 0.0])
 def bars(split: Split, *, ax: Axes | None = None) -> Figure:
     """Draw each partition as a bar whose height is its number of rows, divided into its classes.
 
+    Use it when you want to see sizes and classes at once, of up to a few dozen partitions.
+
     The classes have the same order in each bar, from dark at the bottom to light at the top, and a legend names them.
     With more than 20 classes, the 19 largest are shown, and the others as one on top. A cross marks a partition without
     rows.
@@ -48,7 +50,8 @@ def bars(split: Split, *, ax: Axes | None = None) -> Figure:
         >>> import numpy as np
         >>> from flskew import plots
         >>> figure = plots.bars(np.array([[8, 0], [3, 1]]))
-        >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]  # from top to bottom, as in the bars
+        >>> legend = figure.axes[0].get_legend()
+        >>> [text.get_text() for text in legend.get_texts()]  # top to bottom
         ['1', '0']
     """
     counted = tally(split)

@@ -37,6 +37,8 @@ def clients(
 ) -> Figure:
     """Draw one metric after each round: a line per site, and the worst site named.
 
+    Use it when sites have names, and you want to see which one is left behind.
+
     The site with the worst number in the latest round is a thick blue line, the median of the sites a dashed black one,
     and the other sites are grey. Up to eight sites are named at the ends of their lines. More than forty are points,
     since sampled clients seldom have two rounds in a row, and only the worst of the last round is named.
@@ -57,8 +59,12 @@ def clients(
 
     Examples:
         >>> from flskew import History, Reply, Round, plots
-        >>> bern = Reply(1000, 20.0, {"accuracy": 0.5}, 1.5, partition_id=0, name="Bern")
-        >>> lyon = Reply(1001, 60.0, {"accuracy": 0.75}, 1.5, partition_id=1, name="Lyon")
+        >>> bern = Reply(
+        ...     1000, 20.0, {"accuracy": 0.5}, 1.5, partition_id=0, name="Bern"
+        ... )
+        >>> lyon = Reply(
+        ...     1001, 60.0, {"accuracy": 0.75}, 1.5, partition_id=1, name="Lyon"
+        ... )
         >>> history = History([Round(1, "evaluate", (bern, lyon), (), 2.0)])
         >>> figure = plots.clients(history, "accuracy")
         >>> [text.get_text() for text in figure.axes[0].texts]

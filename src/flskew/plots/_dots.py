@@ -42,6 +42,8 @@ _LARGEST_DOT = 0.94
 def dots(split: Split, *, partition_id_axis: Literal["x", "y"] = "x", ax: Axes | None = None) -> Figure:
     """Draw a dot for each partition and class; its area is proportional to the number of rows.
 
+    Use it when you want to see who holds which classes, and how many rows of each.
+
     A cross marks a partition without rows of a class. Numbers are written into the dots that are large enough. If some
     are too small, the number of rows of the largest dot is given below. With too many partitions for dots, shades of
     blue show the number of rows, with a scale beside the picture.

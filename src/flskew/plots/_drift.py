@@ -32,6 +32,8 @@ def drift(
 ) -> Figure:
     """Draw a measure of skew over the rounds of a schedule, as a line with a step where a stage begins.
 
+    Use it when data change while you train, and you want to see when and how much.
+
     For the total variation, a dashed line shows what an IID split of the same sizes would have by chance. If the number
     of partitions with rows changes, the picture gives its range.
 
@@ -51,7 +53,10 @@ def drift(
     Examples:
         >>> from flskew import DirichletPartitioner, Schedule, plots
         >>> labels = [0, 1, 2, 3] * 300
-        >>> iid, skewed = (DirichletPartitioner(5, alpha=alpha).assign(labels) for alpha in (1000, 0.1))
+        >>> iid, skewed = (
+        ...     DirichletPartitioner(5, alpha=alpha).assign(labels)
+        ...     for alpha in (1000, 0.1)
+        ... )
         >>> schedule = Schedule.between(iid, skewed, starts=range(1, 21), labels=labels)
         >>> figure = plots.drift(schedule)
         >>> figure.axes[0].get_ylabel()

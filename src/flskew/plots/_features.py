@@ -61,6 +61,8 @@ def features(
 ) -> Figure:
     """Draw the most skewed columns of a table, each with one line per partition.
 
+    Use it when you have a table, and want to see which columns differ between clients (covariate shift).
+
     Numbers and dates: a thin line from the 5 % to the 95 % quantile, a thick one over the middle half, and a white dot
     at the median; the grey band behind is the middle half of all rows. Categories: the share of each, from dark to
     light, with the most frequent first. Of more than 12 partitions, the 12 most different are shown. The first line
@@ -81,8 +83,12 @@ def features(
 
     Examples:
         >>> from flskew import Assignment, plots
-        >>> halves = Assignment.from_partitions({"Bern": range(50), "Lyon": range(50, 100)})
-        >>> figure = plots.features({"age": range(100), "smokes": [False, True] * 50}, halves)
+        >>> halves = Assignment.from_partitions(
+        ...     {"Bern": range(50), "Lyon": range(50, 100)}
+        ... )
+        >>> figure = plots.features(
+        ...     {"age": range(100), "smokes": [False, True] * 50}, halves
+        ... )
         >>> print(figure.axes[0].get_title())
         age
         0.75 (chance 0.09)

@@ -33,6 +33,8 @@ __all__ = ["draw_heatmap", "heatmap", "heatmap_size"]
 def heatmap(split: Split, *, partition_id_axis: Literal["x", "y"] = "x", ax: Axes | None = None) -> Figure:
     """Draw a table of the share of each class in each partition; larger shares are darker.
 
+    Use it when the mix of classes matters, and not the number of rows.
+
     The cells show percentages of the partition's rows if they fit; otherwise there is a scale beside the picture. Every
     heat map has the same scale, from 0 to 100 %, and shades follow the square root of the share, so that even a class
     with one row in a thousand is distinguishable from white, which means none. A partition without rows is crossed out

@@ -34,6 +34,8 @@ def accuracy(
 ) -> Figure:
     """Draw the accuracy after each round: the median of the clients, their spread, and the server's accuracy.
 
+    Use it when you want to see whether training converges, and how far clients are apart.
+
     The median and the server's accuracy are lines with different markers. Up to ten clients are circles. With more, a
     pale band reaches from the worst to the best client, and a darker one covers the middle half of them.
 
@@ -52,7 +54,10 @@ def accuracy(
 
     Examples:
         >>> from flskew import plots
-        >>> figure = plots.accuracy([[0.4, 0.6], [0.7], [0.8, 0.9]], central={0: 0.1, 1: 0.5, 2: 0.7, 3: 0.8})
+        >>> figure = plots.accuracy(
+        ...     [[0.4, 0.6], [0.7], [0.8, 0.9]],
+        ...     central={0: 0.1, 1: 0.5, 2: 0.7, 3: 0.8},
+        ... )
         >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
         ['server', 'clients: median', 'clients: each']
     """
@@ -68,6 +73,8 @@ def metric(
     ax: Axes | None = None,
 ) -> Figure:
     """Draw any metric after each round, such as an RMSE or a loss, as `accuracy` draws the accuracy.
+
+    Use it when your metric is not an accuracy.
 
     The axis has the unit of the metric and covers the numbers, with the same lines and bands.
 

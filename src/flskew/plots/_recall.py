@@ -41,6 +41,8 @@ def recall(
 ) -> Figure:
     """Draw a table of the recall of each model for each class; higher recalls are darker.
 
+    Use it when clients lack classes, and you want to see what they learn about these from the others.
+
     The cells show percentages if they fit; otherwise there is a scale beside the picture. A class without test data is
     crossed out.
 

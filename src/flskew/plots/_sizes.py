@@ -25,6 +25,8 @@ _MOST_TIMES = 100
 def sizes(split: Split, *, ax: Axes | None = None) -> Figure:
     """Draw the number of rows of each partition as a bar, largest first.
 
+    Use it when you want to see how unequal the partitions are (quantity skew).
+
     A dashed line marks the mean, and a cross a partition without rows. If the largest partition has more than 100 times
     the rows of the smallest, the scale is logarithmic, and dots replace the bars.
 

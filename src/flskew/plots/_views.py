@@ -55,6 +55,8 @@ def views(
 ) -> Figure:
     """Draw images as the clients see them, with one line per partition.
 
+    Use it when you have images, and want to see what a shift does to them or how clients differ.
+
     Without `rows`, each partition shows the first images that it has. With `rows`, all show the same images, whether
     they have them or not, to compare what a shift does, such as noise or a rotation. Of more than 12 partitions, 12 are
     shown, at even steps.
@@ -81,9 +83,13 @@ def views(
         >>> import numpy as np
         >>> from flskew import Assignment, plots
         >>> from flskew.shifts import Affine
-        >>> sites = Assignment.from_partitions({"Bern": range(10), "Lyon": range(10, 20)})
+        >>> sites = Assignment.from_partitions(
+        ...     {"Bern": range(10), "Lyon": range(10, 20)}
+        ... )
         >>> images = np.random.default_rng(0).random((20, 8, 8))
-        >>> figure = plots.views(sites.with_shift(Affine(gain=[1.0, 0.5])), images, rows=range(5))
+        >>> figure = plots.views(
+        ...     sites.with_shift(Affine(gain=[1.0, 0.5])), images, rows=range(5)
+        ... )
         >>> [name.get_text() for name in figure.axes[0].get_yticklabels()]
         ['Bern', 'Lyon']
     """

@@ -154,7 +154,8 @@ def advise(
     Examples:
         >>> from flskew import DirichletPartitioner, skew
         >>> labels = [row % 10 for row in range(6000)]
-        >>> advice = skew.advise(DirichletPartitioner(10, "label", alpha=0.1).assign(labels))
+        >>> assignment = DirichletPartitioner(10, "label", alpha=0.1).assign(labels)
+        >>> advice = skew.advise(assignment)
         >>> advice.strategy
         'FedDyn'
         >>> round(advice.gain, 1)  # percentage points above FedAvg

@@ -83,7 +83,8 @@ def alpha_for(
         >>> found = skew.alpha_for(0.3, labels, num_partitions=10)
         >>> abs(found.mean - 0.3) < 0.01
         True
-        >>> assignment = DirichletPartitioner(10, "label", alpha=found.alpha).assign(labels)
+        >>> partitioner = DirichletPartitioner(10, "label", alpha=found.alpha)
+        >>> assignment = partitioner.assign(labels)
     """
     wanted = _number("target", target)
     if not callable(measure):

@@ -82,7 +82,10 @@ def compare(splits: Mapping[str, Split] | Iterable[Split]) -> Comparison:
     Examples:
         >>> from flskew import DirichletPartitioner, skew
         >>> labels = [row % 10 for row in range(10_000)]
-        >>> splits = {f"alpha {a}": DirichletPartitioner(10, "label", alpha=a).assign(labels) for a in (0.1, 1, 10)}
+        >>> splits = {
+        ...     f"alpha {a}": DirichletPartitioner(10, "label", alpha=a).assign(labels)
+        ...     for a in (0.1, 1, 10)
+        ... }
         >>> compared = skew.compare(splits).to_frame()
         >>> compared["total_variation"].is_monotonic_decreasing
         True

@@ -89,8 +89,13 @@ class FeatureReport(TableReport):
 
     Examples:
         >>> from flskew import Assignment, skew
-        >>> stores = Assignment.from_partitions({"Bern": range(60), "Lyon": range(60, 100)})
-        >>> table = {"age": [*range(20, 80), *range(20, 60)], "member": ["yes"] * 50 + ["no"] * 50}
+        >>> stores = Assignment.from_partitions(
+        ...     {"Bern": range(60), "Lyon": range(60, 100)}
+        ... )
+        >>> table = {
+        ...     "age": [*range(20, 80), *range(20, 60)],
+        ...     "member": ["yes"] * 50 + ["no"] * 50,
+        ... }
         >>> print(skew.feature_report(table, stores))
         2 partitions, 100 rows, 2 columns
         <BLANKLINE>
@@ -179,8 +184,12 @@ def feature_report(frame: Table, assignment: Assignment) -> FeatureReport:
 
     Examples:
         >>> from flskew import Assignment, skew
-        >>> halves = Assignment.from_partitions({"Bern": range(50), "Lyon": range(50, 100)})
-        >>> report = skew.feature_report({"age": range(100), "weight": [60, 80, 70, 90] * 25}, halves)
+        >>> halves = Assignment.from_partitions(
+        ...     {"Bern": range(50), "Lyon": range(50, 100)}
+        ... )
+        >>> report = skew.feature_report(
+        ...     {"age": range(100), "weight": [60, 80, 70, 90] * 25}, halves
+        ... )
         >>> report.to_frame()["distance"].round(2).to_dict()
         {'age': 0.75, 'weight': 0.02}
         >>> report.remarks

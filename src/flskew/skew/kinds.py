@@ -59,7 +59,8 @@ class SkewKind:
     Examples:
         >>> from flskew import Assignment, skew
         >>> split = Assignment.from_partitions([range(90), range(90, 100)])
-        >>> skew.kinds(split).quantity_skew.distance  # the Gini coefficient, (90 - 10) / (2 · 100)
+        >>> # the Gini coefficient, (90 - 10) / (2 · 100)
+        >>> skew.kinds(split).quantity_skew.distance
         0.4
     """
 
@@ -103,7 +104,8 @@ class KindsReport(TableReport):
     Examples:
         >>> from flskew import DirichletPartitioner, skew
         >>> labels = [row % 10 for row in range(1000)]
-        >>> print(skew.kinds(DirichletPartitioner(4, "label", alpha=1.0).assign(labels), labels=labels))
+        >>> assignment = DirichletPartitioner(4, "label", alpha=1.0).assign(labels)
+        >>> print(skew.kinds(assignment, labels=labels))
         4 partitions, 1,000 rows
         <BLANKLINE>
         kind                of distance chance        found
@@ -247,7 +249,8 @@ def kinds(
         >>> from flskew import IidPartitioner, skew
         >>> from flskew.shifts import Affine
         >>> ages, labels = np.arange(1000) % 80, np.arange(1000) % 2
-        >>> assignment = IidPartitioner(4).assign(labels).with_shift(Affine(offset=[0, 0, 0, 20]))
+        >>> assignment = IidPartitioner(4).assign(labels)
+        >>> assignment = assignment.with_shift(Affine(offset=[0, 0, 0, 20]))
         >>> skew.kinds(assignment, {"age": ages.astype(float)}, labels).found
         ('covariate shift', 'concept drift')
     """

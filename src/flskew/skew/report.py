@@ -183,7 +183,8 @@ def report(split: Split) -> Report:
     Examples:
         >>> from flskew import LabelExclusionPartitioner, skew
         >>> hospitals = LabelExclusionPartitioner([{1, 3, 7}, {2, 5, 8}, {4, 6, 9}])
-        >>> for remark in skew.report(hospitals.assign([row % 10 for row in range(600)])).remarks:
+        >>> assignment = hospitals.assign([row % 10 for row in range(600)])
+        >>> for remark in skew.report(assignment).remarks:
         ...     print(remark)
         Partition 0 is missing classes 1, 3 and 7.
         Partition 1 is missing classes 2, 5 and 8.
