@@ -126,7 +126,9 @@ def explore(labels: Labels | None = None) -> VBox:
     given = np.repeat(np.arange(10), 600) if labels is None else labels
     whole = IidPartitioner(1).assign(given)
     controls = _controls(whole)
-    picture, code, measures = ipywidgets.Image(format="png"), ipywidgets.HTML(), ipywidgets.HTML()
+    # A picture that is too wide shrinks, in proportion.
+    picture = ipywidgets.Image(format="png", layout={"align_self": "flex-start", "flex": "0 1 auto", "min_width": "0"})
+    code, measures = ipywidgets.HTML(), ipywidgets.HTML()
 
     def follow(_: object = None) -> None:
         make, names = _SCHEMES[controls["scheme"].value]
@@ -148,7 +150,7 @@ def explore(labels: Labels | None = None) -> VBox:
     for control in controls.values():
         control.observe(follow, names="value")
     follow()
-    side = ipywidgets.VBox([*controls.values(), measures])
+    side = ipywidgets.VBox([*controls.values(), measures], layout={"flex": "0 0 auto"})
     return ipywidgets.VBox([ipywidgets.HBox([side, picture]), code])
 
 
@@ -161,7 +163,7 @@ def _controls(whole: Assignment) -> dict[str, Any]:
     def slider(description: str, value: int, least: int, most: int) -> Any:
         return ipywidgets.IntSlider(min(value, most), least, most, description=description, style=wide)
 
-    wide = {"description_width": "8em"}
+    wide = {"description_width": "9em"}
     return {
         "scheme": ipywidgets.Dropdown(options=list(_SCHEMES), value="Dirichlet", description="Scheme", style=wide),
         "clients": slider("Clients", 10, 1, min(_MOST_CLIENTS, whole.num_rows)),
