@@ -272,6 +272,18 @@ PAIRS = [
         "file-order", {"partitions": [range(2), range(2, 4)]}, {"partitions": [[0], [1], [2, 3]]}, id="too few rows"
     ),
     pytest.param(
+        "file-order",
+        {"partitions": [range(10), range(10, 20)], "ids": ["Bern"] * 9 + ["Lyon"] * 11},
+        {"partitions": [range(10), range(10, 20)], "ids": ["Bern"] * 10 + ["Lyon"] * 10},
+        id="blocks of the file, or sites",
+    ),
+    pytest.param(
+        "file-order",
+        {"partitions": [range(10), range(10, 20)], "ids": ["Bern"] * 10 + [None] + ["Lyon"] * 9},
+        {"partitions": [range(10), range(10, 20)], "ids": ["Bern", "Biel"] * 5 + ["Lyon"] * 10},
+        id="a row without a site, or two sites in a partition",
+    ),
+    pytest.param(
         "sizes-far-apart",
         {"partitions": [range(1000), range(1000, 1010), []]},
         {"partitions": [range(999), range(1000, 1010), []]},

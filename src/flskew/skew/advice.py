@@ -117,6 +117,8 @@ def advise(
 ) -> Advice:
     """Look up which strategy the benchmark of record supports for a split like this one.
 
+    Use it when you have a split and want to know which strategy to try first.
+
     The record has measured what each strategy gains over FedAvg on many splits, whose skew is measured, too. The rule:
 
     1. Splits of the record are near if they are less than 0.3 away: the differences in label skew, effective clients,

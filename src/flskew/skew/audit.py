@@ -120,6 +120,8 @@ def audit(
 ) -> Audit:
     """Check a split, made by flskew or by anything else, before you train on it.
 
+    Use it when you are about to train on a split, above all if you made it without flskew.
+
     Faults of the split are findings, not exceptions. An error makes results wrong (leaks, rows used twice, ids that
     mean different sites), a warning is probably a mistake (lost rows, empty clients), and a note is what many schemes
     do on purpose (missing classes, very different sizes). Time is linear in the number of rows.

@@ -70,6 +70,8 @@ class Comparison:
 def compare(splits: Mapping[str, Split] | Iterable[Split]) -> Comparison:
     """Measure several splits side by side.
 
+    Use it when you choose between splits, or want to know what a parameter does to the skew.
+
     Args:
         splits: The splits by name, or a list of splits, which are named 0, 1, and so on. Each is an `Assignment`,
             counts, or anything else that `flskew.skew.tally` accepts. A DataFrame or an array is a single split, so it

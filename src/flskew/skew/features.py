@@ -161,6 +161,8 @@ class FeatureReport(TableReport):
 def feature_report(frame: Table, assignment: Assignment) -> FeatureReport:
     """Measure how much each column of a table differs between partitions (covariate shift, feature skew).
 
+    Use it when you have a table, and want to know which columns differ between clients.
+
     Numbers, dates and ordered categories are compared by the Wasserstein distance between a partition and all rows,
     divided by the mean difference of two random rows (Gini's mean difference), so that it does not depend on the unit:
     Σ_k w_k W1(P_k, P) / E|X - X'|. Ordered categories count as 0, 1, 2, ... Text, booleans and other categories are

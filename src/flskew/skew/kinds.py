@@ -210,6 +210,8 @@ def kinds(
 ) -> KindsReport:
     """Measure which of the five kinds of non-IID a split has, and how much of each.
 
+    Use it when you do not know yet in which way your clients differ.
+
     The kinds are those of Kairouz et al., with features x and labels y: covariate shift (P(x) differs between clients),
     prior shift (P(y)), concept drift (P(x|y): same label, different features), concept shift (P(y|x): same features,
     different label) and quantity skew (the numbers of rows).

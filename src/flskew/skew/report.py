@@ -174,6 +174,8 @@ class Report:
 def report(split: Split) -> Report:
     """Measure a split and describe what is unusual about it.
 
+    Use it when you want to know how skewed a split is, in its labels and sizes.
+
     Args:
         split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts; call `tally` first to name
             the classes.
