@@ -29,6 +29,8 @@ PAGES = [
     "pictures.md",
     "shifts.md",
     "start/index.md",
+    "start/methods.md",
+    "start/tables.md",
     "study.md",
     "tutorial.md",
     "which-partitioner.md",

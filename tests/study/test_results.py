@@ -441,6 +441,7 @@ def test_a_frame_has_one_row_per_cell_with_all_figures() -> None:
     row = frame[(frame["method"] == "FedAvg") & (frame["seed"] == 0)].iloc[0]
     assert row[["last", "best", "own", "worst"]].tolist() == [0.7, 0.8, 0.7, 0.7]
     assert row[["rounds", "bytes", "dropped", "seconds", "error"]].tolist() == [3, 3000, 0, 0.5, ""]
+    assert row["fingerprint"] == "train"
 
 
 # Remarks

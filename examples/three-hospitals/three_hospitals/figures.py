@@ -37,7 +37,7 @@ def overview(results: Results) -> Figure:
     """Draw who holds which digit above what each recognises."""
     figure = _blank(*OVERVIEW_SIZE)
     grid = figure.add_gridspec(2, 1, height_ratios=(3, 4))
-    above, below = map(figure.add_subplot, grid)
+    above, below = figure.add_subplot(grid[0]), figure.add_subplot(grid[1])
     draw_recall(below, results)
     figure.draw_without_rendering()  # gives both their final width, which determines the size of the dots
     draw_holdings(above, results)

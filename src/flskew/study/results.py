@@ -320,7 +320,8 @@ class Results(Grid):
     def to_frame(self) -> pd.DataFrame:
         """Return one row per cell that has been run, with all figures of `What`.
 
-        The other columns are "split", "method", "seed", "rounds", "bytes", "dropped" replies, "seconds" and "error".
+        The other columns are "split", "method", "seed", "rounds", "bytes", "dropped" replies, "seconds", "error", and
+        the "fingerprint" of the split of the training rows.
         """
         return cell_frame(self)
 
