@@ -113,7 +113,8 @@ def explore(labels: Labels | None = None) -> VBox:
 
     Examples:
         >>> from flskew import plots
-        >>> widget = plots.explore(["cat", "dog", "fox"] * 200)  # end a cell with `widget`
+        >>> labels = ["cat", "dog", "fox"] * 200
+        >>> widget = plots.explore(labels)  # end a cell with `widget`
     """
     try:
         import ipywidgets
