@@ -87,7 +87,7 @@ def _draw(
         if number + columns < len(axes):
             ax.set_xlabel("")
     last = axes[min(columns, len(axes)) - 1]
-    legend_beside(last, 0.9 * font_size(last), title=key, alignment="left")
+    legend_beside(last, 0.9 * font_size(last), title=key)
 
 
 def _draw_panel(ax: Axes, panel: Curves, named: Sequence[str], every: int, *, has_bands: bool) -> None:

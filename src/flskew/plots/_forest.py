@@ -72,7 +72,7 @@ def _draw(axes: Sequence[Axes], columns: int, panels: Sequence[Differences], lab
     last = axes[min(columns, len(axes)) - 1]
     for face, words in ((BLUE, "better or worse"), ("white", "no evidence of\na difference")):
         last.scatter([], [], s=30, color=face, edgecolors=BLUE, linewidths=1.4, label=words)
-    legend_beside(last, 0.9 * font_size(last), title=key, alignment="left")
+    legend_beside(last, 0.9 * font_size(last), title=key)
 
 
 def _draw_panel(ax: Axes, panel: Differences) -> None:

@@ -6,7 +6,7 @@ colour vision; lines differ in their markers or dashes, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
     from matplotlib.legend import Legend
@@ -90,9 +91,11 @@ def grid(ax: Axes, axis: Literal["x", "y"]) -> None:
     ax.set_axisbelow(True)
 
 
-def legend_beside(ax: Axes, size: float, *handles: Any, **settings: Any) -> Legend:
+def legend_beside(
+    ax: Axes, size: float, *entries: Sequence[Artist | str], title: str | None = None, labelspacing: float = 0.5
+) -> Legend:
     """Write the legend right of the axes, at this font size."""
     return ax.legend(
-        *handles, loc="upper left", bbox_to_anchor=(1, 1.02), frameon=False, fontsize=size, title_fontsize=size,
-        **settings,
+        *entries, loc="upper left", bbox_to_anchor=(1, 1.02), frameon=False, fontsize=size, title=title,
+        title_fontsize=size, alignment="left", labelspacing=labelspacing,
     )  # fmt: skip
