@@ -218,6 +218,17 @@ def test_on_a_phone_a_wide_picture_keeps_its_text_legible_and_scrolls(browser, a
     assert browser.run("return document.documentElement.scrollWidth <= window.innerWidth")
 
 
+@pytest.mark.parametrize("page", ["pictures/", "which-partitioner/"])
+def test_a_gallery_has_a_small_picture_of_each_section_with_one(browser, address: str, page: str) -> None:
+    browser.open(f"{address}/{page}", 1280)
+    links = browser.run(
+        "return [...document.querySelectorAll('.gallery a')]"
+        ".map(a => [a.innerText, document.getElementById(a.hash.slice(1)).innerText.replace('¶', ''), a.offsetHeight])"
+    )
+    assert len(links) > 10
+    assert all(name.strip() == title.strip() and 80 < height < 200 for name, title, height in links)
+
+
 @pytest.mark.parametrize("width", [pytest.param(1280, id="desk"), pytest.param(768, id="tablet")])
 def test_lines_of_text_are_of_comfortable_length(browser, address: str, width: int) -> None:
     browser.open(f"{address}/study/", width)

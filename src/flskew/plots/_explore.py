@@ -110,8 +110,8 @@ def explore(labels: Labels | None = None) -> VBox:
 
     Examples:
         >>> from flskew import plots
-        >>> # End a cell with `widget`.
-        >>> widget = plots.explore(["cat", "dog", "fox"] * 200)
+        >>> labels = ["cat", "dog", "fox"] * 200
+        >>> widget = plots.explore(labels)  # end a cell with `widget`
     """
     try:
         import ipywidgets
