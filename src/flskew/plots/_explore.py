@@ -113,7 +113,9 @@ def explore(labels: Labels | None = None) -> VBox:
 
     Examples:
         >>> from flskew import plots
-        >>> widget = plots.explore(["cat", "dog", "fox"] * 200)  # end a cell with `widget`
+        >>> widget = plots.explore(
+        ...     ["cat", "dog", "fox"] * 200
+        ... )  # end a cell with `widget`
     """
     try:
         import ipywidgets
