@@ -18,6 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
 NOT_SHIPPED = {".ci", "benchmarks", "docs", "examples", "scripts", "tests"}
+# In the README: the extras, if any, of a command that installs flskew.
+PIP_LINE = re.compile(r"^pip install '?flskew(\[[\w,]+\])?'?$", re.MULTILINE)
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 # Import the package and every public name, in an environment with only the wheel.
@@ -42,7 +44,7 @@ def main() -> None:
     run([sys.executable, "-m", "twine", "check", "--strict", str(wheel), str(sdist)], cwd=ROOT)
     with tempfile.TemporaryDirectory(prefix="flskew-wheel-") as folder:
         use(wheel, Path(folder))
-    print(f"wheel: {wheel.name} and {sdist.name} are complete; the README's code runs on the wheel alone")
+    print(f"wheel: {wheel.name} and {sdist.name} are complete; the README's code runs with what it says to install")
 
 
 def build() -> tuple[Path, Path]:
@@ -82,13 +84,15 @@ def check_sdist(sdist: Path) -> None:
 
 
 def use(wheel: Path, folder: Path) -> None:
-    """Install the wheel without extras in an empty environment, import it and run the README's code there."""
+    """Install the wheel in an empty environment and import it, then follow the README there."""
     python, pip = pip_of(folder / "venv")
     run([*pip, "install", str(wheel)], cwd=folder)
     run([*pip, "check"], cwd=folder)
     run([str(python), "-I", "-c", FIRST_LINE], cwd=folder)
-    blocks = PYTHON_BLOCK.findall((ROOT / "README.md").read_text("utf-8"))
-    require(bool(blocks), "README.md has no python block to run")
+    readme = (ROOT / "README.md").read_text("utf-8")
+    blocks, installed = PYTHON_BLOCK.findall(readme), PIP_LINE.findall(readme)
+    require(bool(blocks and installed), "README.md has no python block to run, or does not say what to install")
+    run([*pip, "install", *(f"{wheel}{extras}" for extras in installed)], cwd=folder)
     script = folder / "readme.py"
     script.write_text("\n".join(blocks), "utf-8")
     run([str(python), "-I", str(script)], cwd=folder)

@@ -75,9 +75,11 @@ LAYERS = [
 ]
 
 
+PAGES = "\n".join(page.read_text("utf-8") for page in sorted((ROOT / "docs" / "reference").glob("*.md")))
+
+
 def test_every_public_name_is_documented_and_nothing_else_is() -> None:
-    page = (ROOT / "docs" / "reference.md").read_text("utf-8")
-    documented = re.findall(r"^::: flskew\.([\w.]+)$", page, re.MULTILINE)
+    documented = re.findall(r"^::: flskew\.([\w.]+)$", PAGES, re.MULTILINE)
     # The names of framework modules have a separate test.
     frameworks = tuple(f"{name.removeprefix('flskew.')}." for name in FRAMEWORKS)
     assert sorted(name for name in documented if not name.startswith(frameworks)) == PUBLIC
@@ -86,8 +88,7 @@ def test_every_public_name_is_documented_and_nothing_else_is() -> None:
 @pytest.mark.parametrize("name", [pytest.param(name, marks=marks) for name, marks in FRAMEWORKS.items()])
 def test_every_name_of_a_framework_module_is_documented_with_an_example(name: str) -> None:
     module = importlib.import_module(name)
-    page = (ROOT / "docs" / "reference.md").read_text("utf-8")
-    documented = re.findall(rf"^::: {re.escape(name)}\.(\w+)$", page, re.MULTILINE)
+    documented = re.findall(rf"^::: {re.escape(name)}\.(\w+)$", PAGES, re.MULTILINE)
     assert sorted(documented) == sorted(module.__all__)
     if name.startswith("flskew.client."):
         assert {"get_parameters", "set_parameters", "LocalTerm"} <= set(documented)

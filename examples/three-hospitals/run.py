@@ -81,7 +81,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="folder for pictures and finished runs (%(default)s)",
     )
-    parser.add_argument("--overview", type=Path, metavar="FILE", help="write all three pictures into this PNG as well")
+    parser.add_argument(
+        "--overview", type=Path, metavar="FILE", help="also write this PNG, who holds which digit above the recall"
+    )
     parser.add_argument(
         "--run-config",
         action="append",

@@ -58,7 +58,9 @@ def split_by_time(
         >>> train, test = split_by_time(visits, years, test=0.25)
         >>> train["Bern"], test["Bern"], test["Lyon"]
         (array([0, 2, 3]), array([1]), array([5]))
-        >>> train, test = split_by_time(visits, [date(year, 7, 1) for year in years], test=date(2023, 1, 1))
+        >>> train, test = split_by_time(
+        ...     visits, [date(year, 7, 1) for year in years], test=date(2023, 1, 1)
+        ... )
         >>> test["Bern"], test["Lyon"]
         (array([1, 3]), array([], dtype=int64))
     """

@@ -155,7 +155,9 @@ def does_not_evaluate(reply: Message) -> bool:
         ...     def fit(self, parameters, config):
         ...         return parameters, 10, {}
         >>> with LocalGrid(client_app(lambda context: OnlyFits()), 1) as grid:
-        ...     replies = grid.send_and_receive([Message(RecordDict(), 1000, "evaluate")])
+        ...     replies = grid.send_and_receive(
+        ...         [Message(RecordDict(), 1000, "evaluate")]
+        ...     )
         >>> [does_not_evaluate(reply) for reply in replies]
         [True]
     """

@@ -71,7 +71,8 @@ class Assignment:
 
     Examples:
         >>> from flskew import LabelExclusionPartitioner
-        >>> assignment = LabelExclusionPartitioner([{1}, {2}]).assign([0, 1, 2, 0, 1, 2])
+        >>> labels = [0, 1, 2, 0, 1, 2]
+        >>> assignment = LabelExclusionPartitioner([{1}, {2}]).assign(labels)
         >>> assignment.sizes
         array([3, 3])
         >>> assignment.label_counts
@@ -123,7 +124,8 @@ class Assignment:
             TypeError: A row is not an integer, or a name is not a string.
 
         Examples:
-            >>> Assignment.from_partitions([[4, 0], [2]], labels=["a", "b", "a", "b", "b"]).unassigned
+            >>> labels = ["a", "b", "a", "b", "b"]
+            >>> Assignment.from_partitions([[4, 0], [2]], labels).unassigned
             array([1, 3])
             >>> Assignment.from_partitions({"Bern": [4, 0], "Lyon": [2]})["Bern"]
             array([4, 0])
@@ -199,7 +201,8 @@ class Assignment:
             >>> from datasets import Dataset
             >>> from flwr_datasets.partitioner import LinearPartitioner
             >>> dataset = Dataset.from_dict({"label": [0, 1, 0, 1, 0, 1]})
-            >>> [rows.tolist() for rows in Assignment.from_partitioner(LinearPartitioner(3), dataset)]
+            >>> assignment = Assignment.from_partitioner(LinearPartitioner(3), dataset)
+            >>> [rows.tolist() for rows in assignment]
             [[0], [1, 2], [3, 4, 5]]
         """
         parts = loaded(partitioner, dataset)
@@ -391,7 +394,9 @@ class Assignment:
         Examples:
             >>> import numpy as np
             >>> from flskew.shifts import Affine
-            >>> assignment = Assignment.from_partitions([[0, 2], [1]]).with_shift(Affine(offset=[0, 100]))
+            >>> assignment = Assignment.from_partitions([[0, 2], [1]]).with_shift(
+            ...     Affine(offset=[0, 100])
+            ... )
             >>> assignment.shift_features(np.array([1.0, 2.0, 3.0]))
             array([  1., 102.,   3.])
         """

@@ -56,8 +56,12 @@ class Schedule:
 
     Examples:
         >>> from flskew import Assignment, Schedule
-        >>> schedule = Schedule({1: Assignment.from_partitions([[0, 1], [2, 3]]),
-        ...                      11: Assignment.from_partitions([[0], [1, 2, 3]])})
+        >>> schedule = Schedule(
+        ...     {
+        ...         1: Assignment.from_partitions([[0, 1], [2, 3]]),
+        ...         11: Assignment.from_partitions([[0], [1, 2, 3]]),
+        ...     }
+        ... )
         >>> schedule.rows(1, server_round=10), schedule.rows(1, server_round=11)
         (array([2, 3]), array([1, 2, 3]))
     """
@@ -109,9 +113,15 @@ class Schedule:
         Examples:
             >>> from flskew import DirichletPartitioner, Schedule, skew
             >>> labels = [0, 1, 2, 3] * 300
-            >>> iid, skewed = (DirichletPartitioner(5, alpha=alpha).assign(labels) for alpha in (1000, 0.1))
-            >>> schedule = Schedule.between(iid, skewed, starts=[1, 11, 21, 31, 41], labels=labels)
-            >>> [round(skew.total_variation(stage), 1) for stage in schedule.stages.values()]
+            >>> iid, skewed = (
+            ...     DirichletPartitioner(5, alpha=alpha).assign(labels)
+            ...     for alpha in (1000, 0.1)
+            ... )
+            >>> schedule = Schedule.between(
+            ...     iid, skewed, starts=[1, 11, 21, 31, 41], labels=labels
+            ... )
+            >>> stages = schedule.stages.values()
+            >>> [round(skew.total_variation(stage), 1) for stage in stages]
             [0.0, 0.1, 0.2, 0.3, 0.4]
         """
         begins, streams = _checked_starts(starts), Streams(checks.seed(seed))
@@ -164,7 +174,9 @@ class Schedule:
             >>> schedule = Schedule.by_time(visits, years, {1: 2021, 6: 2022, 11: 2023})
             >>> [rows.tolist() for rows in schedule.assignment(6)]
             [[2, 3], [5]]
-            >>> schedule = Schedule.by_time(visits, years, {1: 2021, 6: 2022, 11: 2023}, accumulate=True)
+            >>> schedule = Schedule.by_time(
+            ...     visits, years, {1: 2021, 6: 2022, 11: 2023}, accumulate=True
+            ... )
             >>> [rows.tolist() for rows in schedule.assignment(6)]
             [[0, 2, 3], [4, 5]]
         """
@@ -268,8 +280,10 @@ class Schedule:
             >>> from flskew import Assignment, Schedule
             >>> from flskew.shifts import Affine
             >>> split = Assignment.from_partitions([[0, 1], [2]])
-            >>> schedule = Schedule({1: split, 6: split, 11: split}).with_shift(Affine(offset=10.0))
-            >>> [schedule.view(0, server_round).features(np.array([1.0, 2.0])).tolist() for server_round in (1, 6, 11)]
+            >>> schedule = Schedule({1: split, 6: split, 11: split})
+            >>> schedule = schedule.with_shift(Affine(offset=10.0))
+            >>> views = [schedule.view(0, server_round) for server_round in (1, 6, 11)]
+            >>> [view.features(np.array([1.0, 2.0])).tolist() for view in views]
             [[1.0, 2.0], [6.0, 7.0], [11.0, 12.0]]
         """
         if shift is None:
@@ -305,9 +319,14 @@ class Schedule:
 
         Examples:
             >>> from flskew import Assignment, Schedule
-            >>> split = Assignment.from_partitions({"Bern": [0, 1], "Lyon": [2], "Graz": [3]})
+            >>> split = Assignment.from_partitions(
+            ...     {"Bern": [0, 1], "Lyon": [2], "Graz": [3]}
+            ... )
             >>> schedule = Schedule({1: split}).away("Lyon", until=5).away("Graz", since=20)
-            >>> {start: assignment.sizes.tolist() for start, assignment in schedule.stages.items()}
+            >>> {
+            ...     start: assignment.sizes.tolist()
+            ...     for start, assignment in schedule.stages.items()
+            ... }
             {1: [2, 0, 1], 5: [2, 1, 1], 20: [2, 1, 0]}
         """
         first = _round("since", since, minimum=1)

@@ -521,7 +521,7 @@ def test_statements_on_other_pages_match_the_committed_figures() -> None:
     # docs/how-to/your-data.md: about a minute for a billion labels.
     assert kept["large_files"]["rows"] == 10**9
     assert all(45 < record["ours_s"] < 80 for record in kept["large_files"]["records"])
-    # README.md: milliseconds a round.
+    # docs/simulation.md: a few milliseconds a round.
     assert kept["simulation"]["records"]["simulate_3_clients_3_rounds_s"] / 3 < 0.01
     # docs/how-to/laptop-to-machines.md and the README of the example "deployment".
     here, ray, nodes = kept["deployment"]["records"]

@@ -118,6 +118,20 @@ def test_what_the_readme_says_of_the_strategies_is_so(run: ModuleType) -> None:
         assert 0.965 < accuracy(strategy, 0)[-1] < 0.985, strategy
 
 
+def test_the_front_page_has_the_figures_of_the_example(example: Path, repository: Path) -> None:
+    front = (repository / "README.md").read_text("utf-8")
+    sentence = r"alone,\s+each\s+recognises\s+(\d+) %.*?;\s+together,\s+they\s+recognise\s+(\d+) %"
+    figures = re.findall(sentence, front, re.DOTALL)
+    table = re.findall(r"^hospital \d .*? (\d+)%  .* (\d+)%  ", (example / "README.md").read_text("utf-8"), re.M)
+    assert len(table) == 3
+    assert set(figures) == set(table)
+    for page in ("README.md", "docs/index.md", "examples/three-hospitals/README.md"):
+        described = re.findall(
+            r"!\[Three hospitals.*?(\d+) %.*?(\d+) %", (repository / page).read_text("utf-8"), re.DOTALL
+        )
+        assert described == figures, page
+
+
 def test_alone_and_together_start_from_the_same_weights(cells: dict[str, Cell]) -> None:
     assert len({cell.curves["loss"][0] for cell in cells.values()}) == 1
     assert {len(cell.curves["loss"]) for cell in cells.values()} == {11}

@@ -20,8 +20,10 @@ from three_hospitals.task import EXCLUDED
 
 from flskew.study import Cell, Results
 
-SIZES = {"who-holds-what.png": (1024, 368), "recall.png": (1024, 432), "accuracy.png": (1024, 576)}
-OVERVIEW_SIZE = (1840, 752)
+SIZES = {"who-holds-what.png": (1408, 506), "recall.png": (1408, 594), "accuracy.png": (1408, 792)}
+OVERVIEW_SIZE = (924, 858)
+# CSS pixels: what is left for a picture on a phone that is 360 wide, and the smallest text that is legible there.
+PHONE, LEGIBLE = 328, 9
 
 
 @pytest.fixture(scope="module")
@@ -156,8 +158,40 @@ def test_dots_name_the_hospitals_and_cross_out_missing_digits(made_up: Results) 
 def test_recall_sets_the_federation_apart(made_up: Results) -> None:
     axes = figures.pictures(made_up)["recall.png"].axes[0]
     names = axes.get_yticklabels()
-    assert [name.get_text() for name in names] == [f"hospital {i} alone" for i in (1, 2, 3)] + ["together"]
+    assert [name.get_text() for name in names] == [f"hospital {i}" for i in (1, 2, 3)] + ["together"]
     assert [name.get_fontweight() for name in names] == ["normal"] * 3 + ["bold"]
+
+
+def test_the_accuracy_on_all_digits_is_beside_the_recall(made_up: Results) -> None:
+    figure = figures.pictures(made_up)["recall.png"]
+    FigureCanvasAgg(figure).draw()
+    (axes,) = figure.axes
+    (beside,) = axes.child_axes
+    assert beside.get_ylim() == axes.get_ylim()
+    assert beside.get_yticks().tolist() == [0, 1, 2, 3]
+    # The last accuracies of `made_up`: 0.7 for each hospital alone, 1 together.
+    assert [label.get_text() for label in beside.get_yticklabels()] == ["70%", "70%", "70%", "100%"]
+
+
+def test_the_hospitals_alone_are_one_line_since_their_own_would_hide_each_other(made_up: Results) -> None:
+    axes = figures.pictures(made_up)["accuracy.png"].axes[0]
+    levels = {line.get_label(): np.asarray(line.get_ydata()).tolist() for line in axes.lines}
+    assert levels == {"together": [0.1, 0.8, 0.95, 1.0], "alone": [0.7, 0.7], "pooled": [1, 1]}
+
+
+def test_the_overview_is_legible_on_a_phone(made_up: Results) -> None:
+    figure = figures.overview(made_up)
+    pixels_per_point = PHONE / (72 * figure.get_figwidth())
+    assert min(text.get_fontsize() for text in drawn_texts(figure)) * pixels_per_point >= LEGIBLE
+
+
+def test_the_digits_of_the_overview_are_below_each_other(made_up: Results) -> None:
+    figure = figures.overview(made_up)
+    FigureCanvasAgg(figure).draw()
+    left, right = zip(*(axes.get_position().intervalx for axes in figure.axes), strict=True)
+    assert left[0] == pytest.approx(left[1], abs=1e-3)
+    assert right[0] == pytest.approx(right[1], abs=1e-3)
+    assert len({axes.get_xlim() for axes in figure.axes}) == 1
 
 
 def test_pictures_of_the_same_numbers_are_the_same_files(made_up: Results, tmp_path: Path) -> None:

@@ -71,7 +71,8 @@ def bfloat16_from_float32(array: NDArray[np.floating[Any]]) -> NDArray[np.void]:
             bfloat16, 3.39e38, become infinite; NaN stays NaN.
 
     Examples:
-        >>> float32_from_bfloat16(bfloat16_from_float32(np.array([1.001, 1.004])))  # neighbours: 1 and 1.0078125
+        >>> rounded = bfloat16_from_float32(np.array([1.001, 1.004]))
+        >>> float32_from_bfloat16(rounded)  # neighbours: 1 and 1.0078125
         array([1.       , 1.0078125], dtype=float32)
     """
     numbers = np.atleast_1d(np.asarray(array, np.float32))

@@ -51,7 +51,8 @@ class ParametersError(ValueError):
         >>> prepare(model, num_features=2, classes=[0, 1])
         >>> set_parameters(model, [np.zeros((1, 3)), np.zeros(1)])
         Traceback (most recent call last):
-        flskew._arrays.records.ParametersError: array 'coef_': the model has shape (1, 2), got (1, 3)
+        ...
+        flskew._arrays.records.ParametersError: array 'coef_': the model has shape ...
     """
 
 

@@ -32,7 +32,11 @@ def update_norm(parameters: Sequence[NDArray[Any]], sent: Sequence[NDArray[Any]]
         sent: Arrays of the same dtypes and shapes.
 
     Examples:
-        >>> update_norm([np.array([3.0]), np.array([5])], [np.array([0.0]), np.array([1])])
+        >>> new, old = (
+        ...     [np.array([3.0]), np.array([5])],
+        ...     [np.array([0.0]), np.array([1])],
+        ... )
+        >>> update_norm(new, old)
         5.0
         >>> update_norm([np.array([3e300])], [np.array([-1e300])])
         4e+300

@@ -52,7 +52,9 @@ def weighted_mean(
 
     Examples:
         >>> import numpy as np
-        >>> weighted_mean([[np.array([0.0, 4.0])], [np.array([8.0, 4.0])]], weights=[3, 1])
+        >>> weighted_mean(
+        ...     [[np.array([0.0, 4.0])], [np.array([8.0, 4.0])]], weights=[3, 1]
+        ... )
         [array([2., 4.])]
     """
     if not models or len(models) != len(weights):

@@ -21,7 +21,9 @@ def table(title: str, frame: pd.DataFrame) -> str:
 
     Examples:
         >>> import pandas as pd
-        >>> "&lt;b&gt;Bern" in table("One site", pd.DataFrame({"rows": [3]}, index=["<b>Bern"]))
+        >>> "&lt;b&gt;Bern" in table(
+        ...     "One site", pd.DataFrame({"rows": [3]}, index=["<b>Bern"])
+        ... )
         True
     """
     shown = frame.rename(index=lambda name: one_line(str(name)), columns=lambda name: one_line(str(name)))

@@ -79,7 +79,8 @@ class LabelPrior(Value):
     Examples:
         >>> import numpy as np
         >>> from flskew import LabelExclusionPartitioner, LabelPrior
-        >>> assignment = LabelExclusionPartitioner([{1}, {2}]).assign([0, 1, 2, 0, 1, 2])
+        >>> labels = [0, 1, 2, 0, 1, 2]
+        >>> assignment = LabelExclusionPartitioner([{1}, {2}]).assign(labels)
         >>> prior = LabelPrior(assignment.label_counts[0])
         >>> prior
         LabelPrior(counts=[1, 0, 2])
@@ -105,7 +106,8 @@ class LabelPrior(Value):
 
         Examples:
             >>> from flskew import LabelPrior
-            >>> [round(float(offset), 2) for offset in LabelPrior([3, 0, 1]).logit_adjustment().offset]
+            >>> scale, offset = LabelPrior([3, 0, 1]).logit_adjustment()
+            >>> [round(float(number), 2) for number in offset]
             [-0.29, -10000.0, -1.39]
         """
         strength = checks.within("tau must be a number from 0 to 100", tau, most=100)

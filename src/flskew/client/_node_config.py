@@ -26,7 +26,8 @@ def partition(context: Context) -> tuple[int, int]:
     Examples:
         >>> from flwr.app import Context, RecordDict
         >>> node_config = {"partition-id": 1, "num-partitions": 3}
-        >>> partition(Context(run_id=1, node_id=2, node_config=node_config, state=RecordDict(), run_config={}))
+        >>> context = Context(1, 2, node_config, state=RecordDict(), run_config={})
+        >>> partition(context)
         (1, 3)
     """
     number, count = (_setting(context, key) for key in ("partition-id", "num-partitions"))
@@ -48,7 +49,8 @@ def partition_id(context: Context) -> int:
     Examples:
         >>> from flwr.app import Context, RecordDict
         >>> node_config = {"partition-id": 1}
-        >>> partition_id(Context(run_id=1, node_id=2, node_config=node_config, state=RecordDict(), run_config={}))
+        >>> context = Context(1, 2, node_config, state=RecordDict(), run_config={})
+        >>> partition_id(context)
         1
     """
     if "num-partitions" in context.node_config:

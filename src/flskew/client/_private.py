@@ -49,8 +49,13 @@ def without_local(arrays: ArrayRecord, keep_local: Sequence[str]) -> ArrayRecord
         >>> import numpy as np
         >>> from flwr.app import Array, ArrayRecord
         >>> from flskew import without_local
-        >>> model = ArrayRecord({"body": Array(np.ones((4, 3))), "head": Array(np.ones((3, 2)))})
-        >>> {name: array.shape for name, array in without_local(model, ["head*"]).items()}
+        >>> model = ArrayRecord(
+        ...     {"body": Array(np.ones((4, 3))), "head": Array(np.ones((3, 2)))}
+        ... )
+        >>> {
+        ...     name: array.shape
+        ...     for name, array in without_local(model, ["head*"]).items()
+        ... }
         {'body': (4, 3), 'head': (0,)}
     """
     patterns = checked_patterns(keep_local)

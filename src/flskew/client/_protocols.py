@@ -61,13 +61,19 @@ class AbsentError(ClientError):
         >>> class Site:
         ...     def __init__(self, context):
         ...         self.number = partition_id(context)
+        ...
         ...     def fit(self, parameters, config):
         ...         if self.number == 1 and config["server-round"] == 2:
         ...             raise AbsentError("no new rows")
         ...         return parameters, 10, {}
         >>> strategy = FedAvg(fraction_evaluate=0.0)
-        >>> _ = strategy.start(LocalGrid(client_app(Site), 3), ArrayRecord([np.zeros(2)]), num_rounds=3)
-        >>> [(entry.server_round, entry.absent, entry.failures) for entry in strategy.history]
+        >>> _ = strategy.start(
+        ...     LocalGrid(client_app(Site), 3), ArrayRecord([np.zeros(2)]), num_rounds=3
+        ... )
+        >>> [
+        ...     (entry.server_round, entry.absent, entry.failures)
+        ...     for entry in strategy.history
+        ... ]
         [(1, (), ()), (2, (1001,), ()), (3, (), ())]
     """
 

@@ -59,7 +59,10 @@ def set_parameters(tree: PyTree, parameters: Sequence[NDArray[Any]]) -> PyTree:
     Examples:
         >>> import jax.numpy as jnp, numpy as np
         >>> from flskew.client.jax import set_parameters
-        >>> set_parameters({"w": jnp.ones(2), "b": jnp.zeros(())}, [np.array(3.0), np.array([1.0, 2.0])])
+        >>> set_parameters(
+        ...     {"w": jnp.ones(2), "b": jnp.zeros(())},
+        ...     [np.array(3.0), np.array([1.0, 2.0])],
+        ... )
         {'b': Array(3., dtype=float32), 'w': Array([1., 2.], dtype=float32)}
     """
     named = _named_leaves(tree)
@@ -129,7 +132,9 @@ class LocalTerm(BaseLocalTerm[PyTree]):
         >>> w = {"w": jnp.array([1.0, 2.0])}
         >>> term.loss(w)  # 0.5 / 2 * (1**2 + 2**2) + 3 * 2
         Array(7.25, dtype=float32)
-        >>> jax.jit(lambda term, w, g: term.add_gradient(w, g))(term, w, {"w": jnp.ones(2)})
+        >>> jax.jit(lambda term, w, g: term.add_gradient(w, g))(
+        ...     term, w, {"w": jnp.ones(2)}
+        ... )
         {'w': Array([1.5, 5. ], dtype=float32)}
     """
 

@@ -99,11 +99,16 @@ class LocalTerm(BaseLocalTerm[keras.Model]):
     Examples:
         >>> import keras, numpy as np
         >>> from flskew.client.keras import LocalTerm
-        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones")])
-        >>> model.compile(keras.optimizers.SGD(0.1), loss=lambda y, prediction: prediction)
+        >>> model = keras.Sequential(
+        ...     [keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones")]
+        ... )
+        >>> model.compile(
+        ...     keras.optimizers.SGD(0.1), loss=lambda y, prediction: prediction
+        ... )
         >>> LocalTerm(model, mu=0.5).attach()
         >>> _ = model.fit(np.ones((2, 1)), np.ones((2, 1)), batch_size=1, verbose=0)
-        >>> round(float(model.weights[0][0, 0]), 4)  # 1 - 0.1 * 1 = 0.9, then 0.9 - 0.1 * (1 + 0.5 * (0.9 - 1))
+        >>> # 1 - 0.1 * 1 = 0.9, then 0.9 - 0.1 * (1 + 0.5 * (0.9 - 1))
+        >>> round(float(model.weights[0][0, 0]), 4)
         0.805
     """
 

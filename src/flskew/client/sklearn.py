@@ -229,7 +229,13 @@ class LocalTerm(BaseLocalTerm[BaseEstimator]):
         >>> import numpy as np
         >>> from sklearn.linear_model import SGDRegressor
         >>> from flskew.client.sklearn import LocalTerm, prepare
-        >>> model = SGDRegressor(learning_rate="constant", eta0=0.1, alpha=0.0, fit_intercept=False, random_state=0)
+        >>> model = SGDRegressor(
+        ...     learning_rate="constant",
+        ...     eta0=0.1,
+        ...     alpha=0.0,
+        ...     fit_intercept=False,
+        ...     random_state=0,
+        ... )
         >>> prepare(model, num_features=1)
         >>> term = LocalTerm(model, mu=2.5)
         >>> model.partial_fit(np.ones((1, 1)), [1.0]).coef_  # 0 - 0.1 * (0 - 1)

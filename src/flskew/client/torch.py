@@ -117,7 +117,8 @@ class LocalTerm(BaseLocalTerm[nn.Module]):
         ...     optimizer.zero_grad()
         ...     model(torch.ones(1)).sum().backward()
         ...     optimizer.step()
-        >>> round(model.weight.item(), 4)  # 1 - 0.1 * (1 + 2) = 0.7, then 0.7 - 0.1 * (1 + 2 + 0.5 * (0.7 - 1))
+        >>> # 1 - 0.1 * (1 + 2) = 0.7, then 0.7 - 0.1 * (1 + 2 + 0.5 * (0.7 - 1))
+        >>> round(model.weight.item(), 4)
         0.415
     """
 

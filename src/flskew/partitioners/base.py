@@ -43,17 +43,19 @@ class Partitioner(BindingPartitioner):
         >>> class Contiguous(Partitioner):
         ...     def split(self, column, streams):
         ...         rows = np.arange(len(column))
-        ...         return Assignment.from_partitions(np.array_split(rows, self.num_partitions), column)
+        ...         parts = np.array_split(rows, self.num_partitions)
+        ...         return Assignment.from_partitions(parts, column)
         >>> Contiguous(2)
         Contiguous(num_partitions=2, seed=42)
-        >>> [rows.tolist() for rows in Contiguous(2).assign(["cat", "dog", "cat", "cat"])]
+        >>> assignment = Contiguous(2).assign(["cat", "dog", "cat", "cat"])
+        >>> [rows.tolist() for rows in assignment]
         [[0, 1], [2, 3]]
     """
 
     def __init__(self, num_partitions: int, partition_by: str | None = "label", seed: int = 42) -> None:
         super().__init__()
         self._num_partitions = checks.integer("num_partitions", num_partitions, minimum=1, maximum=checks.MOST_ROWS)
-        self.partition_by = None if partition_by is None else checks.column_name("partition_by", partition_by)
+        self.partition_by = None if partition_by is None else _label_column(partition_by)
         self.seed = checks.seed(seed)
 
     @property
@@ -84,9 +86,12 @@ class Partitioner(BindingPartitioner):
         Examples:
             >>> from flskew import LabelExclusionPartitioner
             >>> age, sick = [20, 70, 30, 80, 40, 90], [0, 1, 1, 1, 0, 0]
-            >>> young_and_old = LabelExclusionPartitioner([{1}, {0}], num_bins=2).assign(age, labels=sick)
-            >>> [sorted(rows.tolist()) for rows in young_and_old], young_and_old.label_counts.tolist()
-            ([[0, 2, 4], [1, 3, 5]], [[2, 1], [1, 2]])
+            >>> young_and_old = LabelExclusionPartitioner([{1}, {0}], num_bins=2)
+            >>> assignment = young_and_old.assign(age, labels=sick)
+            >>> [sorted(rows.tolist()) for rows in assignment]
+            [[0, 2, 4], [1, 3, 5]]
+            >>> assignment.label_counts.tolist()
+            [[2, 1], [1, 2]]
         """
         values = read_any_labels(column, name="labels" if labels is None else "column", **self._binning())
         shown = None if labels is None else read_any_labels(labels)
@@ -182,8 +187,11 @@ class LabelPartitioner(Partitioner):
         >>> from flskew.partitioners import LabelPartitioner, apportion_classes
         >>> class HalfForTheFirst(LabelPartitioner):
         ...     def class_counts(self, column, streams):
-        ...         weights = np.log([self.num_partitions - 1] + [1] * (self.num_partitions - 1))
-        ...         return apportion_classes(column, self.num_partitions, lambda rng: weights, streams)
+        ...         others = self.num_partitions - 1
+        ...         weights = np.log([others] + [1] * others)
+        ...         return apportion_classes(
+        ...             column, self.num_partitions, lambda rng: weights, streams
+        ...         )
         >>> HalfForTheFirst(3).assign(["cat", "dog"] * 40).label_counts
         array([[20, 20],
                [10, 10],
@@ -199,7 +207,7 @@ class LabelPartitioner(Partitioner):
         shuffle: bool = True,
         num_bins: int | None = None,
     ) -> None:
-        super().__init__(num_partitions, checks.column_name("partition_by", partition_by), seed)
+        super().__init__(num_partitions, _label_column(partition_by), seed)
         self.shuffle = checks.truth("shuffle", shuffle)
         self.num_bins = checks.optional_integer("num_bins", num_bins, minimum=1)
 
@@ -231,3 +239,8 @@ class LabelPartitioner(Partitioner):
 
     def _binning(self) -> dict[str, Any]:
         return {"num_bins": self.num_bins, "can_bin": "num_bins" in inspect.signature(type(self)).parameters}
+
+
+def _label_column(partition_by: object) -> str:
+    # Whoever forgets it passes the next argument here.
+    return checks.column_name("partition_by", partition_by, "; pass the arguments after it by name, e.g. seed=42")

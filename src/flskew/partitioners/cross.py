@@ -29,9 +29,11 @@ __all__ = ["CrossPartitioner"]
 class CrossPartitioner(BindingPartitioner):
     """Split rows by their natural ids, and then those of each id by any other scheme.
 
-    For domains or sites that each have several clients: images of four domains with label skew within each, or
-    hospitals whose wards each lack some classes. If the natural id is "Bern", its partitions are named "Bern/0",
-    "Bern/1", and so on; if the inner scheme has one partition, it is "Bern".
+    Use it when domains or sites have several clients each: images of four domains with label skew within each, or
+    hospitals whose wards each lack some classes.
+
+    If the natural id is "Bern", its partitions are named "Bern/0", "Bern/1", and so on; if the inner scheme has one
+    partition, it is "Bern".
 
     What happens within "Bern" depends only on the rows of Bern, its id and the seed: not on the other ids, nor on their
     order.
@@ -48,8 +50,10 @@ class CrossPartitioner(BindingPartitioner):
             unknown, or `inner` cannot split the rows of one.
 
     Examples:
-        >>> from flskew import CrossPartitioner, LabelExclusionPartitioner, NaturalIdPartitioner
-        >>> wards = CrossPartitioner(NaturalIdPartitioner("hospital"), LabelExclusionPartitioner([{0}, {1}]))
+        >>> from flskew import CrossPartitioner, NaturalIdPartitioner
+        >>> from flskew import LabelExclusionPartitioner
+        >>> hospitals = NaturalIdPartitioner("hospital")
+        >>> wards = CrossPartitioner(hospitals, LabelExclusionPartitioner([{0}, {1}]))
         >>> train = wards.assign(["Rome", "Bern"] * 6, labels=[0, 0, 1, 1, 2, 2] * 2)
         >>> train.names
         ('Bern/0', 'Bern/1', 'Rome/0', 'Rome/1')

@@ -1,9 +1,4 @@
-"""Dirichlet over partitions, class by class.
-
-M. Yurochkin, M. Agarwal, S. Ghosh, K. Greenewald, N. Hoang, Y. Khazaeni: "Bayesian Nonparametric Federated Learning of
-Neural Networks", ICML 2019, arXiv 1905.12022. Also "distribution-based label imbalance" in Q. Li, Y. Diao, Q. Chen,
-B. He: "Federated Learning on Non-IID Data Silos: An Experimental Study", ICDE 2022, arXiv 2102.02079.
-"""
+"""Dirichlet over partitions, class by class."""
 
 from __future__ import annotations
 
@@ -28,8 +23,11 @@ __all__ = ["DirichletPartitioner"]
 class DirichletPartitioner(LabelPartitioner):
     """Give each partition a Dirichlet-distributed share of every class.
 
-    The most common way to simulate label skew. For each class, independently, the shares of the partitions are one draw
-    from a symmetric Dirichlet distribution, or from one with a different alpha for each partition.
+    Use it when you want to compare with published results: this is the most common way to simulate label skew.
+    Clients also differ in size.
+
+    For each class, independently, the shares of the partitions are one draw from a symmetric Dirichlet distribution, or
+    from one with a different alpha for each partition.
 
     Takes the arguments of Flower Datasets' partitioner of the same name. Unlike it and the papers' code,
 
@@ -57,6 +55,13 @@ class DirichletPartitioner(LabelPartitioner):
     Raises:
         TypeError: An argument of the wrong type, or `seed=None`.
         ValueError: A number out of range; on assigning, too few rows for the partitions or their minimum.
+
+    References:
+        M. Yurochkin, M. Agarwal, S. Ghosh, K. Greenewald, N. Hoang, Y. Khazaeni: "Bayesian Nonparametric Federated
+        Learning of Neural Networks", ICML 2019, https://arxiv.org/abs/1905.12022.
+
+        Q. Li, Y. Diao, Q. Chen, B. He: "Federated Learning on Non-IID Data Silos: An Experimental Study", ICDE 2022,
+        https://arxiv.org/abs/2102.02079, where it is "distribution-based label imbalance".
 
     Examples:
         >>> partitioner = DirichletPartitioner(10, alpha=0.3)

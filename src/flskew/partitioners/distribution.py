@@ -1,9 +1,4 @@
-"""A given matrix of class shares.
-
-The matrix may have the compact form of Flower Datasets' partitioner of the same name, designed for the power-law splits
-of T. Li, A. K. Sahu, M. Zaheer, M. Sanjabi, A. Talwalkar, V. Smith: "Federated Optimization in Heterogeneous
-Networks", MLSys 2020, arXiv 1812.06127.
-"""
+"""A given matrix of class shares."""
 
 from __future__ import annotations
 
@@ -26,8 +21,10 @@ __all__ = ["DistributionPartitioner"]
 class DistributionPartitioner(LabelPartitioner):
     """Split every class in the proportions that you give.
 
-    Takes the arguments of Flower Datasets' partitioner of the same name, and the same matrices. This one
-    takes a matrix for any number of partitions, and rounds without bias.
+    Use it when you know the shares: those of real clients, or a table in a paper's appendix.
+
+    Takes the arguments of Flower Datasets' partitioner of the same name, and the same matrices. This one takes a matrix
+    for any number of partitions, and rounds without bias.
 
     Args:
         distribution_array: (num_classes, num_partitions) proportions of each class, the classes in sorted order; or, in
@@ -49,6 +46,11 @@ class DistributionPartitioner(LabelPartitioner):
         TypeError: An argument of the wrong type, or `seed=None`.
         ValueError: A number out of range; on assigning, a matrix whose shape does not fit the classes, a class with no
             share at all, or more rows requested than exist.
+
+    References:
+        T. Li, A. K. Sahu, M. Zaheer, M. Sanjabi, A. Talwalkar, V. Smith: "Federated Optimization in Heterogeneous
+        Networks", MLSys 2020, https://arxiv.org/abs/1812.06127, for whose power-law splits Flower Datasets designed
+        the compact form.
 
     Examples:
         >>> shares = [[0.5, 0.5, 0.0], [0.0, 0.1, 0.9]]

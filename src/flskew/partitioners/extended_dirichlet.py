@@ -1,8 +1,4 @@
-"""k classes per client, then Dirichlet shares among the holders of each class.
-
-Y. Li, X. Lyu: "Convergence Analysis of Sequential Federated Learning on Heterogeneous Data", NeurIPS 2023,
-arXiv 2311.03154, whose experiments call it the Extended Dirichlet strategy.
-"""
+"""k classes per client, then Dirichlet shares among the holders of each class."""
 
 from __future__ import annotations
 
@@ -24,6 +20,9 @@ __all__ = ["ExtendedDirichletPartitioner"]
 
 class ExtendedDirichletPartitioner(LabelPartitioner):
     """Give each partition rows of exactly k classes, in Dirichlet-distributed shares.
+
+    Use it when clients should hold exactly k classes, but in unequal shares. With k, you set how many classes a
+    client holds; with alpha, how unequal the shares are.
 
     First, every partition draws k classes so that all classes have equally many holders, as in
     `PathologicalPartitioner`. Then the shares of each class are one Dirichlet draw among its holders.
@@ -49,9 +48,16 @@ class ExtendedDirichletPartitioner(LabelPartitioner):
         ValueError: A number out of range; on assigning, more classes per partition than exist, or a class with
             too few rows for its holders.
 
+    References:
+        Y. Li, X. Lyu: "Convergence Analysis of Sequential Federated Learning on Heterogeneous Data", NeurIPS 2023,
+        https://arxiv.org/abs/2311.03154, whose experiments call it the Extended Dirichlet strategy.
+
     Examples:
-        >>> partitioner = ExtendedDirichletPartitioner(10, num_classes_per_partition=3, alpha=0.3)
-        >>> (partitioner.assign([row % 10 for row in range(1000)]).label_counts > 0).sum(axis=1)
+        >>> partitioner = ExtendedDirichletPartitioner(
+        ...     10, num_classes_per_partition=3, alpha=0.3
+        ... )
+        >>> assignment = partitioner.assign([row % 10 for row in range(1000)])
+        >>> (assignment.label_counts > 0).sum(axis=1)
         array([3, 3, 3, 3, 3, 3, 3, 3, 3, 3])
     """
 

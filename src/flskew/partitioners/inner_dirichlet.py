@@ -1,9 +1,4 @@
-"""Dirichlet over classes, separately for each client, with given sizes.
-
-T.-M. H. Hsu, H. Qi, M. Brown: "Measuring the Effects of Non-Identical Data Distribution for Federated Visual
-Classification", 2019, arXiv 1909.06335. D. A. E. Acar, Y. Zhao, R. Matas, M. Mattina, P. Whatmough, V. Saligrama:
-"Federated Learning Based on Dynamic Regularization", ICLR 2021, arXiv 2111.04263.
-"""
+"""Dirichlet over classes, separately for each client, with given sizes."""
 
 from __future__ import annotations
 
@@ -27,12 +22,14 @@ __all__ = ["InnerDirichletPartitioner"]
 class InnerDirichletPartitioner(LabelPartitioner):
     """Give each partition a given number of rows, in Dirichlet-distributed shares of the classes.
 
+    Use it when you want label skew without quantity skew, or with sizes that you know.
+
     For each partition, independently, the shares of the classes are one Dirichlet draw. Sizes are met exactly. An
     oversubscribed class is allocated at random, and partitions that are still short take rows from the remaining
     classes, in proportion to their shares (water-filling).
 
-    Takes the arguments of Flower Datasets' partitioner of the same name. Unlike it and
-    the code of Acar et al., it does not draw row by row, so it works with labels of any type and any alpha.
+    Takes the arguments of Flower Datasets' partitioner of the same name. Unlike it and the code of Acar et al., it does
+    not draw row by row, so it works with labels of any type and any alpha.
 
     Args:
         partition_sizes: Number of rows per partition, each >= 0. The remaining rows are `unassigned`.
@@ -48,6 +45,13 @@ class InnerDirichletPartitioner(LabelPartitioner):
         TypeError: An argument of the wrong type, or `seed=None`.
         ValueError: A number out of range; on assigning, sizes that exceed the rows, or `alpha` with a wrong number of
             entries.
+
+    References:
+        T.-M. H. Hsu, H. Qi, M. Brown: "Measuring the Effects of Non-Identical Data Distribution for Federated Visual
+        Classification", 2019, https://arxiv.org/abs/1909.06335.
+
+        D. A. E. Acar, Y. Zhao, R. Matas, M. Mattina, P. Whatmough, V. Saligrama: "Federated Learning Based on Dynamic
+        Regularization", ICLR 2021, https://arxiv.org/abs/2111.04263.
 
     Examples:
         >>> InnerDirichletPartitioner([50, 30, 20], alpha=0.5).assign([0, 1] * 60).sizes

@@ -1,8 +1,4 @@
-"""Label exclusion: each partition lacks certain classes.
-
-The first example of DeepLearning.AI's course "Intro to Federated Learning" (with Flower, 2024): three hospitals, each
-of which lacks three of the ten digits.
-"""
+"""Label exclusion: each partition lacks certain classes."""
 
 from __future__ import annotations
 
@@ -29,6 +25,9 @@ __all__ = ["LabelExclusionPartitioner"]
 class LabelExclusionPartitioner(LabelPartitioner):
     """Exclude certain classes from certain partitions, and split the rest evenly.
 
+    Use it when certain clients never see certain classes, like a hospital without a maternity ward. Because you
+    know which classes are missing, their recall shows what a client learns from the others.
+
     Every partition has a set of labels that it must not hold. The rows of a class are split among the partitions that
     may hold it. If rows have several labels, a partition gets no row with any of its excluded labels.
 
@@ -50,6 +49,10 @@ class LabelExclusionPartitioner(LabelPartitioner):
         TypeError: An argument of the wrong type, or `seed=None`.
         ValueError: A number out of range; on assigning, an excluded label that does not occur, a class or a row of
             several labels that is excluded everywhere, or an empty partition.
+
+    References:
+        DeepLearning.AI: "Intro to Federated Learning", a course with Flower, 2024, whose first example is three
+        hospitals that each lack three of the ten digits.
 
     Examples:
         >>> hospitals = LabelExclusionPartitioner([{1, 3, 7}, {2, 5, 8}, {4, 6, 9}])

@@ -1,11 +1,4 @@
-"""A fraction of the rows IID, the rest by any scheme.
-
-"Skewness" in K. Hsieh, A. Phanishayee, O. Mutlu, P. B. Gibbons: "The Non-IID Data Quagmire of Decentralized Machine
-Learning", ICML 2020, arXiv 1910.00189: 20 % non-IID is 20 % of the rows split by label, the rest at random.
-"Similarity" in S. P. Karimireddy, S. Kale, M. Mohri, S. J. Reddi, S. U. Stich, A. T. Suresh: "SCAFFOLD: Stochastic
-Controlled Averaging for Federated Learning", ICML 2020, arXiv 1910.06378: s % similarity is s % of each client's rows
-IID, the rest from the data sorted by label.
-"""
+"""A fraction of the rows IID, the rest by any scheme."""
 
 from __future__ import annotations
 
@@ -33,9 +26,12 @@ __all__ = ["MixturePartitioner"]
 class MixturePartitioner(Partitioner):
     """Split a fraction of the rows IID, and the rest by another partitioner.
 
-    A scale from full skew to none that works for any scheme: at 0, the assignment is that of the partitioner; at 1, it
-    is that of `IidPartitioner` with the same seed. In between, the fraction is taken from every class: the IID rows of
-    each class, and of all, are rounded without bias to one of the two nearest integers, and drawn at random.
+    Use it when you want to know how much skew a strategy tolerates: it makes a scale from none to that of any
+    scheme.
+
+    At 0, the assignment is that of the partitioner; at 1, it is that of `IidPartitioner` with the same seed. In
+    between, the fraction is taken from every class: the IID rows of each class, and of all, are rounded without bias to
+    one of the two nearest integers, and drawn at random.
 
     The SCAFFOLD paper calls the fraction "similarity", and splits the rest as `ShardPartitioner` does with one shard
     per partition. Hsieh et al. call 1 minus the fraction "skewness"; it is `percent_noniid / 100` in FedArtML.
@@ -52,10 +48,20 @@ class MixturePartitioner(Partitioner):
         TypeError: An argument of the wrong type.
         ValueError: The fraction is out of range; on assigning, the partitioner cannot split the remaining rows.
 
+    References:
+        K. Hsieh, A. Phanishayee, O. Mutlu, P. B. Gibbons: "The Non-IID Data Quagmire of Decentralized Machine
+        Learning", ICML 2020, https://arxiv.org/abs/1910.00189, where 20 % "skewness" is 20 % of the rows split by
+        label, the rest at random.
+
+        S. P. Karimireddy, S. Kale, M. Mohri, S. J. Reddi, S. U. Stich, A. T. Suresh: "SCAFFOLD: Stochastic Controlled
+        Averaging for Federated Learning", ICML 2020, https://arxiv.org/abs/1910.06378, where s % "similarity" is s %
+        of each client's rows IID, the rest from the data sorted by label.
+
     Examples:
         >>> from flskew import MixturePartitioner, PathologicalPartitioner
         >>> two_classes = PathologicalPartitioner(5, num_classes_per_partition=2)
-        >>> mixed = MixturePartitioner(two_classes, iid_fraction=0.2).assign([row % 10 for row in range(10_000)])
+        >>> partitioner = MixturePartitioner(two_classes, iid_fraction=0.2)
+        >>> mixed = partitioner.assign([row % 10 for row in range(10_000)])
         >>> (mixed.label_counts > 0).sum(axis=1), (mixed.label_counts > 100).sum(axis=1)
         (array([10, 10, 10, 10, 10]), array([2, 2, 2, 2, 2]))
     """

@@ -16,6 +16,8 @@ __all__ = ["GroupedNaturalIdPartitioner", "NaturalIdPartitioner"]
 class GroupedNaturalIdPartitioner(NaturalPartitioner):
     """Give each partition all rows of several natural ids.
 
+    Use it when a column names each row's site, user or device, and one id alone has too few rows for a client.
+
     Takes the arguments of Flower Datasets' partitioner of the same name. With `label_by`, the assignment has
     `label_counts`, so that natural splits can be measured, plotted and matched like any other.
 
@@ -38,9 +40,14 @@ class GroupedNaturalIdPartitioner(NaturalPartitioner):
         ValueError: A number out of range, or a natural id listed twice; on assigning, a missing or unknown natural id,
             or natural ids that do not fill the groups.
 
+    References:
+        D. J. Beutel et al.: "Flower: A Friendly Federated Learning Research Framework", 2020,
+        https://arxiv.org/abs/2007.14390.
+
     Examples:
         >>> users = ["ann", "bob", "ann", "eve", "bob"]
-        >>> assignment = GroupedNaturalIdPartitioner("user", group_size=2).assign(users, labels=[0, 1, 1, 0, 0])
+        >>> pairs = GroupedNaturalIdPartitioner("user", group_size=2)
+        >>> assignment = pairs.assign(users, labels=[0, 1, 1, 0, 0])
         >>> assignment.label_counts
         array([[2, 2],
                [1, 0]])
@@ -111,6 +118,8 @@ class GroupedNaturalIdPartitioner(NaturalPartitioner):
 class NaturalIdPartitioner(NaturalPartitioner):
     """Give each natural id its own partition.
 
+    Use it when a column names each row's site, user or device. No other split is as realistic.
+
     Takes the arguments of Flower Datasets' partitioner of the same name. With `label_by`, the assignment has
     `label_counts`. Partitions are in the sorted order of the natural ids, as in flwr-datasets since 0.6, and are named
     after them (`Assignment.names`).
@@ -131,6 +140,11 @@ class NaturalIdPartitioner(NaturalPartitioner):
     Raises:
         TypeError: An argument of the wrong type.
         ValueError: A natural id is listed twice; on assigning, one is missing or unknown.
+
+    References:
+        S. Caldas, S. M. K. Duddu, P. Wu, T. Li, J. Konečný, H. B. McMahan, V. Smith, A. Talwalkar: "LEAF: A Benchmark
+        for Federated Settings", 2018, https://arxiv.org/abs/1812.01097, which splits data sets by writer, user and
+        speaker.
 
     Examples:
         >>> hospitals = NaturalIdPartitioner("hospital")

@@ -1,10 +1,4 @@
-"""Coarse labels, then fine labels: the Pachinko allocation method.
-
-S. J. Reddi, Z. Charles, M. Zaheer, Z. Garrett, K. Rush, J. Konečný, S. Kumar, H. B. McMahan: "Adaptive Federated
-Optimization", ICLR 2021, arXiv 2003.00295, appendix F: CIFAR-100 with its 20 coarse and 100 fine labels, over 500
-clients of 100 images, alpha 0.1 and beta 10. The model is from W. Li, A. McCallum: "Pachinko allocation:
-DAG-structured mixture models of topic correlations", ICML 2006.
-"""
+"""Coarse labels, then fine labels: the Pachinko allocation method."""
 
 from __future__ import annotations
 
@@ -32,6 +26,9 @@ __all__ = ["PachinkoPartitioner"]
 class PachinkoPartitioner(LabelPartitioner):
     """Give each partition Dirichlet-distributed shares of coarse classes, and of the fine classes within each.
 
+    Use it when classes belong to topics, like the coarse and fine labels of CIFAR-100, and clients differ in topics
+    rather than in single classes.
+
     For each partition, independently, the shares of the coarse classes are one draw from Dirichlet(alpha), and the
     shares of the fine classes within a coarse class are one draw from Dirichlet(beta). Clients thus differ in topics
     rather than in single labels. Sizes are met exactly: when a fine class is used up, the others of its coarse class
@@ -53,10 +50,17 @@ class PachinkoPartitioner(LabelPartitioner):
         ValueError: A number out of range; on assigning, sizes that exceed the rows, or a fine label that has no coarse
             label or more than one.
 
+    References:
+        S. J. Reddi, Z. Charles, M. Zaheer, Z. Garrett, K. Rush, J. Konečný, S. Kumar, H. B. McMahan: "Adaptive
+        Federated Optimization", ICLR 2021, https://arxiv.org/abs/2003.00295, appendix F: CIFAR-100 with its 20 coarse
+        and 100 fine labels, over 500 clients of 100 images, alpha 0.1 and beta 10.
+
+        W. Li, A. McCallum: "Pachinko allocation: DAG-structured mixture models of topic correlations", ICML 2006.
+
     Examples:
-        >>> kinds = {"cat": "animal", "dog": "animal", "car": "vehicle", "bus": "vehicle"}
-        >>> assignment = PachinkoPartitioner(5, kinds).assign(["cat", "dog", "car", "bus"] * 25)
-        >>> assignment.sizes
+        >>> kinds = {"cat": "pet", "dog": "pet", "car": "vehicle", "bus": "vehicle"}
+        >>> labels = ["cat", "dog", "car", "bus"] * 25
+        >>> PachinkoPartitioner(5, kinds).assign(labels).sizes
         array([20, 20, 20, 20, 20])
     """
 

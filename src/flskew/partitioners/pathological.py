@@ -1,10 +1,4 @@
-"""k classes per client, each class split evenly.
-
-H. B. McMahan, E. Moore, D. Ramage, S. Hampson, B. Agüera y Arcas: "Communication-Efficient Learning of Deep Networks
-from Decentralized Data", AISTATS 2017, arXiv 1602.05629, defines it; "quantity-based label imbalance" in
-Q. Li, Y. Diao, Q. Chen, B. He: "Federated Learning on Non-IID Data Silos: An Experimental Study", ICDE 2022,
-arXiv 2102.02079.
-"""
+"""k classes per client, each class split evenly."""
 
 from __future__ import annotations
 
@@ -23,6 +17,9 @@ __all__ = ["PathologicalPartitioner"]
 
 class PathologicalPartitioner(LabelPartitioner):
     """Give each partition rows of exactly k classes, and split each class evenly among its holders.
+
+    Use it when each client should hold exactly k classes. The skew is extreme and easy to picture, and few real
+    federations look like this.
 
     Takes the arguments of Flower Datasets' partitioner of the same name. There, `"random"` may leave a class without a
     holder, and its rows are lost. Here, the numbers of holders differ by at most one. A class has no holder only if
@@ -47,9 +44,17 @@ class PathologicalPartitioner(LabelPartitioner):
         ValueError: A number out of range; on assigning, more classes per partition than exist, or a class with
             fewer rows than holders.
 
+    References:
+        H. B. McMahan, E. Moore, D. Ramage, S. Hampson, B. Agüera y Arcas: "Communication-Efficient Learning of Deep
+        Networks from Decentralized Data", AISTATS 2017, https://arxiv.org/abs/1602.05629.
+
+        Q. Li, Y. Diao, Q. Chen, B. He: "Federated Learning on Non-IID Data Silos: An Experimental Study", ICDE 2022,
+        https://arxiv.org/abs/2102.02079, where it is "quantity-based label imbalance".
+
     Examples:
         >>> partitioner = PathologicalPartitioner(10, num_classes_per_partition=2)
-        >>> (partitioner.assign([row % 10 for row in range(1000)]).label_counts > 0).sum(axis=1)
+        >>> assignment = partitioner.assign([row % 10 for row in range(1000)])
+        >>> (assignment.label_counts > 0).sum(axis=1)
         array([2, 2, 2, 2, 2, 2, 2, 2, 2, 2])
     """
 

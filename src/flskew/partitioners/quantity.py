@@ -1,10 +1,4 @@
-"""Quantity skew: partitions of unequal sizes, with the labels of the whole data set.
-
-"Quantity skew" with Dirichlet sizes: Q. Li, Y. Diao, Q. Chen, B. He: "Federated Learning on Non-IID Data Silos: An
-Experimental Study", ICDE 2022, arXiv 2102.02079. Log-normal sizes, there called a power law: T. Li, A. K. Sahu,
-M. Zaheer, M. Sanjabi, A. Talwalkar, V. Smith: "Federated Optimization in Heterogeneous Networks", MLSys 2020,
-arXiv 1812.06127.
-"""
+"""Quantity skew: partitions of unequal sizes, with the labels of the whole data set."""
 
 from __future__ import annotations
 
@@ -22,6 +16,8 @@ __all__ = ["QuantityPartitioner"]
 
 class QuantityPartitioner(BlindPartitioner):
     """Give partitions unequal numbers of rows, drawn at random from all rows regardless of their labels.
+
+    Use it when clients should differ in size alone, so that any accuracy lost is not due to label skew.
 
     Pass exactly one of `alpha`, `sigma` and `exponent` to select the distribution of the sizes. Sizes sum to the number
     of rows. If a partition is below the minimum, the fewest rows that meet it are moved.
@@ -42,6 +38,13 @@ class QuantityPartitioner(BlindPartitioner):
     Raises:
         TypeError: An argument of the wrong type, `seed=None`, or not exactly one distribution.
         ValueError: A number out of range; on assigning, too few rows for the partitions or their minimum.
+
+    References:
+        Q. Li, Y. Diao, Q. Chen, B. He: "Federated Learning on Non-IID Data Silos: An Experimental Study", ICDE 2022,
+        https://arxiv.org/abs/2102.02079, for Dirichlet sizes: "quantity skew".
+
+        T. Li, A. K. Sahu, M. Zaheer, M. Sanjabi, A. Talwalkar, V. Smith: "Federated Optimization in Heterogeneous
+        Networks", MLSys 2020, https://arxiv.org/abs/1812.06127, for log-normal sizes, which it calls a power law.
 
     Examples:
         >>> assignment = QuantityPartitioner(5, sigma=2.0).assign([0, 1] * 500)

@@ -1,8 +1,4 @@
-"""Shards: the data is sorted by label and cut into pieces, and each client gets a few.
-
-H. B. McMahan, E. Moore, D. Ramage, S. Hampson, B. Agüera y Arcas: "Communication-Efficient Learning of Deep Networks
-from Decentralized Data", AISTATS 2017, arXiv 1602.05629 (200 shards of 300 images, two for each of 100 clients).
-"""
+"""Shards: the data is sorted by label and cut into pieces, and each client gets a few."""
 
 from __future__ import annotations
 
@@ -21,6 +17,9 @@ __all__ = ["ShardPartitioner"]
 
 class ShardPartitioner(LabelPartitioner):
     """Sort the rows by label, cut them into shards, and give each partition some shards at random.
+
+    Use it when you want to repeat the experiments of the first paper on federated averaging: clients have equal
+    sizes and few classes, but not all the same number of them.
 
     A shard contains one class, or several if it spans a boundary between classes. Which rows of a class go to which
     shard is random.
@@ -50,9 +49,14 @@ class ShardPartitioner(LabelPartitioner):
         ValueError: A number out of range, or neither `num_shards_per_partition` nor `shard_size`; on assigning, too few
             rows for the shards.
 
+    References:
+        H. B. McMahan, E. Moore, D. Ramage, S. Hampson, B. Agüera y Arcas: "Communication-Efficient Learning of Deep
+        Networks from Decentralized Data", AISTATS 2017, https://arxiv.org/abs/1602.05629 (200 shards of 300 images,
+        two for each of 100 clients).
+
     Examples:
-        >>> assignment = ShardPartitioner(5, num_shards_per_partition=2).assign([0, 1] * 50)
-        >>> assignment.sizes
+        >>> partitioner = ShardPartitioner(5, num_shards_per_partition=2)
+        >>> partitioner.assign([0, 1] * 50).sizes
         array([20, 20, 20, 20, 20])
     """
 

@@ -68,6 +68,9 @@ class _GrowingPartitioner(_Sized):
 class LinearPartitioner(_GrowingPartitioner):
     """Give partitions sizes in proportion to 1, 2, 3, and so on; rows are drawn regardless of their labels.
 
+    Use it when client sizes should differ moderately and be known in advance, or to compare with results from
+    Flower Datasets.
+
     Takes the arguments of Flower Datasets' partitioner of the same name, and gives the same sizes, to within one row.
     Unlike it,
 
@@ -87,6 +90,10 @@ class LinearPartitioner(_GrowingPartitioner):
         TypeError: An argument of the wrong type, or `seed=None`.
         ValueError: A number out of range; on assigning, too few rows for the partitions or their minimum.
 
+    References:
+        D. J. Beutel et al.: "Flower: A Friendly Federated Learning Research Framework", 2020,
+        https://arxiv.org/abs/2007.14390.
+
     Examples:
         >>> LinearPartitioner(4).assign([0, 1] * 50).sizes
         array([10, 20, 30, 40])
@@ -98,6 +105,9 @@ class LinearPartitioner(_GrowingPartitioner):
 
 class SquarePartitioner(_GrowingPartitioner):
     """Give partitions sizes in proportion to 1, 4, 9, and so on; rows are drawn regardless of their labels.
+
+    Use it when client sizes should differ more than with `LinearPartitioner`, or to compare with results from
+    Flower Datasets.
 
     Takes the arguments of Flower Datasets' partitioner of the same name, and differs from it as `LinearPartitioner`
     does.
@@ -113,6 +123,10 @@ class SquarePartitioner(_GrowingPartitioner):
         TypeError: An argument of the wrong type, or `seed=None`.
         ValueError: A number out of range; on assigning, too few rows for the partitions or their minimum.
 
+    References:
+        D. J. Beutel et al.: "Flower: A Friendly Federated Learning Research Framework", 2020,
+        https://arxiv.org/abs/2007.14390.
+
     Examples:
         >>> SquarePartitioner(4).assign([0, 1] * 150).sizes
         array([ 10,  40,  90, 160])
@@ -124,6 +138,8 @@ class SquarePartitioner(_GrowingPartitioner):
 
 class ExponentialPartitioner(_GrowingPartitioner):
     """Make each partition e = 2.718… times as large as the one before; rows are drawn regardless of their labels.
+
+    Use it when a few clients should have nearly all rows, or to compare with results from Flower Datasets.
 
     Takes the arguments of Flower Datasets' partitioner of the same name, and differs from it as `LinearPartitioner`
     does. The last partition has 63 % of the rows. With many partitions, the first ones have only `min_partition_size`.
@@ -139,6 +155,10 @@ class ExponentialPartitioner(_GrowingPartitioner):
         TypeError: An argument of the wrong type, or `seed=None`.
         ValueError: A number out of range; on assigning, too few rows for the partitions or their minimum.
 
+    References:
+        D. J. Beutel et al.: "Flower: A Friendly Federated Learning Research Framework", 2020,
+        https://arxiv.org/abs/2007.14390.
+
     Examples:
         >>> ExponentialPartitioner(3).assign([0, 1] * 500).sizes
         array([ 90, 244, 666])
@@ -150,6 +170,8 @@ class ExponentialPartitioner(_GrowingPartitioner):
 
 class SizePartitioner(_Sized):
     """Give each partition the number of rows that you choose, drawn at random regardless of their labels.
+
+    Use it when you know the sizes of real clients, and nothing else about them.
 
     Takes the arguments of Flower Datasets' partitioner of the same name, which cuts the data set in its current order.
     `InnerDirichletPartitioner` combines given sizes with label skew.
@@ -163,6 +185,10 @@ class SizePartitioner(_Sized):
     Raises:
         TypeError: An argument of the wrong type, or `seed=None`.
         ValueError: A negative size; on assigning, sizes that exceed the rows.
+
+    References:
+        D. J. Beutel et al.: "Flower: A Friendly Federated Learning Research Framework", 2020,
+        https://arxiv.org/abs/2007.14390.
 
     Examples:
         >>> assignment = SizePartitioner([10, 60, 20]).assign([0, 1] * 50)

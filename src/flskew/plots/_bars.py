@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from flskew.plots._canvas import draw_on, font_size, in_legend, name_side, room, shown, text_width, write_inside
 from flskew.plots._stairs import draw_stairs, fit_partitions, fit_rows, partitions_size
+from flskew.plots._style import OTHERS, layers, legend_beside
 from flskew.skew.tally import Split, Tally, tally
 from flskew.typing import Sizes
 
@@ -32,6 +33,8 @@ _LIGHTNESS = np.array([0.299, 0.587, 0.114, 0.0])
 def bars(split: Split, *, ax: Axes | None = None) -> Figure:
     """Draw each partition as a bar whose height is its number of rows, divided into its classes.
 
+    Use it when you want to see sizes and classes at once, of up to a few dozen partitions.
+
     The classes have the same order in each bar, from dark at the bottom to light at the top, and a legend names them.
     With more than 20 classes, the 19 largest are shown, and the others as one on top. A cross marks a partition without
     rows.
@@ -48,7 +51,8 @@ def bars(split: Split, *, ax: Axes | None = None) -> Figure:
         >>> import numpy as np
         >>> from flskew import plots
         >>> figure = plots.bars(np.array([[8, 0], [3, 1]]))
-        >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]  # from top to bottom, as in the bars
+        >>> legend = figure.axes[0].get_legend()
+        >>> [text.get_text() for text in legend.get_texts()]  # top to bottom
         ['1', '0']
     """
     counted = tally(split)
@@ -57,11 +61,9 @@ def bars(split: Split, *, ax: Axes | None = None) -> Figure:
 
 def draw_bars(axes: Sequence[Axes], tallies: Sequence[Tally]) -> None:
     """Draw splits with the same classes on a common scale."""
-    from matplotlib import colormaps
-
     codes = _largest_classes(tallies)
     names = [shown(tallies[0].classes[code]) for code in codes]
-    colors = [*colormaps["cividis"](np.linspace(0, 1, max(len(names), 2)))]
+    colors = layers(len(names))
     others = len(tallies[0].classes) - len(names)
     highest = max(int(counted.sizes.max()) for counted in tallies)
     for ax, counted in zip(axes, tallies, strict=True):
@@ -69,7 +71,7 @@ def draw_bars(axes: Sequence[Axes], tallies: Sequence[Tally]) -> None:
         fit_rows(ax, highest, counted.unit)
         below = np.zeros_like(counted.sizes)
         handles = []
-        for code, name, color in zip(codes, names, colors, strict=False):
+        for code, name, color in zip(codes, names, colors, strict=True):
             above = below + counted.counts[:, code]
             framed = room(ax)[1] * counted.counts[:, code].max() / highest >= _LOWEST_FRAMED
             handles.append(draw_stairs(ax, below, above, color, framed=framed))
@@ -77,23 +79,14 @@ def draw_bars(axes: Sequence[Axes], tallies: Sequence[Tally]) -> None:
                 _name_pieces(ax, name, below, above, color)
             below = above
         if others:
-            handles.append(draw_stairs(ax, below, counted.sizes, "#d0d0d0", hatched=True, framed=True))
+            handles.append(draw_stairs(ax, below, counted.sizes, OTHERS, hatched=True, framed=True))
         name_side(ax, "x", "partition", counted.partitions, key=[f"×: no {counted.unit}s"] * (0 in counted.sizes))
     rightmost = max(axes, key=lambda ax: ax.get_position().x1)
     # At most as high as the axes, but readable.
     size = max(min(0.9 * font_size(rightmost), room(rightmost)[1] / (1.3 * (len(handles) + 2))), 6)
     labels = [in_legend(name) for name in names]
-    rightmost.legend(
-        handles[::-1],
-        [*labels, *[f"{others:,} other classes"] * (others > 0)][::-1],
-        title="class",
-        title_fontsize=size,
-        loc="upper left",
-        bbox_to_anchor=(1, 1.02),
-        frameon=False,
-        fontsize=size,
-        labelspacing=0.25,
-    )
+    words = [*labels, *[f"{others:,} other classes"] * (others > 0)]
+    legend_beside(rightmost, size, handles[::-1], words[::-1], title="class", labelspacing=0.25)
 
 
 def _largest_classes(tallies: Sequence[Tally]) -> list[int]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flskew.plots._canvas import BLUE, GREY, draw_on, font_size, printable, room, shown
+from flskew.plots._canvas import draw_on, font_size, printable, room, shown
 from flskew.plots._metric import style_axes
+from flskew.plots._style import BLUE, DASHED, GREY, INK
 from flskew.strategies import History
 from flskew.typing import Phase
 
@@ -37,6 +38,8 @@ def clients(
 ) -> Figure:
     """Draw one metric after each round: a line per site, and the worst site named.
 
+    Use it when sites have names, and you want to see which one is left behind.
+
     The site with the worst number in the latest round is a thick blue line, the median of the sites a dashed black one,
     and the other sites are grey. Up to eight sites are named at the ends of their lines. More than forty are points,
     since sampled clients seldom have two rounds in a row, and only the worst of the last round is named.
@@ -57,8 +60,12 @@ def clients(
 
     Examples:
         >>> from flskew import History, Reply, Round, plots
-        >>> bern = Reply(1000, 20.0, {"accuracy": 0.5}, 1.5, partition_id=0, name="Bern")
-        >>> lyon = Reply(1001, 60.0, {"accuracy": 0.75}, 1.5, partition_id=1, name="Lyon")
+        >>> bern = Reply(
+        ...     1000, 20.0, {"accuracy": 0.5}, 1.5, partition_id=0, name="Bern"
+        ... )
+        >>> lyon = Reply(
+        ...     1001, 60.0, {"accuracy": 0.75}, 1.5, partition_id=1, name="Lyon"
+        ... )
         >>> history = History([Round(1, "evaluate", (bern, lyon), (), 2.0)])
         >>> figure = plots.clients(history, "accuracy")
         >>> [text.get_text() for text in figure.axes[0].texts]
@@ -94,14 +101,14 @@ def _draw(axes: Sequence[Axes], values: pd.DataFrame, label: str, *, lower_is_be
         )  # fmt: skip
     median = values.median(axis=1)
     has = ~np.isnan(numbers[:, worst])
-    ax.plot(rounds, median, color="black", linewidth=1.4, linestyle=(0, (4, 2)), zorder=4, label="sites: median", **dot)
+    ax.plot(rounds, median, color="black", linewidth=1.4, linestyle=DASHED, zorder=4, label="sites: median", **dot)
     ax.plot(
         rounds[has], numbers[has, worst], color=BLUE, linewidth=2.2, marker="s", markersize=4,
         markevery=[-1], zorder=5, label=f"worst in round {rounds[~np.isnan(numbers).all(axis=1)][-1]}",
     )  # fmt: skip
     named = range(numbers.shape[1]) if numbers.shape[1] <= _MOST_NAMED else [worst]
     _name_ends(ax, values, list(named), worst)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, frameon=False, fontsize=0.9 * font_size(ax))
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False, fontsize=0.9 * font_size(ax))
 
 
 def _name_ends(ax: Axes, values: pd.DataFrame, named: list[int], worst: int) -> None:
@@ -130,7 +137,7 @@ def _name_ends(ax: Axes, values: pd.DataFrame, named: list[int], worst: int) -> 
             textcoords="offset points",
             va="center",
             fontsize=size,
-            color=BLUE if is_worst else "#444444",
+            color=BLUE if is_worst else INK,
             weight="bold" if is_worst else "normal",
             annotation_clip=False,
         )

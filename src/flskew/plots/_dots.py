@@ -10,7 +10,7 @@ import numpy as np
 
 from flskew._util import checks
 from flskew._util.words import plural
-from flskew.plots._canvas import BLUE, Size, draw_on
+from flskew.plots._canvas import Size, draw_on
 from flskew.plots._cells import (
     add_scale,
     cell_size,
@@ -22,6 +22,7 @@ from flskew.plots._cells import (
     table_size,
     write_in_cells,
 )
+from flskew.plots._style import BLUE
 from flskew.skew.tally import Split, Tally, tally
 from flskew.typing import LabelCounts
 
@@ -41,6 +42,8 @@ _LARGEST_DOT = 0.94
 
 def dots(split: Split, *, partition_id_axis: Literal["x", "y"] = "x", ax: Axes | None = None) -> Figure:
     """Draw a dot for each partition and class; its area is proportional to the number of rows.
+
+    Use it when you want to see who holds which classes, and how many rows of each.
 
     A cross marks a partition without rows of a class. Numbers are written into the dots that are large enough. If some
     are too small, the number of rows of the largest dot is given below. With too many partitions for dots, shades of

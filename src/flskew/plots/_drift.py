@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew._util import checks
-from flskew.plots._canvas import BLUE, draw_on, font_size, printable
+from flskew.plots._canvas import draw_on, font_size, printable
 from flskew.plots._metric import style_axes
+from flskew.plots._style import BLUE, DASHED, legend_beside
 from flskew.schedule import Schedule
 from flskew.skew import Measure, iid_total_variation, total_variation
 
@@ -32,6 +33,8 @@ def drift(
 ) -> Figure:
     """Draw a measure of skew over the rounds of a schedule, as a line with a step where a stage begins.
 
+    Use it when data change while you train, and you want to see when and how much.
+
     For the total variation, a dashed line shows what an IID split of the same sizes would have by chance. If the number
     of partitions with rows changes, the picture gives its range.
 
@@ -51,7 +54,10 @@ def drift(
     Examples:
         >>> from flskew import DirichletPartitioner, Schedule, plots
         >>> labels = [0, 1, 2, 3] * 300
-        >>> iid, skewed = (DirichletPartitioner(5, alpha=alpha).assign(labels) for alpha in (1000, 0.1))
+        >>> iid, skewed = (
+        ...     DirichletPartitioner(5, alpha=alpha).assign(labels)
+        ...     for alpha in (1000, 0.1)
+        ... )
         >>> schedule = Schedule.between(iid, skewed, starts=range(1, 21), labels=labels)
         >>> figure = plots.drift(schedule)
         >>> figure.axes[0].get_ylabel()
@@ -90,7 +96,7 @@ def _draw(
             baseline=None,
             color="black",
             linewidth=1.2,
-            linestyle=(0, (4, 2)),
+            linestyle=DASHED,
             zorder=3,
             label="IID, by chance",
         )
@@ -101,4 +107,4 @@ def _draw(
     if len(present) > 1:
         ax.set_xlabel(f"round\n{present[0]} to {present[-1]} partitions with rows")
     if chance is not None:
-        ax.legend(loc="upper left", bbox_to_anchor=(1, 1.02), frameon=False, fontsize=0.9 * font_size(ax))
+        legend_beside(ax, 0.9 * font_size(ax))

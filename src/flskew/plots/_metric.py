@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew._util import checks
-from flskew.plots._canvas import BLUE, GREY, draw_on, font_size, printable, room
+from flskew.plots._canvas import draw_on, font_size, printable, room
 from flskew.plots._numbers import Fractions, Numbers, read_fractions, read_numbers
+from flskew.plots._style import BANDS, BLUE, grid, legend_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,6 +35,8 @@ def accuracy(
 ) -> Figure:
     """Draw the accuracy after each round: the median of the clients, their spread, and the server's accuracy.
 
+    Use it when you want to see whether training converges, and how far clients are apart.
+
     The median and the server's accuracy are lines with different markers. Up to ten clients are circles. With more, a
     pale band reaches from the worst to the best client, and a darker one covers the middle half of them.
 
@@ -52,7 +55,10 @@ def accuracy(
 
     Examples:
         >>> from flskew import plots
-        >>> figure = plots.accuracy([[0.4, 0.6], [0.7], [0.8, 0.9]], central={0: 0.1, 1: 0.5, 2: 0.7, 3: 0.8})
+        >>> figure = plots.accuracy(
+        ...     [[0.4, 0.6], [0.7], [0.8, 0.9]],
+        ...     central={0: 0.1, 1: 0.5, 2: 0.7, 3: 0.8},
+        ... )
         >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
         ['server', 'clients: median', 'clients: each']
     """
@@ -68,6 +74,8 @@ def metric(
     ax: Axes | None = None,
 ) -> Figure:
     """Draw any metric after each round, such as an RMSE or a loss, as `accuracy` draws the accuracy.
+
+    Use it when your metric is not an accuracy.
 
     The axis has the unit of the metric and covers the numbers, with the same lines and bands.
 
@@ -144,7 +152,7 @@ def _draw(
         ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
     if len(counts) > 1:
         ax.set_xlabel(f"round\n{counts[0]} to {counts[-1]} clients in a round")
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1.02), frameon=False, fontsize=0.9 * font_size(ax))
+    legend_beside(ax, 0.9 * font_size(ax))
 
 
 def style_axes(ax: Axes, rounds: NDArray[np.int64], label: str) -> None:
@@ -155,8 +163,7 @@ def style_axes(ax: Axes, rounds: NDArray[np.int64], label: str) -> None:
     ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     ax.set_ylabel(label)
     ax.set_xlabel("round")
-    ax.grid(axis="y", color=GREY, alpha=0.3, linewidth=0.8)
-    ax.set_axisbelow(True)
+    grid(ax, "y")
     ax.spines[["top", "right"]].set_visible(False)
 
 
@@ -199,5 +206,5 @@ def _draw_clients(ax: Axes, by_round: Mapping[int, NDArray[np.float64]], place: 
     worst, low, high, best = np.full((4, len(edges) - 1), np.nan)
     for band, share in zip((worst, low, high, best), (0, 0.25, 0.75, 1), strict=True):
         band[rounds - rounds[0]] = [np.quantile(one, share) for one in values]
-    ax.stairs(high, edges, baseline=low, fill=True, color="#7fa8cc", zorder=3, label="clients: middle half")
-    ax.stairs(best, edges, baseline=worst, fill=True, color="#c3d7e8", zorder=2, label="clients: all")
+    ax.stairs(high, edges, baseline=low, fill=True, color=BANDS[0], zorder=3, label="clients: middle half")
+    ax.stairs(best, edges, baseline=worst, fill=True, color=BANDS[1], zorder=2, label="clients: all")

@@ -24,6 +24,7 @@ from flskew.plots._cells import (
     write_in_cells,
 )
 from flskew.plots._numbers import Fractions, read_fractions
+from flskew.plots._style import INK
 from flskew.typing import Label
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def recall(
     ax: Axes | None = None,
 ) -> Figure:
     """Draw a table of the recall of each model for each class; higher recalls are darker.
+
+    Use it when clients lack classes, and you want to see what they learn about these from the others.
 
     The cells show percentages if they fit; otherwise there is a scale beside the picture. A class without test data is
     crossed out.
@@ -102,4 +105,4 @@ def _percent(recall: float) -> str:
 
 
 def _ink(recall: float) -> str:
-    return "white" if recall > 0.5 else "#1a1a1a"
+    return "white" if recall > 0.5 else INK

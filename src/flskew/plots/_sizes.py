@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flskew.plots._canvas import BLUE, GREY, draw_on, name_side, room
+from flskew.plots._canvas import draw_on, name_side, room
 from flskew.plots._stairs import draw_stairs, fit_partitions, fit_rows, partitions_size
+from flskew.plots._style import BLUE, GREY
 from flskew.skew.tally import Split, Tally, tally
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ _MOST_TIMES = 100
 
 def sizes(split: Split, *, ax: Axes | None = None) -> Figure:
     """Draw the number of rows of each partition as a bar, largest first.
+
+    Use it when you want to see how unequal the partitions are (quantity skew).
 
     A dashed line marks the mean, and a cross a partition without rows. If the largest partition has more than 100 times
     the rows of the smallest, the scale is logarithmic, and dots replace the bars.

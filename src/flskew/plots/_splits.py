@@ -44,6 +44,8 @@ def splits(
 ) -> Figure:
     """Draw several splits side by side, each below its name and all on the same scale.
 
+    Use it when you choose between splits, or show what a parameter does.
+
     Equal numbers of rows have dots of the same area, the same shade, or bars of the same height in all splits.
 
     Args:
@@ -63,7 +65,10 @@ def splits(
     Examples:
         >>> from flskew import DirichletPartitioner, plots
         >>> labels = [0, 1, 2] * 100
-        >>> splits = {f"alpha {a}": DirichletPartitioner(5, "label", a).assign(labels) for a in (0.1, 1, 10)}
+        >>> splits = {
+        ...     f"alpha {a}": DirichletPartitioner(5, "label", a).assign(labels)
+        ...     for a in (0.1, 1, 10)
+        ... }
         >>> figure = plots.splits(splits, kind="bars")
         >>> [one.get_title() for one in figure.axes]
         ['alpha 0.1', 'alpha 1', 'alpha 10']

@@ -13,6 +13,7 @@ from flskew._util import checks
 from flskew.assignment import Assignment
 from flskew.plots._canvas import draw_on, font_size, name_side, shown, text_width, write_inside
 from flskew.plots._cells import cell_size, frame_cells, mark_cells
+from flskew.plots._style import INK
 from flskew.typing import Features, Label, Labels, Rows
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def views(
 ) -> Figure:
     """Draw images as the clients see them, with one line per partition.
 
+    Use it when you have images, and want to see what a shift does to them or how clients differ.
+
     Without `rows`, each partition shows the first images that it has. With `rows`, all show the same images, whether
     they have them or not, to compare what a shift does, such as noise or a rotation. Of more than 12 partitions, 12 are
     shown, at even steps.
@@ -81,9 +84,13 @@ def views(
         >>> import numpy as np
         >>> from flskew import Assignment, plots
         >>> from flskew.shifts import Affine
-        >>> sites = Assignment.from_partitions({"Bern": range(10), "Lyon": range(10, 20)})
+        >>> sites = Assignment.from_partitions(
+        ...     {"Bern": range(10), "Lyon": range(10, 20)}
+        ... )
         >>> images = np.random.default_rng(0).random((20, 8, 8))
-        >>> figure = plots.views(sites.with_shift(Affine(gain=[1.0, 0.5])), images, rows=range(5))
+        >>> figure = plots.views(
+        ...     sites.with_shift(Affine(gain=[1.0, 0.5])), images, rows=range(5)
+        ... )
         >>> [name.get_text() for name in figure.axes[0].get_yticklabels()]
         ['Bern', 'Lyon']
     """
@@ -182,7 +189,7 @@ def _draw(
             )
         for column, word in enumerate(line.words):
             if size <= strip * cell_height:
-                write_inside(ax, column, place + 0.5, _fitted(shown(word), cell_width - 1, size), "#1a1a1a", size)
+                write_inside(ax, column, place + 0.5, _fitted(shown(word), cell_width - 1, size), INK, size)
     # `imshow` has set the limits to those of the last image. The centre of an image is that of its line.
     frame_cells(ax, len(lines), columns)
     ax.set_ylim(len(lines) - 0.5 + strip / 2, -0.5 + strip / 2)

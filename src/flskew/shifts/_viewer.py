@@ -66,7 +66,8 @@ class RowStreams:
         >>> import numpy as np
         >>> from flskew.shifts import Viewer
         >>> streams = Viewer(0, 10).streams(seed=42, purpose="noise")
-        >>> both, one = streams.normal(np.array([7, 3]), (2,)), streams.normal(np.array([3]), (2,))
+        >>> both = streams.normal(np.array([7, 3]), (2,))
+        >>> one = streams.normal(np.array([3]), (2,))
         >>> bool((both[1] == one[0]).all())
         True
     """

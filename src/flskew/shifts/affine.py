@@ -18,17 +18,27 @@ __all__ = ["Affine"]
 class Affine(FeatureShift):
     """Multiply features by a gain and add an offset.
 
+    Use it when scanners, sensors or laboratories are calibrated differently, or use other units. For images, the
+    gain is the contrast and the offset the brightness.
+
     Args:
         gain: Any finite number: one for all partitions, one per partition, or a `Ramp`.
         offset: Any finite number, in the unit of the features; likewise.
         columns: The columns of a table to change; None for all that contain floating-point numbers.
         partitions: The partitions that see the change; None for all.
 
+    References:
+        D. Hendrycks, T. Dietterich: "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations",
+        ICLR 2019, https://arxiv.org/abs/1903.12261, which has brightness and contrast among its corruptions.
+
     Examples:
         >>> import numpy as np
         >>> from flskew.shifts import Affine
-        >>> fahrenheit = Affine(gain=1.8, offset=32, columns=["temperature"], partitions=[1])
-        >>> fahrenheit.view(1, num_partitions=2).features({"temperature": np.array([36.5, 40.0])}, rows=[0, 1])
+        >>> fahrenheit = Affine(
+        ...     gain=1.8, offset=32, columns=["temperature"], partitions=[1]
+        ... )
+        >>> view = fahrenheit.view(1, num_partitions=2)
+        >>> view.features({"temperature": np.array([36.5, 40.0])}, rows=[0, 1])
         {'temperature': array([ 97.7, 104. ])}
     """
 

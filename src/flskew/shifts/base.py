@@ -139,11 +139,18 @@ class FeatureShift(Shift):
         ...     def __init__(self, amount, *, columns=None, partitions=None):
         ...         super().__init__(columns=columns, partitions=partitions)
         ...         self.amount = amount
+        ...
         ...     def change(self, values, rows, viewer, column):
         ...         return values * (1 - self.amount) if self.amount else values
+        ...
         ...     def at(self, severity):
-        ...         return Fade(severity * self.amount, columns=self.columns, partitions=self.partitions)
-        >>> Fade(0.5).view(0, num_partitions=1).features(np.array([[1.0, 3.0]]), rows=[0])
+        ...         return Fade(
+        ...             severity * self.amount,
+        ...             columns=self.columns,
+        ...             partitions=self.partitions,
+        ...         )
+        >>> view = Fade(0.5).view(0, num_partitions=1)
+        >>> view.features(np.array([[1.0, 3.0]]), rows=[0])
         array([[0.5, 1.5]])
     """
 
@@ -197,9 +204,11 @@ class LabelShift(Shift):
         >>> class Coarse(LabelShift):
         ...     def relabel(self, labels, rows, viewer):
         ...         return labels // 2
+        ...
         ...     def at(self, severity):
         ...         return Coarse(partitions=self.partitions if severity else ())
-        >>> Coarse(partitions=[1]).view(1, num_partitions=3).labels([0, 3, 5], rows=[0, 1, 2])
+        >>> view = Coarse(partitions=[1]).view(1, num_partitions=3)
+        >>> view.labels([0, 3, 5], rows=[0, 1, 2])
         array([0, 1, 2])
     """
 

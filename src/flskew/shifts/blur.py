@@ -23,6 +23,8 @@ _MOST = 1000
 class Blur(ImageShift):
     """Blur images with a Gaussian filter.
 
+    Use it when cameras or scanners differ in sharpness.
+
     The filter reaches four standard deviations far, and images are continued by reflection, like
     `scipy.ndimage.gaussian_filter`: an image of one colour stays as it is.
 
@@ -31,6 +33,10 @@ class Blur(ImageShift):
             partition, or a `Ramp`.
         layout: The axes of the array: "NHW", "NHWC" or "NCHW"; None infers it, as `ImageShift` describes.
         partitions: The partitions that see blurred images; None for all.
+
+    References:
+        D. Hendrycks, T. Dietterich: "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations",
+        ICLR 2019, https://arxiv.org/abs/1903.12261, which has several kinds of blur among its corruptions.
 
     Examples:
         >>> import numpy as np

@@ -19,17 +19,25 @@ __all__ = ["Channels"]
 class Channels(ImageShift):
     """Multiply each channel of images by a gain.
 
+    Use it when cameras, lights or the stains of a laboratory differ in colour.
+
     Args:
         gains: One number >= 0 per channel, such as `[1.0, 0.9, 0.7]` for a warm light; or one such list per partition.
         layout: The axes of the array: "NHW", "NHWC" or "NCHW"; None infers it, as `ImageShift` describes.
         partitions: The partitions that see the colour cast; None for all.
+
+    References:
+        D. Tellez et al.: "Quantifying the Effects of Data Augmentation and Stain Color Normalization in Convolutional
+        Neural Networks for Computational Pathology", Medical Image Analysis 58, 2019,
+        https://arxiv.org/abs/1902.06543, about laboratories whose stains differ in colour.
 
     Examples:
         >>> import numpy as np
         >>> from flskew.shifts import Channels
         >>> lights = Channels([[1.0, 1.0, 1.0], [1.0, 0.9, 0.7]])
         >>> photos = np.full((50, 32, 32, 3), 200, dtype=np.uint8)
-        >>> lights.view(1, num_partitions=2).features(photos, rows=range(50))[0, 0, 0].tolist()
+        >>> seen = lights.view(1, num_partitions=2).features(photos, rows=range(50))
+        >>> seen[0, 0, 0].tolist()
         [200, 180, 140]
     """
 

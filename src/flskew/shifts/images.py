@@ -44,12 +44,19 @@ class ImageShift(FeatureShift):
         ...     def __init__(self, amount, *, layout=None, partitions=None):
         ...         super().__init__(layout=layout, partitions=partitions)
         ...         self.amount = amount
+        ...
         ...     def change_images(self, images, rows, viewer):
-        ...         height = images.shape[2]
-        ...         return images * (1 - self.amount * np.linspace(0, 1, height)[:, None])
+        ...         depth = np.linspace(0, 1, images.shape[2])[:, None]
+        ...         return images * (1 - self.amount * depth)
+        ...
         ...     def at(self, severity):
-        ...         return Darker(severity * self.amount, layout=self.layout, partitions=self.partitions)
-        >>> seen = Darker(0.5).view(0, num_partitions=1).features(np.ones((100, 3, 32, 32)), rows=range(100))
+        ...         return Darker(
+        ...             severity * self.amount,
+        ...             layout=self.layout,
+        ...             partitions=self.partitions,
+        ...         )
+        >>> view = Darker(0.5).view(0, num_partitions=1)
+        >>> seen = view.features(np.ones((100, 3, 32, 32)), rows=range(100))
         >>> seen[0, 0, [0, 31], 0]
         array([1. , 0.5])
     """

@@ -1,8 +1,4 @@
-"""Values that were not recorded, at some clients more than at others.
-
-D. B. Rubin: "Inference and Missing Data", Biometrika 63, 1976. Here, values are missing completely at random: whether
-one is missing depends neither on it nor on any other.
-"""
+"""Values that were not recorded, at some clients more than at others."""
 
 from __future__ import annotations
 
@@ -29,6 +25,8 @@ __all__ = ["Missing"]
 class Missing(Shift):
     """Make values of a table missing, completely at random and independently in each column.
 
+    Use it when some clients record less than others.
+
     A missing value is NaN in columns of floating-point numbers, NaT in dates, NA or NaN in pandas' own types, and None
     in columns of Python objects. NumPy's integers, booleans and strings have no missing value: pass `fill`, or use
     pandas' types, such as Int64.
@@ -44,6 +42,10 @@ class Missing(Shift):
     Raises:
         TypeError: `columns` is not a list of names or positions, or `fill` is not a number, string or boolean.
         ValueError: A rate is not in 0 to 1, there is no column, or `fill` is not finite.
+
+    References:
+        D. B. Rubin: "Inference and Missing Data", Biometrika 63, 1976, which defines "missing completely at random":
+        whether a value is missing depends neither on it nor on any other.
 
     Examples:
         >>> import numpy as np

@@ -1,9 +1,4 @@
-"""Gaussian noise on features, with a standard deviation for each client.
-
-Q. Li, Y. Diao, Q. Chen, B. He: "Federated Learning on Non-IID Data Silos: An Experimental Study", ICDE 2022,
-arXiv 2102.02079, where it is "noise-based feature imbalance". In the paper, client i of N adds noise with a variance of
-sigma · i / N. In its published code, sigma · i / (N - 1) is the standard deviation, and i starts at 0.
-"""
+"""Gaussian noise on features, with a standard deviation for each client."""
 
 from __future__ import annotations
 
@@ -24,6 +19,8 @@ __all__ = ["Noise"]
 class Noise(FeatureShift):
     """Add Gaussian noise.
 
+    Use it when sensors differ in quality, or to compare with the feature skew of NIID-Bench: `Noise(Ramp(0.1))`.
+
     Args:
         sigma: Standard deviation of the noise, >= 0, in the unit of the features: one number for all partitions, one
             per partition, or a `Ramp`. `Ramp(0.1)` is that of NIID-Bench's code, for images with values from 0 to 1;
@@ -32,12 +29,19 @@ class Noise(FeatureShift):
         partitions: The partitions that see the noise; None for all.
         seed: Any integer.
 
+    References:
+        Q. Li, Y. Diao, Q. Chen, B. He: "Federated Learning on Non-IID Data Silos: An Experimental Study", ICDE 2022,
+        https://arxiv.org/abs/2102.02079, where it is "noise-based feature imbalance". In the paper, client i of N
+        adds noise with a variance of sigma · i / N. In its published code, sigma · i / (N - 1) is the standard
+        deviation, and i starts at 0.
+
     Examples:
         >>> import numpy as np
         >>> from flskew.shifts import Noise, Ramp
         >>> images = np.zeros((100, 28, 28), dtype=np.float32)
         >>> noisy = Noise(Ramp(0.1))
-        >>> [round(float(noisy.view(i, 11).features(images, range(100)).std()), 3) for i in (0, 5, 10)]
+        >>> seen = [noisy.view(i, 11).features(images, range(100)) for i in (0, 5, 10)]
+        >>> [round(float(images.std()), 3) for images in seen]
         [0.0, 0.05, 0.1]
     """
 

@@ -19,6 +19,8 @@ __all__ = ["Quantize"]
 class Quantize(FeatureShift):
     """Round features to multiples of a step.
 
+    Use it when some clients have sensors with fewer bits, or round what they measure.
+
     An error of up to half a step is added to each value. For n levels from 0 to `most`, the step is `most / (n - 1)`.
 
     Args:
@@ -31,10 +33,12 @@ class Quantize(FeatureShift):
         >>> import numpy as np
         >>> from flskew.shifts import Quantize
         >>> half_degrees = Quantize(0.5, columns=["temperature"], partitions=[1])
-        >>> half_degrees.view(1, num_partitions=2).features({"temperature": np.array([36.6, 37.9])}, rows=[0, 1])
+        >>> view = half_degrees.view(1, num_partitions=2)
+        >>> view.features({"temperature": np.array([36.6, 37.9])}, rows=[0, 1])
         {'temperature': array([36.5, 38. ])}
         >>> four_levels = Quantize(255 / 3)
-        >>> four_levels.view(0, 1).features(np.array([[20, 50, 200, 240]], dtype=np.uint8), rows=[0])
+        >>> pixels = np.array([[20, 50, 200, 240]], dtype=np.uint8)
+        >>> four_levels.view(0, 1).features(pixels, rows=[0])
         array([[  0,  85, 170, 255]], dtype=uint8)
     """
 

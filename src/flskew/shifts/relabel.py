@@ -1,8 +1,4 @@
-"""Labels with another meaning, at some clients: concept shift.
-
-P. Kairouz et al.: "Advances and Open Problems in Federated Learning", Foundations and Trends in Machine Learning 14,
-2021, arXiv 1912.04977, section 3.1: "Same features, different label (concept shift)".
-"""
+"""Labels with another meaning, at some clients: concept shift."""
 
 from __future__ import annotations
 
@@ -24,6 +20,8 @@ __all__ = ["Relabel"]
 class Relabel(LabelShift):
     """Give classes another label, such as that of another coding system.
 
+    Use it when some clients mean something else by a label (concept shift).
+
     All labels change at once, so `{1: 7, 7: 1}` swaps two classes. With a `fraction` below 1, it is pair noise: some
     labels of a class become those of a similar one.
 
@@ -39,10 +37,16 @@ class Relabel(LabelShift):
         TypeError: Labels are not integers, strings or booleans, or not all of the same type.
         ValueError: The mapping is empty, or a fraction is not in 0 to 1.
 
+    References:
+        P. Kairouz et al.: "Advances and Open Problems in Federated Learning", Foundations and Trends in Machine
+        Learning 14(1-2), 2021, section 3.1, https://arxiv.org/abs/1912.04977: "Same features, different label
+        (concept shift)".
+
     Examples:
         >>> from flskew import Assignment
         >>> from flskew.shifts import Relabel
-        >>> assignment = Assignment.from_partitions([[0, 1], [2, 3]]).with_shift(Relabel({1: 7}, partitions=[1]))
+        >>> assignment = Assignment.from_partitions([[0, 1], [2, 3]])
+        >>> assignment = assignment.with_shift(Relabel({1: 7}, partitions=[1]))
         >>> assignment.shift_labels([1, 2, 1, 2]).tolist()
         [1, 2, 7, 2]
     """

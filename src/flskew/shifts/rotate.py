@@ -1,8 +1,4 @@
-"""Rotated images: cameras and scanners that are mounted differently.
-
-A. Ghosh, J. Chung, D. Yin, K. Ramchandran: "An Efficient Framework for Clustered Federated Learning", NeurIPS 2020,
-arXiv 2006.04088, where clients see MNIST rotated by 0, 90, 180 or 270 degrees.
-"""
+"""Rotated images: cameras and scanners that are mounted differently."""
 
 from __future__ import annotations
 
@@ -28,6 +24,8 @@ _STEP = 2.0**-20
 class Rotate(ImageShift):
     """Rotate images counterclockwise about their centre.
 
+    Use it when cameras or scanners are mounted differently.
+
     The size is kept. Pixels are interpolated bilinearly; multiples of 90 degrees are exact for square images, like
     `numpy.rot90`.
 
@@ -36,6 +34,10 @@ class Rotate(ImageShift):
         fill: The value outside the image, in the unit of the features.
         layout: The axes of the array: "NHW", "NHWC" or "NCHW"; None infers it, as `ImageShift` describes.
         partitions: The partitions that see rotated images; None for all.
+
+    References:
+        A. Ghosh, J. Chung, D. Yin, K. Ramchandran: "An Efficient Framework for Clustered Federated Learning", NeurIPS
+        2020, https://arxiv.org/abs/2006.04088, where clients see MNIST rotated by 0, 90, 180 or 270 degrees.
 
     Examples:
         >>> import numpy as np

@@ -42,7 +42,8 @@ class ShiftedDataset:
         >>> from flskew import Assignment
         >>> from flskew.shifts import Rotate, ShiftedDataset
         >>> data = [(np.array([[1, 2], [3, 4]]), 0), (np.array([[5, 6], [7, 8]]), 1)]
-        >>> assignment = Assignment.from_partitions([[0], [1]]).with_shift(Rotate([0, 180]))
+        >>> assignment = Assignment.from_partitions([[0], [1]])
+        >>> assignment = assignment.with_shift(Rotate([0, 180]))
         >>> client = ShiftedDataset(data, assignment.view(1))
         >>> x, y = client[0]
         >>> x

@@ -1,8 +1,5 @@
 """Wrong labels, at some clients more than at others: symmetric label noise.
 
-S. Liang, J. Huang, J. Hong, D. Zeng, J. Zhou, Z. Xu: "FedNoisy: Federated Noisy Label Learning Benchmark", arXiv
-2306.11650, where noise with another rate at each client is "localized".
-
 Unlike in FedCorr (J. Xu, Z. Chen, T. Q. S. Quek, K. F. E. Chong, CVPR 2022, arXiv 2204.04677) and FedNoRo (N. Wu,
 L. Yu, X. Jiang, K.-T. Cheng, Z. Yan, IJCAI 2023, arXiv 2305.05230), a new label always differs from the old one. Those
 draw it from all K classes, so a noise level g there is a fraction g · (K - 1) / K here.
@@ -33,6 +30,8 @@ _MOST = 2**32
 class SwapLabels(LabelShift):
     """Replace labels by wrong ones at random: symmetric label noise.
 
+    Use it when some clients label less carefully than others.
+
     Each label is replaced with probability `fraction`, by one of the other classes, which are equally likely.
 
     Args:
@@ -46,11 +45,16 @@ class SwapLabels(LabelShift):
         TypeError: Classes are not integers, strings or booleans, or not all of the same type.
         ValueError: There are fewer than two classes, or a fraction is not in 0 to 1.
 
+    References:
+        S. Liang, J. Huang, J. Hong, D. Zeng, J. Zhou, Z. Xu: "FedNoisy: Federated Noisy Label Learning Benchmark",
+        2023, https://arxiv.org/abs/2306.11650, where noise with another rate at each client is "localized".
+
     Examples:
         >>> import numpy as np
         >>> from flskew.shifts import SwapLabels
         >>> view = SwapLabels([0.0, 0.4], classes=10).view(1, num_partitions=2)
-        >>> round(float((view.labels(np.full(10_000, 3), range(10_000)) != 3).mean()), 2)
+        >>> seen = view.labels(np.full(10_000, 3), range(10_000))
+        >>> round(float((seen != 3).mean()), 2)
         0.4
     """
 

@@ -34,7 +34,8 @@ class View:
         >>> import numpy as np
         >>> from flskew import Assignment
         >>> from flskew.shifts import Affine
-        >>> assignment = Assignment.from_partitions([[0, 2], [1, 3]]).with_shift(Affine(offset=[0.0, 10.0]))
+        >>> assignment = Assignment.from_partitions([[0, 2], [1, 3]])
+        >>> assignment = assignment.with_shift(Affine(offset=[0.0, 10.0]))
         >>> ages = np.array([31.0, 42.0, 53.0, 64.0])
         >>> view = assignment.view(1)
         >>> view.features(ages[view.rows])

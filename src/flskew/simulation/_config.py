@@ -46,7 +46,9 @@ def read_app_config(path: str | PathLike[str], overrides: Mapping[str, object] |
     Examples:
         >>> import pathlib, tempfile
         >>> app = pathlib.Path(tempfile.mkdtemp())
-        >>> _ = (app / "pyproject.toml").write_text("tool.flwr.app.config.learning-rate = 0.1")
+        >>> _ = (app / "pyproject.toml").write_text(
+        ...     "tool.flwr.app.config.learning-rate = 0.1"
+        ... )
         >>> read_app_config(app, {"learning-rate": 0.2})
         {'learning-rate': 0.2}
     """

@@ -93,10 +93,13 @@ class LocalGrid(Grid):
         >>> class Client:
         ...     def __init__(self, context):
         ...         self.value = context.node_config["partition-id"]
+        ...
         ...     def fit(self, parameters, config):
         ...         return [np.full_like(parameters[0], self.value)], 10, {}
         >>> grid = LocalGrid(client_app(Client), 3)
-        >>> result = FedAvg(fraction_evaluate=0.0).start(grid, ArrayRecord([np.zeros(2)]), num_rounds=1)
+        >>> result = FedAvg(fraction_evaluate=0.0).start(
+        ...     grid, ArrayRecord([np.zeros(2)]), num_rounds=1
+        ... )
         >>> result.arrays.to_numpy_ndarrays()  # (0 + 1 + 2) / 3
         [array([1., 1.])]
     """

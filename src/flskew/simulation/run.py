@@ -56,7 +56,9 @@ def simulate(
         >>> server_app = ServerApp()
         >>> @server_app.main()
         ... def main(grid: Grid, context: Context) -> None:
-        ...     context.state["seen"] = MetricRecord({"nodes": len(list(grid.get_node_ids()))})
+        ...     context.state["seen"] = MetricRecord(
+        ...         {"nodes": len(list(grid.get_node_ids()))}
+        ...     )
         >>> simulate(server_app, ClientApp(), num_supernodes=5).state["seen"]["nodes"]
         5
     """

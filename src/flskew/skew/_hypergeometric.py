@@ -33,7 +33,8 @@ def mean_share_deviations(sizes: NDArray[Any], held: NDArray[Any], num_rows: int
         (num_sizes, num_held).
 
     Examples:
-        >>> mean_share_deviations(np.array([1]), np.array([2]), 4)  # X is 0 or 1, M/N = 1/2
+        >>> # X is 0 or 1, M/N = 1/2
+        >>> mean_share_deviations(np.array([1]), np.array([2]), 4)
         array([[0.5]])
     """
     rows = held.astype(np.float64)

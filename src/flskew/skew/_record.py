@@ -43,7 +43,8 @@ class Position(NamedTuple):
         It is infinite if only one of the two has a covariate shift, or only one a concept shift: these are other kinds.
 
         Examples:
-            >>> Position(0.5, 1.0, 0.0, 0.0, 10).distance(Position(0.4, 0.9, 0.0, 0.0, 100))  # 0.1 + 0.1 + 0.2
+            >>> other = Position(0.4, 0.9, 0.0, 0.0, 100)
+            >>> Position(0.5, 1.0, 0.0, 0.0, 10).distance(other)  # 0.1 + 0.1 + 0.2
             0.4
             >>> Position(0.5, 1.0, 0.0, 0.0, 10).distance(Position(0.5, 1.0, 0.1, 0.0, 10))
             inf

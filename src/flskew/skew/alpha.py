@@ -58,6 +58,8 @@ def alpha_for(
 ) -> AlphaEstimate:
     """Find the alpha with which `DirichletPartitioner` gives these labels a target skew.
 
+    Use it when you know how much skew you want, but not which alpha gives it on your data.
+
     The effect of alpha depends on the classes, their sizes and the number of partitions: the same alpha may be strong
     skew on one data set and mild on another. This function draws splits with many seeds and bisects alpha until their
     mean skew is the target. An individual split differs from that mean by about `spread`; `report` measures it.
@@ -83,7 +85,8 @@ def alpha_for(
         >>> found = skew.alpha_for(0.3, labels, num_partitions=10)
         >>> abs(found.mean - 0.3) < 0.01
         True
-        >>> assignment = DirichletPartitioner(10, "label", alpha=found.alpha).assign(labels)
+        >>> partitioner = DirichletPartitioner(10, "label", alpha=found.alpha)
+        >>> assignment = partitioner.assign(labels)
     """
     wanted = _number("target", target)
     if not callable(measure):

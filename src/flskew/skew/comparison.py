@@ -37,7 +37,7 @@ class Comparison:
     reports: Mapping[str, Report]
 
     def __str__(self) -> str:
-        """The table as plain text."""
+        """The table as plain text, in lines of at most 80 columns."""
         return as_text(*self._table())
 
     def __repr__(self) -> str:
@@ -70,6 +70,8 @@ class Comparison:
 def compare(splits: Mapping[str, Split] | Iterable[Split]) -> Comparison:
     """Measure several splits side by side.
 
+    Use it when you choose between splits, or want to know what a parameter does to the skew.
+
     Args:
         splits: The splits by name, or a list of splits, which are named 0, 1, and so on. Each is an `Assignment`,
             counts, or anything else that `flskew.skew.tally` accepts. A DataFrame or an array is a single split, so it
@@ -82,7 +84,10 @@ def compare(splits: Mapping[str, Split] | Iterable[Split]) -> Comparison:
     Examples:
         >>> from flskew import DirichletPartitioner, skew
         >>> labels = [row % 10 for row in range(10_000)]
-        >>> splits = {f"alpha {a}": DirichletPartitioner(10, "label", alpha=a).assign(labels) for a in (0.1, 1, 10)}
+        >>> splits = {
+        ...     f"alpha {a}": DirichletPartitioner(10, "label", alpha=a).assign(labels)
+        ...     for a in (0.1, 1, 10)
+        ... }
         >>> compared = skew.compare(splits).to_frame()
         >>> compared["total_variation"].is_monotonic_decreasing
         True

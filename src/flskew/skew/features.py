@@ -89,14 +89,19 @@ class FeatureReport(TableReport):
 
     Examples:
         >>> from flskew import Assignment, skew
-        >>> stores = Assignment.from_partitions({"Bern": range(60), "Lyon": range(60, 100)})
-        >>> table = {"age": [*range(20, 80), *range(20, 60)], "member": ["yes"] * 50 + ["no"] * 50}
+        >>> stores = Assignment.from_partitions(
+        ...     {"Bern": range(60), "Lyon": range(60, 100)}
+        ... )
+        >>> table = {
+        ...     "age": [*range(20, 80), *range(20, 60)],
+        ...     "member": ["yes"] * 50 + ["no"] * 50,
+        ... }
         >>> print(skew.feature_report(table, stores))
         2 partitions, 100 rows, 2 columns
         <BLANKLINE>
-        column        kind distance chance most_different             difference
-        member categorical    0.400  0.039           Lyon    100% no against 50%
-        age        numeric    0.261  0.096           Lyon mean 39.5 against 45.5
+        column        kind distance chance most_different difference
+        member categorical    0.400  0.039 Lyon           100% no against 50%
+        age        numeric    0.261  0.096 Lyon           mean 39.5 against 45.5
         <BLANKLINE>
         member differs most: Lyon has 100% no against 50%.
     """
@@ -106,6 +111,7 @@ class FeatureReport(TableReport):
     sizes: Sizes
     remarks: tuple[str, ...]
     _cells: ClassVar[Formats] = _CELLS
+    _left: ClassVar[tuple[str, ...]] = ("most_different", "difference")
 
     def to_json(self) -> str:
         """Return JSON: the remarks, and one object for every column, with the distance of each partition by name."""
@@ -155,6 +161,8 @@ class FeatureReport(TableReport):
 def feature_report(frame: Table, assignment: Assignment) -> FeatureReport:
     """Measure how much each column of a table differs between partitions (covariate shift, feature skew).
 
+    Use it when you have a table, and want to know which columns differ between clients.
+
     Numbers, dates and ordered categories are compared by the Wasserstein distance between a partition and all rows,
     divided by the mean difference of two random rows (Gini's mean difference), so that it does not depend on the unit:
     Σ_k w_k W1(P_k, P) / E|X - X'|. Ordered categories count as 0, 1, 2, ... Text, booleans and other categories are
@@ -179,8 +187,12 @@ def feature_report(frame: Table, assignment: Assignment) -> FeatureReport:
 
     Examples:
         >>> from flskew import Assignment, skew
-        >>> halves = Assignment.from_partitions({"Bern": range(50), "Lyon": range(50, 100)})
-        >>> report = skew.feature_report({"age": range(100), "weight": [60, 80, 70, 90] * 25}, halves)
+        >>> halves = Assignment.from_partitions(
+        ...     {"Bern": range(50), "Lyon": range(50, 100)}
+        ... )
+        >>> report = skew.feature_report(
+        ...     {"age": range(100), "weight": [60, 80, 70, 90] * 25}, halves
+        ... )
         >>> report.to_frame()["distance"].round(2).to_dict()
         {'age': 0.75, 'weight': 0.02}
         >>> report.remarks

@@ -59,7 +59,8 @@ class SkewKind:
     Examples:
         >>> from flskew import Assignment, skew
         >>> split = Assignment.from_partitions([range(90), range(90, 100)])
-        >>> skew.kinds(split).quantity_skew.distance  # the Gini coefficient, (90 - 10) / (2 · 100)
+        >>> # the Gini coefficient, (90 - 10) / (2 · 100)
+        >>> skew.kinds(split).quantity_skew.distance
         0.4
     """
 
@@ -103,7 +104,8 @@ class KindsReport(TableReport):
     Examples:
         >>> from flskew import DirichletPartitioner, skew
         >>> labels = [row % 10 for row in range(1000)]
-        >>> print(skew.kinds(DirichletPartitioner(4, "label", alpha=1.0).assign(labels), labels=labels))
+        >>> assignment = DirichletPartitioner(4, "label", alpha=1.0).assign(labels)
+        >>> print(skew.kinds(assignment, labels=labels))
         4 partitions, 1,000 rows
         <BLANKLINE>
         kind                of distance chance        found
@@ -113,7 +115,8 @@ class KindsReport(TableReport):
         concept shift   P(y|x)                 not measured
         quantity skew     rows    0.092  0.027          yes
         <BLANKLINE>
-        Prior shift: 26.5% of the labels would have to change to make all partitions alike; 6.5% in a random split.
+        Prior shift: 26.5% of the labels would have to change to make all partitions
+          alike; 6.5% in a random split.
         Quantity skew: partitions have 206 to 311 rows.
         To measure covariate shift and concept drift, pass features.
         To measure concept shift, pass truth (the correct labels).
@@ -207,6 +210,8 @@ def kinds(
 ) -> KindsReport:
     """Measure which of the five kinds of non-IID a split has, and how much of each.
 
+    Use it when you do not know yet in which way your clients differ.
+
     The kinds are those of Kairouz et al., with features x and labels y: covariate shift (P(x) differs between clients),
     prior shift (P(y)), concept drift (P(x|y): same label, different features), concept shift (P(y|x): same features,
     different label) and quantity skew (the numbers of rows).
@@ -247,7 +252,8 @@ def kinds(
         >>> from flskew import IidPartitioner, skew
         >>> from flskew.shifts import Affine
         >>> ages, labels = np.arange(1000) % 80, np.arange(1000) % 2
-        >>> assignment = IidPartitioner(4).assign(labels).with_shift(Affine(offset=[0, 0, 0, 20]))
+        >>> assignment = IidPartitioner(4).assign(labels)
+        >>> assignment = assignment.with_shift(Affine(offset=[0, 0, 0, 20]))
         >>> skew.kinds(assignment, {"age": ages.astype(float)}, labels).found
         ('covariate shift', 'concept drift')
     """

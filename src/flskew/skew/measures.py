@@ -55,7 +55,8 @@ def total_variation(split: Split) -> float:
     Examples:
         >>> import numpy as np
         >>> from flskew import skew
-        >>> skew.total_variation(np.array([[8, 0], [0, 8]]))  # each client would have to change half of its labels
+        >>> # Each client would have to change half of its labels.
+        >>> skew.total_variation(np.array([[8, 0], [0, 8]]))
         0.5
     """
     summary = tally(split)._summary

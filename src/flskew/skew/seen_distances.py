@@ -47,7 +47,8 @@ def feature_distance(
         >>> from flskew.shifts import Affine
         >>> halves = Assignment.from_partitions([range(0, 100, 2), range(1, 100, 2)])
         >>> ages = np.arange(100.0)
-        >>> [round(skew.feature_distance(ages, halves.with_shift(Affine(offset=[0, years]))), 2) for years in (0, 50)]
+        >>> older = halves.with_shift(Affine(offset=[0, 50]))
+        >>> [round(skew.feature_distance(ages, split), 2) for split in (halves, older)]
         [0.02, 0.58]
     """
     max_columns = checks.integer("max_columns", max_columns, minimum=1)
@@ -78,7 +79,11 @@ def label_disagreement(labels: Labels, assignment: Assignment, *, truth: Labels 
     Examples:
         >>> from flskew import Assignment, skew
         >>> clinics = Assignment.from_partitions({"Bern": [0, 1], "Lyon": [2, 3]})
-        >>> skew.label_disagreement(["flu", "cold", "flu", "flu"], clinics, truth=["flu", "cold", "flu", "cold"])
+        >>> skew.label_disagreement(
+        ...     ["flu", "cold", "flu", "flu"],
+        ...     clinics,
+        ...     truth=["flu", "cold", "flu", "cold"],
+        ... )
         0.25
     """
     if truth is None and check_assignment(assignment).shift is None:

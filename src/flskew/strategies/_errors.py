@@ -29,8 +29,10 @@ class RoundError(RuntimeError):
         >>> try:
         ...     FedAvg(fraction_evaluate=0.0).start(grid, ArrayRecord([np.zeros(2)]))
         ... except RoundError as error:
-        ...     error.server_round, [failure.node_id for failure in error.failures], error.result.arrays["0"].numpy()
-        (1, [1000, 1001], array([0., 0.]))
+        ...     print(error.server_round, [one.node_id for one in error.failures])
+        ...     print(error.result.arrays["0"].numpy())
+        1 [1000, 1001]
+        [0. 0.]
 
     Attributes:
         server_round: The round.

@@ -88,7 +88,11 @@ def noisy(strategy: Strategy) -> str | None:
     """Return the class name of the outermost strategy that adds random noise; None if none does.
 
     Examples:
-        >>> noisy(flower.DifferentialPrivacyServerSideFixedClipping(flower.FedAvg(), 1.0, 0.5, 2))
+        >>> noisy(
+        ...     flower.DifferentialPrivacyServerSideFixedClipping(
+        ...         flower.FedAvg(), 1.0, 0.5, 2
+        ...     )
+        ... )
         'DifferentialPrivacyServerSideFixedClipping'
     """
     for inner in nested(strategy):

@@ -73,7 +73,10 @@ def has_form(value: object, form: Form) -> bool:
     """Return whether a value matches a form.
 
     Examples:
-        >>> has_form({"loss": [0.5, 0.25]}, {"loss": [float]}), has_form({"loss": [0.5, "x"]}, {"loss": [float]})
+        >>> (
+        ...     has_form({"loss": [0.5, 0.25]}, {"loss": [float]}),
+        ...     has_form({"loss": [0.5, "x"]}, {"loss": [float]}),
+        ... )
         (True, False)
         >>> has_form({1: (), 2: ("a", "b")}, {int: (str,)})
         True

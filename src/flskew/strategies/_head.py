@@ -78,7 +78,11 @@ def find_head(arrays: ArrayRecord, num_classes: int) -> Head:
 
     Examples:
         >>> import numpy as np
-        >>> find_head(ArrayRecord([np.zeros((64, 32)), np.zeros(32), np.zeros((32, 10)), np.zeros(10)]), 10)
+        >>> body, head = (
+        ...     [np.zeros((64, 32)), np.zeros(32)],
+        ...     [np.zeros((32, 10)), np.zeros(10)],
+        ... )
+        >>> find_head(ArrayRecord([*body, *head]), 10)
         {'2': 1, '3': 0}
     """
     found = list(_candidates(arrays, num_classes))

@@ -48,8 +48,12 @@ def aggregate_metrics(contents: list[RecordDict], weighted_by_key: str) -> Metri
 
     Examples:
         >>> from flwr.app import MetricRecord, RecordDict
-        >>> first = RecordDict({"metrics": MetricRecord({"num-examples": 3, "loss": 1.0})})
-        >>> second = RecordDict({"metrics": MetricRecord({"num-examples": 1, "loss": 5.0})})
+        >>> first = RecordDict(
+        ...     {"metrics": MetricRecord({"num-examples": 3, "loss": 1.0})}
+        ... )
+        >>> second = RecordDict(
+        ...     {"metrics": MetricRecord({"num-examples": 1, "loss": 5.0})}
+        ... )
         >>> aggregate_metrics([first, second], "num-examples")  # (3*1 + 1*5) / 4
         {'loss': 2.0}
     """

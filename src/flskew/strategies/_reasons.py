@@ -34,7 +34,7 @@ def read_reason(text: str) -> tuple[str, str]:
     Examples:
         >>> read_reason("<class 'ValueError'>:<'no data'>")
         ('ValueError: no data', '')
-        >>> read_reason("ValueError: no data\nTraceback (most recent call last): ...")[0]
+        >>> read_reason("ValueError: no data\nTraceback (most recent call last):")[0]
         'ValueError: no data'
     """
     plain = printable(cut(text, _LONGEST_TEXT, "\n...\n"), keep="\n").strip()
@@ -73,7 +73,13 @@ def grouped(reasons: Iterable[tuple[int, str]], names: Mapping[int, str] = _NO_N
     """Return one line for each reason, with the nodes that share it; long lists are cut and counted.
 
     Examples:
-        >>> grouped([(1000, "ValueError: no data"), (1001, "ValueError: no data"), (1002, "no reply")])
+        >>> grouped(
+        ...     [
+        ...         (1000, "ValueError: no data"),
+        ...         (1001, "ValueError: no data"),
+        ...         (1002, "no reply"),
+        ...     ]
+        ... )
         ['nodes 1000, 1001: ValueError: no data', 'node 1002: no reply']
     """
     nodes_by_reason: dict[str, list[int]] = {}
@@ -108,7 +114,7 @@ def place_of(traceback: str) -> str:
     r"""Return the last line of the user's own code in a traceback; empty if there is none.
 
     Examples:
-        >>> place_of('Traceback:\n  File "/app/task.py", line 12, in fit\nValueError: no data')
+        >>> place_of('Traceback:\n  File "/app/task.py", line 12, in fit\nValueError')
         '/app/task.py:12 in fit'
     """
     own = [found for found in _FRAME.finditer(traceback) if is_own(found["file"])]

@@ -44,7 +44,7 @@ class KeepBest:
         >>> KeepBest("loss")
         Traceback (most recent call last):
         ...
-        ValueError: keep_best='loss' would keep the model with the highest 'loss'; use KeepBest('loss', ...
+        ValueError: keep_best='loss' would keep the model with the highest 'loss'; ...
     """
 
     metric: str
@@ -114,8 +114,9 @@ class RunResult(Result):
         >>> def evaluate(server_round, arrays):
         ...     return MetricRecord({"accuracy": [0.1, 0.6, 0.9, 0.7][server_round]})
         >>> grid = LocalGrid(client_app(lambda context: Adds()), 2)
-        >>> result = FedAvg(fraction_evaluate=0.0).start(
-        ...     grid, ArrayRecord([np.zeros(1)]), num_rounds=3, evaluate_fn=evaluate, keep_best="accuracy"
+        >>> start, strategy = ArrayRecord([np.zeros(1)]), FedAvg(fraction_evaluate=0.0)
+        >>> result = strategy.start(
+        ...     grid, start, num_rounds=3, evaluate_fn=evaluate, keep_best="accuracy"
         ... )
         >>> result.best
         BestModel(server_round=2, value=0.9)

@@ -34,6 +34,8 @@ _logger = logging.getLogger("flwr")
 class Checked(Pipeline):
     """Any Flower strategy, with every reply checked before the strategy sees it.
 
+    Use it when you need one of Flower's strategies, such as a robust mean against bad clients, or one of your own.
+
     The checks, the history and the errors are those of `FedAvg`. How the accepted replies are combined, and which nodes
     are sampled, is up to the strategy: Flower's sample with Python's global generator, and wait indefinitely for the
     nodes they need, except on a `LocalGrid`, where no node will join. In addition:
@@ -64,14 +66,16 @@ class Checked(Pipeline):
         >>> import numpy as np
         >>> from flwr.app import ArrayRecord
         >>> from flwr.serverapp.strategy import FedMedian
-        >>> from flskew import Checked, LocalGrid, client_app
+        >>> from flskew import Checked, LocalGrid, client_app, partition_id
         >>> class Diverges:
         ...     def __init__(self, context):
-        ...         self.value = [1.0, 2.0, 9.0, np.nan][context.node_config["partition-id"]]
+        ...         self.value = [1.0, 2.0, 9.0, np.nan][partition_id(context)]
+        ...
         ...     def fit(self, parameters, config):
         ...         return [parameters[0] + self.value], 10, {}
         >>> strategy = Checked(FedMedian(fraction_evaluate=0.0))
-        >>> result = strategy.start(LocalGrid(client_app(Diverges), 4), ArrayRecord([np.zeros(1)]), num_rounds=1)
+        >>> grid = LocalGrid(client_app(Diverges), 4)
+        >>> result = strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
         >>> result.arrays.to_numpy_ndarrays()
         [array([2.])]
         >>> [failure.node_id for failure in strategy.history[0].failures]

@@ -50,7 +50,12 @@ class Checkpoint:
         >>> grid = LocalGrid(client_app(lambda context: Adds()), 2)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     strategy = FedAvg(fraction_evaluate=0.0)
-        ...     result = strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=2, checkpoint_dir=folder)
+        ...     result = strategy.start(
+        ...         grid,
+        ...         ArrayRecord([np.zeros(1)]),
+        ...         num_rounds=2,
+        ...         checkpoint_dir=folder,
+        ...     )
         ...     checkpoint = Checkpoint.load(folder)
         >>> checkpoint
         Checkpoint(server_round=2, lost_rounds=())

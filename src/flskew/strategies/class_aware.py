@@ -5,13 +5,9 @@ down for every example that it has. FedAvg averages this in. Class-aware averagi
 weights and bias, as the mean with weights n_kc / n_c, where n_kc is the number of examples of class c that client k
 holds and n_c the sum over the clients of the round. All other arrays are averaged as in FedAvg.
 
-Gyuejeong Lee and Daeyoung Choi. Class-Wise Federated Averaging for Efficient Personalization. ICCV 2025. arXiv
-2406.07800. With the same weights, cwFedAvg makes one model per class, of all layers, and mixes these into a personal
-model for each client. Here, the result is one global model, and only the last layer is averaged by class.
-
-Sujit Chowdhury and Raju Halder. FedSat: A Statistical Aggregation Approach for Class Imbalanced Clients in Federated
-Learning. arXiv 2407.03862. FedSat weights whole models, by how well they predict the classes that need it most, and
-changes the loss of the clients, which is left as it is here.
+Unlike cwFedAvg (Lee and Choi, cited by `ClassAware`), which averages all layers by class and makes a personal model for
+each client, the result is one global model, and only the last layer is averaged by class. Unlike FedSat (Chowdhury and
+Halder), which weights whole models, it leaves the loss of the clients as it is.
 """
 
 from __future__ import annotations
@@ -43,6 +39,9 @@ _logger = logging.getLogger("flwr")
 class ClassAware(Value):
     """Average each class's row of the last layer over the clients that hold the class, weighted by their label counts.
 
+    Use it when clients lack classes, even if they come and go: it needs no state on clients, and costs them
+    nothing.
+
     Pass it to a strategy: `FedAvg(averaging=ClassAware())`. Row c of the last layer, its weights and its bias, becomes
     the mean with weights n_kc / n_c, where n_kc is the number of examples of class c on client k, and n_c their sum
     over the accepted replies of the round. If none of them holds a class, its row stays as it was sent. All other
@@ -67,6 +66,15 @@ class ClassAware(Value):
         TypeError: `head` is not a mapping from names to integers, or `count_noise` is not a number.
         ValueError: `head` is empty, or `count_noise` is negative or above 2^53.
 
+    References:
+        G. Lee, D. Choi: "Class-Wise Federated Averaging for Efficient Personalization", ICCV 2025,
+        https://arxiv.org/abs/2406.07800, whose cwFedAvg makes one model per class with the same weights, and mixes
+        these into a personal model for each client.
+
+        S. Chowdhury, R. Halder: "FedSat: A Statistical Aggregation Approach for Class Imbalanced Clients in Federated
+        Learning", 2024, https://arxiv.org/abs/2407.03862, which weights whole models by how well they predict the
+        classes that need it most.
+
     Examples:
         >>> import numpy as np
         >>> from flwr.app import ArrayRecord
@@ -76,12 +84,15 @@ class ClassAware(Value):
         ...         partition_id = context.node_config["partition-id"]
         ...         self.label_counts = [[30, 0, 0], [10, 20, 0]][partition_id]
         ...         self.value = [4.0, 8.0][partition_id]
+        ...
         ...     def fit(self, parameters, config):
-        ...         return [np.full_like(array, self.value) for array in parameters], 30, {}
-        >>> strategy = FedAvg(fraction_evaluate=0.0, averaging=ClassAware(head={"0": 0}))
+        ...         return [np.full_like(parameters[0], self.value)], 30, {}
+        >>> class_aware = ClassAware(head={"0": 0})
+        >>> strategy = FedAvg(fraction_evaluate=0.0, averaging=class_aware)
         >>> with LocalGrid(client_app(Client), 2) as grid:
         ...     result = strategy.start(grid, ArrayRecord([np.ones(3)]), num_rounds=1)
-        >>> result.arrays.to_numpy_ndarrays()  # (30 * 4 + 10 * 8) / 40, client 1 alone, none; FedAvg: 6, 6, 6
+        >>> # (30 * 4 + 10 * 8) / 40, client 1 alone, none; with FedAvg: 6, 6, 6
+        >>> result.arrays.to_numpy_ndarrays()
         [array([5., 8., 1.])]
     """
 

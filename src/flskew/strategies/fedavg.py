@@ -1,8 +1,4 @@
-"""Federated averaging that checks what it averages.
-
-H. Brendan McMahan, Eider Moore, Daniel Ramage, Seth Hampson and Blaise Agüera y Arcas. Communication-Efficient Learning
-of Deep Networks from Decentralized Data. AISTATS 2017, PMLR 54, pages 1273 to 1282. arXiv 1602.05629.
-"""
+"""Federated averaging that checks what it averages."""
 
 from __future__ import annotations
 
@@ -38,6 +34,9 @@ _logger = logging.getLogger("flwr")
 @dataclass(repr=False, eq=False)
 class FedAvg(Pipeline):
     """Federated averaging: Flower's FedAvg, with every reply checked before it counts.
+
+    Use it when clients are much alike, when they come and go, or as the baseline for all other strategies. It keeps
+    no state on clients.
 
     The new model is the mean of the clients' models, weighted by their numbers of examples. Compared with Flower's:
 
@@ -82,6 +81,10 @@ class FedAvg(Pipeline):
     Raises:
         TypeError: A number has the wrong type, or `averaging` is neither `ClassAware` nor None.
         ValueError: A number is out of range.
+
+    References:
+        H. B. McMahan, E. Moore, D. Ramage, S. Hampson, B. Agüera y Arcas: "Communication-Efficient Learning of Deep
+        Networks from Decentralized Data", AISTATS 2017, https://arxiv.org/abs/1602.05629.
 
     Examples:
         >>> import numpy as np

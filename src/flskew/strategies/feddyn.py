@@ -1,9 +1,5 @@
 """FedDyn: federated learning with dynamic regularization.
 
-Durmus Alp Emre Acar, Yue Zhao, Ramon Matas Navarro, Matthew Mattina, Paul N. Whatmough and Venkatesh Saligrama.
-Federated Learning Based on Dynamic Regularization. International Conference on Learning Representations (ICLR 2021).
-arXiv 2111.04263.
-
 The paper's gradient h_k of a client is -alpha times d_k, the sum of its updates w_k - w_t that were accepted, and the
 server's h is -alpha times the mean of d_k over all clients. We store d_k and their sum, which do not depend on alpha.
 
@@ -38,6 +34,9 @@ __all__ = ["FedDyn"]
 class FedDyn(KeepsClientState):
     """FedDyn: dynamic regularization changes each client's loss so that all clients agree at the global optimum.
 
+    Use it when clients lack classes and the same clients take part again and again. Its traffic is that of FedAvg,
+    but you need to tune alpha.
+
     In round t, a client minimises its own loss plus (alpha/2)·||w - w_t||² - ⟨h_k, w⟩. h_k is -alpha times the sum of
     its updates in earlier rounds, and at convergence equals the gradient of its own loss.
     `LocalTerm.from_config(config, model)` adds this in the client's `fit`, and keeps h_k in the node's `context.state`.
@@ -57,6 +56,10 @@ class FedDyn(KeepsClientState):
         TypeError: A number has the wrong type.
         ValueError: A number is out of range.
 
+    References:
+        D. A. E. Acar, Y. Zhao, R. Matas, M. Mattina, P. Whatmough, V. Saligrama: "Federated Learning Based on Dynamic
+        Regularization", ICLR 2021, https://arxiv.org/abs/2111.04263.
+
     Examples:
         >>> import numpy as np
         >>> from flwr.app import ArrayRecord
@@ -64,6 +67,7 @@ class FedDyn(KeepsClientState):
         >>> class Client:  # loss a/2 * (w - b)^2
         ...     def __init__(self, context):
         ...         self.a, self.b = [(1.0, 4.0), (3.0, 0.0)][partition_id(context)]
+        ...
         ...     def fit(self, parameters, config):
         ...         term = LocalTerm.from_config(config, parameters)
         ...         for _ in range(50):
@@ -73,11 +77,14 @@ class FedDyn(KeepsClientState):
         ...         return parameters, 10, {}
         >>> def train(strategy):
         ...     with LocalGrid(client_app(Client), 2) as grid:
-        ...         result = strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=50)
+        ...         start = ArrayRecord([np.zeros(1)])
+        ...         result = strategy.start(grid, start, num_rounds=50)
         ...     return result.arrays["0"].numpy().round(2)
-        >>> train(FedAvg(fraction_evaluate=0.0))  # the mean of the clients' own optima
+        >>> # the mean of the clients' own optima
+        >>> train(FedAvg(fraction_evaluate=0.0))
         array([1.99])
-        >>> train(FedDyn(alpha=1.0, fraction_evaluate=0.0))  # the optimum of the mean: (1 * 4 + 3 * 0) / (1 + 3)
+        >>> # the optimum of the mean: (1 * 4 + 3 * 0) / (1 + 3)
+        >>> train(FedDyn(alpha=1.0, fraction_evaluate=0.0))
         array([1.])
     """
 

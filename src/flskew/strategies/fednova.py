@@ -1,9 +1,4 @@
-"""FedNova: normalized averaging, without a bias towards clients that take more steps.
-
-Jianyu Wang, Qinghua Liu, Hao Liang, Gauri Joshi and H. Vincent Poor. Tackling the Objective Inconsistency Problem in
-Heterogeneous Federated Optimization. Advances in Neural Information Processing Systems 33 (NeurIPS 2020). arXiv
-2007.07481.
-"""
+"""FedNova: normalized averaging, without a bias towards clients that take more steps."""
 
 from __future__ import annotations
 
@@ -32,6 +27,9 @@ __all__ = ["FedNova"]
 class FedNova(FedAvg):
     """FedNova: FedAvg with normalized updates, so that a client that takes more steps does not pull harder.
 
+    Use it when clients take different numbers of steps in a round. Training can diverge if some take many times as many
+    as others.
+
     Clients with more rows, more epochs or faster machines take more steps in a round. FedAvg then converges to a model
     that favours their rows beyond their weight, which the paper calls objective inconsistency. FedNova divides each
     update by the client's number of effective steps, averages by numbers of examples, and multiplies by the mean number
@@ -49,18 +47,26 @@ class FedNova(FedAvg):
         TypeError: A number has the wrong type.
         ValueError: A number is out of range.
 
+    References:
+        J. Wang, Q. Liu, H. Liang, G. Joshi, H. V. Poor: "Tackling the Objective Inconsistency Problem in
+        Heterogeneous Federated Optimization", NeurIPS 2020, https://arxiv.org/abs/2007.07481.
+
     Examples:
         >>> import numpy as np
         >>> from flwr.app import ArrayRecord
         >>> from flskew import LocalGrid, client_app, partition_id
         >>> class Client:
         ...     def __init__(self, context):
-        ...         self.steps, self.direction = [(1, 1.0), (9, -1.0)][partition_id(context)]
+        ...         self.steps, self.sign = [(1, 1), (9, -1)][partition_id(context)]
+        ...
         ...     def fit(self, parameters, config):
-        ...         return [parameters[0] + self.steps * self.direction], 10, {"local-steps": self.steps}
+        ...         moved = parameters[0] + self.steps * self.sign
+        ...         return [moved], 10, {"local-steps": self.steps}
         >>> grid = LocalGrid(client_app(Client), 2)
-        >>> result = FedNova(fraction_evaluate=0.0).start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
-        >>> result.arrays["0"].numpy()  # FedAvg: (1 - 9) / 2 = -4; FedNova: 5 * (1 - 1) / 2 = 0
+        >>> strategy = FedNova(fraction_evaluate=0.0)
+        >>> result = strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
+        >>> # FedAvg: (1 - 9) / 2 = -4; FedNova: 5 * (1 - 1) / 2 = 0
+        >>> result.arrays["0"].numpy()
         array([0.])
     """
 

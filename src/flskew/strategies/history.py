@@ -53,7 +53,12 @@ class Reply:
 
     Examples:
         >>> from flskew import Reply
-        >>> reply = Reply(node_id=1000, num_examples=20.0, metrics={"num-examples": 20, "loss": 0.5}, seconds=1.5)
+        >>> reply = Reply(
+        ...     node_id=1000,
+        ...     num_examples=20.0,
+        ...     metrics={"num-examples": 20, "loss": 0.5},
+        ...     seconds=1.5,
+        ... )
         >>> reply.metrics["loss"]
         0.5
     """
@@ -126,7 +131,13 @@ class Round:
 
     Examples:
         >>> from flskew import Failure, Reply, Round
-        >>> entry = Round(1, "train", (Reply(1000, 20.0, {}, 1.5),), (Failure(1001, "Node Unavailable"),), 2.0)
+        >>> entry = Round(
+        ...     1,
+        ...     "train",
+        ...     (Reply(1000, 20.0, {}, 1.5),),
+        ...     (Failure(1001, "Node Unavailable"),),
+        ...     2.0,
+        ... )
         >>> len(entry.replies), len(entry.failures)
         (1, 1)
     """
@@ -157,7 +168,9 @@ class History(list[Round]):
     Examples:
         >>> from flskew import Failure, History, Reply, Round
         >>> reply = Reply(1000, 20.0, {"num-examples": 20, "loss": 0.5}, 1.5)
-        >>> history = History([Round(1, "train", (reply,), (Failure(1001, "Node Unavailable"),), 2.0)])
+        >>> history = History(
+        ...     [Round(1, "train", (reply,), (Failure(1001, "Node Unavailable"),), 2.0)]
+        ... )
         >>> history.to_frame()[["node_id", "counted", "metrics.loss"]]
            node_id  counted  metrics.loss
         0     1000     True           0.5
@@ -198,7 +211,10 @@ class History(list[Round]):
 
         Examples:
             >>> from flskew import History, Reply, Round
-            >>> replies = [Reply(1000 + node, 20.0, {"accuracy": 0.5 + node / 10}, 1.5) for node in range(2)]
+            >>> replies = [
+            ...     Reply(1000 + node, 20.0, {"accuracy": 0.5 + node / 10}, 1.5)
+            ...     for node in range(2)
+            ... ]
             >>> History([Round(1, "evaluate", tuple(replies), (), 2.0)]).metric("accuracy")
             {1: [0.5, 0.6]}
         """
@@ -227,8 +243,12 @@ class History(list[Round]):
 
         Examples:
             >>> from flskew import History, Reply, Round
-            >>> bern = Reply(1000, 20.0, {"accuracy": 0.5}, 1.5, partition_id=0, name="Bern")
-            >>> lyon = Reply(1001, 60.0, {"accuracy": 0.75}, 1.5, partition_id=1, name="Lyon")
+            >>> bern = Reply(
+            ...     1000, 20.0, {"accuracy": 0.5}, 1.5, partition_id=0, name="Bern"
+            ... )
+            >>> lyon = Reply(
+            ...     1001, 60.0, {"accuracy": 0.75}, 1.5, partition_id=1, name="Lyon"
+            ... )
             >>> history = History([Round(1, "evaluate", (bern, lyon), (), 2.0)])
             >>> history.clients("accuracy").loc[1].to_dict()
             {'Bern': 0.5, 'Lyon': 0.75}
@@ -258,8 +278,12 @@ class History(list[Round]):
 
         Examples:
             >>> from flskew import History, Reply, Round
-            >>> bern = Reply(1000, 20.0, {"accuracy": 0.5}, 1.5, partition_id=0, name="Bern")
-            >>> lyon = Reply(1001, 60.0, {"accuracy": 0.75}, 1.5, partition_id=1, name="Lyon")
+            >>> bern = Reply(
+            ...     1000, 20.0, {"accuracy": 0.5}, 1.5, partition_id=0, name="Bern"
+            ... )
+            >>> lyon = Reply(
+            ...     1001, 60.0, {"accuracy": 0.75}, 1.5, partition_id=1, name="Lyon"
+            ... )
             >>> history = History([Round(1, "evaluate", (bern, lyon), (), 2.0)])
             >>> history.worst("accuracy", num_clients=1).to_dict("index")
             {'Bern': {'server_round': 1, 'value': 0.5, 'gap': 0.125}}
@@ -286,10 +310,15 @@ class History(list[Round]):
 
         Examples:
             >>> from flskew import History, Reply, Round
-            >>> bern = Reply(1000, 20.0, {"accuracy": 0.5}, 1.5, partition_id=0, name="Bern")
-            >>> lyon = Reply(1001, 60.0, {"accuracy": 0.75}, 1.5, partition_id=1, name="Lyon")
+            >>> bern = Reply(
+            ...     1000, 20.0, {"accuracy": 0.5}, 1.5, partition_id=0, name="Bern"
+            ... )
+            >>> lyon = Reply(
+            ...     1001, 60.0, {"accuracy": 0.75}, 1.5, partition_id=1, name="Lyon"
+            ... )
             >>> history = History([Round(1, "evaluate", (bern, lyon), (), 2.0)])
-            >>> history.spread("accuracy")[["mean", "weighted_mean", "worst", "gap"]].loc[1].to_dict()
+            >>> columns = ["mean", "weighted_mean", "worst", "gap"]
+            >>> history.spread("accuracy").loc[1, columns].to_dict()
             {'mean': 0.625, 'weighted_mean': 0.6875, 'worst': 'Bern', 'gap': 0.125}
         """
         return _per_client.spread(self, key, phase, lower_is_better=lower_is_better)

@@ -1,9 +1,5 @@
 """SCAFFOLD: stochastic controlled averaging.
 
-Sai Praneeth Karimireddy, Satyen Kale, Mehryar Mohri, Sashank J. Reddi, Sebastian U. Stich and Ananda Theertha Suresh.
-SCAFFOLD: Stochastic Controlled Averaging for Federated Learning. International Conference on Machine Learning (ICML
-2020), PMLR 119, pages 5132 to 5143. arXiv 1910.06378.
-
 Unlike the paper's option II, in which c_k becomes c_k - c + (w_t - w_k) / (K·lr), a client's new control variate is the
 mean of the gradients of its own loss over the K steps. For plain SGD these are equal. With momentum, weight decay, a
 learning rate schedule or another optimizer, option II does not give the mean gradient. Option I, the gradient at w_t
@@ -43,6 +39,9 @@ __all__ = ["Scaffold"]
 class Scaffold(KeepsClientState):
     """SCAFFOLD: control variates correct the client drift of FedAvg.
 
+    Use it when clients lack classes, the same clients take part again and again, and you do not want to tune
+    anything. It doubles the traffic.
+
     A client adds c - c_k to each gradient. Its control variate c_k is the mean of its own gradients in the last round
     in which it trained, and the server's control variate c is the mean of c_k over all clients.
     `LocalTerm.from_config(config, model)` adds this in the client's `fit`, and keeps c_k in the node's `context.state`.
@@ -63,6 +62,10 @@ class Scaffold(KeepsClientState):
         TypeError: A number has the wrong type.
         ValueError: A number is out of range.
 
+    References:
+        S. P. Karimireddy, S. Kale, M. Mohri, S. J. Reddi, S. U. Stich, A. T. Suresh: "SCAFFOLD: Stochastic Controlled
+        Averaging for Federated Learning", ICML 2020, https://arxiv.org/abs/1910.06378.
+
     Examples:
         >>> import numpy as np
         >>> from flwr.app import Array, ArrayRecord
@@ -70,6 +73,7 @@ class Scaffold(KeepsClientState):
         >>> class Client:  # loss a/2 * (w - b)^2
         ...     def __init__(self, context):
         ...         self.a, self.b = [(1.0, 4.0), (3.0, 0.0)][partition_id(context)]
+        ...
         ...     def fit(self, parameters, config):
         ...         term = LocalTerm.from_config(config, parameters)
         ...         for _ in range(5):
@@ -78,8 +82,10 @@ class Scaffold(KeepsClientState):
         ...             parameters[0] -= 0.1 * gradients[0]
         ...         return parameters, 10, {}
         >>> grid = LocalGrid(client_app(Client), 2)
-        >>> result = Scaffold(fraction_evaluate=0.0).start(grid, ArrayRecord([np.zeros(1)]), num_rounds=50)
-        >>> result.arrays["0"].numpy().round(2)  # the optimum of the mean: (1 * 4 + 3 * 0) / (1 + 3)
+        >>> strategy = Scaffold(fraction_evaluate=0.0)
+        >>> result = strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=50)
+        >>> # the optimum of the mean: (1 * 4 + 3 * 0) / (1 + 3)
+        >>> result.arrays["0"].numpy().round(2)
         array([1.])
     """
 

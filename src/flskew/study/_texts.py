@@ -17,7 +17,10 @@ def decimals_for(values: Figures) -> int:
 
     Examples:
         >>> import numpy as np
-        >>> [decimals_for(np.array(values)) for values in ([0.91, 0.002], [12.5, np.nan], [0.02])]
+        >>> [
+        ...     decimals_for(np.array(values))
+        ...     for values in ([0.91, 0.002], [12.5, np.nan], [0.02])
+        ... ]
         [3, 2, 4]
     """
     known = np.abs(values[np.isfinite(values)])

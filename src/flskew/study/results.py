@@ -61,25 +61,36 @@ class Results(Grid):
         >>> class Site:
         ...     def __init__(self, values):
         ...         self.values = values
+        ...
         ...     def fit(self, parameters, config):
         ...         return [np.array([self.values.mean()])], len(self.values), {}
         >>> class Threshold:
         ...     "The model is one number; values above it are class 1."
+        ...
         ...     def __init__(self):
         ...         rng = np.random.default_rng(0)
-        ...         self.labels, self.test_labels = rng.integers(0, 2, 60), rng.integers(0, 2, 200)
-        ...         self.values, self.test_values = (rng.normal(2 * y) for y in (self.labels, self.test_labels))
+        ...         self.labels = rng.integers(0, 2, 60)
+        ...         self.test_labels = rng.integers(0, 2, 200)
+        ...         self.values = rng.normal(2 * self.labels)
+        ...         self.test_values = rng.normal(2 * self.test_labels)
+        ...
         ...     def initial(self, seed):
         ...         return [np.zeros(1)]
+        ...
         ...     def client(self, rows):
         ...         return Site(self.values[rows])
+        ...
         ...     def evaluate(self, parameters, rows):
-        ...         return {"accuracy": ((self.test_values > parameters[0])[rows] == self.test_labels[rows]).mean()}
+        ...         guesses = self.test_values[rows] > parameters[0]
+        ...         return {"accuracy": (guesses == self.test_labels[rows]).mean()}
         >>> splits = {"dirichlet": DirichletPartitioner(4, alpha=0.3)}
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     results = Study(Threshold(), splits, {"FedAvg": FedAvg()}, range(5), num_rounds=1).run(folder)
+        ...     methods = {"FedAvg": FedAvg()}
+        ...     study = Study(Threshold(), splits, methods, range(5), num_rounds=1)
+        ...     results = study.run(folder)
         >>> results.table()
-        accuracy on the whole test set after the last round: mean over 5 seeds ± half of the 95 % interval
+        accuracy on the whole test set after the last round:
+        mean over 5 seeds ± half of the 95 % interval
         <BLANKLINE>
         method     dirichlet
         alone  0.776 ± 0.037
@@ -111,7 +122,9 @@ class Results(Grid):
 
         Examples:
             >>> from flskew.study import Results
-            >>> Results([], ["iid"], ["FedAvg"], range(3)).using(metric="loss", lower_is_better=True).metric
+            >>> Results([], ["iid"], ["FedAvg"], range(3)).using(
+            ...     metric="loss", lower_is_better=True
+            ... ).metric
             'loss'
         """
         return Results(
@@ -164,7 +177,7 @@ class Results(Grid):
         Returns:
             A table whose `frame` has a row for each split and method, with columns "gain", the mean difference, which
             is positive if the method is better, "low", "high", "seeds", "p", "adjusted", "verdict" and "note". The
-            verdict is "better", "worse" or "no evidence of a difference".
+            verdict is "better", "worse" or "no evidence of a difference". The text leaves out "p".
 
         Raises:
             ImportError: SciPy is not installed.
@@ -307,7 +320,8 @@ class Results(Grid):
     def to_frame(self) -> pd.DataFrame:
         """Return one row per cell that has been run, with all figures of `What`.
 
-        The other columns are "split", "method", "seed", "rounds", "bytes", "dropped" replies, "seconds" and "error".
+        The other columns are "split", "method", "seed", "rounds", "bytes", "dropped" replies, "seconds", "error", and
+        the "fingerprint" of the split of the training rows.
         """
         return cell_frame(self)
 

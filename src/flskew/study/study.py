@@ -84,19 +84,29 @@ class Study(Value):
         >>> class Site:
         ...     def __init__(self, labels):
         ...         self.labels = labels
+        ...
         ...     def fit(self, parameters, config):
-        ...         return [parameters[0] + np.bincount(self.labels, minlength=2)], len(self.labels), {}
+        ...         votes = np.bincount(self.labels, minlength=2)
+        ...         return [parameters[0] + votes], len(self.labels), {}
         >>> class Majority:
         ...     "Knows the larger of two classes."
-        ...     labels, test_labels = np.repeat([0, 1], [40, 60]), np.repeat([0, 1], [4, 6])
+        ...
+        ...     labels = np.repeat([0, 1], [40, 60])
+        ...     test_labels = np.repeat([0, 1], [4, 6])
+        ...
         ...     def initial(self, seed):
         ...         return [np.zeros(2)]
+        ...
         ...     def client(self, rows):
         ...         return Site(self.labels[rows])
+        ...
         ...     def evaluate(self, parameters, rows):
-        ...         return {"accuracy": (self.test_labels[rows] == parameters[0].argmax()).mean()}
+        ...         right = self.test_labels[rows] == parameters[0].argmax()
+        ...         return {"accuracy": right.mean()}
         >>> splits = {"dirichlet": DirichletPartitioner(3, alpha=0.5)}
-        >>> study = Study(Majority(), splits, {"FedAvg": FedAvg()}, seeds=range(3), num_rounds=2)
+        >>> study = Study(
+        ...     Majority(), splits, {"FedAvg": FedAvg()}, seeds=range(3), num_rounds=2
+        ... )
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     results = study.run(folder)
         >>> len(results.cells)  # FedAvg, alone and pooled, with three seeds

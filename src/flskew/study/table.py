@@ -31,8 +31,12 @@ class Table(TableReport):
     Examples:
         >>> import pandas as pd
         >>> from flskew.study import Table
-        >>> frame = pd.DataFrame({"mean": [0.913], "low": [0.901], "high": [0.925]}, index=["FedAvg"])
-        >>> texts = pd.DataFrame({"iid": ["0.913 ± 0.012"]}, index=["FedAvg"]).rename_axis(columns="method")
+        >>> frame = pd.DataFrame(
+        ...     {"mean": [0.913], "low": [0.901], "high": [0.925]}, index=["FedAvg"]
+        ... )
+        >>> texts = pd.DataFrame(
+        ...     {"iid": ["0.913 ± 0.012"]}, index=["FedAvg"]
+        ... ).rename_axis(columns="method")
         >>> Table("accuracy", frame, texts, ())
         accuracy
         <BLANKLINE>

@@ -28,17 +28,23 @@ class Task(Protocol):
         >>> import numpy as np
         >>> class Mean:
         ...     "The model is one number; the label of each row is its value."
+        ...
         ...     labels, test_labels = [0, 0, 1, 1], [0, 1]
+        ...
         ...     def initial(self, seed):
         ...         return [np.zeros(1)]
+        ...
         ...     def client(self, rows):
         ...         return Site(np.take(self.labels, rows))
+        ...
         ...     def evaluate(self, parameters, rows):
         ...         guesses = np.full(len(rows), parameters[0][0] > 0.4)
-        ...         return {"accuracy": (guesses == np.take(self.test_labels, rows)).mean()}
+        ...         right = guesses == np.take(self.test_labels, rows)
+        ...         return {"accuracy": right.mean()}
         >>> class Site:
         ...     def __init__(self, values):
         ...         self.values = values
+        ...
         ...     def fit(self, parameters, config):
         ...         return [np.array([self.values.mean()])], len(self.values), {}
         >>> task: "flskew.study.Task" = Mean()

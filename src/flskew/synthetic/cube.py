@@ -1,8 +1,4 @@
-"""FCUBE: four clients, each with two opposite corners of a cube.
-
-Q. Li, Y. Diao, Q. Chen, B. He: "Federated Learning on Non-IID Data Silos: An Experimental Study", ICDE 2022,
-arXiv 2102.02079, section IV.
-"""
+"""FCUBE: four clients, each with two opposite corners of a cube."""
 
 from __future__ import annotations
 
@@ -44,6 +40,8 @@ class FcubeData(NamedTuple):
 def fcube(rows_per_partition: int = 1000, test_rows_per_partition: int = 250, *, seed: int = 42) -> FcubeData:
     """Draw the data set FCUBE of NIID-Bench: covariate shift with balanced labels.
 
+    Use it when clients should differ in their features only, and you want to see the data in three dimensions.
+
     Points are uniform in the cube from -1 to 1 in three dimensions. The label is 0 if the first feature is positive,
     else 1. The planes through the origin cut the cube into eight parts; each of the four clients holds two that are
     symmetric about the origin. So every client sees another part of the cube, but both labels equally often.
@@ -62,6 +60,10 @@ def fcube(rows_per_partition: int = 1000, test_rows_per_partition: int = 250, *,
     Raises:
         TypeError: An argument is not an integer.
         ValueError: A number of rows is too small.
+
+    References:
+        Q. Li, Y. Diao, Q. Chen, B. He: "Federated Learning on Non-IID Data Silos: An Experimental Study", ICDE 2022,
+        https://arxiv.org/abs/2102.02079, section IV.
 
     Examples:
         >>> from flskew.synthetic import fcube

@@ -1,8 +1,4 @@
-"""Synthetic(alpha, beta): clients whose features and linear models differ.
-
-T. Li, A. K. Sahu, M. Zaheer, M. Sanjabi, A. Talwalkar, V. Smith: "Federated Optimization in Heterogeneous Networks",
-MLSys 2020, arXiv 1812.06127, section 5.1.
-"""
+"""Synthetic(alpha, beta): clients whose features and linear models differ."""
 
 from __future__ import annotations
 
@@ -37,9 +33,12 @@ class SyntheticData(NamedTuple):
     Examples:
         >>> from flskew.synthetic import synthetic
         >>> data = synthetic(1, 1)
-        >>> x = data.test.features[data.test.assignment[7]]
-        >>> (x @ data.weights[7] + data.biases[7]).argmax(axis=1)[:5], data.test.labels[data.test.assignment[7]][:5]
-        (array([7, 0, 7, 2, 7]), array([7, 0, 7, 2, 7]))
+        >>> rows = data.test.assignment[7]
+        >>> x = data.test.features[rows]
+        >>> (x @ data.weights[7] + data.biases[7]).argmax(axis=1)[:5]
+        array([7, 0, 7, 2, 7])
+        >>> data.test.labels[rows][:5]
+        array([7, 0, 7, 2, 7])
     """
 
     train: FederatedData
@@ -60,6 +59,8 @@ def synthetic(
     seed: int = 42,
 ) -> SyntheticData:
     """Draw the data set Synthetic(alpha, beta) of the FedProx paper: 60 features, 10 classes, one model per client.
+
+    Use it when clients should differ in every way at once: in features, in what they mean, in labels and in size.
 
     Each client draws two numbers, u from N(0, alpha) and B from N(0, beta). The entries of its weights W and biases b
     are N(u, 1), and those of its mean v are N(B, 1). Its features x are N(v, Σ), where Σ is diagonal and contains
@@ -93,6 +94,10 @@ def synthetic(
         TypeError: An argument has the wrong type.
         ValueError: An argument is out of range, there is not one size per client, or alpha or beta is not 0 although
             `iid` is True.
+
+    References:
+        T. Li, A. K. Sahu, M. Zaheer, M. Sanjabi, A. Talwalkar, V. Smith: "Federated Optimization in Heterogeneous
+        Networks", MLSys 2020, https://arxiv.org/abs/1812.06127, section 5.1.
 
     Examples:
         >>> from flskew.synthetic import synthetic

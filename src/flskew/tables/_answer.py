@@ -66,12 +66,18 @@ def answer(
         >>> import pandas as pd
         >>> from flskew import LocalGrid, client_app, tables
         >>> class Site:
-        ...     frame = pd.DataFrame({"age": [20, 30, None], "smokes": ["no", " no", "yes"]})
+        ...     frame = pd.DataFrame(
+        ...         {"age": [20, 30, None], "smokes": ["no", " no", "yes"]}
+        ...     )
+        ...
         ...     def fit(self, parameters, config):
         ...         return parameters, len(self.frame), {}
+        ...
         ...     def query(self, content):
         ...         return tables.answer(self.frame, content, min_count=1)
-        >>> statistics = tables.collect(LocalGrid(client_app(lambda context: Site()), 2))
+        >>> statistics = tables.collect(
+        ...     LocalGrid(client_app(lambda context: Site()), 2)
+        ... )
         >>> statistics["age"].mean, statistics["smokes"].categories
         (25.0, (('no', 4), ('yes', 2)))
     """

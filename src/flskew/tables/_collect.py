@@ -93,9 +93,12 @@ def collect(
         >>> from flskew import LocalGrid, client_app, partition_id, tables
         >>> class Site:
         ...     def __init__(self, context):
-        ...         self.frame = pd.DataFrame({"age": np.arange(10.0) + 100 * partition_id(context)})
+        ...         ages = np.arange(10.0) + 100 * partition_id(context)
+        ...         self.frame = pd.DataFrame({"age": ages})
+        ...
         ...     def fit(self, parameters, config):
         ...         return parameters, len(self.frame), {}
+        ...
         ...     def query(self, content):
         ...         return tables.answer(self.frame, content, allow_quantiles=True)
         >>> age = tables.collect(LocalGrid(client_app(Site), 2), quantiles=[0.5])["age"]

@@ -86,7 +86,9 @@ class TableStatistics:
 
     Examples:
         >>> from flskew.tables import Column, TableStatistics
-        >>> statistics = TableStatistics(5, (Column("age", "numeric", count=4, missing=1, mean=25.0, m2=100.0),))
+        >>> statistics = TableStatistics(
+        ...     5, (Column("age", "numeric", count=4, missing=1, mean=25.0, m2=100.0),)
+        ... )
         >>> statistics
         TableStatistics(5 rows, columns 'age')
         >>> statistics["age"].mean

@@ -50,9 +50,17 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         >>> from flskew.tables import Column, TableStatistics
         >>> from flskew.tables.sklearn import TablePreparation
         >>> age = Column("age", "numeric", count=4, missing=1, mean=25.0, m2=100.0)
-        >>> sex = Column("sex", "categorical", count=5, missing=0, categories=(("f", 3), ("m", 2)))
+        >>> sex = Column(
+        ...     "sex",
+        ...     "categorical",
+        ...     count=5,
+        ...     missing=0,
+        ...     categories=(("f", 3), ("m", 2)),
+        ... )
         >>> preparation = TablePreparation(TableStatistics(5, (age, sex)))
-        >>> preparation.transform(pd.DataFrame({"age": [30.0, None], "sex": [" m", "?"]}))
+        >>> preparation.transform(
+        ...     pd.DataFrame({"age": [30.0, None], "sex": [" m", "?"]})
+        ... )
         array([[1., 0., 1.],
                [0., 0., 0.]])
         >>> preparation.get_feature_names_out().tolist()

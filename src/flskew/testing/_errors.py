@@ -13,6 +13,7 @@ class LawError(AssertionError):
         >>> from flskew.testing import LawError, check_partitioner
         >>> class Fickle:
         ...     seed = 0
+        ...
         ...     def assign(self, labels):
         ...         self.seed += 1
         ...         return IidPartitioner(2, seed=self.seed).assign(labels)

@@ -60,7 +60,11 @@ def check_shift(shift: Shift, features: Features, labels: Labels | None = None, 
         >>> import numpy as np
         >>> from flskew.shifts import Affine, Noise
         >>> from flskew.testing import check_shift
-        >>> check_shift(Affine(gain=[1.0, 1.2]) | Noise(0.1), np.ones((6, 8, 8)), num_partitions=2)
+        >>> check_shift(
+        ...     Affine(gain=[1.0, 1.2]) | Noise(0.1),
+        ...     np.ones((6, 8, 8)),
+        ...     num_partitions=2,
+        ... )
     """
     if not isinstance(shift, Shift):
         raise TypeError(f"shift must be a shift, got {shift!r:.60}; pass an instance, e.g. Noise(0.1)")
