@@ -1,6 +1,6 @@
-"""Flower behaves as the README and docs/comparison.md say.
+"""Flower behaves as docs/comparison.md says.
 
-These tests check Flower instead of flskew. If one fails after an update of Flower, the pages are out of date.
+These tests check Flower instead of flskew. If one fails after an update of Flower, the page is out of date.
 """
 
 from __future__ import annotations
