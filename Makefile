@@ -19,12 +19,20 @@ PYTEST := python -m pytest -n auto --dist worksteal
 PAGES := $(wildcard *.md docs/*.md docs/*/*.md examples/*/README.md)
 PIP := -m pip --disable-pip-version-check -qq install
 
+# Labels in large files need 18 GB of memory; records only writes files.
+BENCHMARKS := $(filter-out large_files records,$(basename $(notdir $(wildcard benchmarks/*.py))))
+REPRODUCTIONS := $(basename $(notdir $(wildcard benchmarks/reproductions/*.py)))
+# `make figures` leaves a file for each step that has ended.
+FIGURES := build/figures
+STEPS := $(BENCHMARKS:%=bench-%) bench-large_files $(REPRODUCTIONS:%=reproduction-%) stragglers record
+timed = echo "== $(1)"; SECONDS=0; $(1); echo "== $(1): $$SECONDS s"
+
 # By default, Flower and Ray send telemetry, and Flower checks for updates.
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo example-four-clinics example-five-stores example-students test test-all test-rest test-oldest e2e lint types docs site-test gallery pages wheel wheel-extras bench record reproductions clean
+.PHONY: help demo example-four-clinics example-five-stores example-students test test-all test-rest test-oldest e2e lint types docs site-test gallery pages wheel wheel-extras bench record reproductions figures figures-needs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' \
@@ -88,7 +96,7 @@ site-test: .venv/installed-docs .venv/installed-dev  ## open every page in Chrom
 	@FLSKEW_TEST_ALL=1 .venv/bin/python -m pytest -m site tests/site
 
 gallery: .venv/installed-dev  ## redraw the site's pictures by running the code on its pages
-	@echo "gallery: running the code in docs/how-to/fair-to-every-site.md, docs/pictures.md, docs/tutorial.md and docs/which-partitioner.md"
+	@echo "gallery: running the code on the pages listed in scripts/gallery.py"
 	@.venv/bin/python scripts/gallery.py
 	@.venv/bin/python $(EXAMPLE)/run.py --overview docs/assets/three-hospitals.png
 
@@ -102,24 +110,49 @@ wheel-extras: .venv/installed-dev  ## install the wheel with each extra (or EXTR
 
 bench: .venv-all/installed  ## run all benchmarks, each against a peer
 	@echo "bench: each ratio compares timings from one run"
-	@for script in $(filter-out benchmarks/large_files.py benchmarks/records.py benchmarks/strategies.py,$(wildcard benchmarks/*.py)); do \
-	  echo "== $$script"; .venv-all/bin/python "$$script"; done
+	@for name in $(BENCHMARKS); do $(call timed,.venv-all/bin/python benchmarks/$$name.py); done
 
-reproductions: .venv-all/installed  ## reproduce published figures and compare the strategies on MNIST (FLSKEW_MNIST=folder; hours; resumes)
+reproductions: .venv-all/installed  ## reproduce published figures (FLSKEW_MNIST=folder; HOURS; resumes)
 	@echo "reproductions: MNIST from $${FLSKEW_MNIST:?set it to the folder with the four MNIST files}"
-	@for script in benchmarks/reproductions/*.py benchmarks/strategies.py; do echo "== $$script"; .venv-all/bin/python "$$script"; done
+	@for name in $(REPRODUCTIONS); do $(call timed,.venv-all/bin/python benchmarks/reproductions/$$name.py); done
 
 record: .venv/installed-dev  ## run the benchmark of record (FLSKEW_MNIST=folder; FLSKEW_FASHION_MNIST=folder; an hour or two; resumes)
 	@echo "record: MNIST from $${FLSKEW_MNIST:?set it to the folder with the four MNIST files}"
 	@.venv/bin/python benchmarks/record/run.py
 
-pages: .venv/installed-dev  ## generate the pages about benchmarks, reproductions, the record and strategies, and the table of skew.advise, from the committed JSON files
+figures: figures-needs $(STEPS:%=$(FIGURES)/%)  ## measure every figure on the pages again and write the pages (TOTAL on an idle machine; MNIST, Fashion-MNIST, 18 GB of memory; resumes; `make clean` first to start again)
+	@$(MAKE) --no-print-directory gallery pages
+	@echo "figures: what code on a page prints is compared by make test-all"
+
+figures-needs:
+	@echo "figures: MNIST from $${FLSKEW_MNIST:?set it to the folder with the four MNIST files}"
+	@test -d "$${FLSKEW_FASHION_MNIST:-/usr/share/datasets/fashion-mnist}" || { echo "figures: install dataset-fashion-mnist, or set FLSKEW_FASHION_MNIST"; exit 1; }
+
+$(FIGURES)/bench-%: | .venv-all/installed
+	@$(call timed,.venv-all/bin/python benchmarks/$*.py)
+	@mkdir -p $(@D) && touch $@
+
+# A script that finds its results resumes, so these begin in a new file.
+$(FIGURES)/reproduction-%: | .venv-all/installed
+	@$(call timed,.venv-all/bin/python benchmarks/reproductions/$*.py --output $(FIGURES)/$*.json)
+	@cp $(FIGURES)/$*.json benchmarks/reproductions/results/ && touch $@
+
+$(FIGURES)/stragglers: | .venv/installed-dev
+	@$(call timed,.venv/bin/python examples/fedprox-stragglers/stragglers.py --output $(FIGURES)/fedprox-stragglers)
+	@cp $(FIGURES)/fedprox-stragglers/results.json docs/assets/stragglers.json
+	@cp $(FIGURES)/fedprox-stragglers/stragglers.png docs/assets/ && touch $@
+
+$(FIGURES)/record: | .venv/installed-dev
+	@$(call timed,.venv/bin/python benchmarks/record/run.py --folder $(FIGURES)/cells)
+	@touch $@
+
+pages: .venv/installed-dev  ## generate the pages about benchmarks, reproductions and the record, measured tables on other pages, and the table of skew.advise, from the committed JSON files
 	@echo "pages: from benchmarks/results, benchmarks/record and benchmarks/reproductions/results"
 	@.venv/bin/python scripts/benchmarks_page.py
 	@.venv/bin/python scripts/advice_table.py
 	@.venv/bin/python scripts/record_page.py
 	@.venv/bin/python scripts/reproductions_page.py
-	@.venv/bin/python scripts/strategies_page.py
+	@.venv/bin/python scripts/page_tables.py
 
 clean:  ## remove build outputs and caches, but no environment
 	@echo "clean: build outputs and caches"

@@ -1,7 +1,8 @@
 """Compare partitioners with those of Flower Datasets, and with a permutation in NumPy.
 
-    python benchmarks/partitioners.py           # minutes: 60,000 rows, then a million for two schemes
-    python benchmarks/partitioners.py --full    # also a million rows for every scheme, and up to 10^8 rows
+    python benchmarks/partitioners.py   # minutes
+
+With a million rows, only the schemes by size and two others are compared, because most of Flower's are slow.
 
 Each ratio compares alternating timings from this run, so it is robust to noise. Writes a JSON file and a plot of time
 over rows to --output.
@@ -12,7 +13,6 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import sys
 import tempfile
 import time
 import warnings
@@ -176,26 +176,6 @@ def _assigning(scheme: str, partitions: int, labels: NDArray[Any]) -> Callable[[
     return lambda: partitioner.assign(labels)
 
 
-def peak_memory(rows: int, classes: int, partitions: int) -> dict[str, object]:
-    """Return the peak memory in addition to the labels, measured in a separate process."""
-    import subprocess
-
-    program = (
-        "import resource, numpy as np\n"
-        "from flskew.partitioners import DirichletPartitioner\n"
-        f"labels = np.arange({rows}, dtype=np.uint32).astype(np.uint8) % {classes}\n"
-        "np.random.default_rng(0).shuffle(labels)\n"
-        "DirichletPartitioner(2, 'label', 1.0).assign(labels[:1000])\n"
-        # From here on, only the assignment can raise the peak.
-        "before = int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize()\n"
-        f"assignment = DirichletPartitioner({partitions}, 'label', 0.5, min_partition_size=0).assign(labels)\n"
-        "print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)\n"
-    )
-    output = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
-    before, peak = map(int, output.split())
-    return {"scheme": "DirichletPartitioner", "rows": rows, "peak_gb_above_labels": (peak - before) / 1e9}
-
-
 def draw(records: list[dict[str, object]], path: Path) -> None:
     """Plot time over rows: to the first partition, with the peer; and for all partitions, with the permutation."""
     from matplotlib.figure import Figure
@@ -221,7 +201,6 @@ def draw(records: list[dict[str, object]], path: Path) -> None:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--full", action="store_true", help="a million rows for every scheme, and up to 10^8 rows")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     # Flower Datasets warns each time it redraws.
@@ -236,24 +215,23 @@ def main() -> None:
 
     print("Ratios: speed relative to flwr-datasets, to the first partition")
     some = ["DirichletPartitioner", "PathologicalPartitioner"]
+    by_size = ["LinearPartitioner", "SquarePartitioner", "ExponentialPartitioner", "SizePartitioner"]
     for rows, partitions, shuffled, names in (
         (60_000, 10, False, some),
         (60_000, 10, True, None),
         (10**6, 100, False, some),
-        (10**6, 100, True, None if arguments.full else some),
+        (10**6, 100, True, some + by_size),
     ):
         for record in against_flower(rows, partitions, shuffled, names):
             note(record)
     print("Ratios: time relative to a random permutation of the same number of rows")
-    for rows, partitions in [(10**5, 100), (10**6, 100), (10**7, 1000), *([(10**8, 10_000)] if arguments.full else [])]:
+    for rows, partitions in ((10**5, 100), (10**6, 100), (10**7, 1000), (10**8, 10_000)):
         note(against_floor(rows, 100, partitions))
     for rows, classes, partitions in ((10**5, 10**5, 10), (10**6, 10**6, 10), (10**6, 10, 10**4), (10**6, 10, 10**5)):
         note(against_floor(rows, classes, partitions))
     for scheme in ("LinearPartitioner", "MixturePartitioner", "CrossPartitioner"):
-        for rows, partitions in [(10**7, 1000), *([(10**8, 10_000)] if arguments.full else [])]:
+        for rows, partitions in ((10**7, 1000), (10**8, 10_000)):
             note(against_floor(rows, 100, partitions, scheme))
-    if arguments.full:
-        note(peak_memory(10**8, 100, 10_000))
 
     content = {"about": about("flwr-datasets", "datasets", "numpy"), "records": records}
     write(arguments.output / "partitioners.json", content)

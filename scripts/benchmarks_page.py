@@ -57,14 +57,11 @@ def partitioners(content: dict[str, Any]) -> Rows:
             order = "shuffled" if record["shuffled"] else "in order"
             what = f"{record['scheme']}, {record['rows']:,} rows {order}, {record['partitions']:,} partitions"
             rows.append((what, *_times(record["ours_s"], record["peer_s"]), _times_as_fast(record["ratio"])))
-        elif "times_the_floor" in record:
+        else:
             scheme = "" if record["scheme"] == "DirichletPartitioner" else f"{record['scheme']}, "
             size = f"{record['rows']:,} rows, {record['classes']:,} classes, all {record['partitions']:,} partitions"
             ratio = f"{number(record['times_the_floor'])} times the permutation"
             rows.append((scheme + size, *_times(record["ours_s"], record["peer_s"]), ratio))
-        else:
-            what = f"{record['rows']:,} rows: memory in addition to the labels"
-            rows.append((what, f"{number(record['peak_gb_above_labels'])} GB", "", ""))
     return ("", "flskew", "peer", "ratio"), rows
 
 
@@ -269,9 +266,9 @@ SECTIONS = {
         "Averaging replies",
         """
         Everything that flskew's `FedAvg` does with the replies of a round, including its checks and the norm of each
-        update, compared with Flower's `aggregate_arrayrecords` alone. The norms take about two fifths of this time.
-        flskew needs the memory of one model, whatever the number of clients. It keeps integers as integers, which takes
-        time; Flower returns them as float64. Parentheses give the range of all pairs.
+        update, compared with Flower's `aggregate_arrayrecords` alone. flskew needs the memory of one model, whatever
+        the number of clients. It keeps integers as integers, which takes time; Flower returns them as float64.
+        Parentheses give the range of all pairs.
         """,
         aggregation,
     ),

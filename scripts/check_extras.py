@@ -36,6 +36,12 @@ figure = plots.dots(DirichletPartitioner(5, "label", 0.5).assign([row % 10 for r
 figure.savefig("dots.png")
 """
 
+NOTEBOOK = """
+from flskew import plots
+widget = plots.explore([row % 10 for row in range(1000)])
+assert "DirichletPartitioner" in widget.children[-1].value
+"""
+
 SIMULATION = """
 import numpy as np
 from flwr.app import ArrayRecord
@@ -108,6 +114,7 @@ with tempfile.TemporaryDirectory() as folder:
 # The quickstarts use the digits of scikit-learn.
 EXTRAS = {
     "plot": Extra(PLOT),
+    "notebook": Extra(NOTEBOOK),
     "simulation": Extra(SIMULATION),
     "study": Extra(STUDY),
     "sklearn": Extra(quickstart("quickstart-sklearn", "sklearnexample", 10)),

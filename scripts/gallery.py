@@ -24,12 +24,19 @@ PAGES = [
     "four-clinics.md",
     "how-to/compare.md",
     "how-to/fair-to-every-site.md",
+    "how-to/synthetic.md",
     "kinds.md",
     "pictures.md",
+    "shifts.md",
+    "start/index.md",
+    "start/methods.md",
+    "start/tables.md",
     "study.md",
     "tutorial.md",
     "which-partitioner.md",
 ]
+# Twice the pixels of the page, for sharp screens; scripts/site/hooks.py shows them at half this size.
+DOTS_PER_INCH = 220
 BLOCK_OR_IMAGE = re.compile(r"^```python\n(?P<code>.*?)^```|^!\[[^\]]*\]\((?P<image>[^)]+)\)", re.MULTILINE | re.DOTALL)
 
 
@@ -61,9 +68,10 @@ def save(page: str, folder: Path) -> None:
         path = folder / image
         path.parent.mkdir(parents=True, exist_ok=True)
         png = io.BytesIO()
-        figure.savefig(png, format="png", dpi=110)
-        # A hundred colours look the same and take a third of the bytes. This also drops matplotlib's metadata.
-        Image.open(png).convert("RGB").quantize(100).save(path, optimize=True)
+        figure.savefig(png, format="png", dpi=DOTS_PER_INCH)
+        # Few colours look the same and take a third of the bytes. This also drops matplotlib's metadata.
+        colors = Image.open(png).convert("RGB").quantize(64)
+        colors.save(path, optimize=True, dpi=(DOTS_PER_INCH, DOTS_PER_INCH))
         print(f"wrote {path}")
 
 

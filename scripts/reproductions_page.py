@@ -89,7 +89,7 @@ three hospitals, and then each hospital drops the images of three digits. The mo
 for three rounds of FedAvg with ten local epochs of SGD, learning rate 0.01, momentum 0.9 and batches of 64.
 
 ```bash
-python benchmarks/reproductions/three_hospitals.py --data-dir FOLDER   # the four files of MNIST
+python benchmarks/reproductions/three_hospitals.py --data-dir FOLDER  # of MNIST
 ```
 
 A hospital alone trains for as many epochs as in three rounds. Its accuracy on the three digits it has never seen is
@@ -109,7 +109,7 @@ noise from the paper. All of the ten clients train in every round. The model is 
 for ten local epochs of SGD with learning rate 0.01, momentum 0.9, weight decay 1e-5 and batches of 64.
 
 ```bash
-python benchmarks/reproductions/niid_bench.py --data-dir FOLDER   # hours; resumes where it stopped
+python benchmarks/reproductions/niid_bench.py --data-dir FOLDER  # takes hours
 ```
 
 **{rounds}**
@@ -143,7 +143,7 @@ epoch of SGD with learning rate {rate}, momentum {momentum} and batches of {batc
 `keep_local=["bn*"]`; a client alone trains for as many epochs.
 
 ```bash
-python benchmarks/reproductions/rotated_mnist.py --data-dir FOLDER   # resumes where it stopped
+python benchmarks/reproductions/rotated_mnist.py --data-dir FOLDER  # resumes
 ```
 
 Each client is tested on its own quarter of the test images, as it sees them. The table shows the accuracy after the
@@ -168,7 +168,7 @@ linear layer on FCUBE. For other tables, it has a perceptron with hidden layers 
 paper's figures for FCUBE.
 
 ```bash
-python benchmarks/reproductions/fcube.py   # resumes where it stopped
+python benchmarks/reproductions/fcube.py  # resumes where it stopped
 ```
 
 The table shows the accuracy on 1,000 test points with the partition that FCUBE comes with and with an IID one: the
@@ -184,7 +184,7 @@ batches of ten. The paper shows curves, not numbers, so this is about their orde
 "significantly more stable and accurate" with FedProx than with FedAvg, which drops stragglers.
 
 ```bash
-python benchmarks/reproductions/synthetic_stragglers.py   # resumes where it stopped
+python benchmarks/reproductions/synthetic_stragglers.py  # resumes
 ```
 
 The figures are means of the last ten rounds and of {seeds} seeds; each seed draws other data. The training loss is that

@@ -71,7 +71,7 @@ def save(folder: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             png = io.BytesIO()
             figure.savefig(png, format="png", dpi=100)
-            Image.open(png).convert("RGB").quantize(100).save(path, optimize=True)
+            Image.open(png).convert("RGB").quantize(64).save(path, optimize=True)
             print(f"wrote {path}")
 
 

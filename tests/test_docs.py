@@ -2,7 +2,8 @@
 
 ```python   runs; the blocks of a page share their variables
 ```py       compiles, and its imports work; it does not run, because it would need the network
-```text     is the exact output of the python block before it
+```text     is the exact output of the python block before it; a line of more than 80 columns, such as an error, is
+            shown as in a terminal of that width, but broken at spaces
 ```toml     parses
 ```bash     contains existing targets of the Makefile, extras of the package and folders of apps
 """
@@ -16,6 +17,7 @@ import re
 import shlex
 import shutil
 import sysconfig
+import textwrap
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +51,8 @@ ELSEWHERE = [page for page in [*PAGES, ROOT / "CHANGELOG.md"] if page.relative_t
 BLOCK = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)]*)\)|<(https?:[^>]*)>")
 FENCE = re.compile(r"^ *```(\w+)", re.MULTILINE)
+# What fits a terminal, and the width of the site.
+WIDTH = 80
 
 
 def is_of_an_example(page: Path) -> bool:
@@ -65,8 +69,15 @@ def run_python(example: Example) -> None:
 def compare_output(example: Example) -> None:
     if example.namespace.get("_printed") is None:
         return  # The output may differ in the last digit; the tests of the example check it.
-    assert str(example.parsed).strip() == example.namespace["_printed"].strip(), (
+    assert str(example.parsed).strip() == as_in_a_terminal(example.namespace["_printed"]).strip(), (
         f"{example.path}, line {example.line}: the page says otherwise"
+    )
+
+
+def as_in_a_terminal(printed: str) -> str:
+    return "\n".join(
+        textwrap.fill(line, WIDTH, break_long_words=False, break_on_hyphens=False) if len(line) > WIDTH else line
+        for line in printed.splitlines()
     )
 
 
@@ -83,7 +94,7 @@ def parse_toml(example: Example) -> None:
 
 def look_up_commands(example: Example) -> None:
     example.namespace["_printed"] = None
-    for line in str(example.parsed).splitlines():
+    for line in str(example.parsed).replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
         if words:
             assert command_exists(words, example.path), f"{example.path}, line {example.line}: what is {line!r}?"
@@ -145,6 +156,12 @@ def test_every_code_block_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch
     assert len(examples) == len(fences), f"one of these is no known language: {sorted(set(fences))}"
     for example in examples:
         example.evaluate()
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.relative_to(ROOT).as_posix()) for page in PAGES])
+def test_no_code_block_of_a_page_is_wider_than_80_columns(page: Path) -> None:
+    blocks = [textwrap.dedent(block) for block in BLOCK.findall(page.read_text("utf-8"))]
+    assert [line for block in blocks for line in block.splitlines() if len(line) > WIDTH] == []
 
 
 def test_the_readme_has_code_to_run() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -146,6 +147,15 @@ def test_the_version_is_written_in_one_place() -> None:
     for path in (ROOT / "src").rglob("*.py"):
         if path.name != "_version.py":
             assert f'"{version}"' not in path.read_text("utf-8"), f"{path.name} repeats the version"
+
+
+def test_the_projects_address_is_written_in_one_file() -> None:
+    addresses = [url.rstrip("/") for url in PROJECT["urls"].values()]
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in filter(None, done.stdout.split("\0")):
+        if name != "pyproject.toml" and (ROOT / name).is_file():
+            text = (ROOT / name).read_text("utf-8", errors="ignore")
+            assert not any(address in text for address in addresses), f"{name} repeats the project's address"
 
 
 def test_every_extra_is_tested_with_the_wheel() -> None:

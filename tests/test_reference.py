@@ -38,6 +38,7 @@ SHOWN = [
     "synthetic.synthetic",
 ]
 STRATEGIES = ["Checked", "ClassAware", "FedAvg", "FedDyn", "FedNova", "FedProx", "Scaffold"]
+REPORTS = ["advise", "alpha_for", "audit", "compare", "feature_report", "kinds", "report", "severity_for"]
 # No paper proposes these.
 WITHOUT_PAPER = {"Checked", "CrossPartitioner", "IidPartitioner", "shifts.Quantize"}
 CITING = [name for name in [*STRATEGIES, *SHOWN] if not name.startswith("plots.") and name not in WITHOUT_PAPER]
@@ -69,8 +70,8 @@ def test_a_picture_leads_to_the_page_that_has_its_code(name: str) -> None:
     assert f"assets/{options['picture']})" in page
 
 
-@pytest.mark.parametrize("name", [*STRATEGIES, *SHOWN])
-def test_a_docstring_says_when_to_use_the_scheme_right_after_what_it_does(name: str) -> None:
+@pytest.mark.parametrize("name", [*STRATEGIES, *SHOWN, *(f"skew.{name}" for name in REPORTS)])
+def test_a_docstring_says_when_to_use_it_right_after_what_it_does(name: str) -> None:
     assert re.match(r"Use it when [a-z]", paragraphs(name)[1])
     assert paragraphs(name)[1].endswith(".")
 

@@ -271,13 +271,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, nargs="+", default=STAGES, help="stages; %(default)s")
     parser.add_argument("--splits", nargs="+", choices=SPLITS, default=list(SPLITS), help="%(default)s")
     parser.add_argument("--output", type=Path, default=HERE / "results" / "niid_bench.json")
-    parser.add_argument("--work", type=Path, default=records.RESULTS / "niid_bench")
+    parser.add_argument("--work", type=Path, help="folder for the models; by default, beside --output")
     arguments = parser.parse_args()
     logging.getLogger("flwr").setLevel(logging.ERROR)
     torch.set_num_threads(1)
+    work = arguments.work or arguments.output.with_suffix("")
     data, test, labels = load(arguments.data_dir)
     runs = [
-        Run(split, strategy, make(SETTINGS["seed"]).assign(labels).with_shift(NOISE.get(split)), arguments.work)
+        Run(split, strategy, make(SETTINGS["seed"]).assign(labels).with_shift(NOISE.get(split)), work)
         for split, make in SPLITS.items()
         for strategy in MU
         if not split.startswith("IID") or strategy == "FedAvg"

@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     for target, config in configs.items():
         results = run(config, range(options.seeds), options.output / "cells")
-        print(f"{TITLES[target]}, mean of {options.seeds} seeds ± half of the 95 % interval\n")
+        print(f"{TITLES[target]}:\nmean of {options.seeds} seeds ± half of the 95 % interval\n")
         print(table(results, load_patients(target)[1].sizes), end="\n\n", flush=True)
         figures.save(figures.picture(results, figures.SCORES[target]), options.output / f"{target}.png")
     for name in ("features", *options.targets):

@@ -27,7 +27,8 @@ LONGEST_DESCRIPTION = 200
 
 IMAGE = re.compile(r'<img (?P<before>[^>]*)src="(?P<source>[^":]+\.png)"')
 ALONE = re.compile(r"<p>(<img [^>]*--width[^>]*>)</p>")
-PARAGRAPH = re.compile(r"<p>(.*?)</p>", re.DOTALL)
+# Sentences: not a link or a button.
+PARAGRAPH = re.compile(r"<p>((?:(?!</p>).)*[.:?])\s*</p>", re.DOTALL)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:

@@ -1,7 +1,7 @@
 """A hook of MkDocs that lists, on docs/reference/index.md, the entries of all other pages of the reference.
 
-The line `<!-- names -->` becomes a table for each group of entries, in the order of the navigation. Each name is beside
-the first paragraph of its docstring.
+The line `<!-- names -->` becomes a table for each page, in the order of the navigation. Each name is beside the first
+paragraph of its docstring.
 """
 
 from __future__ import annotations
@@ -23,20 +23,22 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Put the tables in their place, if the page has one."""
     if PLACE not in markdown:
         return markdown
-    package = griffe.load("flskew", search_paths=[Path(config.config_file_path).parent / "src"])
-    lines = []
+    source = Path(config.config_file_path).parent / "src"
+    extensions = griffe.load_extensions(str(Path(__file__).with_name("functions_first.py")))
+    package = griffe.load("flskew", search_paths=[source], extensions=extensions)
+    lines: list[str] = []
     while (page := page.next_page) and page.file.src_uri.startswith("reference/"):
         lines += _lines(page.file.content_string, Path(page.file.src_uri).name, package)
     return markdown.replace(PLACE, "\n".join(lines))
 
 
 def _lines(text: str, address: str, package: griffe.Object | griffe.Alias) -> Iterator[str]:
-    """Yield a heading for a page and a table for each of its groups."""
+    """Yield a heading for a page and a table of its groups and entries."""
     for found in TITLE_GROUP_OR_ENTRY.finditer(text):
         if found["title"]:
-            yield from ("", f"## [{found['title']}]({address})")
+            yield from ("", f"## [{found['title']}]({address})", "", "| Name | What it does |", "|---|---|")
         elif found["group"]:
-            yield from ("", f"| {found['group']} | |", "|---|---|")
+            yield f"| **{found['group']}** | |"
         else:
             name = found["entry"]
             docstring = package[name].docstring

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts"))
 
 import benchmarks_page
 import figures
+import page_tables
 import reproductions_page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +38,6 @@ INVENTED: dict[str, tuple[dict[str, Any], list[str]]] = {
                 {"scheme": "CrossPartitioner", "rows": 10**7, "classes": 100, "partitions": 1000,
                  "peer": "Generator.permutation", "ours_s": 0.5, "peer_s": 0.2, "times_the_floor": 2.5,
                  "ns_per_row": 50.0},
-                {"scheme": "DirichletPartitioner", "rows": 10**8, "peak_gb_above_labels": 1.76},
             ]
         },
         [
@@ -44,7 +46,6 @@ INVENTED: dict[str, tuple[dict[str, Any], list[str]]] = {
             "| 1,000,000 rows, 100 classes, all 100 partitions | 40 ms | 20 ms | 2.0 times the permutation |",
             "| CrossPartitioner, 10,000,000 rows, 100 classes, all 1,000 partitions | 500 ms | 200 ms | 2.5 times the "
             "permutation |",
-            "| 100,000,000 rows: memory in addition to the labels | 1.8 GB |  |  |",
         ],
     ),
     "large_files": (
@@ -234,9 +235,50 @@ def test_every_benchmark_has_a_section_and_every_section_a_benchmark() -> None:
         "records",
         "bad_clients",
         "kinds",
-        "strategies",
     }  # on pages of their own
     assert set(benchmarks_page.SECTIONS) == scripts == set(INVENTED)
+
+
+def test_make_figures_runs_everything_that_is_measured() -> None:
+    environment = {**os.environ, "FLSKEW_MNIST": "mnist"}
+    command = ["make", "--dry-run", "--no-print-directory", "figures"]
+    commands = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout
+    scripts = {path.relative_to(ROOT).as_posix() for path in (ROOT / "benchmarks").glob("**/*.py")}
+    imported = {path for path in scripts if path.startswith("benchmarks/record/") and not path.endswith("/run.py")}
+    expected = scripts - imported - {"benchmarks/records.py"}
+    assert {script for script in scripts if f"bin/python {script}" in commands} == expected
+    pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "scripts").glob("*_page.py")}
+    others = {"scripts/advice_table.py", "scripts/page_tables.py", "scripts/gallery.py"}
+    for script in pages - {"scripts/advice_page.py"} | others:  # record_page.py calls advice_page.py
+        assert f"bin/python {script}" in commands, script
+
+
+@pytest.mark.parametrize(
+    ("page", "new", "expected"),
+    [
+        (
+            "Before.\n\n| a | b |\n| 1 | 2 |\n\nold date.\n\nAfter.\n",
+            "| a | b |\n| 3 | 4 |\n| 5 | 6 |\n\nnew date.",
+            "Before.\n\n| a | b |\n| 3 | 4 |\n| 5 | 6 |\n\nnew date.\n\nAfter.\n",
+        ),
+        (
+            "| c | d |\n| 9 | 9 |\n\n| a | b |\n| 1 | 2 |\n\nAfter.\n",
+            "| a | b |\n| 3 | 4 |",
+            "| c | d |\n| 9 | 9 |\n\n| a | b |\n| 3 | 4 |\n\nAfter.\n",
+        ),
+    ],
+    ids=["with a date", "without a date, after another table"],
+)
+def test_a_table_on_a_page_written_by_hand_is_replaced(page: str, new: str, expected: str) -> None:
+    assert page_tables.replaced(page, new) == expected
+    with pytest.raises(ValueError, match=r"the page must have one table with the header \| a \| b \|, got 0"):
+        page_tables.replaced(page.replace("| a | b |", "| a | c |"), new)
+
+
+def test_the_tables_on_pages_written_by_hand_are_up_to_date() -> None:
+    for name, new in page_tables.tables():
+        text = (ROOT / "docs" / name).read_text("utf-8")
+        assert page_tables.replaced(text, new) == text, "run make pages"
 
 
 @pytest.mark.parametrize("name", INVENTED)
@@ -471,10 +513,15 @@ def test_statements_on_other_pages_match_the_committed_figures() -> None:
     adds = {record["form"]: record["adds"] for record in kept["local_term"]["records"]}
     assert 0.08 < adds["FedProx"] < 0.13
     assert 0.35 < adds["loss"] < 0.45
-    # docs/strategies.md: the memory of one model.
+    # docs/strategies.md: the memory of one model; of two to three and a half with client state and FedNova.
     models = {record["models"] for record in kept["aggregation"]["records"] if record.get("function") == "ours"}
     assert max(models) < 1.1
-    # README.md: milliseconds a round.
+    of_strategy = {record["strategy"]: record["models"] for record in kept["rounds"]["records"]}
+    assert all(1.95 < of_strategy[name] < 3.55 for name in ("SCAFFOLD", "FedNova", "FedDyn"))
+    # docs/how-to/your-data.md: about a minute for a billion labels.
+    assert kept["large_files"]["rows"] == 10**9
+    assert all(45 < record["ours_s"] < 80 for record in kept["large_files"]["records"])
+    # docs/simulation.md: a few milliseconds a round.
     assert kept["simulation"]["records"]["simulate_3_clients_3_rounds_s"] / 3 < 0.01
     # docs/how-to/laptop-to-machines.md and the README of the example "deployment".
     here, ray, nodes = kept["deployment"]["records"]

@@ -37,7 +37,7 @@ class Page:
         for here, there in replaced.items():
             assert here in text
             text = text.replace(here, there)
-        self.blocks = [(found[1], found[2]) for found in BLOCK.finditer(text)]
+        self.blocks = [(found[1], found[2].replace("\\\n", " ")) for found in BLOCK.finditer(text)]
         self.folder = folder
         self.started: list[subprocess.Popen[bytes]] = []
         self.environment = {

@@ -360,6 +360,20 @@ def test_the_published_claims_hold_for_the_figures_on_the_site(published: Result
     assert abs(prox - published.figures(PROX, 0.0).mean()) <= 0.03
 
 
+def test_what_the_site_says_of_stragglers_matches_its_file(published: Results) -> None:
+    drops, uses, prox = (published.figures(method, 0.9) for method in METHODS)
+    assert np.abs(prox - published.figures(PROX, 0.0)).max() < 0.02
+    assert [round((prox - drops).min(), 2), round((prox - drops).max(), 2)] == [0.16, 0.24]
+    assert (uses - drops).mean() > (prox - drops).mean() / 2
+    assert np.array_equal(published.accuracies(DROPS, 0.0), published.accuracies(USES, 0.0))
+    # In about a third of the rounds, no reply counts, and the model does not change.
+    assert (np.diff(published.accuracies(DROPS, 0.9)) == 0).mean() == pytest.approx(1 / 3, abs=0.03)
+    # By tens of points from one round to the next, in the last half of the run.
+    steps = [np.abs(np.diff(published.accuracies(method, 0.9)[:, 50:])).max() for method in METHODS]
+    assert steps[1] > 0.3
+    assert steps[2] < steps[1]
+
+
 def test_the_site_shows_the_figures_of_its_file(published: Results) -> None:
     assert published.table() in (DOCS / "stragglers.md").read_text("utf-8")
     assert set(PUBLISHED) == set(METHODS)

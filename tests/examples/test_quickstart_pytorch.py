@@ -73,6 +73,18 @@ def test_a_client_is_tested_on_its_share_of_the_test_images() -> None:
         assert not np.isin(client.valloader.dataset.tensors[1], excluded).any()
 
 
+@pytest.mark.long
+def test_with_a_larger_alpha_feddyn_does_worse_than_fedavg() -> None:
+    """The README says so, of an alpha of 0.1 instead of 0.01."""
+    plain, fine, large = (
+        APP.run(3, **settings).accuracy[5]
+        for settings in ({}, {"strategy": "feddyn"}, {"strategy": "feddyn", "feddyn_alpha": 0.1})
+    )
+    assert APP.config()["feddyn-alpha"] == 0.01
+    assert large < plain - 0.005
+    assert large < fine
+
+
 def test_each_round_has_a_different_order() -> None:
     client = APP.client(0, 3, local_epochs=1)
     start = [tensor.numpy().copy() for tensor in client.net.state_dict().values()]

@@ -20,8 +20,8 @@ from three_hospitals.task import EXCLUDED
 
 from flskew.study import Cell, Results
 
-SIZES = {"who-holds-what.png": (1024, 368), "recall.png": (1024, 432), "accuracy.png": (1024, 576)}
-OVERVIEW_SIZE = (672, 624)
+SIZES = {"who-holds-what.png": (1408, 506), "recall.png": (1408, 594), "accuracy.png": (1408, 792)}
+OVERVIEW_SIZE = (924, 858)
 # CSS pixels: what is left for a picture on a phone that is 360 wide, and the smallest text that is legible there.
 PHONE, LEGIBLE = 328, 9
 

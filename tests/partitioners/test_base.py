@@ -221,6 +221,7 @@ def test_a_partition_id_out_of_range_is_both_errors(partition_id, error):
         ({"min_partition_size": 1.5}, TypeError, "min_partition_size must be an integer"),
         ({"partition_by": None}, TypeError, "partition_by must be the name of a column, got None"),
         ({"partition_by": ""}, TypeError, "partition_by must be the name of a column"),
+        ({"partition_by": 0.3}, TypeError, "got 0.3; pass the arguments after it by name, e.g. seed=42"),
         ({"self_balancing": "yes"}, TypeError, "self_balancing must be True or False, got 'yes'"),
         ({"shuffle": 1}, TypeError, "shuffle must be True or False, got 1"),
         (

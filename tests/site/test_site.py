@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -61,9 +62,52 @@ def test_the_search_box_finds_a_public_name(browser, address: str, width: int) -
 
 
 def test_a_link_into_the_reference_leads_to_its_entry(browser, address: str) -> None:
-    browser.open(f"{address}/reference/#flskew.DirichletPartitioner", 1280)
+    browser.open(f"{address}/reference/partitioners/#flskew.DirichletPartitioner", 1280)
     assert browser.run("return document.querySelectorAll('article blockquote').length") == 0, "an example, not as code"
     heading = "document.getElementById('flskew.DirichletPartitioner')"
     assert "DirichletPartitioner" in browser.run(f"return {heading}.textContent")
     assert browser.wait(f"const top = {heading}.getBoundingClientRect().top; return top >= 0 && top < 300")
     assert browser.console() == []
+
+
+@WIDTHS
+def test_an_entry_shows_its_picture_beside_the_text_or_above_it_on_a_phone(browser, address: str, width: int) -> None:
+    browser.open(f"{address}/reference/partitioners/", width)
+    entry = "document.getElementById('flskew.DirichletPartitioner').parentElement"
+    assert browser.wait(f"return {entry}.querySelector('img').naturalWidth") > 100
+    box = "(({left, right, top, bottom}) => ({left, right, top, bottom}))"
+    picture = browser.run(f"return {box}({entry}.querySelector('img').getBoundingClientRect())")
+    use = f"[...{entry}.querySelectorAll('p')].find(p => p.textContent.startsWith('Use it when'))"
+    words = browser.run(
+        f"const range = document.createRange(); range.selectNodeContents({use}); "
+        f"return {box}(range.getBoundingClientRect())"
+    )
+    if width < 600:
+        assert picture["bottom"] <= words["top"]
+    else:
+        assert picture["left"] >= words["right"]
+        assert picture["top"] <= words["bottom"]
+
+
+def test_the_first_page_of_the_reference_links_to_every_entry(browser, address: str, repository: Path) -> None:
+    browser.open(f"{address}/reference/", 1280)
+    linked = browser.run("return [...document.querySelectorAll('article td:first-child a')].map(a => a.hash.slice(1))")
+    pages = [page.read_text("utf-8") for page in (repository / "docs" / "reference").glob("*.md")]
+    assert sorted(linked) == sorted(name for page in pages for name in re.findall(r"^::: (\S+)$", page, re.MULTILINE))
+    uses = browser.run("return [...document.querySelectorAll('article td:last-child')].map(td => td.textContent)")
+    assert "Measure a split and describe what is unusual about it." in uses, "the function, not its module"
+
+
+def test_the_reference_shows_no_special_method_but_those_that_users_call(browser, built: Path, address: str) -> None:
+    shown = set()
+    for page in (built / "reference").glob("*/index.html"):
+        browser.open(f"{address}/{page.parent.relative_to(built).as_posix()}/", 1280)
+        names = browser.run("return [...document.querySelectorAll('article [id]')].map(element => element.id)")
+        shown |= {name for name in names if name.startswith("flskew.") and "__" in name}
+    assert shown == {
+        "flskew.Assignment.__getitem__",
+        "flskew.partitioners.Streams.__call__",
+        "flskew.tables.TableStatistics.__getitem__",
+        "flskew.typing.MapDataset.__getitem__",
+        "flskew.typing.MapDataset.__len__",
+    }

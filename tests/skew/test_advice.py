@@ -100,7 +100,7 @@ def test_nearer_splits_count_more() -> None:
 
 def test_without_evidence_of_a_difference_it_is_fedavg(by_hand: skew.Advice) -> None:
     assert (by_hand.strategy, by_hand.call, by_hand.gain, by_hand.interval) == ("FedAvg", "FedAvg()", 0.0, None)
-    first, second, *_ = str(by_hand).splitlines()
+    first, second = by_hand.summary.splitlines()
     assert first == "Use FedAvg()."
     assert "FedDyn(alpha=0.1) (one) or FedDyn(alpha=0.3) (two) gained most, 2.5 points of accuracy" in second
     assert second.endswith(
@@ -118,10 +118,10 @@ def test_a_method_that_is_better_is_recommended_with_those_that_may_be_as_good()
     assert found.gain == pytest.approx(4.0)
     half = stats.t.ppf(0.975, 4) * np.std(gains["FedDyn"], ddof=1) / np.sqrt(5)
     assert found.interval == pytest.approx((4 - half, 4 + half))
-    assert str(found).startswith(
+    assert found.summary.startswith(
         "Use FedDyn(alpha=0.1).\n"
         "On the one split of the record near this one (one), it gained 4.0 points of accuracy (95% interval 3.8 to "
-        "4.2, 5 seeds) over FedAvg.\n"
+        "4.2, 5 seeds) over FedAvg."
     )
     # SCAFFOLD is 2 points behind with every seed. FedNova, the largest of all with some, is not better than FedAvg.
     assert (
@@ -173,14 +173,14 @@ def test_without_a_method_on_all_near_splits_there_is_only_fedavg() -> None:
         made(("one", "first", AT_HALF, {"FedDyn": gains}), ("two", "second", AT_HALF, {"SCAFFOLD": gains})), HALF
     )
     assert (found.strategy, found.gain) == ("FedAvg", 0.0)
-    assert str(found).splitlines()[1].endswith("no other strategy was measured on all of them.")
+    assert found.summary.splitlines()[1].endswith("no other strategy was measured on all of them.")
     assert found.by_method().empty
 
 
 def test_a_strategy_that_only_loses_is_not_called_the_best() -> None:
     found = advise(made(("one", "first", AT_HALF, {"FedDyn": [-1.0, -1.1]})), HALF)
-    assert str(found).startswith(
-        "Use FedAvg().\nOn the one split of the record near this one (one), no other strategy gained anything.\n"
+    assert found.summary.startswith(
+        "Use FedAvg().\nOn the one split of the record near this one (one), no other strategy gained anything."
     )
 
 
@@ -189,9 +189,9 @@ def test_when_nothing_is_near_it_says_exactly_that_and_shows_the_nearest_splits(
     splits = [("one", f"at {labels}", [labels, 1.0, 0.0, 0.0, 2], gains) for labels in (0.1, 0.2, 0.8, 0.95)]
     found = advise(made(*splits), HALF)
     assert (found.strategy, found.call, found.gain, found.interval) == (None, None, None, None)
-    assert str(found).startswith(
+    assert found.summary.startswith(
         "The record has nothing near this split, so there is no advice.\n"
-        "The nearest split, one: at 0.2, is 0.30 away; less than 0.3 is near.\n"
+        "The nearest split, one: at 0.2, is 0.30 away; less than 0.3 is near."
     )
     assert found.to_frame().index.tolist() == ["one: at 0.2", "one: at 0.8", "one: at 0.1"]
     assert found.to_frame()["gain"].isna().all()
@@ -201,7 +201,7 @@ def test_when_nothing_is_near_it_says_exactly_that_and_shows_the_nearest_splits(
 def test_splits_with_another_kind_of_shift_are_never_near() -> None:
     gains = {"FedDyn": [9.0, 9.1, 9.0, 9.2, 9.0]}
     record = made(("one", "shifted", [0.5, 1.0, 0.05, 0.0, 2], gains))
-    assert str(advise(record, HALF)).splitlines()[1] == "None of its splits has the same kinds of shift."
+    assert advise(record, HALF).summary.splitlines()[1] == "None of its splits has the same kinds of shift."
     assert advise(record, HALF, covariate_shift=0.1).strategy == "FedDyn"
     assert advise(record, HALF, covariate_shift=0.1, concept_shift=0.1).strategy is None
 
@@ -355,7 +355,7 @@ def test_a_shift_without_data_is_refused_with_the_remedy() -> None:
 def test_advice_is_text_a_table_in_notebooks_and_markdown(by_hand: skew.Advice) -> None:
     assert repr(by_hand) == str(by_hand)
     assert "<table" in by_hand._repr_html_()
-    assert "| one: first | 0.00 | 2 | 0.25 | 1.00 | +2.0 " in by_hand.to_markdown()
+    assert "| one: first | 0.00 | 0.25 | 1.00 | +2.0 ± " in by_hand.to_markdown()
     assert by_hand.to_frame()["gain"].tolist() == [2.0, 4.0, 1.5]
     assert by_hand.version == 7
     assert by_hand.remarks[-1].startswith("Version 7 of the record has 3 splits of 2 data sets (one and two)")

@@ -147,7 +147,7 @@ def test_the_arguments_of_gains_are_those_of_its_picture() -> None:
     (axes,) = results.plot_gains("FedDyn", over="alone", what="own").axes
     assert names(axes) == ["FedDyn"]
     assert np.array(dots(axes).get_offsets()) == pytest.approx(np.array([[0.3, 0]]))  # (0.4 + 0.2) / 2
-    words = "gain over alone in accuracy on the clients' own test rows, averaged over the clients"
+    words = "gain over alone in accuracy on the clients' own test rows, on average"
     assert axes.get_xlabel().replace("\n", " ") == words
     assert axes.get_xlim()[0] < 0  # the line of no gain is visible
 

@@ -139,11 +139,11 @@ globalThis.flskewExplore = (() => {
     ].join("\n");
   }
 
-  /** A line that is too long, formatted as ruff does: the arguments on a line between the brackets. */
+  /** A line that is too long, broken where ruff breaks it. */
   function broken(line) {
-    const [, start, inside, end] = line.match(/^(split = \w+\()(.*)(\)\.assign\(labels\))$/);
-    const lines = inside.length <= 76 ? [inside] : inside.split(/, (?=\w+=)/).map((argument) => `${argument},`);
-    return [start, ...lines.map((argument) => `    ${argument}`), end].join("\n");
+    const [, start, inside, end] = line.match(/^(split = \w+\()(.*)(\)\.assign\()labels\)$/);
+    if (`${start}${inside}${end}`.length <= 80) return `${start}${inside}${end}\n    labels\n)`;
+    return `${start}\n    ${inside}\n${end}labels)`;
   }
 
   function excludedCode(excluded) {
@@ -250,11 +250,11 @@ globalThis.flskewExplore = (() => {
     return wanted;
   }
 
-  return { DATA, SCHEMES, START, allocate, allowed, clientStops, codeOf, countsOf, hashOf, measures, scriptOf, stateOf };
+  return { DATA, SCHEMES, allocate, allowed, clientStops, codeOf, countsOf, hashOf, measures, scriptOf, stateOf, unpack };
 })();
 
 (() => {
-  const { DATA, SCHEMES, START, allowed, clientStops, codeOf, countsOf, hashOf, measures, scriptOf, stateOf } =
+  const { DATA, SCHEMES, allowed, clientStops, codeOf, countsOf, hashOf, measures, scriptOf, stateOf } =
     globalThis.flskewExplore;
   const root = document.querySelector(".explore");
   const find = (name) => root.querySelector(`[data-explore=${name}]`);
@@ -264,6 +264,7 @@ globalThis.flskewExplore = (() => {
 
   let state = allowed(stateOf(location.hash));
   let counts = [];
+  let resting;
 
   const number = (value, digits = 0) =>
     value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
@@ -409,9 +410,7 @@ globalThis.flskewExplore = (() => {
     }
   }
 
-  // In words, also for those who cannot see the picture: said once the controls have come to rest.
-
-  let resting;
+  // In words, also for those who cannot see the picture
 
   function showSummary(refusal = "") {
     const sizes = counts.map((row) => row.reduce((total, count) => total + count, 0));
@@ -427,8 +426,6 @@ globalThis.flskewExplore = (() => {
       left ? `${number(left)} rows are unassigned: their classes have no client.` : "",
     ].filter(Boolean).join(" ");
     find("summary").textContent = text;
-    clearTimeout(resting);
-    resting = setTimeout(() => { find("status").textContent = text; }, 700);
   }
 
   // Code
@@ -468,12 +465,12 @@ globalThis.flskewExplore = (() => {
 
   // Together
 
-  function show(refusal) {
+  function show() {
     counts = countsOf(state);
     showControls();
     showPicture();
     showMeasures();
-    showSummary(refusal);
+    showSummary();
     showCode();
     for (const preset of document.querySelectorAll(".explore-presets a")) {
       const wanted = hashOf(allowed(stateOf(preset.hash)));
@@ -485,7 +482,14 @@ globalThis.flskewExplore = (() => {
   function change(wanted) {
     state = allowed({ ...state, ...wanted });
     show();
+    clearTimeout(resting);
+    resting = setTimeout(rest, 300);
+  }
+
+  /** Once a slider has come to rest: screen readers would stumble, and browsers refuse many changes of an address. */
+  function rest() {
     history.replaceState(history.state, "", hashOf(state));
+    find("status").textContent = find("summary").textContent;
   }
 
   function toggle(cell) {
@@ -494,12 +498,17 @@ globalThis.flskewExplore = (() => {
     const held = !excluded[client].includes(code);
     excluded[client] = held ? [...excluded[client], code] : excluded[client].filter((other) => other !== code);
     if (excluded[client].length === DATA.numClasses) {
-      show(`Client ${client} needs at least one class.`);
+      refuse(`Client ${client} needs at least one class.`);
     } else if (excluded.every((codes) => codes.includes(code))) {
-      show(`Client ${client} is the last with class ${code}, and every class needs a client.`);
+      refuse(`Client ${client} is the last with class ${code}, and every class needs a client.`);
     } else {
       change({ excluded });
     }
+  }
+
+  function refuse(reason) {
+    showSummary(reason);
+    find("status").textContent = reason;
   }
 
   function move(event) {
@@ -533,7 +542,7 @@ globalThis.flskewExplore = (() => {
     find("copy-all").addEventListener("click", (event) => copy(event.currentTarget, `${scriptOf(state)}\n`));
     addEventListener("hashchange", () => {
       if (!location.hash.includes("scheme=")) return;
-      state = allowed({ ...START, ...stateOf(location.hash) });
+      state = allowed(stateOf(location.hash));
       show();
     });
     root.hidden = false;

@@ -81,7 +81,7 @@ def table(results: Results) -> str:
     """The AUC of each store alone, and its gain, on its own customers and on those of all stores."""
     purchases, assignment = load_purchases()
     lines = [
-        _line("", "", "Minute", "its own customers", "", "customers of all stores", ""),
+        f"{'':16}  Minute  {'its own customers':>22}  {'customers of all stores':>24}",
         _line("", "purchases", "Maid", "alone", "gain together", "alone", "gain together"),
     ]
     own, everywhere = results.clients("stores"), results.clients("stores", "last")
@@ -94,7 +94,7 @@ def table(results: Results) -> str:
     means = results.table().frame.loc["stores"]
     for method in ("together", "pooled"):
         figures = shown(means["mean"][method], means["high"][method])
-        lines.append(_line(method, str(assignment.num_rows), "", "", "", figures, ""))
+        lines.append(f"{method + ', on the customers of all stores':41} {figures}")
     return "\n".join(lines)
 
 
@@ -104,6 +104,6 @@ def shown(mean: float, high: float, sign: str = "") -> str:
 
 
 def _line(*cells: str) -> str:
-    widths = (-8, 9, 6, 17, 16, 23, 16)
+    widths = (-7, 9, 6, 6, 14, 8, 14)
     padded = (cell.ljust(-width) if width < 0 else cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
     return "  ".join(padded).rstrip()

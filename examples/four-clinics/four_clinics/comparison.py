@@ -98,7 +98,7 @@ def table(results: Results, women: Sizes) -> str:
         women: (num_clinics,) number of women of each clinic.
     """
     lines = [
-        _line("", "", "its own patients", "", "patients of all clinics", ""),
+        f"{'':13}  {'its own patients':>23}  {'patients of all clinics':>31}",
         _line("", "women", "alone", "gain together", "alone", "gain together"),
     ]
     own, everywhere = results.clients("clinics"), results.clients("clinics", "last")
@@ -121,6 +121,6 @@ def shown(mean: float, high: float, sign: str = "") -> str:
 
 
 def _line(*cells: str) -> str:
-    widths = (-8, 5, 16, 16, 16, 16)
+    widths = (-8, 5, 7, 14, 15, 14)
     padded = (cell.ljust(-width) if width < 0 else cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
     return "  ".join(padded).rstrip()

@@ -48,11 +48,11 @@ class Comparison:
             "together": "together, federated",
             "pooled": "together, pooled",
         }
-        lines = [f"{'':28}{'RMSE':>6}{'better than alone':>21}{'students: 10 % / median / 90 %':>34}"]
+        lines = [f"{'':28}{'RMSE':>6}{'better than alone':>19}{'students: 10 / 50 / 90 %':>26}"]
         for model, text in texts.items():
             better = "" if model == "alone" else f"{self.better_off(model):.0%} of students"
             low, median, high = np.quantile(np.sqrt(self.errors[model]), (0.1, 0.5, 0.9))
-            lines.append(f"{text:28}{self.rmse(model):6.3f}{better:>21}{f'{low:.2f} / {median:.2f} / {high:.2f}':>34}")
+            lines.append(f"{text:28}{self.rmse(model):6.3f}{better:>19}{f'{low:.2f} / {median:.2f} / {high:.2f}':>26}")
         return "\n".join(lines)
 
 

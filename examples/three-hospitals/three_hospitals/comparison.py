@@ -42,11 +42,11 @@ def study(settings: Settings) -> Study:
 
 
 def table(results: Results) -> str:
-    """The final accuracies, and the recalls of the digits that each hospital has never seen."""
+    """The final accuracies on all digits, and on each of those that a hospital has never seen."""
     alone, pooled, together = results.cells
     lines = [
-        _line("", "never had", "images", "alone", "", "together", ""),
-        _line("", "", "", "accuracy", "recall on these", "accuracy", "recall on these"),
+        _line("", "", "", "alone", "", "together", ""),
+        _line("", "lacks", "images", "accuracy", "on these", "accuracy", "on these"),
     ]
     for hospital, excluded in enumerate(EXCLUDED):
         lines.append(
@@ -54,15 +54,15 @@ def table(results: Results) -> str:
                 f"hospital {hospital + 1}",
                 ", ".join(map(str, excluded)),
                 str(alone.label_counts[hospital].sum()),
-                *(f"{alone.last['accuracy'][hospital]:.1%}", _percentages(alone.recall[hospital], excluded)),
-                *(f"{together.last['accuracy'][0]:.1%}", _percentages(together.recall[0], excluded)),
+                *(f"{alone.last['accuracy'][hospital]:.0%}", _percentages(alone.recall[hospital], excluded)),
+                *(f"{together.last['accuracy'][0]:.0%}", _percentages(together.recall[0], excluded)),
             )
         )
-    return "\n".join([*lines, "", f"with all images in one place: {pooled.last['accuracy'][0]:.1%}"])
+    return "\n".join([*lines, "", f"with all images in one place: {pooled.last['accuracy'][0]:.0%}"])
 
 
 def _line(*cells: str) -> str:
-    widths = (-10, -9, 7, 10, 17, 12, 17)
+    widths = (-10, -7, 6, 8, 13, 8, 16)
     padded = (cell.ljust(-width) if width < 0 else cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
     return "  ".join(padded).rstrip()
 

@@ -119,10 +119,10 @@ def choice(name: str, value: T, allowed: tuple[T, ...]) -> T:
     return value
 
 
-def column_name(name: str, value: object) -> str:
-    """Return `value` if it can be the name of a column."""
+def column_name(name: str, value: object, remedy: str = "") -> str:
+    """Return `value` if it can be the name of a column; otherwise the error ends with `remedy`."""
     if not isinstance(value, str) or not value:
-        raise TypeError(f"{name} must be the name of a column, got {value!r}")
+        raise TypeError(f"{name} must be the name of a column, got {value!r}{remedy}")
     return value
 
 

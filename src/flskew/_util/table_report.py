@@ -6,6 +6,7 @@ import html
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from flskew._util.lines import sentences, wrapped
 from flskew._util.tables import Formats, as_html, as_markdown, as_text
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ class TableReport(ABC):
     remarks: tuple[str, ...]
 
     def __str__(self) -> str:
-        """The report as plain text."""
-        return _paragraphs(self._title(), as_text(self._table(), self._cells, self._left), "\n".join(self.remarks))
+        """The report as plain text, in lines of at most 80 columns."""
+        table = as_text(self._table(), self._cells, self._left)
+        return _paragraphs(wrapped(self._title()), table, sentences(self.remarks))
 
     def __repr__(self) -> str:
         """Same as `str(report)`."""
@@ -38,7 +40,7 @@ class TableReport(ABC):
 
     @abstractmethod
     def _title(self) -> str:
-        """Return what was measured, in a line."""
+        """Return what was measured, in one or more lines."""
 
     @abstractmethod
     def _table(self) -> pd.DataFrame:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
+from flskew._util.layout import Column, side_by_side
 from flskew._util.words import one_line
 
 if TYPE_CHECKING:
@@ -21,10 +21,9 @@ _MOST_ROWS = 20
 
 
 def as_text(frame: pd.DataFrame, formats: Formats, left: Collection[str] = ()) -> str:
-    """Return aligned columns, in which wide characters, such as Chinese ones, take two places.
+    """Return aligned columns; the first one and those of `left` contain words and are aligned on the left.
 
-    The first column and those of `left` are aligned on the left. Written by hand because pandas' releases differ in
-    the spaces between columns.
+    Written by hand because pandas' releases differ in the spaces between columns.
     """
     shortened = len(frame) > _MOST_ROWS
     half = _MOST_ROWS // 2
@@ -34,20 +33,9 @@ def as_text(frame: pd.DataFrame, formats: Formats, left: Collection[str] = ()) -
     if shortened:
         for cells in (names, *columns):
             cells.insert(half, "...")
-    first = _padded([str(frame.columns.name), *names], str.ljust)
-    others = [
-        _padded([str(name), *cells], str.ljust if name in left else str.rjust)
-        for name, cells in zip(frame, columns, strict=True)
-    ]
-    lines = [" ".join(cells).rstrip() for cells in zip(first, *others, strict=True)]
-    return "\n".join(lines) + f"\n\n[{len(frame)} rows x {len(columns)} columns]" * shortened
-
-
-def _padded(cells: list[str], pad: Callable[[str, int], str]) -> list[str]:
-    """Return cells of the same width in a terminal."""
-    wide = [sum(unicodedata.east_asian_width(letter) in "WF" for letter in cell) for cell in cells]
-    width = max(len(cell) + more for cell, more in zip(cells, wide, strict=True))
-    return [pad(cell, width - more) for cell, more in zip(cells, wide, strict=True)]
+    others = [Column(str(name), cells, name in left) for name, cells in zip(frame, columns, strict=True)]
+    text = side_by_side([Column(str(frame.columns.name), names, has_words=True), *others])
+    return f"{text}\n\n[{len(frame)} rows x {len(columns)} columns]" if shortened else text
 
 
 def as_html(frame: pd.DataFrame, formats: Formats) -> str:

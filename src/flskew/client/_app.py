@@ -94,8 +94,8 @@ def client_app(
         same_shapes: Set it to False for models that change shape, such as trees that grow: arrays of any shape and
             number are then sent. They keep the names received if their number is the same; otherwise they are "0",
             "1", and so on, with the dtypes returned.
-        keep_local: Arrays that never leave this node: shell patterns for names in the server's record, such as "*bn*"
-            (FedBN) or "head.*" (FedPer). Each client trains its own, in `context.state["flskew-private"]`; `fit` and
+        keep_local: Arrays that never leave this node: shell patterns for names in the server's record, such as `"*bn*"`
+            (FedBN) or `"head.*"` (FedPer). Each client trains its own, in `context.state["flskew-private"]`; `fit` and
             `evaluate` receive them among the parameters, and the reply carries what was received in their place.
             With `without_local`, the server does not send them either.
 

@@ -55,7 +55,7 @@ class Partitioner(BindingPartitioner):
     def __init__(self, num_partitions: int, partition_by: str | None = "label", seed: int = 42) -> None:
         super().__init__()
         self._num_partitions = checks.integer("num_partitions", num_partitions, minimum=1, maximum=checks.MOST_ROWS)
-        self.partition_by = None if partition_by is None else checks.column_name("partition_by", partition_by)
+        self.partition_by = None if partition_by is None else _label_column(partition_by)
         self.seed = checks.seed(seed)
 
     @property
@@ -207,7 +207,7 @@ class LabelPartitioner(Partitioner):
         shuffle: bool = True,
         num_bins: int | None = None,
     ) -> None:
-        super().__init__(num_partitions, checks.column_name("partition_by", partition_by), seed)
+        super().__init__(num_partitions, _label_column(partition_by), seed)
         self.shuffle = checks.truth("shuffle", shuffle)
         self.num_bins = checks.optional_integer("num_bins", num_bins, minimum=1)
 
@@ -239,3 +239,8 @@ class LabelPartitioner(Partitioner):
 
     def _binning(self) -> dict[str, Any]:
         return {"num_bins": self.num_bins, "can_bin": "num_bins" in inspect.signature(type(self)).parameters}
+
+
+def _label_column(partition_by: object) -> str:
+    # Whoever forgets it passes the next argument here.
+    return checks.column_name("partition_by", partition_by, "; pass the arguments after it by name, e.g. seed=42")

@@ -11,6 +11,7 @@ from flskew.plots._bars import bars
 from flskew.plots._clients import clients
 from flskew.plots._dots import dots
 from flskew.plots._drift import drift
+from flskew.plots._explore import explore
 from flskew.plots._features import features
 from flskew.plots._heatmap import heatmap
 from flskew.plots._metric import accuracy, metric
@@ -28,6 +29,7 @@ __all__ = [
     "clients",
     "dots",
     "drift",
+    "explore",
     "features",
     "heatmap",
     "metric",

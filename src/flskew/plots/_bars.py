@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from flskew.plots._canvas import draw_on, font_size, in_legend, name_side, room, shown, text_width, write_inside
 from flskew.plots._stairs import draw_stairs, fit_partitions, fit_rows, partitions_size
+from flskew.plots._style import OTHERS, layers, legend_beside
 from flskew.skew.tally import Split, Tally, tally
 from flskew.typing import Sizes
 
@@ -60,11 +61,9 @@ def bars(split: Split, *, ax: Axes | None = None) -> Figure:
 
 def draw_bars(axes: Sequence[Axes], tallies: Sequence[Tally]) -> None:
     """Draw splits with the same classes on a common scale."""
-    from matplotlib import colormaps
-
     codes = _largest_classes(tallies)
     names = [shown(tallies[0].classes[code]) for code in codes]
-    colors = [*colormaps["cividis"](np.linspace(0, 1, max(len(names), 2)))]
+    colors = layers(len(names))
     others = len(tallies[0].classes) - len(names)
     highest = max(int(counted.sizes.max()) for counted in tallies)
     for ax, counted in zip(axes, tallies, strict=True):
@@ -72,7 +71,7 @@ def draw_bars(axes: Sequence[Axes], tallies: Sequence[Tally]) -> None:
         fit_rows(ax, highest, counted.unit)
         below = np.zeros_like(counted.sizes)
         handles = []
-        for code, name, color in zip(codes, names, colors, strict=False):
+        for code, name, color in zip(codes, names, colors, strict=True):
             above = below + counted.counts[:, code]
             framed = room(ax)[1] * counted.counts[:, code].max() / highest >= _LOWEST_FRAMED
             handles.append(draw_stairs(ax, below, above, color, framed=framed))
@@ -80,23 +79,14 @@ def draw_bars(axes: Sequence[Axes], tallies: Sequence[Tally]) -> None:
                 _name_pieces(ax, name, below, above, color)
             below = above
         if others:
-            handles.append(draw_stairs(ax, below, counted.sizes, "#d0d0d0", hatched=True, framed=True))
+            handles.append(draw_stairs(ax, below, counted.sizes, OTHERS, hatched=True, framed=True))
         name_side(ax, "x", "partition", counted.partitions, key=[f"×: no {counted.unit}s"] * (0 in counted.sizes))
     rightmost = max(axes, key=lambda ax: ax.get_position().x1)
     # At most as high as the axes, but readable.
     size = max(min(0.9 * font_size(rightmost), room(rightmost)[1] / (1.3 * (len(handles) + 2))), 6)
     labels = [in_legend(name) for name in names]
-    rightmost.legend(
-        handles[::-1],
-        [*labels, *[f"{others:,} other classes"] * (others > 0)][::-1],
-        title="class",
-        title_fontsize=size,
-        loc="upper left",
-        bbox_to_anchor=(1, 1.02),
-        frameon=False,
-        fontsize=size,
-        labelspacing=0.25,
-    )
+    words = [*labels, *[f"{others:,} other classes"] * (others > 0)]
+    legend_beside(rightmost, size, handles[::-1], words[::-1], title="class", labelspacing=0.25)
 
 
 def _largest_classes(tallies: Sequence[Tally]) -> list[int]:

@@ -10,16 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from flskew.plots._style import style
 from flskew.typing import Label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["BLUE", "GREY", "Size", "check_axes", "draw_on", "draw_panels", "font_size", "in_legend", "name_side"]
+__all__ = ["Size", "check_axes", "draw_on", "draw_panels", "font_size", "in_legend", "name_side"]
 __all__ += ["new_axes", "printable", "room", "root_figure", "shown", "text_width", "wrapped", "write_inside"]
-
-BLUE, GREY = "#0a5a9c", "#8c8c8c"
 
 Size: TypeAlias = tuple[float, float]
 """Width and height of one Axes in inches, without the text around it."""
@@ -76,7 +75,7 @@ def draw_panels(
 
 @contextmanager
 def new_axes(size: Size, count: int = 1, columns: int = 1) -> Iterator[list[Axes]]:
-    """Yield axes of this size in a new figure, then enlarge the figure to fit the text around them."""
+    """Yield axes of this size in a new figure in our style, then enlarge the figure to fit the text around them."""
     _need_matplotlib()
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -84,19 +83,20 @@ def new_axes(size: Size, count: int = 1, columns: int = 1) -> Iterator[list[Axes
 
     rows = -(-count // columns)
     layout = ConstrainedLayoutEngine(wspace=0.06, hspace=0.06)
-    figure = NotebookFigure(figsize=(columns * size[0], rows * size[1]), layout=layout)
-    figure.subplotpars.update(left=0, right=1, bottom=0, top=1, wspace=0, hspace=0)
-    axes: list[Axes] = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
-    for one in axes[count:]:
-        one.remove()
-    yield axes[:count]
-    figure.set_size_inches(columns * size[0] + 5, rows * size[1] + 5)
-    # Twice: once the axes have their final size, text that was longer than its axes needs less room.
-    for _ in range(2):
-        layout.execute(figure)
-        (width, height), box = figure.get_size_inches(), axes[0].get_position()
-        wider, higher = columns * (size[0] - box.width * width), rows * (size[1] - box.height * height)
-        figure.set_size_inches(width + wider, height + higher)
+    with style():
+        figure = NotebookFigure(figsize=(columns * size[0], rows * size[1]), layout=layout)
+        figure.subplotpars.update(left=0, right=1, bottom=0, top=1, wspace=0, hspace=0)
+        axes: list[Axes] = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+        for one in axes[count:]:
+            one.remove()
+        yield axes[:count]
+        figure.set_size_inches(columns * size[0] + 5, rows * size[1] + 5)
+        # Twice: once the axes have their final size, text that was longer than its axes needs less room.
+        for _ in range(2):
+            layout.execute(figure)
+            (width, height), box = figure.get_size_inches(), axes[0].get_position()
+            wider, higher = columns * (size[0] - box.width * width), rows * (size[1] - box.height * height)
+            figure.set_size_inches(width + wider, height + higher)
 
 
 def check_axes(name: str, value: object) -> Axes:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew.plots._canvas import GREY, Size, font_size, name_side, room, text_width, write_inside
+from flskew.plots._canvas import Size, font_size, name_side, room, text_width, write_inside
+from flskew.plots._style import GREY, blues
 from flskew.skew.tally import Tally
 from flskew.typing import Label
 
@@ -84,16 +85,12 @@ def draw_cells(
 
     If cells are smaller than a pixel, one shade stands for the `pool` of several, and `key` says so.
     """
-    from matplotlib import colormaps
-    from matplotlib.colors import ListedColormap
-
     rows, columns = values.shape
-    blues = ListedColormap(colormaps["Blues"](np.linspace(palest, 0.9, 256))).with_extremes(bad="white")
     width, height = cell_size(ax, rows, columns)
     if min(width, height) >= _SMALLEST_FRAMED:
         edges = np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5
         return ax.pcolormesh(
-            *edges, np.ma.masked_invalid(values), cmap=blues, norm=norm, edgecolors="white", linewidth=1.2
+            *edges, np.ma.masked_invalid(values), cmap=blues(palest), norm=norm, edgecolors="white", linewidth=1.2
         )
     across, down = math.ceil(_SMALLEST_SHADE / width), math.ceil(_SMALLEST_SHADE / height)
     most = _POOLS[pool].reduceat
@@ -103,7 +100,7 @@ def draw_cells(
     right, bottom = pooled.shape[1] * across - 0.5, pooled.shape[0] * down - 0.5
     return ax.imshow(
         np.ma.masked_invalid(pooled),
-        cmap=blues,
+        cmap=blues(palest),
         norm=norm,
         aspect="auto",
         interpolation="nearest",

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flskew.plots._canvas import BLUE, GREY, draw_on, font_size, printable, room, shown
+from flskew.plots._canvas import draw_on, font_size, printable, room, shown
 from flskew.plots._metric import style_axes
+from flskew.plots._style import BLUE, DASHED, GREY, INK
 from flskew.strategies import History
 from flskew.typing import Phase
 
@@ -100,14 +101,14 @@ def _draw(axes: Sequence[Axes], values: pd.DataFrame, label: str, *, lower_is_be
         )  # fmt: skip
     median = values.median(axis=1)
     has = ~np.isnan(numbers[:, worst])
-    ax.plot(rounds, median, color="black", linewidth=1.4, linestyle=(0, (4, 2)), zorder=4, label="sites: median", **dot)
+    ax.plot(rounds, median, color="black", linewidth=1.4, linestyle=DASHED, zorder=4, label="sites: median", **dot)
     ax.plot(
         rounds[has], numbers[has, worst], color=BLUE, linewidth=2.2, marker="s", markersize=4,
         markevery=[-1], zorder=5, label=f"worst in round {rounds[~np.isnan(numbers).all(axis=1)][-1]}",
     )  # fmt: skip
     named = range(numbers.shape[1]) if numbers.shape[1] <= _MOST_NAMED else [worst]
     _name_ends(ax, values, list(named), worst)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, frameon=False, fontsize=0.9 * font_size(ax))
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False, fontsize=0.9 * font_size(ax))
 
 
 def _name_ends(ax: Axes, values: pd.DataFrame, named: list[int], worst: int) -> None:
@@ -136,7 +137,7 @@ def _name_ends(ax: Axes, values: pd.DataFrame, named: list[int], worst: int) -> 
             textcoords="offset points",
             va="center",
             fontsize=size,
-            color=BLUE if is_worst else "#444444",
+            color=BLUE if is_worst else INK,
             weight="bold" if is_worst else "normal",
             annotation_clip=False,
         )

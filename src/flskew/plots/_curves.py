@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from flskew.plots._canvas import BLUE, GREY, draw_panels, font_size, in_legend, printable, room
+from flskew.plots._canvas import draw_panels, font_size, in_legend, printable, room
 from flskew.plots._metric import style_axes
+from flskew.plots._style import DASHED, DOTTED, GREY, LINES, legend_beside
 from flskew.typing import Figures
 
 if TYPE_CHECKING:
@@ -18,16 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Curves", "draw_curves"]
 
-# The hues of Okabe and Ito, which differ with any kind of colour vision, and two more; the shapes differ in shades of
-# grey, too.
-_STYLES = tuple(
-    zip(
-        (BLUE, "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a4b1e", "#6a3d9a"),
-        ("o", "s", "^", "D", "v", "P", "X", "*"),
-        strict=True,
-    )
-)
-_DASHES = ((0, (5, 2)), (0, (1.5, 1.5)))
 # The bands of more methods would hide each other.
 _MOST_BANDS = 6
 # Points between the markers of a line.
@@ -68,7 +59,7 @@ def draw_curves(
     has_bands = len(panels[0].lines) <= _MOST_BANDS
     shows_bands = has_bands and not all(np.isnan(low).all() for panel in panels for low, *_ in panel.lines.values())
     lines = [*keys[: 2 if shows_bands else 1], *["×: a run ended early"] * any(panel.ends for panel in panels)]
-    named = [name for name in panels[0].lines if name in ranking[: len(_STYLES)]]
+    named = [name for name in panels[0].lines if name in ranking[: len(LINES)]]
     draw = partial(_draw, panels=panels, label=label, key="\n".join(lines), named=named, has_bands=has_bands)
     return draw_panels(ax, [panel.title for panel in panels], 3.0 if len(panels) == 1 else 2.1, draw)
 
@@ -96,11 +87,7 @@ def _draw(
         if number + columns < len(axes):
             ax.set_xlabel("")
     last = axes[min(columns, len(axes)) - 1]
-    size = 0.9 * font_size(last)
-    last.legend(
-        loc="upper left", bbox_to_anchor=(1, 1.02), frameon=False, fontsize=size, title=key,
-        title_fontsize=size, alignment="left",
-    )  # fmt: skip
+    legend_beside(last, 0.9 * font_size(last), title=key)
 
 
 def _draw_panel(ax: Axes, panel: Curves, named: Sequence[str], every: int, *, has_bands: bool) -> None:
@@ -111,7 +98,7 @@ def _draw_panel(ax: Axes, panel: Curves, named: Sequence[str], every: int, *, ha
         rounds = np.arange(len(mean))
         if name in named:
             number = named.index(name)
-            color, marker = _STYLES[number]
+            color, marker = LINES[number]
             ax.plot(
                 rounds, mean, color=color, linewidth=1.6, marker=marker, markersize=5, markeredgecolor="white",
                 markeredgewidth=0.5, markevery=(number % every, every), zorder=4, label=in_legend(name),
@@ -125,7 +112,7 @@ def _draw_panel(ax: Axes, panel: Curves, named: Sequence[str], every: int, *, ha
         if name in panel.ends:
             reached = panel.ends[name]
             ax.plot(reached, mean[reached], color=color, marker="x", markersize=8, markeredgewidth=2, zorder=5)
-    for (name, level), dashes in zip(panel.levels.items(), _DASHES, strict=False):
+    for (name, level), dashes in zip(panel.levels.items(), (DASHED, DOTTED), strict=False):
         ax.axhline(
             level, color=ax.xaxis.label.get_color(), linewidth=1.4, linestyle=dashes, zorder=3, label=in_legend(name)
         )

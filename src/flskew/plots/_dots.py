@@ -10,7 +10,7 @@ import numpy as np
 
 from flskew._util import checks
 from flskew._util.words import plural
-from flskew.plots._canvas import BLUE, Size, draw_on
+from flskew.plots._canvas import Size, draw_on
 from flskew.plots._cells import (
     add_scale,
     cell_size,
@@ -22,6 +22,7 @@ from flskew.plots._cells import (
     table_size,
     write_in_cells,
 )
+from flskew.plots._style import BLUE
 from flskew.skew.tally import Split, Tally, tally
 from flskew.typing import LabelCounts
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew._util import checks
-from flskew.plots._canvas import BLUE, draw_on, font_size, printable
+from flskew.plots._canvas import draw_on, font_size, printable
 from flskew.plots._metric import style_axes
+from flskew.plots._style import BLUE, DASHED, legend_beside
 from flskew.schedule import Schedule
 from flskew.skew import Measure, iid_total_variation, total_variation
 
@@ -95,7 +96,7 @@ def _draw(
             baseline=None,
             color="black",
             linewidth=1.2,
-            linestyle=(0, (4, 2)),
+            linestyle=DASHED,
             zorder=3,
             label="IID, by chance",
         )
@@ -106,4 +107,4 @@ def _draw(
     if len(present) > 1:
         ax.set_xlabel(f"round\n{present[0]} to {present[-1]} partitions with rows")
     if chance is not None:
-        ax.legend(loc="upper left", bbox_to_anchor=(1, 1.02), frameon=False, fontsize=0.9 * font_size(ax))
+        legend_beside(ax, 0.9 * font_size(ax))

@@ -12,8 +12,6 @@ from flskew._util import checks
 from flskew._util.texts import listed
 from flskew.assignment import Assignment
 from flskew.plots._canvas import (
-    BLUE,
-    GREY,
     font_size,
     in_legend,
     name_side,
@@ -25,6 +23,7 @@ from flskew.plots._canvas import (
     text_width,
     wrapped,
 )
+from flskew.plots._style import BLUE, GREY, OTHERS, PALE, layers
 from flskew.skew._columns import Column, read_columns, read_table, with_missing
 from flskew.skew.features import FeatureReport, FeatureSkew, Table, by_difference, feature_report
 from flskew.typing import Label
@@ -41,7 +40,6 @@ _MOST_IN_A_ROW = 3
 # More shades than these are hard to distinguish.
 _MOST_CATEGORIES = 5
 _SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
-_PALE, _OTHERS = "#e4e4e4", "#d0d0d0"
 
 
 class _Line(NamedTuple):
@@ -109,7 +107,7 @@ def features(
         for number, (ax, one) in enumerate(zip(axes, chosen, strict=True)):
             title = f"{wrapped(shown(one.name), room(ax)[0], font_size(ax))}\n{_distance(one)}"
             hidden = "" if same_lines else f"\n{_MOST_LINES} of {len(assignment):,} partitions"
-            ax.set_title(printable(title + hidden), fontsize=font_size(ax))
+            ax.set_title(printable(title + hidden), fontsize=font_size(ax), fontweight="normal")
             _draw(ax, read[one.name], _lines(one, read[one.name], assignment, report))
             if same_lines and number % in_a_row:
                 ax.tick_params(labelleft=False)
@@ -161,7 +159,7 @@ def _draw_quantiles(ax: Axes, column: Column, lines: Sequence[_Line]) -> None:
     quantiles = np.array([np.quantile(lines[place].values / per_day, _SHARES) for place in places.tolist()])
     low, first, median, third, high = quantiles.reshape(-1, len(_SHARES)).T
     if len(places):
-        ax.axvspan(first[0], third[0], color=_PALE, zorder=0)
+        ax.axvspan(first[0], third[0], color=PALE, zorder=0)
     ax.hlines(places, low, high, color=BLUE, linewidth=1.2)
     ax.hlines(places, first, third, color=BLUE, linewidth=6.5)
     ax.scatter(median, places, s=22, color="white", edgecolors=BLUE, linewidths=1.2, zorder=3, clip_on=False)
@@ -186,8 +184,6 @@ def _scale(ax: Axes, column: Column) -> None:
 
 
 def _draw_shares(ax: Axes, column: Column, lines: Sequence[_Line]) -> None:
-    from matplotlib import colormaps
-
     count = len(column.categories)
     shares = np.array([np.bincount(line.values, minlength=count) / max(len(line.values), 1) for line in lines])
     if column.kind == "missing":
@@ -197,17 +193,17 @@ def _draw_shares(ax: Axes, column: Column, lines: Sequence[_Line]) -> None:
         codes = list(order)[: _MOST_CATEGORIES if count <= _MOST_CATEGORIES else _MOST_CATEGORIES - 1]
         names = [shown(column.categories[code]) for code in codes]
     pieces = [*shares[:, codes].T]
-    colors = [*colormaps["cividis"](np.linspace(0.1, 0.95, max(len(codes), 2)))]
+    colors = layers(len(codes), 0.95)
     if column.kind != "missing" and len(codes) < count:
         pieces.append(1 - shares[:, codes].sum(axis=1))
         names.append(f"{count - len(codes):,} others")
-        colors.append(_OTHERS)
+        colors.append(OTHERS)
     left, places = np.zeros(len(lines)), np.arange(len(lines))
     held = np.array([len(line.values) > 0 for line in lines])
     for piece, color, name in zip(pieces, colors, names, strict=False):
         ax.barh(
             places[held], piece[held], 0.74, left[held], color=color, edgecolor="white", linewidth=0.6,
-            hatch="////" if color is _OTHERS else None, label=in_legend(name),
+            hatch="////" if color is OTHERS else None, label=in_legend(name),
         )  # fmt: skip
         left += piece
     ax.set_xlim(0, 1)

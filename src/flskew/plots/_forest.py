@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew.plots._canvas import BLUE, GREY, draw_panels, font_size, name_side, printable, room, root_figure, wrapped
+from flskew.plots._canvas import draw_panels, font_size, name_side, printable, room, root_figure, wrapped
+from flskew.plots._style import BLUE, grid, legend_beside
 from flskew.typing import Figures
 
 if TYPE_CHECKING:
@@ -69,13 +70,9 @@ def _draw(axes: Sequence[Axes], columns: int, panels: Sequence[Differences], lab
     else:
         root_figure(axes[0]).supxlabel(printable(label), fontsize=font_size(axes[0]))
     last = axes[min(columns, len(axes)) - 1]
-    size = 0.9 * font_size(last)
     for face, words in ((BLUE, "better or worse"), ("white", "no evidence of\na difference")):
         last.scatter([], [], s=30, color=face, edgecolors=BLUE, linewidths=1.4, label=words)
-    last.legend(
-        loc="upper left", bbox_to_anchor=(1, 1.02), frameon=False, fontsize=size, title=key, title_fontsize=size,
-        alignment="left",
-    )  # fmt: skip
+    legend_beside(last, 0.9 * font_size(last), title=key)
 
 
 def _draw_panel(ax: Axes, panel: Differences) -> None:
@@ -86,8 +83,7 @@ def _draw_panel(ax: Axes, panel: Differences) -> None:
     faces = [BLUE if evident else "white" for evident in panel.is_evident]
     ax.scatter(difference, places, s=30, color=faces, edgecolors=BLUE, linewidths=1.4, zorder=3)
     ax.set_ylim(len(places) - 0.4, -0.6)
-    ax.grid(axis="x", color=GREY, alpha=0.3, linewidth=0.8)
-    ax.set_axisbelow(True)
+    grid(ax, "x")
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
     name_side(ax, "y", "", list(panel.names))

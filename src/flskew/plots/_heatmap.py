@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from flskew._util import checks
-from flskew.plots._canvas import GREY, Size, draw_on, room
+from flskew.plots._canvas import Size, draw_on, room
 from flskew.plots._cells import (
     add_scale,
     cell_size,
@@ -21,6 +21,7 @@ from flskew.plots._cells import (
     table_size,
     write_in_cells,
 )
+from flskew.plots._style import GREY, INK
 from flskew.skew.tally import Split, Tally, tally
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _percent(share: float) -> str:
 
 
 def _ink(share: float) -> str:
-    return "white" if share > 0.3 else "#1a1a1a"
+    return "white" if share > 0.3 else INK
 
 
 def _strike(ax: Axes, counted: Tally, partition_id_axis: Literal["x", "y"]) -> None:

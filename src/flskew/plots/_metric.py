@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flskew._util import checks
-from flskew.plots._canvas import BLUE, GREY, draw_on, font_size, printable, room
+from flskew.plots._canvas import draw_on, font_size, printable, room
 from flskew.plots._numbers import Fractions, Numbers, read_fractions, read_numbers
+from flskew.plots._style import BANDS, BLUE, grid, legend_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -151,7 +152,7 @@ def _draw(
         ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
     if len(counts) > 1:
         ax.set_xlabel(f"round\n{counts[0]} to {counts[-1]} clients in a round")
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1.02), frameon=False, fontsize=0.9 * font_size(ax))
+    legend_beside(ax, 0.9 * font_size(ax))
 
 
 def style_axes(ax: Axes, rounds: NDArray[np.int64], label: str) -> None:
@@ -162,8 +163,7 @@ def style_axes(ax: Axes, rounds: NDArray[np.int64], label: str) -> None:
     ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     ax.set_ylabel(label)
     ax.set_xlabel("round")
-    ax.grid(axis="y", color=GREY, alpha=0.3, linewidth=0.8)
-    ax.set_axisbelow(True)
+    grid(ax, "y")
     ax.spines[["top", "right"]].set_visible(False)
 
 
@@ -206,5 +206,5 @@ def _draw_clients(ax: Axes, by_round: Mapping[int, NDArray[np.float64]], place: 
     worst, low, high, best = np.full((4, len(edges) - 1), np.nan)
     for band, share in zip((worst, low, high, best), (0, 0.25, 0.75, 1), strict=True):
         band[rounds - rounds[0]] = [np.quantile(one, share) for one in values]
-    ax.stairs(high, edges, baseline=low, fill=True, color="#7fa8cc", zorder=3, label="clients: middle half")
-    ax.stairs(best, edges, baseline=worst, fill=True, color="#c3d7e8", zorder=2, label="clients: all")
+    ax.stairs(high, edges, baseline=low, fill=True, color=BANDS[0], zorder=3, label="clients: middle half")
+    ax.stairs(best, edges, baseline=worst, fill=True, color=BANDS[1], zorder=2, label="clients: all")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew.plots._canvas import BLUE, GREY, draw_on, font_size, in_legend, name_side, printable
+from flskew.plots._canvas import draw_on, font_size, in_legend, name_side, printable
+from flskew.plots._style import BLUE, DOTTED, GREY, ORANGE, grid, legend_beside
 from flskew.typing import Figures
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_pairs"]
 
-_RED = "#d55e00"
 # Of more clients, only those at both ends are shown.
 _MOST_LINES = 30
 # Inches between two lines.
@@ -76,12 +76,12 @@ def _draw(
 ) -> None:
     (ax,) = axes
     places = np.arange(len(names))
-    for which, color, style, what in ((~loses, BLUE, "solid", "gains"), (loses, _RED, (0, (1, 1)), "loses")):
+    for which, color, style, what in ((~loses, BLUE, "solid", "gains"), (loses, ORANGE, DOTTED, "loses")):
         if which.any():
             ax.hlines(
                 places[which], *values[which].T, color=color, linewidth=1.8, linestyle=style, label=what, zorder=2
             )
-    colors = np.where(loses, _RED, BLUE)
+    colors = np.where(loses, ORANGE, BLUE)
     ax.scatter(
         values[:, 0], places, s=26, color="white", edgecolors=GREY, linewidths=1.4, zorder=3, clip_on=False,
         label=in_legend(ends[0]),
@@ -90,10 +90,9 @@ def _draw(
     if has_gap:
         ax.axhline((len(places) - 1) / 2, color=GREY, linewidth=0.8, linestyle=(0, (4, 4)), zorder=1)
     ax.set_ylim(len(places) - 0.4, -0.6)
-    ax.grid(axis="x", color=GREY, alpha=0.3, linewidth=0.8)
-    ax.set_axisbelow(True)
+    grid(ax, "x")
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel(printable(label))
     name_side(ax, "y", "", list(names))
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1.02), frameon=False, fontsize=0.9 * font_size(ax))
+    legend_beside(ax, 0.9 * font_size(ax))

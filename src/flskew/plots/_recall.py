@@ -24,6 +24,7 @@ from flskew.plots._cells import (
     write_in_cells,
 )
 from flskew.plots._numbers import Fractions, read_fractions
+from flskew.plots._style import INK
 from flskew.typing import Label
 
 if TYPE_CHECKING:
@@ -104,4 +105,4 @@ def _percent(recall: float) -> str:
 
 
 def _ink(recall: float) -> str:
-    return "white" if recall > 0.5 else "#1a1a1a"
+    return "white" if recall > 0.5 else INK

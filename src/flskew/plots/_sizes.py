@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flskew.plots._canvas import BLUE, GREY, draw_on, name_side, room
+from flskew.plots._canvas import draw_on, name_side, room
 from flskew.plots._stairs import draw_stairs, fit_partitions, fit_rows, partitions_size
+from flskew.plots._style import BLUE, GREY
 from flskew.skew.tally import Split, Tally, tally
 
 if TYPE_CHECKING:

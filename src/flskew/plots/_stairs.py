@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from flskew.plots._canvas import GREY, Size, room
+from flskew.plots._canvas import Size, room
+from flskew.plots._style import GREY
 from flskew.skew.tally import Tally
 from flskew.typing import Sizes
 

@@ -13,6 +13,7 @@ from flskew._util import checks
 from flskew.assignment import Assignment
 from flskew.plots._canvas import draw_on, font_size, name_side, shown, text_width, write_inside
 from flskew.plots._cells import cell_size, frame_cells, mark_cells
+from flskew.plots._style import INK
 from flskew.typing import Features, Label, Labels, Rows
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def _draw(
             )
         for column, word in enumerate(line.words):
             if size <= strip * cell_height:
-                write_inside(ax, column, place + 0.5, _fitted(shown(word), cell_width - 1, size), "#1a1a1a", size)
+                write_inside(ax, column, place + 0.5, _fitted(shown(word), cell_width - 1, size), INK, size)
     # `imshow` has set the limits to those of the last image. The centre of an image is that of its line.
     frame_cells(ax, len(lines), columns)
     ax.set_ylim(len(lines) - 0.5 + strip / 2, -0.5 + strip / 2)

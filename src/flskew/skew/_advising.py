@@ -58,9 +58,11 @@ def verdict(found: Evidence) -> str:
     )
 
 
-def remarks(split: Placed, found: Evidence, record: Record) -> Iterator[str]:
-    """Return the other sentences."""
-    yield _measured(split)
+def remarks(split: Placed, found: Evidence, record: Record, shown: str | None) -> Iterator[str]:
+    """Return the other sentences; `shown` is the method whose gains on the near splits are in the table."""
+    if shown is not None:
+        yield f"Gains: percentage points of {shown} over FedAvg ± half of the 95% interval."
+    yield _measured(split, found)
     if found.best is not None and found.best != BASELINE:
         yield from _how_sure(found)
     yield from _alone(found)
@@ -77,7 +79,7 @@ def remarks(split: Placed, found: Evidence, record: Record) -> Iterator[str]:
     )
 
 
-def _measured(split: Placed) -> str:
+def _measured(split: Placed, found: Evidence) -> str:
     position = split.position
     known = [
         f"total variation {split.total_variation:.2f}{' (the labels look IID)' * split.looks_iid}",
@@ -86,7 +88,9 @@ def _measured(split: Placed) -> str:
         *([f"concept shift {position.concept_shift:.2f}"] if position.concept_shift else []),
     ]
     clients = plural(position.num_clients, "client")
-    return f"This split has {clients} and {plural(split.num_classes, 'class')}: {', '.join(known)}."
+    numbers = sorted({one.position.num_clients for _, one in found.near or found.beyond} - {position.num_clients})
+    others = f" Splits in the table have {listed(numbers, last='or')} clients." if numbers else ""
+    return f"This split has {clients} and {plural(split.num_classes, 'class')}: {', '.join(known)}.{others}"
 
 
 def _how_sure(found: Evidence) -> Iterator[str]:

@@ -124,8 +124,8 @@ def _uneven(split: Tally) -> Iterator[str]:
 def _against_chance(split: Tally) -> str:
     measured, chance = total_variation(split), iid_total_variation(split)
     if measured <= 1.5 * chance:
-        return f"The labels look IID: a random split with these sizes has a total variation of {chance:.3f} on average."
-    return f"For comparison: a random split with these sizes has a total variation of {chance:.3f} on average."
+        return f"The labels look IID: random splits with these sizes have a total variation of {chance:.3f} on average."
+    return f"Random splits with these sizes have a total variation of {chance:.3f} on average."
 
 
 def _names(split: Tally, which: NDArray[np.bool_]) -> list[Label]:

@@ -24,7 +24,6 @@ __all__ = ["Advice", "advise"]
 
 _CELLS: Formats = {
     "distance": "{:.2f}".format,
-    "clients": "{:,}".format,
     "sampled": "{:.0%}".format,
     "total variation": "{:.2f}".format,
     "effective clients": "{:.2f}".format,
@@ -100,13 +99,11 @@ class Advice(TableReport):
         frame = self.to_frame()
         shifts = [shift for shift in ("covariate shift", "concept shift") if frame[shift].any()]
         sampled = ["sampled"] if (frame["sampled"] < 1).any() else []
-        columns = ["distance", "clients", *sampled, "total variation", "effective clients", *shifts]
+        columns = ["distance", *sampled, "total variation", "effective clients", *shifts]
         table = frame[columns].rename_axis(index=None, columns="split")
         if frame["gain"].notna().any():
-            ends = zip(frame["gain"], frame["low"], frame["high"], strict=True)
-            table["gain"] = [
-                f"{points(mean, '+')} ({points(low, '+')} to {points(high, '+')})" for mean, low, high in ends
-            ]
+            ends = zip(frame["gain"], frame["high"], strict=True)
+            table["gain"] = [f"{points(mean, '+')} ± {points(high - mean)}" for mean, high in ends]
         return table
 
 
@@ -119,6 +116,8 @@ def advise(
     concept_shift: float | None = None,
 ) -> Advice:
     """Look up which strategy the benchmark of record supports for a split like this one.
+
+    Use it when you have a split and want to know which strategy to try first.
 
     The record has measured what each strategy gains over FedAvg on many splits, whose skew is measured, too. The rule:
 
@@ -169,15 +168,16 @@ def advice_from(record: Record, split: Placed) -> Advice:
     found = evidence(record.splits, split.position)
     best, methods = found.best, sorted(found.gains, key=lambda method: -found.gains[method].mean)
     gain = None if best is None else found.gains.get(best)  # FedAvg has none
+    shown = best if gain else next(iter(methods), None)
     return Advice(
         strategy=best,
         call=None if best is None else call_of(best, found),
         gain=gain.mean if gain else None if best is None else 0.0,
         interval=(gain.low, gain.high) if gain else None,
         summary=verdict(found),
-        remarks=tuple(remarks(split, found, record)),
+        remarks=tuple(remarks(split, found, record, shown)),
         version=record.version,
-        _splits=_columns(found, best if gain else next(iter(methods), None)),
+        _splits=_columns(found, shown),
         _methods={method: tuple(found.gains[method]) for method in methods},
     )
 

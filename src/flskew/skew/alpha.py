@@ -58,6 +58,8 @@ def alpha_for(
 ) -> AlphaEstimate:
     """Find the alpha with which `DirichletPartitioner` gives these labels a target skew.
 
+    Use it when you know how much skew you want, but not which alpha gives it on your data.
+
     The effect of alpha depends on the classes, their sizes and the number of partitions: the same alpha may be strong
     skew on one data set and mild on another. This function draws splits with many seeds and bisects alpha until their
     mean skew is the target. An individual split differs from that mean by about `spread`; `report` measures it.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from numpy.typing import NDArray
 
 from flskew._util import checks
+from flskew._util.lines import sentences
 from flskew._util.words import plural
 from flskew.assignment import Assignment
 from flskew.skew._audit_contents import leaked_contents, shared_contents
@@ -71,8 +72,8 @@ class Audit:
         return tuple(finding.code for finding in self.findings)
 
     def __str__(self) -> str:
-        """The findings as plain text."""
-        return "\n".join(
+        """The findings as plain text, in lines of at most 80 columns."""
+        return sentences(
             [self.title, *(f"{found.severity}: {found.message} [{found.code}]" for found in self.findings)]
         )
 
@@ -118,6 +119,8 @@ def audit(
     same_rows: bool | None = None,
 ) -> Audit:
     """Check a split, made by flskew or by anything else, before you train on it.
+
+    Use it when you are about to train on a split, above all if you made it without flskew.
 
     Faults of the split are findings, not exceptions. An error makes results wrong (leaks, rows used twice, ids that
     mean different sites), a warning is probably a mistake (lost rows, empty clients), and a note is what many schemes

@@ -37,7 +37,7 @@ class Comparison:
     reports: Mapping[str, Report]
 
     def __str__(self) -> str:
-        """The table as plain text."""
+        """The table as plain text, in lines of at most 80 columns."""
         return as_text(*self._table())
 
     def __repr__(self) -> str:
@@ -69,6 +69,8 @@ class Comparison:
 
 def compare(splits: Mapping[str, Split] | Iterable[Split]) -> Comparison:
     """Measure several splits side by side.
+
+    Use it when you choose between splits, or want to know what a parameter does to the skew.
 
     Args:
         splits: The splits by name, or a list of splits, which are named 0, 1, and so on. Each is an `Assignment`,

@@ -99,9 +99,9 @@ class FeatureReport(TableReport):
         >>> print(skew.feature_report(table, stores))
         2 partitions, 100 rows, 2 columns
         <BLANKLINE>
-        column        kind distance chance most_different             difference
-        member categorical    0.400  0.039           Lyon    100% no against 50%
-        age        numeric    0.261  0.096           Lyon mean 39.5 against 45.5
+        column        kind distance chance most_different difference
+        member categorical    0.400  0.039 Lyon           100% no against 50%
+        age        numeric    0.261  0.096 Lyon           mean 39.5 against 45.5
         <BLANKLINE>
         member differs most: Lyon has 100% no against 50%.
     """
@@ -111,6 +111,7 @@ class FeatureReport(TableReport):
     sizes: Sizes
     remarks: tuple[str, ...]
     _cells: ClassVar[Formats] = _CELLS
+    _left: ClassVar[tuple[str, ...]] = ("most_different", "difference")
 
     def to_json(self) -> str:
         """Return JSON: the remarks, and one object for every column, with the distance of each partition by name."""
@@ -159,6 +160,8 @@ class FeatureReport(TableReport):
 
 def feature_report(frame: Table, assignment: Assignment) -> FeatureReport:
     """Measure how much each column of a table differs between partitions (covariate shift, feature skew).
+
+    Use it when you have a table, and want to know which columns differ between clients.
 
     Numbers, dates and ordered categories are compared by the Wasserstein distance between a partition and all rows,
     divided by the mean difference of two random rows (Gini's mean difference), so that it does not depend on the unit:

@@ -115,7 +115,8 @@ class KindsReport(TableReport):
         concept shift   P(y|x)                 not measured
         quantity skew     rows    0.092  0.027          yes
         <BLANKLINE>
-        Prior shift: 26.5% of the labels would have to change to make all partitions alike; 6.5% in a random split.
+        Prior shift: 26.5% of the labels would have to change to make all partitions
+          alike; 6.5% in a random split.
         Quantity skew: partitions have 206 to 311 rows.
         To measure covariate shift and concept drift, pass features.
         To measure concept shift, pass truth (the correct labels).
@@ -208,6 +209,8 @@ def kinds(
     max_columns: int = 64,
 ) -> KindsReport:
     """Measure which of the five kinds of non-IID a split has, and how much of each.
+
+    Use it when you do not know yet in which way your clients differ.
 
     The kinds are those of Kairouz et al., with features x and labels y: covariate shift (P(x) differs between clients),
     prior shift (P(y)), concept drift (P(x|y): same label, different features), concept shift (P(y|x): same features,

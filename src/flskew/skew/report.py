@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flskew._util.lines import sentences
 from flskew._util.tables import Formats, as_html, as_markdown, as_text
 from flskew._util.words import one_line, plural
 from flskew.assignment import Assignment
@@ -63,12 +64,13 @@ class Report:
         jensen_shannon    0.741       0         1
         hellinger         0.707       0         1
         <BLANKLINE>
-        partition rows classes effective_classes total_variation most_frequent largest_share
-        0           40       2              1.75           0.250             0           75%
-        1           20       1              1.00           0.500             1          100%
+                               effective_    total_
+        partition rows classes    classes variation most_frequent largest_share
+        0           40       2       1.75     0.250             0           75%
+        1           20       1       1.00     0.500             1          100%
         <BLANKLINE>
         Partition 1 is missing class 0.
-        For comparison: a random split with these sizes has a total variation of 0.048 on average.
+        Random splits with these sizes have a total variation of 0.048 on average.
     """
 
     tally: Tally
@@ -77,9 +79,9 @@ class Report:
     remarks: tuple[str, ...]
 
     def __str__(self) -> str:
-        """The report as plain text."""
+        """The report as plain text, in lines of at most 80 columns."""
         tables = as_text(self._measures(), _ENDS), as_text(self._partitions(), _CELLS)
-        return "\n\n".join([self._title(), *tables, "\n".join(self.remarks)])
+        return "\n\n".join([self._title(), *tables, sentences(self.remarks)])
 
     def __repr__(self) -> str:
         """Same as `str(report)`."""
@@ -172,6 +174,8 @@ class Report:
 def report(split: Split) -> Report:
     """Measure a split and describe what is unusual about it.
 
+    Use it when you want to know how skewed a split is, in its labels and sizes.
+
     Args:
         split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts; call `tally` first to name
             the classes.
@@ -189,7 +193,7 @@ def report(split: Split) -> Report:
         Partition 0 is missing classes 1, 3 and 7.
         Partition 1 is missing classes 2, 5 and 8.
         Partition 2 is missing classes 4, 6 and 9.
-        For comparison: a random split with these sizes has a total variation of 0.069 on average.
+        Random splits with these sizes have a total variation of 0.069 on average.
     """
     counted = tally(split)
     measures = {name: measure(counted) for name, measure in MEASURES.items()}

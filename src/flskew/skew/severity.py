@@ -58,6 +58,8 @@ def severity_for(
 ) -> SeverityEstimate:
     """Find the severity of a shift that makes clients differ by a target.
 
+    Use it when you know how much clients should differ, but not how strong the shift must be.
+
     "Noise with sigma 0.1" says little about how much clients differ: that depends on the features and on the split.
     This function finds the smallest severity of a shift, from 0 (no shift) to 1 (the shift as it is), for which the
     measure is the target, by bisection. A shift that is the same for all partitions makes them no more different, so

@@ -27,8 +27,8 @@ __all__ = ["FedNova"]
 class FedNova(FedAvg):
     """FedNova: FedAvg with normalized updates, so that a client that takes more steps does not pull harder.
 
-    Use it when clients take different numbers of steps in a round. If some take a hundred times as many as others,
-    training can diverge.
+    Use it when clients take different numbers of steps in a round. Training can diverge if some take many times as many
+    as others.
 
     Clients with more rows, more epochs or faster machines take more steps in a round. FedAvg then converges to a model
     that favours their rows beyond their weight, which the paper calls objective inconsistency. FedNova divides each

@@ -28,9 +28,9 @@ _WORDS: dict[What, str] = {
     "last": "on the whole test set after the last round",
     "best": "on the whole test set in the best round",
     "area": "on the whole test set, averaged over the rounds",
-    "own": "on the clients' own test rows, averaged over the clients",
+    "own": "on the clients' own test rows, on average",
     "worst": "of the worst client on its own test rows",
-    "unseen": "recall of the classes that a client never had, averaged over the clients",
+    "unseen": "recall of the classes that a client never had, on average",
 }
 OF_CLIENTS: tuple[What, ...] = ("own", "worst", "unseen")
 """The figures that are reduced from one value per client."""

@@ -37,6 +37,7 @@ def cell_frame(results: Grid) -> pd.DataFrame:
     columns["dropped"] = [int(cell.num_dropped[-1]) for cell in results.cells]
     columns["seconds"] = [cell.seconds for cell in results.cells]
     columns["error"] = [cell.error for cell in results.cells]
+    columns["fingerprint"] = [cell.fingerprints[0] for cell in results.cells]
     return pd.DataFrame(columns)
 
 

@@ -49,7 +49,7 @@ def gains_table(results: Grid, methods: Sequence[str], over: str, what: What) ->
     frame["note"] = [_note(*row) for row in zip(num_known, pairs, p, strict=True)]
     most = int(num_known.max(initial=0))
     title = (
-        f"Gain over {one_line(over)} in {in_words(what, results.metric)}: mean over {plural(most, 'seed')}"
+        f"Gain over {one_line(over)} in {in_words(what, results.metric)}:\nmean over {plural(most, 'seed')}"
         f"{interval_in_words(results, most)}"
     )
     remarks = tuple(_remarks(results, {*methods, over}, what, int((~np.isnan(p)).sum())))
@@ -119,8 +119,7 @@ def _texts(results: Grid, frame: pd.DataFrame, what: What) -> pd.DataFrame:
         {
             "method": frame.index.get_level_values("method"),
             "gain": [with_interval(*one, decimals, interval=results.interval, sign="+") for one in ends],
-            "p": frame["p"].map(p_text).to_numpy(),
-            "adjusted": frame["adjusted"].map(p_text).to_numpy(),
+            "adjusted p": frame["adjusted"].map(p_text).to_numpy(),
             "verdict": [
                 f"{words} ({note})" if words and note else words or note
                 for words, note in zip(frame["verdict"], frame["note"], strict=True)
@@ -135,7 +134,7 @@ def _remarks(results: Grid, compared: set[str], what: What, num_tested: int) -> 
     if is_lower_better(what, results.lower_is_better):
         yield f"A gain is how much lower the {results.metric} is."
     if num_tested > 1:
-        yield f"Verdicts are corrected for all {num_tested} comparisons (Holm's procedure); intervals are not."
+        yield f"Verdicts are corrected for {num_tested} comparisons (Holm's procedure); intervals are not."
     if what in OF_CLIENTS and any(cell.error for cell in results.cells if cell.method in compared):
         yield "Runs that ended early have no figures of clients, so their seeds do not count; see `remarks`."
     if "alone" in compared:

@@ -45,7 +45,7 @@ def means_table(results: Grid, what: What) -> Table:
 
     columns = {name: [text(row, one) for one in range(len(results.methods))] for row, name in enumerate(results.splits)}
     texts = pd.DataFrame(columns, index=list(results.methods)).rename_axis(columns="method")
-    title = f"{in_words(what, results.metric)}: mean over {plural(most, 'seed')}"
+    title = f"{in_words(what, results.metric)}:\nmean over {plural(most, 'seed')}"
     remarks = [*alone_trained_few(results, what)]
     if best.any():
         word = "lowest" if is_lower_better(what, results.lower_is_better) else "highest"

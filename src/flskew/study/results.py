@@ -89,7 +89,8 @@ class Results(Grid):
         ...     study = Study(Threshold(), splits, methods, range(5), num_rounds=1)
         ...     results = study.run(folder)
         >>> results.table()
-        accuracy on the whole test set after the last round: mean over 5 seeds ± half of the 95 % interval
+        accuracy on the whole test set after the last round:
+        mean over 5 seeds ± half of the 95 % interval
         <BLANKLINE>
         method     dirichlet
         alone  0.776 ± 0.037
@@ -176,7 +177,7 @@ class Results(Grid):
         Returns:
             A table whose `frame` has a row for each split and method, with columns "gain", the mean difference, which
             is positive if the method is better, "low", "high", "seeds", "p", "adjusted", "verdict" and "note". The
-            verdict is "better", "worse" or "no evidence of a difference".
+            verdict is "better", "worse" or "no evidence of a difference". The text leaves out "p".
 
         Raises:
             ImportError: SciPy is not installed.
@@ -319,7 +320,8 @@ class Results(Grid):
     def to_frame(self) -> pd.DataFrame:
         """Return one row per cell that has been run, with all figures of `What`.
 
-        The other columns are "split", "method", "seed", "rounds", "bytes", "dropped" replies, "seconds" and "error".
+        The other columns are "split", "method", "seed", "rounds", "bytes", "dropped" replies, "seconds", "error", and
+        the "fingerprint" of the split of the training rows.
         """
         return cell_frame(self)
 
