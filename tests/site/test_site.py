@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from pathlib import Path
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 
@@ -34,6 +36,22 @@ def test_every_page_renders_without_error_fits_the_window_and_loads_nothing_exte
         if found:
             wrong[page] = found
     assert not wrong
+
+
+def test_every_link_to_a_place_on_a_page_leads_to_one(built: Path) -> None:
+    """mkdocs does not notice all that do not."""
+    pages = {path.parent.relative_to(built).as_posix(): path.read_text("utf-8") for path in built.rglob("index.html")}
+    places = {page: set(re.findall(r'\bid="?([^"\s>]+)', text)) for page, text in pages.items()}
+    broken = set()
+    for page, text in pages.items():
+        for link in re.findall(r'\bhref="([^"]+)"', text):
+            target = urlsplit(urljoin(f"http://site/{page}/", unescape(link)))
+            there = target.path.strip("/") or "."
+            # Behind the # of the explorer are its settings.
+            is_place = target.netloc == "site" and there in pages and target.fragment and there != "explore"
+            if is_place and target.fragment not in places[there]:
+                broken.add((page, link))
+    assert not broken
 
 
 @WIDTHS
