@@ -51,7 +51,7 @@ EXPECTED = {
     "personalisation": ["glossary"],
     "personalization": ["how-to/keep-arrays-local"],
     "personalized": ["glossary"],
-    "plot": ["pictures"],
+    "plot": ["reference/plots", "pictures"],
     "plots": ["pictures"],
     "privacy": ["glossary"],
     "progress bar": ["simulation"],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from pathlib import Path
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 
@@ -50,6 +52,22 @@ def test_on_a_phone_a_wide_code_block_scrolls_and_the_page_does_not(browser, add
     block = "[...document.querySelectorAll('pre > code')].find(c => c.scrollWidth > c.clientWidth)"
     assert browser.run(f"const block = {block}; block.scrollLeft = 1000; return block.scrollLeft") > 0
     assert browser.run("window.scrollTo(1000, 0); return window.scrollX") == 0
+
+
+def test_every_link_to_a_place_on_a_page_leads_to_one(built: Path) -> None:
+    """mkdocs does not notice all that do not."""
+    pages = {path.parent.relative_to(built).as_posix(): path.read_text("utf-8") for path in built.rglob("index.html")}
+    places = {page: set(re.findall(r'\bid="?([^"\s>]+)', text)) for page, text in pages.items()}
+    broken = set()
+    for page, text in pages.items():
+        for link in re.findall(r'\bhref="([^"]+)"', text):
+            target = urlsplit(urljoin(f"http://site/{page}/", unescape(link)))
+            there = target.path.strip("/") or "."
+            # Behind the # of the explorer are its settings.
+            is_place = target.netloc == "site" and there in pages and target.fragment and there != "explore"
+            if is_place and target.fragment not in places[there]:
+                broken.add((page, link))
+    assert not broken
 
 
 @WIDTHS
