@@ -98,6 +98,7 @@ site-test: .venv/installed-docs .venv/installed-dev  ## open every page in Chrom
 gallery: .venv/installed-dev  ## redraw the site's pictures by running the code on its pages
 	@echo "gallery: running the code on the pages listed in scripts/gallery.py"
 	@.venv/bin/python scripts/gallery.py
+	@.venv/bin/python scripts/explore_frames.py
 	@.venv/bin/python $(EXAMPLE)/run.py --overview docs/assets/three-hospitals.png
 
 wheel: .venv/installed-dev  ## build wheel and sdist, check them, and use the wheel in an empty environment

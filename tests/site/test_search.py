@@ -36,7 +36,7 @@ EXPECTED = {
     "getting started": ["start", "glossary"],
     "gpu": ["simulation"],
     "heterogeneity": ["kinds"],
-    "heterogeneous": ["how-to/from-flower-datasets"],
+    "heterogeneous": ["kinds"],
     "hospital": ["tutorial", "start/tables"],
     "huggingface": ["glossary"],
     "imbalanced classes": ["glossary"],

@@ -91,9 +91,11 @@ _SCHEMES: dict[str, tuple[Callable[[_Settings], Partitioner], tuple[str, ...]]] 
 def explore(labels: Labels | None = None) -> VBox:
     """Show controls for a scheme and its parameters in a notebook; picture, measures and code follow at once.
 
+    Use it when you do not know yet which scheme you want, or how skewed a parameter makes your data.
+
     The picture is that of `flskew.plots.dots`, the measures are those of `flskew.skew.report`, and the code makes
-    exactly the split that you see, so you can copy it. It needs ipywidgets and matplotlib: `pip install
-    'flskew[notebook]'`.
+    exactly the split that you see, so you can copy it. It needs ipywidgets and matplotlib, which the extra `notebook`
+    installs.
 
     Args:
         labels: One label per row of your data, as `assign` accepts; by default, ten classes with 600 rows each.
@@ -109,7 +111,7 @@ def explore(labels: Labels | None = None) -> VBox:
     Examples:
         >>> from flskew import plots
         >>> labels = ["cat", "dog", "fox"] * 200
-        >>> widget = plots.explore(labels)  # end a cell with `widget`
+        >>> widget = plots.explore(labels)  # end the cell with `widget`
     """
     try:
         import ipywidgets
