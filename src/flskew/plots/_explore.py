@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["explore"]
 
-_ALPHAS = [float(f"{digits}e{power}") for power in (-2, -1, 0, 1) for digits in ("1", "1.5", "2", "3", "5", "7")] + [
-    100.0
-]
+_DIGITS = ("1", "1.5", "2", "3", "5", "7")
+_ALPHAS = [*(float(f"{digits}e{power}") for power in (-2, -1, 0, 1) for digits in _DIGITS), 100.0]
 _MOST_CLIENTS, _MOST_SHARDS = 50, 10
 _PIXELS_PER_INCH, _SHARPNESS = 96, 2
 
