@@ -108,19 +108,19 @@ wheel-extras: .venv/installed-dev  ## install the wheel with each extra (or EXTR
 	@echo "wheel-extras: an environment for each of $(or $(EXTRAS),all extras)"
 	@.venv/bin/python scripts/check_extras.py $(EXTRAS)
 
-bench: .venv-all/installed  ## run all benchmarks, each against a peer
+bench: .venv-all/installed  ## run all benchmarks but large_files, each against a peer (about half an hour on an idle machine)
 	@echo "bench: each ratio compares timings from one run"
 	@for name in $(BENCHMARKS); do $(call timed,.venv-all/bin/python benchmarks/$$name.py); done
 
-reproductions: .venv-all/installed  ## reproduce published figures (FLSKEW_MNIST=folder; HOURS; resumes)
+reproductions: .venv-all/installed  ## reproduce published figures (FLSKEW_MNIST=folder; about seven hours, most of them niid_bench; resumes)
 	@echo "reproductions: MNIST from $${FLSKEW_MNIST:?set it to the folder with the four MNIST files}"
 	@for name in $(REPRODUCTIONS); do $(call timed,.venv-all/bin/python benchmarks/reproductions/$$name.py); done
 
-record: .venv/installed-dev  ## run the benchmark of record (FLSKEW_MNIST=folder; FLSKEW_FASHION_MNIST=folder; an hour or two; resumes)
+record: .venv/installed-dev  ## run the benchmark of record (FLSKEW_MNIST=folder; FLSKEW_FASHION_MNIST=folder; about an hour; resumes)
 	@echo "record: MNIST from $${FLSKEW_MNIST:?set it to the folder with the four MNIST files}"
 	@.venv/bin/python benchmarks/record/run.py
 
-figures: figures-needs $(STEPS:%=$(FIGURES)/%)  ## measure every figure on the pages again and write the pages (TOTAL on an idle machine; MNIST, Fashion-MNIST, 18 GB of memory; resumes; `make clean` first to start again)
+figures: figures-needs $(STEPS:%=$(FIGURES)/%)  ## measure every figure on the pages again and write the pages (needs the data of make record and reproductions, 18 GB of memory and about nine hours on an idle machine; resumes; after make clean, starts again)
 	@$(MAKE) --no-print-directory gallery pages
 	@echo "figures: what code on a page prints is compared by make test-all"
 

@@ -4,7 +4,7 @@
     python benchmarks/large_files.py --rows 1e7     # a trial; writes no results
 
 Each measurement is one process, which also reports its peak memory, mapped files included. NumPy's permutation of the
-same number of rows is the floor. `make bench` leaves this script out.
+same number of rows is the floor. `make bench` leaves this script out; `make figures` runs it.
 """
 
 from __future__ import annotations

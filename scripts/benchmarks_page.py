@@ -258,7 +258,8 @@ SECTIONS = {
         """
         A complete Dirichlet split (alpha 0.5) of labels in memory-mapped files, one byte per label. Most of the memory
         is the rows of the assignment, eight bytes each, and a second array of this size in which they are arranged; the
-        mapped file counts, too. Each time is from a single run. `make bench` leaves this measurement out.
+        mapped file counts, too. Each time is from a single run. `make bench` leaves this measurement out, because it
+        needs 18 GB of memory; `make figures` runs it.
         """,
         large_files,
     ),

@@ -55,7 +55,7 @@ your own.
 ## Run it again
 
 ```bash
-python benchmarks/record/run.py  # an hour or two; resumes
+python benchmarks/record/run.py  # an hour; resumes
 make pages                       # writes this page
 ```
 

@@ -259,8 +259,8 @@ globalThis.flskewExplore = (() => {
   const root = document.querySelector(".explore");
   const find = (name) => root.querySelector(`[data-explore=${name}]`);
   const SLIDERS = ["clients", "alpha", "held", "shards", "iid"];
-  // Pixels. A lower line of a picture would have no room for its name.
-  const WIDEST = 36, LOWEST = 18, SMALLEST_CROSSED = 8;
+  // Pixels, of the cells of a picture. A lower one would have no room for the name of its class.
+  const WIDEST = 56, HIGHEST = 36, LOWEST = 18, SMALLEST_CROSSED = 8;
 
   let state = allowed(stateOf(location.hash));
   let counts = [];
@@ -268,7 +268,7 @@ globalThis.flskewExplore = (() => {
 
   const number = (value, digits = 0) =>
     value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
-  const percent = (value) => `${number(100 * value)} %`;
+  const percent = (value) => `${number(100 * value)}\u00a0%`;
   const make = (tag, properties = {}, ...children) => {
     const element = Object.assign(document.createElement(tag), properties);
     element.append(...children);
@@ -369,7 +369,7 @@ globalThis.flskewExplore = (() => {
   function fit(picture) {
     const head = picture.querySelector(".sizes th").offsetWidth;
     const cell = Math.min((find("frame").clientWidth - head) / counts.length, WIDEST);
-    const high = Math.max(cell, LOWEST);
+    const high = Math.min(Math.max(cell, LOWEST), HIGHEST);
     const tiny = cell < SMALLEST_CROSSED;
     picture.style.setProperty("--columns", counts.length);
     picture.style.setProperty("--cell", `${cell}px`);

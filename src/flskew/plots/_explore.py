@@ -9,25 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+import flskew  # which loads a partitioner, and with it Flower Datasets, when it is first used
 from flskew.assignment import Assignment
-from flskew.partitioners import (
-    DirichletPartitioner,
-    ExtendedDirichletPartitioner,
-    IidPartitioner,
-    InnerDirichletPartitioner,
-    LabelExclusionPartitioner,
-    MixturePartitioner,
-    Partitioner,
-    PathologicalPartitioner,
-    QuantityPartitioner,
-    ShardPartitioner,
-)
 from flskew.plots._dots import dots
 from flskew.skew.report import report
 from flskew.typing import Labels
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
+
+    from flskew.partitioners import Partitioner
 
 __all__ = ["explore"]
 
@@ -48,44 +39,48 @@ def _equal_sizes(given: _Settings) -> list[int]:
 
 # What makes the partitioner of each scheme, and which controls it has in addition to `clients` and `seed`.
 _SCHEMES: dict[str, tuple[Callable[[_Settings], Partitioner], tuple[str, ...]]] = {
-    "IID": (lambda given: IidPartitioner(given["clients"], seed=given["seed"]), ()),
+    "IID": (lambda given: flskew.IidPartitioner(given["clients"], seed=given["seed"]), ()),
     "Dirichlet": (
-        lambda given: DirichletPartitioner(given["clients"], alpha=given["alpha"], seed=given["seed"]),
+        lambda given: flskew.DirichletPartitioner(given["clients"], alpha=given["alpha"], seed=given["seed"]),
         ("alpha",),
     ),
     "Label exclusion": (
-        lambda given: LabelExclusionPartitioner.random(
+        lambda given: flskew.LabelExclusionPartitioner.random(
             given["clients"], given["classes"], given["excluded"], seed=given["seed"]
         ),
         ("excluded",),
     ),
     "Pathological": (
-        lambda given: PathologicalPartitioner(
+        lambda given: flskew.PathologicalPartitioner(
             given["clients"], num_classes_per_partition=given["held"], seed=given["seed"]
         ),
         ("held",),
     ),
     "Extended Dirichlet": (
-        lambda given: ExtendedDirichletPartitioner(
+        lambda given: flskew.ExtendedDirichletPartitioner(
             given["clients"], num_classes_per_partition=given["held"], alpha=given["alpha"], seed=given["seed"]
         ),
         ("held", "alpha"),
     ),
     "Shards": (
-        lambda given: ShardPartitioner(given["clients"], num_shards_per_partition=given["shards"], seed=given["seed"]),
+        lambda given: flskew.ShardPartitioner(
+            given["clients"], num_shards_per_partition=given["shards"], seed=given["seed"]
+        ),
         ("shards",),
     ),
     "Inner Dirichlet": (
-        lambda given: InnerDirichletPartitioner(_equal_sizes(given), alpha=given["alpha"], seed=given["seed"]),
+        lambda given: flskew.InnerDirichletPartitioner(_equal_sizes(given), alpha=given["alpha"], seed=given["seed"]),
         ("alpha",),
     ),
     "Sizes": (
-        lambda given: QuantityPartitioner(given["clients"], alpha=given["alpha"], seed=given["seed"]),
+        lambda given: flskew.QuantityPartitioner(given["clients"], alpha=given["alpha"], seed=given["seed"]),
         ("alpha",),
     ),
     "Partly IID": (
-        lambda given: MixturePartitioner(
-            PathologicalPartitioner(given["clients"], num_classes_per_partition=given["held"], seed=given["seed"]),
+        lambda given: flskew.MixturePartitioner(
+            flskew.PathologicalPartitioner(
+                given["clients"], num_classes_per_partition=given["held"], seed=given["seed"]
+            ),
             given["iid_fraction"],
         ),
         ("held", "iid_fraction"),
@@ -124,9 +119,11 @@ def explore(labels: Labels | None = None) -> VBox:
             "plots.explore needs ipywidgets, which is not installed; pip install 'flskew[notebook]'"
         ) from error
     given = np.repeat(np.arange(10), 600) if labels is None else labels
-    whole = IidPartitioner(1).assign(given)
+    whole = flskew.IidPartitioner(1).assign(given)
     controls = _controls(whole)
-    picture, code, measures = ipywidgets.Image(format="png"), ipywidgets.HTML(), ipywidgets.HTML()
+    # A picture that is too wide shrinks, in proportion.
+    picture = ipywidgets.Image(format="png", layout={"align_self": "flex-start", "flex": "0 1 auto", "min_width": "0"})
+    code, measures = ipywidgets.HTML(), ipywidgets.HTML()
 
     def follow(_: object = None) -> None:
         make, names = _SCHEMES[controls["scheme"].value]
@@ -148,7 +145,7 @@ def explore(labels: Labels | None = None) -> VBox:
     for control in controls.values():
         control.observe(follow, names="value")
     follow()
-    side = ipywidgets.VBox([*controls.values(), measures])
+    side = ipywidgets.VBox([*controls.values(), measures], layout={"flex": "0 0 auto"})
     return ipywidgets.VBox([ipywidgets.HBox([side, picture]), code])
 
 
@@ -161,7 +158,7 @@ def _controls(whole: Assignment) -> dict[str, Any]:
     def slider(description: str, value: int, least: int, most: int) -> Any:
         return ipywidgets.IntSlider(min(value, most), least, most, description=description, style=wide)
 
-    wide = {"description_width": "8em"}
+    wide = {"description_width": "9em"}
     return {
         "scheme": ipywidgets.Dropdown(options=list(_SCHEMES), value="Dirichlet", description="Scheme", style=wide),
         "clients": slider("Clients", 10, 1, min(_MOST_CLIENTS, whole.num_rows)),
