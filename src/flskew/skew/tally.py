@@ -35,7 +35,8 @@ class Tally:
     """The number of rows of each class in each partition, and the names that reports and pictures show.
 
     `flskew.skew.tally` makes one; every function that accepts a split accepts it. If rows may have several labels or
-    none, everything is counted in labels: a row with three labels counts three times, and one without labels does not.
+    none, everything is counted in labels: a row with three labels counts three times, and a row without labels does not
+    count.
 
     Attributes:
         counts: (num_partitions, num_classes) int64, each >= 0, with at least one row in total; read-only.
@@ -100,6 +101,9 @@ def tally(split: Split, *, label_by: str | None = None, class_names: Iterable[st
         label_by: The label column, if the split is a partitioner; by default, the partitioner's `partition_by`.
         class_names: One name per class, in the order of the classes, such as the `names` of a data set's `ClassLabel`;
             the labels themselves by default.
+
+    Returns:
+        The number of rows of each class in each partition, with the names of both.
 
     Raises:
         TypeError: `split` is not one of these, its counts are not integers, or `class_names` is not a list.
