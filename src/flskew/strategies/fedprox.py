@@ -45,10 +45,10 @@ class FedProx(FedAvg):
     A round whose loss is missing, NaN or infinite leaves it unchanged, and the log says so.
 
     Args:
-        proximal_mu: Finite and >= 0; 0 is FedAvg, larger values keep the clients closer. With `adaptive_mu`, the mu of
-            the first round. All other arguments are those of `FedAvg`, in the same order.
-        adaptive_mu: Which "loss", averaged over the clients, mu follows: "evaluate", the loss of the new model on
-            their evaluation rows, or "train", the one they report from training. None: mu is constant.
+        proximal_mu: The mu, finite and >= 0; 0 is FedAvg, and larger values keep clients closer to the global model.
+            With `adaptive_mu`, the mu of the first round. All other arguments are those of `FedAvg`, in the same order.
+        adaptive_mu: Which "loss", averaged over the clients, mu follows: "evaluate" for the loss of the new model on
+            their evaluation rows, or "train" for the loss that they report from training. None keeps mu constant.
 
     Attributes:
         mu_by_round: The mu sent in each round since the last `start`.

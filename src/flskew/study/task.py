@@ -16,8 +16,8 @@ class Task(Protocol):
 
     Rows are positions in the training data for `client`, and in the test data for `evaluate`. A client draws all its
     random numbers, such as the order of its rows, from `config["seed"]`, which `fit` receives: an integer from 0 to
-    2^31 - 1 that depends on the seed of the study, the round and the partition, but not on the method. Methods then
-    differ by themselves, not by luck.
+    2^31 - 1 that depends on the seed of the study, the round and the partition, but not on the method. So methods do
+    not differ by luck.
 
     If an assignment has a shift, `client` and `evaluate` also get the `View` of the client, as a second and a third
     argument, `view`, and must apply it. For the whole test set, which is not shifted, `evaluate` gets no view.
