@@ -70,9 +70,9 @@ def client_app(
     `assignment` may also be a `Schedule`, in which the rows of a client change from round to round. A client without
     rows in a round is then absent from it: neither `fit` nor `evaluate` is called, and the reply says so.
 
-    If the strategy asks for label counts, as those with `ClassAware` do, each training reply includes them: the
-    client's attribute `label_counts`, (num_classes,) integers >= 0, if it has one, or else those of its partition in
-    the `assignment`. Other strategies do not learn them.
+    If the strategy asks for label counts, as with `ClassAware`, each training reply includes them. They are the
+    client's attribute `label_counts`, (num_classes,) integers >= 0, or else the counts of its partition in the
+    `assignment`. Other strategies do not receive them.
 
     Each reply also says which partition the client holds, so that the history of a strategy has results per site: the
     "partition-id" of the node config, and a name if there is one. That is the client's attribute `name`, if it is a

@@ -41,9 +41,9 @@ class DirichletPartitioner(LabelPartitioner):
     Args:
         num_partitions: Number of partitions, from 1 to the number of rows.
         partition_by: The column with the labels in a data set; not used by `assign`.
-        alpha: Concentration, > 0: one number for all partitions, or one per partition, in which case the expected
-            shares are proportional to them. Smaller is more skewed: 0.1 gives most partitions few classes, 100 is close
-            to IID. The default is that of Li et al.
+        alpha: Concentration, > 0: one number for all partitions, or one per partition. Smaller is more skewed: 0.1
+            gives most partitions few classes, 100 is close to IID. With one per partition, the expected shares are
+            proportional to them. The default is that of Li et al.
         min_partition_size: Minimum number of rows per partition, >= 0.
         self_balancing: Whether partitions with more than an even share of the rows get no further rows, as in the code
             of Yurochkin et al. and in NIID-Bench. Classes are then processed in an order drawn from the seed and their

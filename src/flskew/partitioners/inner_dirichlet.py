@@ -34,9 +34,9 @@ class InnerDirichletPartitioner(LabelPartitioner):
     Args:
         partition_sizes: Number of rows per partition, each >= 0. The remaining rows are `unassigned`.
         partition_by: The column with the labels in a data set; not used by `assign`.
-        alpha: Concentration, > 0: one number for all classes, or one per class in sorted order, in which case the
-            expected shares are proportional to them (Hsu et al. use a multiple of the class frequencies). Smaller is
-            more skewed. The default is that of Li et al. (ICDE 2022).
+        alpha: Concentration, > 0: one number for all classes, or one per class in sorted order. Smaller is more skewed.
+            With one per class, the expected shares are proportional to them; Hsu et al. use a multiple of the class
+            frequencies. The default is that of Li et al. (ICDE 2022).
         shuffle: True puts the rows of a partition in random order, False in the order of the data set.
         seed: Any integer; it determines every random draw.
         num_bins: For a continuous target or dates, the number of quantile bins to use as classes; None for labels.

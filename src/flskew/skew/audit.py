@@ -122,9 +122,9 @@ def audit(
 
     Use it when you are about to train on a split, above all if you made it without flskew.
 
-    Faults of the split are findings, not exceptions. An error makes results wrong (leaks, rows used twice, ids that
-    mean different sites), a warning is probably a mistake (lost rows, empty clients), and a note is what many schemes
-    do on purpose (missing classes, very different sizes). Time is linear in the number of rows.
+    Faults of the split are findings, not exceptions. An error makes results wrong: leaks, rows used twice, ids that
+    mean different sites. A warning is probably a mistake: lost rows, empty clients. A note is what many schemes do on
+    purpose: missing classes, very different sizes. Time is linear in the number of rows.
 
     Args:
         partitions: The training rows of each client.

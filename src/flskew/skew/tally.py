@@ -107,9 +107,9 @@ def tally(split: Split, *, label_by: str | None = None, class_names: Iterable[st
 
     Raises:
         TypeError: `split` is not one of these, its counts are not integers, or `class_names` is not a list.
-        ValueError: There are no partitions, no rows, a negative count, or 2**62 rows or more; a partitioner has no data
-            set or no labels; the number of names is not the number of classes; or lists look like row numbers, because
-            no integer occurs twice and there are more integers than partitions.
+        ValueError: The split has no partitions, no rows, a negative count, or 2**62 rows or more. A partitioner has no
+            data set or no labels. There is not one name per class. Lists look like row numbers: no integer occurs
+            twice, and there are more integers than partitions.
 
     Examples:
         >>> from flskew import skew

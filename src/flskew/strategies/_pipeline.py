@@ -125,9 +125,8 @@ class Pipeline(RoundStrategy):
                 on a `LocalGrid` shows the bar, and a run on Flower's engines logs. Warnings are always logged.
 
         Raises:
-            TypeError: `grid` is not a Grid, `initial_arrays` is not an ArrayRecord, a config has values that Flower
-                cannot send, `evaluate_fn` returns something other than a MetricRecord or None, the metric of
-                `keep_best` is a list, or an argument has the wrong type.
+            TypeError: An argument has the wrong type, or a config has values that Flower cannot send. `evaluate_fn`
+                returns something other than a MetricRecord or None, or the metric of `keep_best` is a list.
             ValueError: `initial_arrays` is empty or cannot be averaged, or a number is out of range. `checkpoint_dir`
                 is damaged, or contains a run with another model, strategy, `keep_best` or key. The strategy adds random
                 noise, which a resumed run could repeat. `keep_best` lacks a direction or an evaluation, or `stop_after`

@@ -51,7 +51,7 @@ class FedAvg(Pipeline):
     - Replies from clients that report different splits are never mixed: they raise a `RoundError`, too.
     - Arrays keep their dtype; integers are rounded to the nearest. Averaging needs the memory of one model. If all
       replies are good and float32 or float64, the mean equals Flower's bit for bit.
-    - `seed` determines which nodes are sampled, whatever their order; global random generators are not used.
+    - `seed` alone determines which nodes are sampled, in any order of the nodes; global random generators are not used.
     - A metric that only some clients report is averaged over those.
     - `start` does not change the records it is given.
     - `history` keeps every client's reply, and `result` the latest state, however the run ends.

@@ -40,8 +40,8 @@ class FedProx(FedAvg):
     mu arrives in the config of `fit` as "proximal-mu", where `LocalTerm.from_config(config, model)` reads it. Unless mu
     is 0, a client made with `client_app` that trains without the term raises an error.
 
-    With `adaptive_mu`, mu follows the loss by the paper's rule: it starts at `proximal_mu`, grows by 0.1 after a round
-    whose loss is higher than in the round before, and shrinks by 0.1, never below 0, after five consecutive decreases.
+    With `adaptive_mu`, mu follows the loss by the paper's rule. It starts at `proximal_mu` and grows by 0.1 whenever
+    the loss is higher than in the round before. It shrinks by 0.1, but never below 0, after five consecutive decreases.
     A round whose loss is missing, NaN or infinite leaves it unchanged, and the log says so.
 
     Args:

@@ -300,9 +300,9 @@ class History(list[Round]):
             lower_is_better: True for losses and errors, False for accuracies and scores.
 
         Returns:
-            One row per "server_round": the number of `clients` with a finite number; over these, `mean`,
-            `weighted_mean` (by number of rows), `std` (population), `min`, `q25`, `median`, `q75` and `max`; the
-            `worst` client; and its `gap`, by how much it is worse than the mean.
+            One row per "server_round". `clients` is the number of clients with a finite value. Over these, there are
+            `mean`, `weighted_mean` (by number of rows), `std` (population), `min`, `q25`, `median`, `q75` and `max`.
+            `worst` is the worst client, and `gap` says by how much it is worse than the mean.
 
         Raises:
             LookupError: No reply has this metric; the error lists the available ones.

@@ -241,9 +241,9 @@ class Results(Grid):
             value: The target.
 
         Returns:
-            A table whose `frame` has a row for each split and method, with columns "reached", the number of seeds that
-            reached the target, "seeds", the number of seeds that were run, and the means over those that reached it:
-            "rounds", and "bytes", of all messages and replies. If few seeds reached it, these means are too optimistic.
+            A table whose `frame` has a row for each split and method, with four columns. "seeds" is the number of seeds
+            that were run, and "reached" how many of them reached the target. Over the latter, "rounds" and "bytes" (of
+            all messages and replies) are means. If few seeds reached the target, these means are too optimistic.
 
         Raises:
             TypeError: The target is not a number.

@@ -40,10 +40,10 @@ class Study(Value):
     rows. Both start from the same parameters as the methods, and call `fit` as often as the average client does under
     the method that samples the most clients.
 
-    A cell of the study is one method on one split with one seed. It is a function of the task, the rows that each
-    client holds, the method, the seed, the number of rounds, and the versions of Python and of the packages that the
-    task uses; if you change anything else, finished cells remain valid. Each cell is written to its own file as soon as
-    it is finished.
+    A cell of the study is one method on one split with one seed. It depends on the task, the rows that each client
+    holds, the method, the seed, the number of rounds, and the versions of Python and of the packages that the task
+    uses. If you change anything else, finished cells remain valid. Each cell is written to its own file as soon as it
+    is finished.
 
     A change of the task is noticed in its attributes and its code: its class, and all your functions, classes and
     global variables that the class uses, in any module. So a cell runs again if you change a row or a line of code, but
@@ -61,10 +61,10 @@ class Study(Value):
 
     Args:
         task: Data, model, training and score; see `Task`.
-        splits: Maps names to splits: a partitioner, which draws a new split for each seed; an `Assignment`, for sites
-            that are given; a tuple of two assignments, of the training and of the test rows; or a function of the seed
-            that returns any of these. Clients are also tested on their own test rows: those of the second assignment,
-            or those that `Assignment.match` gives them.
+        splits: Maps names to splits. A partitioner draws a new split for each seed, and an `Assignment` is the same
+            split for all seeds. A tuple of two assignments splits the training and the test rows. A function of the
+            seed may return any of these. Clients are also tested on their own test rows: those of the second
+            assignment, or those that `Assignment.match` gives them.
         methods: Maps names to strategies of this package, to Flower's in `Checked`, or to `Method`s.
         seeds: Integers >= 0, all different. A seed determines the split, the initial parameters, the sampled clients,
             and what clients draw, so methods are compared seed by seed.
@@ -145,8 +145,8 @@ class Study(Value):
     def run(self, folder: str | os.PathLike[str], *, jobs: int | None = 1) -> Results:
         """Run every cell that is not in `folder` yet, and return the results of all.
 
-        A second call resumes where the first one stopped, for whatever reason. Several processes may run the same study
-        in the same folder, and the files of several machines can be copied into one.
+        A second call resumes where the first one stopped, even if it was interrupted. Several processes may run the
+        same study in the same folder, and the files of several machines can be copied into one.
 
         Args:
             folder: Folder for the finished cells; created if it does not exist.
