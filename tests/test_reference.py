@@ -92,3 +92,13 @@ def test_a_line_of_an_example_fits_the_site(path: Path) -> None:
                 prompted = [f">>> {line}" for line in example.source.splitlines()]
                 wide = [line for line in [*prompted, *example.want.splitlines()] if len(line) > 80]
                 assert not wide, f"{path.name}: more than 80 characters"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "src" / "flskew").rglob("*.py")), ids=lambda path: path.stem)
+def test_what_a_function_returns_is_one_entry_on_the_site(path: Path) -> None:
+    """The site begins a new entry with each line that is not indented further than the first."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.FunctionDef):
+            section = re.search(r"^Returns:\n((?: +.*\n)*)", (ast.get_docstring(node) or "") + "\n", re.MULTILINE)
+            entries = re.findall(r"^ {4}\S.*", section[1], re.MULTILINE) if section else []
+            assert len(entries) <= 1, (node.name, entries)

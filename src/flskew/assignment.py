@@ -159,7 +159,7 @@ class Assignment:
 
         Returns:
             An assignment with these `label_counts`, or close to them if rows have several labels; the remaining rows
-            are `unassigned`.
+                are `unassigned`.
 
         Raises:
             TypeError: The counts are not integers.
@@ -190,8 +190,8 @@ class Assignment:
             label_by: The column with the labels; without it, class counts are unavailable.
 
         Returns:
-            An assignment; rows that the partitioner leaves out are `unassigned`. Partitions of a
-            `NaturalIdPartitioner` are named after their natural ids.
+            An assignment; rows that the partitioner leaves out are `unassigned`. Partitions of a `NaturalIdPartitioner`
+                are named after their natural ids.
 
         Raises:
             TypeError: An argument has the wrong type.

@@ -235,7 +235,7 @@ class LabelPartitioner(Partitioner):
 
         Returns:
             (num_classes, num_partitions) integers >= 0, classes in the order of `column.labels`. For each class, their
-            sum must not exceed `column.sizes`; the remaining rows are unassigned.
+                sum must not exceed `column.sizes`; the remaining rows are unassigned.
         """
 
     def _binning(self) -> dict[str, Any]:

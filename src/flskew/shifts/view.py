@@ -81,7 +81,7 @@ class View:
 
         Returns:
             The same kind of features, with the same shapes and dtypes; the same object if this client sees the data as
-            they are.
+                they are.
 
         Raises:
             TypeError: Rows are not integers, the features are not numbers, or a tensor is on another device or requires

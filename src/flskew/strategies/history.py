@@ -268,8 +268,8 @@ class History(list[Round]):
 
         Returns:
             One row per "client": the latest `server_round` in which it reported the metric, the `value`, and the `gap`,
-            by which it is worse than the mean of that round's clients (negative if it is better). Clients whose latest
-            value is NaN come first.
+                by which it is worse than the mean of that round's clients (negative if it is better). Clients whose
+                latest value is NaN come first.
 
         Raises:
             LookupError: No reply has this metric; the error lists the available ones.
@@ -301,8 +301,8 @@ class History(list[Round]):
 
         Returns:
             One row per "server_round". `clients` is the number of clients with a finite value. Over these, there are
-            `mean`, `weighted_mean` (by number of rows), `std` (population), `min`, `q25`, `median`, `q75` and `max`.
-            `worst` is the worst client, and `gap` says by how much it is worse than the mean.
+                `mean`, `weighted_mean` (by number of rows), `std` (population), `min`, `q25`, `median`, `q75` and
+                `max`. `worst` is the worst client, and `gap` says by how much it is worse than the mean.
 
         Raises:
             LookupError: No reply has this metric; the error lists the available ones.

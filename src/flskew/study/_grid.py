@@ -54,7 +54,7 @@ class Grid:
 
         Returns:
             (num_splits, num_methods, num_seeds); NaN for cells that have not been run, and where a figure is undefined,
-            such as "unseen" if all clients have all classes.
+                such as "unseen" if all clients have all classes.
 
         Raises:
             ValueError: There is no such figure.

@@ -149,7 +149,7 @@ class Results(Grid):
 
         Returns:
             A table of methods and splits. Its `frame` has a row for each split and method, with columns "mean", "low",
-            "high" and "seeds", the number of seeds.
+                "high" and "seeds", the number of seeds.
 
         Raises:
             ImportError: SciPy is not installed.
@@ -178,8 +178,8 @@ class Results(Grid):
 
         Returns:
             A table whose `frame` has a row for each split and method, with columns "gain", the mean difference, which
-            is positive if the method is better, "low", "high", "seeds", "p", "adjusted", "verdict" and "note". The
-            verdict is "better", "worse" or "no evidence of a difference". The text leaves out "p".
+                is positive if the method is better, "low", "high", "seeds", "p", "adjusted", "verdict" and "note". The
+                verdict is "better", "worse" or "no evidence of a difference". The text leaves out "p".
 
         Raises:
             ImportError: SciPy is not installed.
@@ -206,9 +206,9 @@ class Results(Grid):
 
         Returns:
             A data frame with a row for each client. Its columns are (method, "mean") and, except for "alone", (method,
-            "gain"), the gain over training alone, with the ends of its interval, (method, "low") and (method, "high").
-            If each seed draws a new split, client 3 of one seed is not client 3 of another. Then there is a row for
-            each seed and client, and no interval. Clients with names are the same for all seeds.
+                "gain"), the gain over training alone, with the ends of its interval, (method, "low") and (method,
+                "high"). If each seed draws a new split, client 3 of one seed is not client 3 of another. Then there is
+                a row for each seed and client, and no interval. Clients with names are the same for all seeds.
 
         Raises:
             ImportError: SciPy is not installed.
@@ -242,8 +242,9 @@ class Results(Grid):
 
         Returns:
             A table whose `frame` has a row for each split and method, with four columns. "seeds" is the number of seeds
-            that were run, and "reached" how many of them reached the target. Over the latter, "rounds" and "bytes" (of
-            all messages and replies) are means. If few seeds reached the target, these means are too optimistic.
+                that were run, and "reached" how many of them reached the target. Over the latter, "rounds" and "bytes"
+                (of all messages and replies) are means. If few seeds reached the target, these means are too
+                optimistic.
 
         Raises:
             TypeError: The target is not a number.
