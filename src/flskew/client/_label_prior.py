@@ -59,7 +59,7 @@ class LogitTransform(NamedTuple):
 
 
 class LabelPrior(Value):
-    """A client's label counts, and the losses for missing classes that follow from them.
+    """A client's label counts, and losses that protect the classes that it lacks.
 
     A client without threes lowers the score of "three" for every image that it trains on. Each method returns a `scale`
     and an `offset` that limit this: train on the softmax cross entropy of `logits * scale + offset`. Leave them out of

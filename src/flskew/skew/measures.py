@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 Measure: TypeAlias = Callable[[Split], float]
-"""One of the measures below, or any function from a split to a number."""
+"""A measure such as those in `MEASURES`: any function from a split to a number."""
 
 
 def total_variation(split: Split) -> float:

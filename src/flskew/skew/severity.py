@@ -18,7 +18,7 @@ from flskew.typing import Features
 __all__ = ["SeverityEstimate", "ShiftMeasure", "severity_for"]
 
 ShiftMeasure: TypeAlias = Callable[[Features, Assignment], float]
-"""A function from features or labels as they are, and a split with a shift, to a number: `feature_distance`,
+"""A function that takes features or labels, and a split with a shift, and returns a number: `feature_distance`,
 `label_disagreement` or your own."""
 
 # Severities are multiples of 1 / 1000, first tried at these steps.

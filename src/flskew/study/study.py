@@ -34,7 +34,7 @@ __all__ = ["Study"]
 
 
 class Study(Value):
-    """Who gains, from which method, and how sure that is: every method on every split with every seed.
+    """Every method on every split with every seed, to find out who gains, by how much, and how sure that is.
 
     Two baselines always run. "alone" trains every client by itself, and "pooled" trains one client that holds all
     rows. Both start from the same parameters as the methods, and call `fit` as often as the average client does under

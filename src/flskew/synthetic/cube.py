@@ -18,7 +18,7 @@ _CORNERS = np.array([[1, 1, 1], [1, 1, -1], [1, -1, 1], [1, -1, -1]])
 
 
 class FcubeData(NamedTuple):
-    """Points in a cube.
+    """The data set FCUBE: points in a cube.
 
     Attributes:
         train: Training rows.
