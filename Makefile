@@ -95,10 +95,11 @@ site-test: .venv/installed-docs .venv/installed-dev  ## open every page in Chrom
 	@echo "site-test: the built site in Chromium, at the sizes of a desktop and a phone"
 	@FLSKEW_TEST_ALL=1 .venv/bin/python -m pytest -m site tests/site
 
-gallery: .venv/installed-dev  ## redraw the site's pictures by running the code on its pages
+gallery: .venv/installed-dev  ## redraw the site's pictures by running the code on its pages, the explorer and the example
 	@echo "gallery: running the code on the pages listed in scripts/gallery.py"
 	@.venv/bin/python scripts/gallery.py
-	@.venv/bin/python $(EXAMPLE)/run.py --overview docs/assets/three-hospitals.png
+	@.venv/bin/python scripts/explore_frames.py
+	@FLSKEW_MNIST= .venv/bin/python $(EXAMPLE)/run.py --output $(FIGURES)/three-hospitals --overview docs/assets/three-hospitals.png
 
 wheel: .venv/installed-dev  ## build wheel and sdist, check them, and use the wheel in an empty environment
 	@echo "wheel: build, contents, twine check, install, README"

@@ -25,8 +25,12 @@ WIDEST_ON_PHONE = 500
 # Letters: search engines cut what is longer.
 LONGEST_DESCRIPTION = 200
 
-IMAGE = re.compile(r'<img (?P<before>[^>]*)src="(?P<source>[^":]+\.png)"')
+IMAGE = re.compile(r'<img (?P<rest>[^>]*src="(?P<source>[^":]+\.png)"[^>]*)>')
+GIVEN_WIDTH = re.compile(r' width="(\d+)"')
 ALONE = re.compile(r"<p>(<img [^>]*--width[^>]*>)</p>")
+# What a page contains where its gallery belongs.
+GALLERY = "<!-- gallery -->"
+SECTION = re.compile(r'<h[23] id="([^"]+)">(.*?)<a class="headerlink"(.*?)(?=<h[23] |\Z)', re.DOTALL)
 # Sentences: not a link or a button.
 PARAGRAPH = re.compile(r"<p>((?:(?!</p>).)*[.:?])\s*</p>", re.DOTALL)
 
@@ -54,10 +58,24 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
         if file is None or file.abs_src_path is None:
             return found[0]
         width, height = shown_size(Path(file.abs_src_path))
+        if given := GIVEN_WIDTH.search(found["rest"]):
+            width, height = int(given[1]), round(height * int(given[1]) / width)
         wide = f' style="--width: {width}px"' if width > WIDEST_ON_PHONE else ""
-        return f'<img width="{width}" height="{height}"{wide} loading="lazy" {found[0].removeprefix("<img ")}'
+        return f'<img width="{width}" height="{height}"{wide} loading="lazy" {GIVEN_WIDTH.sub("", found["rest"])}>'
 
-    return ALONE.sub(r'<p class="wide-picture">\1</p>', IMAGE.sub(sized, content))
+    content = IMAGE.sub(sized, content)
+    content = content.replace(GALLERY, gallery(content))
+    return ALONE.sub(r'<p class="wide-picture">\1</p>', content)
+
+
+def gallery(content: str) -> str:
+    """Return small pictures that link to the sections of a page, one for the first picture of each section."""
+    links = [
+        f'<a href="#{found[1]}">{image[0]}<span>{found[2]}</span></a>'
+        for found in SECTION.finditer(content)
+        if (image := IMAGE.search(found[3])) is not None
+    ]
+    return f'<div class="gallery">{"".join(links)}</div>'
 
 
 def description(paragraph: str) -> str:

@@ -248,7 +248,7 @@ def test_make_figures_runs_everything_that_is_measured() -> None:
     expected = scripts - imported - {"benchmarks/records.py"}
     assert {script for script in scripts if f"bin/python {script}" in commands} == expected
     pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "scripts").glob("*_page.py")}
-    others = {"scripts/advice_table.py", "scripts/page_tables.py", "scripts/gallery.py"}
+    others = {"scripts/advice_table.py", "scripts/page_tables.py", "scripts/gallery.py", "scripts/explore_frames.py"}
     for script in pages - {"scripts/advice_page.py"} | others:  # record_page.py calls advice_page.py
         assert f"bin/python {script}" in commands, script
 
@@ -564,6 +564,17 @@ def test_the_readme_of_the_three_hospitals_has_the_committed_figures() -> None:
     first, second, third = (f"{run['federated'][-1]:.3f}".lstrip("0") for run in runs)
     readme = (ROOT / "examples" / "three-hospitals" / "README.md").read_text("utf-8")
     assert f"with seeds 1, 2 and 3, together: {first}, {second} and {third}." in readme
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md", "examples/three-hospitals/README.md"])
+def test_all_pages_have_the_figures_that_the_three_hospitals_print(page: str) -> None:
+    printed = (ROOT / "examples" / "three-hospitals" / "README.md").read_text("utf-8")
+    rows = re.findall(r"^hospital \d .*?(\d+)%.* (\d+)%  ", printed, re.MULTILINE)
+    assert len(rows) == 3
+    ((alone, together),) = set(rows)
+    words = " ".join((ROOT / page).read_text("utf-8").split()).lower()
+    assert f"alone, each recognises {alone} %" in words
+    assert f"together they recognise {together} %" in words
 
 
 def test_stragglers_are_the_mean_of_the_last_ten_rounds(tmp_path: Path) -> None:

@@ -376,7 +376,7 @@ def test_the_summary_is_announced_once_a_slider_rests(browser, opened) -> None:
     ("asked", "shown"),
     [
         pytest.param("scheme=pathological&clients=20&held=7", "scheme=pathological&clients=20&held=7", id="as is"),
-        pytest.param("scheme=magic&clients=7&alpha=0.26", "scheme=dirichlet&clients=6&alpha=0.3", id="nearest"),
+        pytest.param("scheme=magic&clients=7&alpha=2.6", "scheme=dirichlet&clients=6&alpha=3", id="nearest"),
         pytest.param("scheme=exclusion&clients=50", "scheme=exclusion&clients=10", id="fewer"),
         pytest.param("scheme=exclusion&clients=2&excluded=0.0", "scheme=exclusion&clients=2&excluded=.0", id="orphan"),
         pytest.param("scheme=dirichlet&clients=x&alpha=-1", "scheme=dirichlet&clients=10&alpha=0.01", id="nonsense"),

@@ -211,11 +211,22 @@ def test_pictures_reserve_their_room_and_are_sharp_on_fine_screens(built: Path, 
 def test_on_a_phone_a_wide_picture_keeps_its_text_legible_and_scrolls(browser, address: str, page: str) -> None:
     browser.open(f"{address}/{page}", 360)
     sizes = browser.run(
-        "return [...document.querySelectorAll('article img')]"
+        "return [...document.querySelectorAll('article p > img')]"
         ".map(i => i.getBoundingClientRect().width / Number(i.getAttribute('width')))"
     )
     assert min(sizes) > 0.6
     assert browser.run("return document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@pytest.mark.parametrize("page", ["pictures/", "which-partitioner/"])
+def test_a_gallery_has_a_small_picture_of_each_section_with_one(browser, address: str, page: str) -> None:
+    browser.open(f"{address}/{page}", 1280)
+    links = browser.run(
+        "return [...document.querySelectorAll('.gallery a')]"
+        ".map(a => [a.innerText, document.getElementById(a.hash.slice(1)).innerText.replace('¶', ''), a.offsetHeight])"
+    )
+    assert len(links) > 10
+    assert all(name.strip() == title.strip() and 80 < height < 200 for name, title, height in links)
 
 
 @pytest.mark.parametrize("width", [pytest.param(1280, id="desk"), pytest.param(768, id="tablet")])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from pathlib import Path
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 
@@ -12,6 +14,11 @@ pytestmark = pytest.mark.site
 WIDTHS = pytest.mark.parametrize("width", [pytest.param(360, id="phone"), pytest.param(1280, id="desk")])
 # Elements that are wider than the window and do not scroll themselves; there should be none.
 OVERFLOW = "return document.documentElement.scrollWidth - window.innerWidth"
+# Code blocks that scroll sideways, by their beginning.
+SCROLLING = (
+    "return [...document.querySelectorAll('pre > code')].filter(c => c.scrollWidth > c.clientWidth)"
+    ".map(c => c.textContent.slice(0, 60))"
+)
 BROKEN_IMAGES = "return [...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
 FETCHED = "return performance.getEntriesByType('resource').map(e => e.name)"
 RESULT = "[data-md-component=search-result] a"
@@ -31,9 +38,36 @@ def test_every_page_renders_without_error_fits_the_window_and_loads_nothing_exte
         found = [*browser.console(), *elsewhere, *browser.run(BROKEN_IMAGES)]
         if (overflow := browser.run(OVERFLOW)) > 0:
             found.append(f"{overflow} pixels too wide")
+        if width >= 1280:
+            found += [f"scrolls sideways: {code}" for code in browser.run(SCROLLING)]
         if found:
             wrong[page] = found
     assert not wrong
+
+
+def test_on_a_phone_a_wide_code_block_scrolls_and_the_page_does_not(browser, address: str) -> None:
+    browser.open(f"{address}/study/", 360)
+    assert browser.wait(SCROLLING)
+    assert browser.run(OVERFLOW) <= 0
+    block = "[...document.querySelectorAll('pre > code')].find(c => c.scrollWidth > c.clientWidth)"
+    assert browser.run(f"const block = {block}; block.scrollLeft = 1000; return block.scrollLeft") > 0
+    assert browser.run("window.scrollTo(1000, 0); return window.scrollX") == 0
+
+
+def test_every_link_to_a_place_on_a_page_leads_to_one(built: Path) -> None:
+    """mkdocs does not notice all that do not."""
+    pages = {path.parent.relative_to(built).as_posix(): path.read_text("utf-8") for path in built.rglob("index.html")}
+    places = {page: set(re.findall(r'\bid="?([^"\s>]+)', text)) for page, text in pages.items()}
+    broken = set()
+    for page, text in pages.items():
+        for link in re.findall(r'\bhref="([^"]+)"', text):
+            target = urlsplit(urljoin(f"http://site/{page}/", unescape(link)))
+            there = target.path.strip("/") or "."
+            # Behind the # of the explorer are its settings.
+            is_place = target.netloc == "site" and there in pages and target.fragment and there != "explore"
+            if is_place and target.fragment not in places[there]:
+                broken.add((page, link))
+    assert not broken
 
 
 @WIDTHS

@@ -295,7 +295,6 @@ globalThis.flskewExplore = (() => {
       slider.max = stops.length - 1;
       slider.value = stops.indexOf(state[name]);
       slider.setAttribute("aria-valuetext", state[name]);
-      slider.style.setProperty("--filled", `${(100 * slider.value) / Math.max(slider.max, 1)}%`);
       find(`${name}-value`).textContent = state[name];
     }
   }

@@ -31,7 +31,8 @@ def wrapped(text: str, indent: str = "") -> str:
         indent: The start of each line that continues a paragraph.
 
     Examples:
-        >>> prose = "Prior shift: 11.0% of the labels would have to change to make all partitions alike."
+        >>> prose = "Prior shift: 11.0% of the labels would have to change to make all "
+        >>> prose += "partitions alike."
         >>> print(wrapped(prose, indent="  "))
         Prior shift: 11.0% of the labels would have to change to make all partitions
           alike.

@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flskew.plots._canvas import draw_on, font_size, in_legend, name_side, room, shown, text_width, write_inside
 from flskew.plots._stairs import draw_stairs, fit_partitions, fit_rows, partitions_size
@@ -26,8 +25,8 @@ _MOST_LAYERS = 20
 _MOST_WORDS = 400
 # Points: a white frame would hide a lower piece.
 _LOWEST_FRAMED = 4
-# The lightness of red, green, blue and opacity (ITU-R BT.601).
-_LIGHTNESS = np.array([0.299, 0.587, 0.114, 0.0])
+# The lightness of red, green and blue (ITU-R BT.601).
+_LIGHTNESS = np.array([0.299, 0.587, 0.114])
 
 
 def bars(split: Split, *, ax: Axes | None = None) -> Figure:
@@ -97,13 +96,15 @@ def _largest_classes(tallies: Sequence[Tally]) -> list[int]:
     return sorted(np.argsort(-totals, kind="stable")[: _MOST_LAYERS - 1].tolist())
 
 
-def _name_pieces(ax: Axes, name: str, below: Sizes, above: Sizes, color: NDArray[np.float64]) -> None:
+def _name_pieces(ax: Axes, name: str, below: Sizes, above: Sizes, color: str) -> None:
     """Write the name of a class on each of its pieces that has room for it."""
+    from matplotlib.colors import to_rgb
+
     size = 0.8 * font_size(ax)
     width, height = room(ax)
     if text_width(name, size) > 0.8 * width / len(below) - 2:
         return
-    ink = "white" if color @ _LIGHTNESS < 0.5 else "black"
+    ink = "white" if np.array(to_rgb(color)) @ _LIGHTNESS < 0.5 else "black"
     tall = (above - below) * height / ax.get_ylim()[1] > 1.25 * size
     for partition_id in np.flatnonzero(tall).tolist():
         middle = (below[partition_id] + above[partition_id]) / 2

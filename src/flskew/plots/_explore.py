@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["explore"]
 
-_ALPHAS = [float(f"{digits}e{power}") for power in (-2, -1, 0, 1) for digits in ("1", "1.5", "2", "3", "5", "7")] + [
-    100.0
-]
+_DIGITS = ("1", "1.5", "2", "3", "5", "7")
+_ALPHAS = [*(float(f"{digits}e{power}") for power in (-2, -1, 0, 1) for digits in _DIGITS), 100.0]
 _MOST_CLIENTS, _MOST_SHARDS = 50, 10
 _PIXELS_PER_INCH, _SHARPNESS = 96, 2
 
@@ -91,9 +90,11 @@ _SCHEMES: dict[str, tuple[Callable[[_Settings], Partitioner], tuple[str, ...]]] 
 def explore(labels: Labels | None = None) -> VBox:
     """Show controls for a scheme and its parameters in a notebook; picture, measures and code follow at once.
 
+    Use it when you do not know yet which scheme you want, or how skewed a parameter makes your data.
+
     The picture is that of `flskew.plots.dots`, the measures are those of `flskew.skew.report`, and the code makes
-    exactly the split that you see, so you can copy it. It needs ipywidgets and matplotlib: `pip install
-    'flskew[notebook]'`.
+    exactly the split that you see, so you can copy it. It needs ipywidgets and matplotlib, which the extra `notebook`
+    installs.
 
     Args:
         labels: One label per row of your data, as `assign` accepts; by default, ten classes with 600 rows each.
@@ -108,9 +109,8 @@ def explore(labels: Labels | None = None) -> VBox:
 
     Examples:
         >>> from flskew import plots
-        >>> widget = plots.explore(
-        ...     ["cat", "dog", "fox"] * 200
-        ... )  # end a cell with `widget`
+        >>> labels = ["cat", "dog", "fox"] * 200
+        >>> widget = plots.explore(labels)  # end the cell with `widget`
     """
     try:
         import ipywidgets

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -44,7 +43,7 @@ LINES = (
 DASHED, DOTTED = (0, (4, 2)), (0, (1, 1.2))
 
 # Settings of matplotlib for new figures. A setting that a user has changed stays as it is.
-_SETTINGS: dict[str, Any] = {
+_SETTINGS: dict[Any, Any] = {
     "axes.edgecolor": "#5f5f5f",
     "axes.linewidth": 0.7,
     "axes.titleweight": "bold",
@@ -78,11 +77,12 @@ def blues(palest: float) -> Colormap:
     return ListedColormap(colormaps["Blues"](np.linspace(palest, 0.9, 256))).with_extremes(bad="white")
 
 
-def layers(count: int, lightest: float = 1.0) -> list[NDArray[np.float64]]:
+def layers(count: int, lightest: float = 1.0) -> list[str]:
     """Return the colours of `count` stacked pieces, from dark blue to yellow."""
     from matplotlib import colormaps
+    from matplotlib.colors import to_hex
 
-    return [*colormaps["cividis"](np.linspace(1 - lightest, lightest, max(count, 2)))][:count]
+    return [to_hex(color) for color in colormaps["cividis"](np.linspace(1 - lightest, lightest, max(count, 2)))][:count]
 
 
 def grid(ax: Axes, axis: Literal["x", "y"]) -> None:
