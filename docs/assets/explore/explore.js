@@ -499,7 +499,7 @@ globalThis.flskewExplore = (() => {
     if (excluded[client].length === DATA.numClasses) {
       refuse(`Client ${client} needs at least one class.`);
     } else if (excluded.every((codes) => codes.includes(code))) {
-      refuse(`Client ${client} is the last client with class ${code}, and every class needs a client.`);
+      refuse(`Client ${client} is the last with class ${code}, and every class needs a client.`);
     } else {
       change({ excluded });
     }
