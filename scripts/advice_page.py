@@ -44,7 +44,7 @@ TRIED = """
 ### Rules tried
 
 The table shows the mean regret of some rules that we compared. We chose among about forty combinations of radius,
-weights and tests, with parts of the same figures, so our choice looks better than it is: on other splits, expect a
+weights and tests, with parts of the same figures, so our choice looks better than it is. On other splits, expect a
 larger regret. Only a new version of the record, with new splits, can tell how much larger.
 """
 

@@ -311,14 +311,13 @@ SECTIONS = {
     "overhead": (
         "Overhead of a run",
         """
-        The first two rows compare a complete run, `FedAvg` on a `LocalGrid` with an evaluation of 1,000 rows after
-        every round, with a plain loop that does the same training, averaging and evaluation in NumPy, for a 784-128-10
-        perceptron. The third row compares a client without work with a `ClientApp` under Flower's `FedAvg` on the same
-        grid, which checks nothing. Such a client costs less than the overhead of one that trains, because training
-        evicts all other code and data from the processor's caches. The last rows show that time and memory grow with
-        the number of clients that are asked, and hardly with the number of the others. Everything runs on one thread,
-        and times are processor time. Memory is the peak in addition to that of the imports. Parentheses give the range
-        of all pairs.
+        The first two rows are for a 784-128-10 perceptron. They compare a complete run, `FedAvg` on a `LocalGrid` with
+        an evaluation of 1,000 rows after every round, with a plain NumPy loop that does the same. The third row
+        compares a client without work with a `ClientApp` under Flower's `FedAvg` on the same grid, which checks
+        nothing. Such a client costs less than the overhead of one that trains, because training evicts all other code
+        and data from the processor's caches. The last rows show that time and memory grow with the number of clients
+        that are asked, and hardly with the number of the others. Everything runs on one thread, and times are processor
+        time. Memory is the peak in addition to that of the imports. Parentheses give the range of all pairs.
         """,
         overhead,
     ),

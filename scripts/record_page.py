@@ -97,8 +97,9 @@ there are ten clients or the real sites, and all of them train. The images are a
 """
 
 NAMES = """
-The number in the name of a split is its approximate distance: the total variation of the labels, the Gini coefficient
-of the sizes, the distance of the features, or, for concepts, the distance of the labels of equal features.
+The number in the name of a split is its approximate distance. For labels, this is the total variation; for sizes, the
+Gini coefficient; for features, the distance of the features; for concepts, the distance of the labels of equal
+features.
 
 | split | clients |
 |:--|:--|
@@ -180,10 +181,10 @@ TUNING = """
 ## Hyper-parameters
 
 Each hyper-parameter is the best of a small grid, by the mean score over the last {tuning_rounds} rounds. For most
-splits, we tuned on two splits of the same data set, {tuning_splits}; for the splits among 100 clients and for real
-sites, on these splits themselves. The seed for tuning, {tuning_seed}, is used for nothing else. If the best value is at
-the end of a grid, a value outside the grid may be better still. All other settings are the same for all methods, so a
-method that prefers another learning rate is at a disadvantage.
+splits, we tuned on two splits of the same data set, {tuning_splits}. For the splits among 100 clients and for real
+sites, we tuned on these splits themselves. The seed for tuning, {tuning_seed}, is used for nothing else. If the best
+value is at the end of a grid, a value outside the grid may be better still. All other settings are the same for all
+methods, so a method that prefers another learning rate is at a disadvantage.
 """
 
 LIMITS = """
@@ -192,7 +193,7 @@ LIMITS = """
 - Small models in NumPy on small data sets, {rounds} rounds, plain SGD. Deep networks, momentum and hundreds of rounds
   can change the order.
 - Every client answers, and there are no stragglers, for which FedProx and FedNova were also made.
-- Five seeds. The intervals include the luck of the split, except for the real sites: their test rows are fixed, and
+- Five seeds. The intervals include the luck of the split, except for the real sites. Their test rows are fixed, and
   with each seed, a site trains on another 80 % of its training rows.
 - The columns of real sites are standardised with the statistics of all sites, even for "alone".
 - With label noise, the score is the accuracy on the true labels. The class-aware methods use the numbers of true

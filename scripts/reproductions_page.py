@@ -51,7 +51,7 @@ clients see images in the same way, the two are equal. Whether training together
 - With different contrast and brightness, FedBN is at least as accurate as a client alone, on average. FedAvg fails for
   some clients; [Keep part of the model on each site](how-to/keep-arrays-local.md) explains why.
 - With rotated digits, a client alone is more accurate than with FedAvg or FedBN: the shared convolutions have to learn
-  four orientations, and after {rounds} rounds, FedBN is still improving.
+  four orientations. After {rounds} rounds, FedBN is still improving.
 """
 
 SYNTHETIC_NOTE = """
@@ -125,8 +125,8 @@ figures that differ by up to 0.3. FedProx with 2 classes per client still improv
 whether another mu gets closer to the published figure.
 
 With noise, every client has the same mix of classes, but its images are noisier than those of the client before:
-`assignment.with_shift(Noise(Ramp(0.1)))`. The paper says that client i of N adds noise with a variance of 0.1 · i / N;
-in its code, the standard deviation is 0.1 · i / (N - 1), for i from 0 and pixels from 0 to 1. We follow the code. As in
+`assignment.with_shift(Noise(Ramp(0.1)))`. The paper says that client i of N adds noise with a variance of 0.1 · i / N.
+In its code, the standard deviation is 0.1 · i / (N - 1), for i from 0 and pixels from 0 to 1. We follow the code. As in
 the code, the accuracy is the mean over the test images as each client sees them. The code draws new noise in every
 epoch; in flskew, noise is part of the data, so an image keeps its noise.
 """
@@ -147,8 +147,8 @@ python benchmarks/reproductions/rotated_mnist.py --data-dir FOLDER  # resumes
 ```
 
 Each client is tested on its own quarter of the test images, as it sees them. The table shows the accuracy after the
-last round, averaged over clients and {seeds} seeds, and in the last column, the smallest and the largest difference
-between FedBN and FedAvg of any client and seed.
+last round, averaged over clients and {seeds} seeds. The last column shows the smallest and the largest difference
+between FedBN and FedAvg for any client and seed.
 """
 
 METHODS = ("alone", "FedAvg", "FedBN")
@@ -162,9 +162,9 @@ FCUBE_TEXT = """
 ## FCUBE
 
 Source: the non-IID benchmark, as above; [`flskew.synthetic.fcube`](how-to/synthetic.md) draws the data. Four clients
-hold 1,000 points each, in opposite corners of a cube, and all train in each of {rounds} rounds, for ten local epochs
-of SGD with learning rate 0.01, momentum 0.9, weight decay 1e-5 and batches of 64. The benchmark's code trains a single
-linear layer on FCUBE. For other tables, it has a perceptron with hidden layers of 32, 16 and 8. We could not obtain the
+hold 1,000 points each, in opposite corners of a cube. All train in each of {rounds} rounds, for ten local epochs of SGD
+with learning rate 0.01, momentum 0.9, weight decay 1e-5 and batches of 64. The benchmark's code trains a single linear
+layer on FCUBE. For other tables, it has a perceptron with hidden layers of 32, 16 and 8. We could not obtain the
 paper's figures for FCUBE.
 
 ```bash
