@@ -328,9 +328,16 @@ globalThis.flskewExplore = (() => {
     const excluding = state.scheme === "exclusion";
     if (picture.dataset.shape !== `${counts.length} ${excluding}`) build(picture, excluding);
     const { cell, high, step, tiny } = fit(picture);
-    const largest = Math.max(...counts.flat());
+    const falling = counts.flat().sort((one, other) => other - one);
+    const largest = falling[0];
     const sizes = counts.map((row) => row.reduce((total, count) => total + count, 0));
-    let written = true;
+    const partOf = (count) => Math.sqrt(count / largest);
+    const hasRoom = (count) => {
+      const side = 0.94 * partOf(count) * Math.min(cell, high);
+      return 6.2 * `${count}`.length <= 0.82 * side && side > 13;
+    };
+    // A larger dot than one with a number has a number, too: 84 is narrower than 140, which would be odd to see.
+    const unwritten = falling.find((count) => !hasRoom(count)) ?? -1;
     picture.querySelectorAll(".sizes td").forEach((td, client) => {
       const text = number(sizes[client]);
       td.style.setProperty("--part", sizes[client] / Math.max(...sizes));
@@ -344,14 +351,11 @@ globalThis.flskewExplore = (() => {
     for (const td of picture.querySelectorAll(".classes td")) {
       const { client, code } = td.dataset;
       const count = counts[client][code];
-      const part = Math.sqrt(count / largest);
-      const fits = 6.2 * `${count}`.length <= 0.82 * 0.94 * part * Math.min(cell, high) && part * high > 14;
-      td.querySelector("i").style.setProperty("--part", part);
+      td.querySelector("i").style.setProperty("--part", partOf(count));
       td.querySelector("span").textContent = count;
       td.classList.toggle("none", count === 0);
-      td.classList.toggle("small", !fits);
+      td.classList.toggle("small", count <= unwritten);
       td.title = `client ${client}, class ${code}: ${number(count)} rows`;
-      if (count && !fits) written = false;
       if (excluding) {
         const button = td.querySelector("button");
         const excluded = state.excluded[client].includes(Number(code));
@@ -359,7 +363,7 @@ globalThis.flskewExplore = (() => {
         button.setAttribute("aria-label", `Exclude class ${code} from client ${client}`);
       }
     }
-    const scale = written ? "" : ` The largest is ${number(largest)} rows.`;
+    const scale = unwritten <= 0 ? "" : ` The largest is ${number(largest)} rows.`;
     const key = counts.flat().includes(0) ? (tiny ? " No dot: no rows." : " A cross: no rows.") : "";
     picture.caption.textContent = `A dot's area is the number of rows.${scale}${key}`;
   }
