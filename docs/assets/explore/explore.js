@@ -86,8 +86,10 @@ globalThis.flskewExplore = (() => {
   const START = { scheme: "dirichlet", clients: 10, alpha: 0.3, held: 2, shards: 2, iid: 0.5, excluded: [] };
 
   const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
-  const nearest = (stops, value) =>
-    stops.reduce((best, stop) => (Math.abs(stop - value) < Math.abs(best - value) ? stop : best));
+  const nearest = (stops, value) => {
+    const wanted = Math.min(Math.max(value, stops[0]), stops.at(-1)); // or huge numbers would be as far from all stops
+    return stops.reduce((best, stop) => (Math.abs(stop - wanted) < Math.abs(best - wanted) ? stop : best));
+  };
 
   /** The numbers of clients that a scheme can show. */
   function clientStops(scheme) {
@@ -424,7 +426,7 @@ globalThis.flskewExplore = (() => {
     const text = [
       refusal,
       `${counts.length} clients have ${least === most ? least : `${least} to ${most}`} rows${least === most ? " each" : ""}.`,
-      missing ? `${missing} of ${cells.length} client-class pairs have no rows.` : "Every client has every class.",
+      missing ? `${missing} of ${cells.length} client-class pairs ${missing === 1 ? "has" : "have"} no rows.` : "Every client has every class.",
       `To make all clients alike, ${percent(measures(counts).total_variation[0])} of the labels would have to change.`,
       left ? `${number(left)} rows are unassigned: their classes have no client.` : "",
     ].filter(Boolean).join(" ");
@@ -544,7 +546,8 @@ globalThis.flskewExplore = (() => {
     find("copy-line").addEventListener("click", (event) => copy(event.currentTarget, codeOf(state)));
     find("copy-all").addEventListener("click", (event) => copy(event.currentTarget, `${scriptOf(state)}\n`));
     addEventListener("hashchange", () => {
-      if (!location.hash.includes("scheme=")) return;
+      // Other addresses are sections of the page; without a setting or a section, it is as it was at first.
+      if (location.hash && !location.hash.includes("scheme=")) return;
       state = allowed(stateOf(location.hash));
       show();
     });
