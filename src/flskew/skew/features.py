@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from flskew._util.table_report import TableReport
 from flskew._util.tables import Formats
-from flskew._util.words import capital, named_partitions, plural
+from flskew._util.words import capital, named_partitions, one_line, plural
 from flskew.assignment import Assignment
 from flskew.skew._columns import Column, Kind, Table, read_columns, read_table, with_missing
 from flskew.skew._differences import difference
@@ -262,7 +262,7 @@ def _remarks(columns: Sequence[FeatureSkew]) -> Iterator[str]:
     for number, one in enumerate(skewed[:_MOST_DESCRIBED]):
         partition = capital(named_partitions([one.most_different]))
         most = " differs most" if number == 0 and len(columns) > 1 else ""
-        yield f"{one.name}{most}: {partition} has {one.difference}."
+        yield f"{one_line(one.name)}{most}: {partition} has {one.difference}."
     if len(skewed) > _MOST_DESCRIBED:
         yield f"{len(skewed):,} of {len(columns):,} columns differ more than by chance."
     if not skewed:
