@@ -41,7 +41,7 @@ def split_by_time(
             splits have no classes. For bins of a continuous target, the target itself.
 
     Returns:
-        The training rows and the test rows. The rows of the other split are `unassigned`, as are those of `assignment`.
+        The split of the training rows and that of the test rows. In each, all other rows are `unassigned`.
 
     Raises:
         TypeError: `assignment` is not an Assignment, `when` are neither dates nor numbers, or `test` is neither a

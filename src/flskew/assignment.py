@@ -439,7 +439,7 @@ class Assignment:
                 Arrays may be PyTorch tensors on the CPU or JAX arrays. They are not changed.
 
         Returns:
-            The same kind of features; unassigned rows as they are.
+            Features of the same kind; those of unassigned rows do not change.
 
         Raises:
             TypeError: The features are not numbers, or a tensor is on another device or requires gradients.
@@ -454,7 +454,8 @@ class Assignment:
             labels: One label per row of the data set. They are not changed.
 
         Returns:
-            (num_rows,) labels, as an array, or as a tensor if the labels are one; those of unassigned rows as they are.
+            (num_rows,) labels, as an array, or as a tensor if the labels are one; those of unassigned rows do not
+            change.
 
         Raises:
             ValueError: There is not one label per row.

@@ -26,7 +26,7 @@ def iid_total_variation(split: Split) -> float:
         split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
 
     Returns:
-        0 to 1.
+        A number from 0 to 1.
 
     Examples:
         >>> import numpy as np

@@ -84,7 +84,7 @@ class SkewKind:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class KindsReport(TableReport):
-    """Which of the five kinds of non-IID a split has, and how much of each, against chance.
+    """Which of the five kinds of non-IID a split has, and how much of each, compared with chance.
 
     `flskew.skew.kinds` returns one. It prints as text, displays as a table in notebooks, and converts to Markdown, JSON
     and a DataFrame.

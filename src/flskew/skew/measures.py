@@ -121,7 +121,7 @@ def effective_classes(split: Split) -> float:
         split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
 
     Returns:
-        1 to the number of classes; partitions without rows are ignored.
+        From 1 to the number of classes; partitions without rows are ignored.
 
     Examples:
         >>> import numpy as np

@@ -177,9 +177,9 @@ class Results(Grid):
             what: The figure to compare; see `What`. "own" is what the clients get.
 
         Returns:
-            A table whose `frame` has a row for each split and method, with columns "gain", the mean difference, which
-                is positive if the method is better, "low", "high", "seeds", "p", "adjusted", "verdict" and "note". The
-                verdict is "better", "worse" or "no evidence of a difference". The text leaves out "p".
+            A table whose `frame` has a row for each split and method, with columns "gain", "low", "high", "seeds", "p",
+            "adjusted", "verdict" and "note". The gain is the mean difference, positive if the method is better. The
+            verdict is "better", "worse" or "no evidence of a difference". The printed table leaves out "p".
 
         Raises:
             ImportError: SciPy is not installed.
