@@ -29,7 +29,7 @@ class Affine(FeatureShift):
 
     Raises:
         TypeError: An argument has the wrong type.
-        ValueError: A gain or an offset is not finite; on use, a list has another length than there are partitions, or a
+        ValueError: A gain or an offset is not finite; on use, a list does not have one number per partition, or a
             column does not exist.
 
     References:

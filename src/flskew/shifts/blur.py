@@ -37,7 +37,7 @@ class Blur(ImageShift):
     Raises:
         TypeError: An argument has the wrong type.
         ValueError: sigma is not between 0 and 1000, or there is no such layout; on use, the array does not have the
-            axes of the layout, or a list has another length than there are partitions.
+            axes of the layout, or a list does not have one number per partition.
 
     References:
         D. Hendrycks, T. Dietterich: "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations",

@@ -28,8 +28,8 @@ class Channels(ImageShift):
 
     Raises:
         TypeError: An argument has the wrong type.
-        ValueError: A gain is negative or not finite, lists have different lengths, or there is no such layout; on use,
-            the array does not have the axes of the layout, or the number of gains is not that of the channels.
+        ValueError: A gain is negative or not finite, or there is no such layout; on use, the array does not have the
+            axes of the layout, or there is not one gain per channel, or not one list per partition.
 
     References:
         D. Tellez et al.: "Quantifying the Effects of Data Augmentation and Stain Color Normalization in Convolutional

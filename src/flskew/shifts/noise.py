@@ -31,8 +31,8 @@ class Noise(FeatureShift):
 
     Raises:
         TypeError: An argument has the wrong type.
-        ValueError: sigma is negative or not finite; on use, a list has another length than there are partitions, or a
-            column does not exist.
+        ValueError: sigma is negative or not finite; on use, a list does not have one number per partition, or a column
+            does not exist.
 
     References:
         Q. Li, Y. Diao, Q. Chen, B. He: "Federated Learning on Non-IID Data Silos: An Experimental Study", ICDE 2022,

@@ -31,8 +31,8 @@ class Quantize(FeatureShift):
 
     Raises:
         TypeError: An argument has the wrong type.
-        ValueError: The step is negative or not finite; on use, a list has another length than there are partitions, or
-            a column does not exist.
+        ValueError: The step is negative or not finite; on use, a list does not have one number per partition, or a
+            column does not exist.
 
     Examples:
         >>> import numpy as np

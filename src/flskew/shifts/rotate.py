@@ -38,7 +38,7 @@ class Rotate(ImageShift):
     Raises:
         TypeError: An argument has the wrong type.
         ValueError: An angle or `fill` is not finite, or there is no such layout; on use, the array does not have the
-            axes of the layout, or a list has another length than there are partitions.
+            axes of the layout, or a list does not have one number per partition.
 
     References:
         A. Ghosh, J. Chung, D. Yin, K. Ramchandran: "An Efficient Framework for Clustered Federated Learning", NeurIPS

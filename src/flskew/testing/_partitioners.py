@@ -61,7 +61,7 @@ def check_partitioner(
     - Law 7: the labels are not changed, and their container does not matter.
     - Names: if partitions have names, each identifies its partition.
     - Natural ids: if `assign` takes `like`, a split made like another has each natural id in the same partitions.
-    - Flower Datasets: once bound to a data set, it loads the same partitions, and refuses partition ids out of range.
+    - Flower Datasets: once bound to a data set, it loads the same partitions, and rejects partition ids out of range.
 
     The laws are numbered as on the docs page Partitioners. Laws 3 (splitting ends, in linear time) and 4 (a partition's
     position does not matter) are not checked, because they take long runs and many seeds. Call this function with
