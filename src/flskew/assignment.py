@@ -455,7 +455,7 @@ class Assignment:
 
         Returns:
             (num_rows,) labels, as an array, or as a tensor if the labels are one; those of unassigned rows do not
-            change.
+                change.
 
         Raises:
             ValueError: There is not one label per row.

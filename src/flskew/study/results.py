@@ -178,8 +178,8 @@ class Results(Grid):
 
         Returns:
             A table whose `frame` has a row for each split and method, with columns "gain", "low", "high", "seeds", "p",
-            "adjusted", "verdict" and "note". The gain is the mean difference, positive if the method is better. The
-            verdict is "better", "worse" or "no evidence of a difference". The printed table leaves out "p".
+                "adjusted", "verdict" and "note". The gain is the mean difference, positive if the method is better. The
+                verdict is "better", "worse" or "no evidence of a difference". The printed table leaves out "p".
 
         Raises:
             ImportError: SciPy is not installed.
