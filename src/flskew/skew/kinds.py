@@ -212,9 +212,13 @@ def kinds(
 
     Use it when you do not know yet in which way your clients differ.
 
-    The kinds are those of Kairouz et al., with features x and labels y: covariate shift (P(x) differs between clients),
-    prior shift (P(y)), concept drift (P(x|y): same label, different features), concept shift (P(y|x): same features,
-    different label) and quantity skew (the numbers of rows).
+    The kinds are those of Kairouz et al., with features x and labels y:
+
+    - covariate shift: P(x) differs between clients;
+    - prior shift: P(y) differs;
+    - concept drift: P(x|y) differs (same label, different features);
+    - concept shift: P(y|x) differs (same features, different label);
+    - quantity skew: the numbers of rows differ.
 
     All distances are 0 if all clients are alike, and at most about 1; `chance` is their mean in random splits with the
     same sizes. A kind is found if its distance is larger than in almost all random splits. Some kinds follow from
