@@ -86,8 +86,10 @@ globalThis.flskewExplore = (() => {
   const START = { scheme: "dirichlet", clients: 10, alpha: 0.3, held: 2, shards: 2, iid: 0.5, excluded: [] };
 
   const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
-  const nearest = (stops, value) =>
-    stops.reduce((best, stop) => (Math.abs(stop - value) < Math.abs(best - value) ? stop : best));
+  const nearest = (stops, value) => {
+    const wanted = Math.min(Math.max(value, stops[0]), stops.at(-1)); // or huge numbers would be as far from all stops
+    return stops.reduce((best, stop) => (Math.abs(stop - wanted) < Math.abs(best - wanted) ? stop : best));
+  };
 
   /** The numbers of clients that a scheme can show. */
   function clientStops(scheme) {
@@ -328,9 +330,16 @@ globalThis.flskewExplore = (() => {
     const excluding = state.scheme === "exclusion";
     if (picture.dataset.shape !== `${counts.length} ${excluding}`) build(picture, excluding);
     const { cell, high, step, tiny } = fit(picture);
-    const largest = Math.max(...counts.flat());
+    const falling = counts.flat().sort((one, other) => other - one);
+    const largest = falling[0];
     const sizes = counts.map((row) => row.reduce((total, count) => total + count, 0));
-    let written = true;
+    const partOf = (count) => Math.sqrt(count / largest);
+    const hasRoom = (count) => {
+      const side = 0.94 * partOf(count) * Math.min(cell, high);
+      return 6.2 * `${count}`.length <= 0.82 * side && side > 13;
+    };
+    // A larger dot than one with a number has a number, too: 84 is narrower than 140, which would be odd to see.
+    const unwritten = falling.find((count) => !hasRoom(count)) ?? -1;
     picture.querySelectorAll(".sizes td").forEach((td, client) => {
       const text = number(sizes[client]);
       td.style.setProperty("--part", sizes[client] / Math.max(...sizes));
@@ -344,14 +353,11 @@ globalThis.flskewExplore = (() => {
     for (const td of picture.querySelectorAll(".classes td")) {
       const { client, code } = td.dataset;
       const count = counts[client][code];
-      const part = Math.sqrt(count / largest);
-      const fits = 6.2 * `${count}`.length <= 0.82 * 0.94 * part * Math.min(cell, high) && part * high > 14;
-      td.querySelector("i").style.setProperty("--part", part);
+      td.querySelector("i").style.setProperty("--part", partOf(count));
       td.querySelector("span").textContent = count;
       td.classList.toggle("none", count === 0);
-      td.classList.toggle("small", !fits);
+      td.classList.toggle("small", count <= unwritten);
       td.title = `client ${client}, class ${code}: ${number(count)} rows`;
-      if (count && !fits) written = false;
       if (excluding) {
         const button = td.querySelector("button");
         const excluded = state.excluded[client].includes(Number(code));
@@ -359,7 +365,7 @@ globalThis.flskewExplore = (() => {
         button.setAttribute("aria-label", `Exclude class ${code} from client ${client}`);
       }
     }
-    const scale = written ? "" : ` The largest is ${number(largest)} rows.`;
+    const scale = unwritten <= 0 ? "" : ` The largest is ${number(largest)} rows.`;
     const key = counts.flat().includes(0) ? (tiny ? " No dot: no rows." : " A cross: no rows.") : "";
     picture.caption.textContent = `A dot's area is the number of rows.${scale}${key}`;
   }
@@ -420,7 +426,7 @@ globalThis.flskewExplore = (() => {
     const text = [
       refusal,
       `${counts.length} clients have ${least === most ? least : `${least} to ${most}`} rows${least === most ? " each" : ""}.`,
-      missing ? `${missing} of ${cells.length} client-class pairs have no rows.` : "Every client has every class.",
+      missing ? `${missing} of ${cells.length} client-class pairs ${missing === 1 ? "has" : "have"} no rows.` : "Every client has every class.",
       `To make all clients alike, ${percent(measures(counts).total_variation[0])} of the labels would have to change.`,
       left ? `${number(left)} rows are unassigned: their classes have no client.` : "",
     ].filter(Boolean).join(" ");
@@ -540,7 +546,8 @@ globalThis.flskewExplore = (() => {
     find("copy-line").addEventListener("click", (event) => copy(event.currentTarget, codeOf(state)));
     find("copy-all").addEventListener("click", (event) => copy(event.currentTarget, `${scriptOf(state)}\n`));
     addEventListener("hashchange", () => {
-      if (!location.hash.includes("scheme=")) return;
+      // Other addresses are sections of the page; without a setting or a section, it is as it was at first.
+      if (location.hash && !location.hash.includes("scheme=")) return;
       state = allowed(stateOf(location.hash));
       show();
     });
