@@ -185,8 +185,8 @@ def _in_words(found: Mapping[str, Sequence[Outcome]]) -> str:
     return (
         f"- Against {FEDAVG}: {_verdict(_less(regrets[ADVICE], regrets[FEDAVG]))}.\n"
         f"- Against {OVERALL}: {_verdict(_less(regrets[ADVICE], regrets[OVERALL]))}.\n"
-        f"- On {len(other)} splits it recommends another strategy than FedAvg, which is better than FedAvg on {better} "
-        f"of them."
+        f"- On {len(other)} splits, it recommends a strategy other than FedAvg. This strategy is better than FedAvg on "
+        f"{better} of them."
     )
 
 

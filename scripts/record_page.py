@@ -181,10 +181,12 @@ TUNING = """
 ## Hyper-parameters
 
 Each hyper-parameter is the best of a small grid, by the mean score over the last {tuning_rounds} rounds. For most
-splits, we tuned on two splits of the same data set, {tuning_splits}. For the splits among 100 clients and for real
-sites, we tuned on these splits themselves. The seed for tuning, {tuning_seed}, is used for nothing else. If the best
-value is at the end of a grid, a value outside the grid may be better still. All other settings are the same for all
-methods, so a method that prefers another learning rate is at a disadvantage.
+splits, we tuned on two splits of the same data set:
+{tuning_splits}.
+For the splits among 100 clients and for real sites, we tuned on these splits themselves. The seed for tuning,
+{tuning_seed}, is used for nothing else. If the best value is at the end of a grid, a value outside the grid may be
+better still. All other settings are the same for all methods, so a method that prefers another learning rate is at a
+disadvantage.
 """
 
 LIMITS = """
