@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections import Counter
 from itertools import pairwise
@@ -37,6 +38,13 @@ def test_wide_characters_take_two_columns() -> None:
     # 26 names of 3 wide characters: 12 of them take 12 * 6 + 11 = 83 columns, 11 take 76.
     lines = wrapped(" ".join(["東京都"] * 26)).splitlines()
     assert [len(line.split()) for line in lines] == [11, 11, 4]
+
+
+def test_accents_take_no_column_of_their_own() -> None:
+    decomposed = "Lie\u0300ge"
+    assert columns_of(decomposed) == len("Liège") == 5
+    names = Column("city", [decomposed, "Genoa"], has_words=True)
+    assert table(names, Column("rows", ["1", "2"])) == f"city  rows\n{decomposed}    1\nGenoa    2"
 
 
 def test_a_word_longer_than_a_line_is_not_cut() -> None:
@@ -128,3 +136,27 @@ def test_every_table_fits_and_loses_no_letter(heads: list[str], rows: list[list[
     shown = Counter(table(*columns))
     expected = Counter(letter for column in columns for text in (column.head, *column.cells) for letter in text)
     assert all(shown[letter] >= expected[letter] for letter in "ab_東")
+
+
+@given(
+    heads=st.lists(
+        st.lists(st.text("ab_", min_size=1, max_size=12), max_size=3).map(" ".join), min_size=1, max_size=12
+    ),
+    digits=st.lists(st.integers(1, 15), min_size=1, max_size=4),
+)
+def test_figures_stay_whole_and_below_their_own_header(heads: list[str], digits: list[int]) -> None:
+    names = Column("name", [f"row{row}" for row in range(len(digits))], has_words=True)
+    figures = [Column(head, [f"-{place}.{'9' * count}e+300" for count in digits]) for place, head in enumerate(heads)]
+    seen = []
+    for part in table(names, *figures).split("\n\n"):
+        lines = part.splitlines()
+        above, rows = lines[: -len(digits)], lines[-len(digits) :]
+        assert [row.split()[0] for row in rows] == names.cells
+        # Figures are aligned on the right, so all that ends where a figure ends is in its column.
+        ends = [found.end() for found in re.finditer(r"\S+", rows[0])]
+        for start, end in pairwise([max(ends[0], len("name")), *ends[1:]]):
+            column = figures[len(seen)]
+            seen.append(column)
+            assert [row[start:end].strip() for row in rows] == column.cells
+            assert "".join(line[start:end] for line in above).replace(" ", "") == column.head.replace(" ", "")
+    assert seen == figures

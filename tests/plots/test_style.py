@@ -6,8 +6,10 @@ import re
 from collections.abc import Sequence
 from itertools import combinations, pairwise
 from pathlib import Path
+from threading import Event, Thread
 
 import matplotlib
+import matplotlib.style
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex, to_rgb
@@ -145,3 +147,49 @@ def test_a_setting_that_the_user_has_changed_stays() -> None:
     assert edges(plots.sizes(counts)) == {"#5f5f5f", _style.INK}
     with matplotlib.rc_context({"axes.edgecolor": "#ff0000", "axes.labelcolor": "#00ff00"}):
         assert edges(plots.sizes(counts)) == {"#ff0000", "#00ff00"}
+
+
+@pytest.mark.parametrize("name", ["dark_background", "ggplot", "Solarize_Light2", "default"])
+def test_a_style_sheet_of_the_user_colours_the_numbers_along_the_axes(name: str) -> None:
+    counts = np.array([[8, 0], [3, 1]])
+    with matplotlib.style.context(name):
+        expected = _style.INK if name == "default" else matplotlib.rcParams["xtick.color"]
+        axes = plots.sizes(counts).axes[0]
+    labels = [*axes.get_xticklabels(), *axes.get_yticklabels()]
+    assert {to_hex(label.get_color()) for label in labels} == {to_hex(expected)}
+
+
+def test_settings_of_matplotlib_are_as_before_after_an_error_and_keep_what_others_set_meanwhile() -> None:
+    def fail() -> None:
+        with _style.style():
+            assert matplotlib.rcParams["text.color"] == _style.INK
+            matplotlib.rcParams["font.size"] = 20.0
+            raise RuntimeError
+
+    with matplotlib.rc_context():
+        before = dict(matplotlib.rcParams)
+        with pytest.raises(RuntimeError):
+            fail()
+        assert dict(matplotlib.rcParams) == before | {"font.size": 20.0}
+
+
+def test_threads_that_draw_at_the_same_time_leave_the_settings_of_matplotlib_as_they_were() -> None:
+    before = dict(matplotlib.rcParams)
+    entered, leave = Event(), Event()
+    inside = []
+
+    def draw() -> None:
+        with _style.style():
+            entered.set()
+            leave.wait()
+            inside.append(matplotlib.rcParams["text.color"])
+
+    other = Thread(target=draw, daemon=True)
+    with _style.style():
+        other.start()
+        # The other thread waits for its turn.
+        assert not entered.wait(0.1)
+    leave.set()
+    other.join()
+    assert inside == [_style.INK]
+    assert dict(matplotlib.rcParams) == before

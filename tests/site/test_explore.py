@@ -390,6 +390,8 @@ def test_the_summary_is_announced_once_a_slider_rests(browser, opened) -> None:
         pytest.param("scheme=exclusion&clients=50", "scheme=exclusion&clients=10", id="fewer"),
         pytest.param("scheme=exclusion&clients=2&excluded=0.0", "scheme=exclusion&clients=2&excluded=.0", id="orphan"),
         pytest.param("scheme=dirichlet&clients=x&alpha=-1", "scheme=dirichlet&clients=10&alpha=0.01", id="nonsense"),
+        pytest.param("scheme=dirichlet&clients=1e99&alpha=1e99", "scheme=dirichlet&clients=50&alpha=100", id="huge"),
+        pytest.param("scheme=<img src=x>&clients=3", "scheme=dirichlet&clients=3&alpha=0.3", id="markup"),
     ],
 )
 def test_the_address_restores_a_setting_or_the_nearest_that_exists(browser, opened, asked: str, shown: str) -> None:
@@ -416,6 +418,40 @@ def test_a_preset_is_a_link_that_the_back_button_undoes(browser, opened) -> None
     last = browser.run(SHOWN)["code"]
     browser("POST", "/back")
     browser.wait(f"return document.querySelector('[data-explore=code]').textContent !== {json.dumps(last)}")
+
+
+def test_the_back_button_leads_to_the_start_but_not_away_from_a_setting(browser, opened) -> None:
+    browser("POST", "/url", url="about:blank")
+    opened()
+    first = browser.run(SHOWN)["code"]
+    click(browser, ".explore-presets a")
+    browser.wait(f"return document.querySelector('[data-explore=code]').textContent !== {json.dumps(first)}")
+    chosen = browser.run(SHOWN)["code"]
+    browser.run("location.hash = 'in-a-notebook'")
+    settle(browser, "#in-a-notebook")
+    assert browser.run(SHOWN)["code"] == chosen
+    browser("POST", "/back")
+    browser("POST", "/back")
+    browser.wait(f"return document.querySelector('[data-explore=code]').textContent === {json.dumps(first)}")
+
+
+def test_dots_and_bars_are_visible_in_high_contrast(browser, opened) -> None:
+    opened("scheme=dirichlet&clients=3&alpha=1")
+    forced = {"features": [{"name": "forced-colors", "value": "active"}]}
+    browser("POST", "/goog/cdp/execute", cmd="Emulation.setEmulatedMedia", params=forced)
+    try:
+        colors = browser.run("""
+        const canvas = document.body.appendChild(document.createElement('b'));
+        canvas.style.background = 'Canvas';
+        const color = element => getComputedStyle(element).backgroundColor;
+        const cells = ['.classes td:not(.none) i', '.sizes i', '.bar i'];
+        return [canvas, ...cells.map(cell => document.querySelector(`.explore ${cell}`))].map(color);
+        """)
+        number = "document.querySelector('.explore-picture .classes td:not(.none, .small) span')"
+        assert browser.run(f"return getComputedStyle({number}).color") == colors[0]
+    finally:
+        browser("POST", "/goog/cdp/execute", cmd="Emulation.setEmulatedMedia", params={"features": []})
+    assert colors[0] not in colors[1:]
 
 
 @pytest.mark.parametrize(("button", "part"), [("copy-line", "code"), ("copy-all", "script")])

@@ -326,3 +326,11 @@ def test_a_bad_assignment_is_refused() -> None:
 def test_a_number_outside_all_partitions_may_be_infinite() -> None:
     some = Assignment.from_partitions([[0, 1], [2, 3]], num_rows=5)
     assert skew.feature_report({"x": [1.0, 2.0, 1.0, 2.0, np.inf]}, some).columns[0].distance == 0
+
+
+def test_hostile_names_of_columns_stay_in_one_printable_line() -> None:
+    table = {"\x1b[31mage\n": [*range(60), *range(100, 140)], "\u202eweight\t": [0] * 60 + [1] * 40}
+    report = skew.feature_report(table, CLINICS)
+    assert sorted(remark.split()[0].rstrip(":") for remark in report.remarks) == ["age", "weight"]
+    for text in (str(report), report.to_markdown()):
+        assert all(character.isprintable() or character == "\n" for character in text)

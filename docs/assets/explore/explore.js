@@ -12,7 +12,7 @@ globalThis.flskewExplore = (() => {
   const SCHEMES = {
     iid: {
       name: "IID",
-      says: "Rows are dealt at random. What differs is chance: this is what no skew looks like.",
+      says: "Rows are assigned at random, so clients differ only by chance. This is a split without skew.",
       section: "iid",
       controls: {},
       code: (s) => `IidPartitioner(${s.clients}, seed=${DATA.seed})`,
@@ -26,7 +26,7 @@ globalThis.flskewExplore = (() => {
     },
     exclusion: {
       name: "Label exclusion",
-      says: "You choose which classes each client never sees; each class is split evenly among the others.",
+      says: "You choose which classes each client never sees; each class is split evenly among the other clients.",
       section: "label-exclusion",
       controls: { excluded: true },
       code: () => `LabelExclusionPartitioner(excluded, seed=${DATA.seed})`,
@@ -48,7 +48,7 @@ globalThis.flskewExplore = (() => {
     },
     shards: {
       name: "Shards",
-      says: "Rows are sorted by class and cut into shards; each client gets the same number of them at random.",
+      says: "Rows are sorted by class and cut into shards; each client gets the same number of random shards.",
       section: "shards",
       controls: { shards: DATA.shards },
       code: (s) => `ShardPartitioner(${s.clients}, num_shards_per_partition=${s.shards}, seed=${DATA.seed})`,
@@ -65,14 +65,14 @@ globalThis.flskewExplore = (() => {
     },
     quantity: {
       name: "Sizes (quantity skew)",
-      says: "Clients differ in size only: the sizes are drawn from a Dirichlet distribution, and rows are dealt at random.",
+      says: "Clients differ in size only: the sizes are drawn from a Dirichlet distribution, and rows are assigned at random.",
       section: "sizes",
       controls: { alpha: DATA.alphas },
       code: (s) => `QuantityPartitioner(${s.clients}, alpha=${s.alpha}, seed=${DATA.seed})`,
     },
     mixture: {
       name: "Partly IID",
-      says: "A fraction of the rows is dealt at random; of the others, each client gets two classes.",
+      says: "A fraction of the rows is assigned at random. Of the remaining rows, each client gets two classes.",
       section: "partly-iid",
       controls: { iid: DATA.iidFractions },
       code: (s) =>
@@ -86,8 +86,10 @@ globalThis.flskewExplore = (() => {
   const START = { scheme: "dirichlet", clients: 10, alpha: 0.3, held: 2, shards: 2, iid: 0.5, excluded: [] };
 
   const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
-  const nearest = (stops, value) =>
-    stops.reduce((best, stop) => (Math.abs(stop - value) < Math.abs(best - value) ? stop : best));
+  const nearest = (stops, value) => {
+    const wanted = Math.min(Math.max(value, stops[0]), stops.at(-1)); // or huge numbers would be as far from all stops
+    return stops.reduce((best, stop) => (Math.abs(stop - wanted) < Math.abs(best - wanted) ? stop : best));
+  };
 
   /** The numbers of clients that a scheme can show. */
   function clientStops(scheme) {
@@ -389,7 +391,7 @@ globalThis.flskewExplore = (() => {
     total_variation: (value) => `${percent(value)} of the labels would have to change to make all clients alike`,
     jensen_shannon: () => "a distance between clients that papers often report; all clients count equally",
     missing_classes: (value) => `${percent(value)} of all pairs of a client and a class have no rows`,
-    effective_classes: (value) => `a client effectively has ${number(value, 1)} classes on average; rare ones count less`,
+    effective_classes: (value) => `clients effectively have ${number(value, 1)} classes on average; rare classes count less`,
     effective_clients: (value) => `effectively, ${number(value * counts.length, 1)} of ${counts.length} clients hold the rows`,
     gini: () => "how unequal the sizes are: 0 if all clients have the same number of rows",
   };
@@ -424,7 +426,7 @@ globalThis.flskewExplore = (() => {
     const text = [
       refusal,
       `${counts.length} clients have ${least === most ? least : `${least} to ${most}`} rows${least === most ? " each" : ""}.`,
-      missing ? `${missing} of ${cells.length} client-class pairs have no rows.` : "Every client has every class.",
+      missing ? `${missing} of ${cells.length} client-class pairs ${missing === 1 ? "has" : "have"} no rows.` : "Every client has every class.",
       `To make all clients alike, ${percent(measures(counts).total_variation[0])} of the labels would have to change.`,
       left ? `${number(left)} rows are unassigned: their classes have no client.` : "",
     ].filter(Boolean).join(" ");
@@ -544,7 +546,8 @@ globalThis.flskewExplore = (() => {
     find("copy-line").addEventListener("click", (event) => copy(event.currentTarget, codeOf(state)));
     find("copy-all").addEventListener("click", (event) => copy(event.currentTarget, `${scriptOf(state)}\n`));
     addEventListener("hashchange", () => {
-      if (!location.hash.includes("scheme=")) return;
+      // Other addresses are sections of the page; without a setting or a section, it is as it was at first.
+      if (location.hash && !location.hash.includes("scheme=")) return;
       state = allowed(stateOf(location.hash));
       show();
     });

@@ -42,7 +42,8 @@ def side_by_side(columns: Sequence[Column]) -> str:
     there are several tables, one below the other, each with the first column.
     """
     widths = [column.width for column in columns]
-    for breaks_words in (False, True):
+    fits = _total([column.least(breaks_words=True) for column in columns]) <= LINE
+    for breaks_words in (False, True) if fits else ():
         least = [column.least(breaks_words=breaks_words) for column in columns]
         while _total(widths) > LINE and widths != least:
             widest = max(range(len(columns)), key=lambda place: (widths[place] > least[place], widths[place]))

@@ -19,8 +19,13 @@ _SECOND, _SPACE = "\0", "\1"
 
 
 def columns_of(text: str) -> int:
-    """Return how many columns a text takes in a terminal, where wide characters, such as Chinese ones, take two."""
-    return len(text) + sum(map(_is_wide, text))
+    """Return how many columns a text takes in a terminal.
+
+    Wide characters, such as Chinese ones, take two; accents and other marks on the letter before them take none.
+    """
+    if text.isascii():
+        return len(text)
+    return sum(not unicodedata.category(letter).startswith("M") for letter in text) + sum(map(_is_wide, text))
 
 
 def wrapped(text: str, indent: str = "") -> str:

@@ -33,8 +33,8 @@ def as_text(frame: pd.DataFrame, formats: Formats, left: Collection[str] = ()) -
     if shortened:
         for cells in (names, *columns):
             cells.insert(half, "...")
-    others = [Column(str(name), cells, name in left) for name, cells in zip(frame, columns, strict=True)]
-    text = side_by_side([Column(str(frame.columns.name), names, has_words=True), *others])
+    others = [Column(one_line(name), cells, name in left) for name, cells in zip(frame, columns, strict=True)]
+    text = side_by_side([Column(one_line(frame.columns.name), names, has_words=True), *others])
     return f"{text}\n\n[{len(frame)} rows x {len(columns)} columns]" if shortened else text
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -60,13 +61,28 @@ _SETTINGS: dict[Any, Any] = {
 }
 
 
+# The settings of matplotlib belong to all threads, so one figure after the other is made.
+_DRAWING = RLock()
+
+
 @contextmanager
 def style() -> Iterator[None]:
     """Draw in the style of this package, except for the settings that the user has changed."""
-    from matplotlib import rc_context, rcParams, rcParamsDefault
+    from matplotlib import rcParams, rcParamsDefault
 
-    with rc_context({name: value for name, value in _SETTINGS.items() if rcParams[name] == rcParamsDefault[name]}):
-        yield
+    def is_default(name: Any) -> bool:
+        # By default, the numbers along an axis inherit the colour of its ticks.
+        inherited = name.replace("tick.labelcolor", "tick.color")
+        return all(rcParams[one] == rcParamsDefault[one] for one in (name, inherited))
+
+    with _DRAWING:
+        ours = {name: value for name, value in _SETTINGS.items() if is_default(name)}
+        before = {name: rcParams[name] for name in ours}
+        rcParams.update(ours)
+        try:
+            yield
+        finally:
+            rcParams.update(before)
 
 
 def blues(palest: float) -> Colormap:
