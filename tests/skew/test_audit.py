@@ -289,6 +289,12 @@ PAIRS = [
         {"partitions": [range(999), range(1000, 1010), []]},
         id="100 times as large, or 99.9",
     ),
+    pytest.param(
+        "similar-names",
+        {"partitions": {"St. Gallen": [0, 1], "Bern": [2], "St.  Gallen ": [3]}},
+        {"partitions": {"St. Gallen": [0, 1], "Bern": [2], "St.Gallen": [3], "bern": [4]}},
+        id="names that differ in spaces, or also otherwise",
+    ),
     pytest.param("tiny-clients", {"partitions": [range(9)]}, {"partitions": [range(10)]}, id="9 rows or 10"),
     pytest.param("tiny-clients", {"partitions": [range(9)]}, {"partitions": [range(10), []]}, id="1 row or none"),
     pytest.param(

@@ -1,7 +1,8 @@
-"""What `audit` finds about partitions as sites: their sizes, and whether an id is the same site in both splits."""
+"""What `audit` finds about partitions as sites: their names and sizes, and whether an id is one site in both splits."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,7 +13,7 @@ from flskew.skew._audit_rows import span
 from flskew.skew._findings import Finding, Severity, found, who
 from flskew.skew._given import Given
 
-__all__ = ["same_sites", "sizes"]
+__all__ = ["same_sites", "similar_names", "sizes"]
 
 _TINY = 10
 _FAR_APART = 100
@@ -50,6 +51,21 @@ def sizes(split: Given) -> Iterator[Finding]:
             f"{int(held[least]):,}. If clients are weighted by rows, small ones hardly affect the model."
         )
         yield found("sizes-far-apart", "note", text, split, [most, least])
+
+
+def similar_names(split: Given) -> Iterator[Finding]:
+    """Names that look the same, because they differ only in spaces."""
+    alike = defaultdict(list)
+    for owner, name in enumerate(split.names if split.named else ()):
+        alike[" ".join(str(name).split())].append(owner)
+    pairs = [owners for owners in alike.values() if len(owners) > 1]
+    if pairs:
+        spelled = listed([repr(split.names[owner]) for owner in pairs[0]])
+        text = (
+            f"The names {spelled} differ only in spaces, so they are probably one site. Clean the column and split "
+            f"again, with pandas for example by column.str.strip()."
+        )
+        yield found("similar-names", "warning", text, split, [owner for owners in pairs for owner in owners])
 
 
 def same_sites(train: Given, test: Given) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from flskew.assignment import Assignment
 from flskew.skew._audit_contents import leaked_contents, shared_contents
 from flskew.skew._audit_labels import by_class, classes_of_assignments, classes_of_columns, unlabelled
 from flskew.skew._audit_rows import file_order, fit, leaked_rows, lost_rows, shared_rows, unusable_rows
-from flskew.skew._audit_sites import same_sites, sizes
+from flskew.skew._audit_sites import same_sites, similar_names, sizes
 from flskew.skew._contents import read_contents
 from flskew.skew._findings import Finding
 from flskew.skew._given import Given, read_columns, read_split
@@ -177,7 +177,7 @@ def audit(
         splits, findings = [train, tested], [*findings, *more]
     for split in splits:
         findings += [*unusable_rows(split), *shared_rows(split), *sizes(split), *unlabelled(split)]
-    findings += [*file_order(train), *shared_contents(train)]
+    findings += [*file_order(train), *shared_contents(train), *similar_names(train)]
     if tested is not None:
         findings += leaked_rows(train, tested) if same_rows else []
         findings += [*leaked_contents(train, tested, same_rows=same_rows), *same_sites(train, tested)]
