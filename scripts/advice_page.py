@@ -22,13 +22,13 @@ INTRODUCTION = """
 ## How good is the advice?
 
 [`skew.advise`][flskew.skew.advise] looks up strategies in this record. Here, it advises on each split of the record
-without having seen it. The **regret** is how many points of the score the recommended strategy is behind the one that
-is best on the split; some of it is unavoidable, because the best of many strategies owes something to luck. If the
-record has nothing near, FedAvg counts as the advice.
+without having seen it. The **regret** is how many points the recommended strategy is behind the best strategy on the
+split. Some regret is unavoidable, because the best of many strategies owes something to luck. If the record has no
+split near, FedAvg counts as the advice.
 
-"Always the overall best" is the strategy with the largest mean gain on the other splits. Means ± half of the 95 %
-confidence interval over the splits (Student's t), which is rather too narrow, because the splits of a data set are not
-independent. The differences are paired, and below 0 if the advice is better.
+"Always the overall best" is the strategy with the largest mean gain on the other splits. The tables show means ± half
+of the 95 % confidence interval over the splits (Student's t). These intervals are somewhat too narrow, because the
+splits of a data set are not independent. The differences are paired, and below 0 if the advice is better.
 
 ### Without the split
 """
@@ -36,16 +36,16 @@ independent. The differences are paired, and below 0 if the advice is better.
 BY_DATA = """
 ### Without the data set
 
-Splits of the same data set are alike in more than their skew. Without all splits of the data set, the advice is about
-new data, as it is for yours:
+Splits of the same data set are alike in more than their skew. Here, the advice uses no split of the same data set, so
+it is about new data, like yours:
 """
 
 TRIED = """
 ### Rules tried
 
-The mean regret of some rules that we compared. We chose among about forty combinations of radius, weights and tests,
-on parts of these very figures, so they flatter the choice: on other splits, expect a larger regret. Only a new version
-of the record, with splits that no choice has seen, can tell how much larger.
+The table shows the mean regret of some rules that we compared. We chose among about forty combinations of radius,
+weights and tests, with parts of the same figures, so our choice looks better than it is. On other splits, expect a
+larger regret. Only a new version of the record, with new splits, can tell how much larger.
 """
 
 

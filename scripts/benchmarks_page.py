@@ -248,27 +248,27 @@ SECTIONS = {
         the same name. The last rows compare a complete Dirichlet split with a random permutation of the same number of
         rows, which is roughly the cost of assigning rows at random. The time grows with the number of rows and classes,
         and no draw is ever repeated. `IidPartitioner` and the partitioners by size are slower because they shuffle the
-        rows; Flower Datasets' keep their order. `MixturePartitioner` here splits half of the rows IID, the other half
-        by Dirichlet; `CrossPartitioner` splits the rows of each of ten natural ids by Dirichlet.
+        rows; Flower Datasets' partitioners keep the order. `MixturePartitioner` here splits half of the rows IID, the
+        other half by Dirichlet; `CrossPartitioner` splits the rows of each of ten natural ids by Dirichlet.
         """,
         partitioners,
     ),
     "large_files": (
         "Labels in large files",
         """
-        A complete Dirichlet split (alpha 0.5) of labels in memory-mapped files, one byte per label. Most of the memory
-        is the rows of the assignment, eight bytes each, and a second array of this size in which they are arranged; the
-        mapped file counts, too. Each time is from a single run. `make bench` leaves this measurement out, because it
-        needs 18 GB of memory; `make figures` runs it.
+        The table shows a complete Dirichlet split (alpha 0.5) of labels in memory-mapped files, with one byte per
+        label. Most of the memory is used by two arrays with eight bytes per row: the rows of the assignment, and an
+        array to arrange them. The mapped file counts, too. Each time is from a single run. `make bench` leaves this
+        measurement out, because it needs 18 GB of memory; `make figures` runs it.
         """,
         large_files,
     ),
     "aggregation": (
         "Averaging replies",
         """
-        Everything that flskew's `FedAvg` does with the replies of a round, including its checks and the norm of each
-        update, compared with Flower's `aggregate_arrayrecords` alone. flskew needs the memory of one model, whatever
-        the number of clients. It keeps integers as integers, which takes time; Flower returns them as float64.
+        The table compares everything that flskew's `FedAvg` does with the replies of a round, including its checks and
+        the norm of each update, with Flower's `aggregate_arrayrecords` alone. flskew needs the memory of one model,
+        whatever the number of clients. It keeps integers as integers, which takes time; Flower returns them as float64.
         Parentheses give the range of all pairs.
         """,
         aggregation,
@@ -284,36 +284,39 @@ SECTIONS = {
     "local_term": (
         "The local term",
         """
-        The additional time of a PyTorch training step, for a 784-128-10 perceptron with batches of 64 on one thread,
-        with the local term that each strategy asks for attached to the optimizer, and with FedProx's added to the loss.
+        The table shows the additional time of a PyTorch training step, for a 784-128-10 perceptron with batches of 64
+        on one thread. The local term that each strategy asks for is attached to the optimizer, or, for FedProx, also
+        added to the loss.
         """,
         local_term,
     ),
     "rounds": (
         "A round of each strategy",
         """
-        Ratios to FedAvg in the same run: whole rounds of ten clients in one process, each with ten batches of a
-        784-128-10 perceptron in NumPy; and all that the server does with ten replies of 10 million float32. Memory is
-        the peak on the server in addition to the replies. Parentheses give the range of all pairs.
+        The table shows ratios to FedAvg in the same run. A round has ten clients in one process, each with ten batches
+        of a 784-128-10 perceptron in NumPy. The time on the server is for everything that the server does with ten
+        replies of 10 million float32. Memory is the peak on the server in addition to the replies. Parentheses give the
+        range of all pairs.
         """,
         rounds,
     ),
     "simulation": (
         "Simulation",
         """
-        Complete runs in one process, compared with Flower's `run_simulation`, whose time includes starting Ray.
+        The table compares complete runs in one process with Flower's `run_simulation`, whose time includes starting
+        Ray.
         """,
         simulation,
     ),
     "overhead": (
         "Overhead of a run",
         """
-        The first two rows compare a complete run, `FedAvg` on a `LocalGrid` with an evaluation of 1,000 rows after
-        every round, with a plain loop that does the same training, averaging and evaluation in NumPy, for a 784-128-10
-        perceptron. The third row compares a client without work with a `ClientApp` under Flower's `FedAvg` on the same
-        grid, which checks nothing. Such a client costs less than the overhead of one that trains, because training
-        evicts all other code and data from the processor's caches. The last rows show that time and memory grow with
-        the clients that are asked, and hardly with the others. Everything runs on one thread, and times are processor
+        The first two rows are for a 784-128-10 perceptron. They compare a complete run, `FedAvg` on a `LocalGrid` with
+        an evaluation of 1,000 rows after every round, with a plain NumPy loop that does the same. The third row
+        compares a client without work with a `ClientApp` under Flower's `FedAvg` on the same grid, which checks
+        nothing. Such a client costs less than the overhead of one that trains, because training evicts all other code
+        and data from the processor's caches. The last rows show that time and memory grow with the number of clients
+        that are asked, and hardly with the number of the others. Everything runs on one thread, and times are processor
         time. Memory is the peak in addition to that of the imports. Parentheses give the range of all pairs.
         """,
         overhead,
@@ -329,19 +332,19 @@ SECTIONS = {
     "skew": (
         "Measures of skew",
         """
-        The time of all measures of one split, compared with a single pass over its counts; and of a feature report on
-        normal numbers, compared with SciPy's `wasserstein_distance`, called for ten partitions and scaled to all. SciPy
-        computes the distances, but not what chance would give.
+        The first rows compare all measures of one split with a single pass over its counts. The others compare a
+        feature report on normal numbers with SciPy's `wasserstein_distance`, called for ten partitions and scaled to
+        all. SciPy computes the distances, but not the distances expected by chance.
         """,
         skew,
     ),
     "shifts": (
         "Shifts",
         """
-        What clients see of 60,000 images of 28 x 28 pixels, compared with the same arithmetic in NumPy for the same
-        batches, and noise compared with `Generator.standard_normal`. The time of shuffled batches includes taking their
-        images. A table held by ten clients takes longer, because random numbers are drawn for blocks of neighbouring
-        rows, of which each client holds only some. Parentheses give the range of all pairs.
+        The table compares the time to compute what clients see of 60,000 images of 28 x 28 pixels with the same
+        arithmetic in NumPy for the same batches, and noise with `Generator.standard_normal`. The time of shuffled
+        batches includes taking their images. A table held by ten clients takes longer, because random numbers are drawn
+        for blocks of neighbouring rows, of which each client holds only some. Parentheses give the range of all pairs.
         """,
         shifts,
     ),

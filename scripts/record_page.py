@@ -34,23 +34,23 @@ recommendation, see [Which strategy?](which-strategy.md).
 
 The record has {num_runs:,} runs: {num_methods} methods and two baselines on {num_splits} splits of {num_data} data
 sets, with {num_seeds} seeds each. A seed determines the split, the initial weights, and the order in which each client
-sees its rows, so methods are compared seed by seed. The splits are frozen: benchmarks/record/splits.json has their
-fingerprints and their distances, which are those of [`skew.kinds`][flskew.skew.kinds], so you can compare them with
+sees its rows, so methods are compared seed by seed. The splits never change: benchmarks/record/splits.json contains
+their fingerprints, and their distances as measured by [`skew.kinds`][flskew.skew.kinds], so you can compare them with
 your own.
 
 - **alone**: each client trains by itself. **pooled**: one client has all rows. Both take as many steps as a client of
   the federation does on average.
 - "Class-aware" is `averaging=ClassAware()`. FedAvgM, FedAdam, FedAdagrad, FedYogi, FedMedian and FedTrimmedAvg are
-  Flower's, in `Checked(...)`. "FedAvg, masking" and the like are FedAvg with a loss of
+  Flower's, in `Checked(...)`. "FedAvg, masking" and similar names mean FedAvg with a loss of
   [`LabelPrior`][flskew.LabelPrior].
 - The **score** of a run, in percent, is the accuracy on the whole test set after the last round. If clients see their
-  data differently, no client has the whole test set as it is; so there, and for real sites, it is the mean over the
-  clients of what each gets on its own test rows, as it sees them. For the four clinics, it is the area under the ROC
-  curve.
+  data differently, no client sees the whole test set unchanged. For such splits, and for real sites, the score is the
+  mean accuracy of the clients on their own test rows, as they see them. For the four clinics, the area under the ROC
+  curve replaces the accuracy.
 - **Intervals** are 95 % confidence intervals for the mean over the seeds (Student's t), for these splits and models.
-- **Better** and **worse** are paired t-tests at 5 %, corrected by Holm's procedure for the number of methods in the
-  same list. All other comparisons are **no evidence of a difference**. With five seeds, only clear differences show, so
-  this does not mean that methods are equal.
+- **Better** and **worse** are verdicts of paired t-tests at 5 %, corrected by Holm's procedure for the number of
+  methods in the same list. The verdict of all other comparisons is **no evidence of a difference**. With five seeds,
+  only clear differences show, so this verdict does not mean that methods are equal.
 
 ## Run it again
 
@@ -77,28 +77,29 @@ Gains over FedAvg in percentage points, as in the tables below.
 - **Not all of that is skew.** FedDyn ({FedDyn @ IID}), FedAvgM ({FedAvgM @ IID}) and FedAdam ({FedAdam @ IID}) are
   better than FedAvg on IID clients, too, because they need fewer rounds. SCAFFOLD ({SCAFFOLD @ IID}) and
   class-aware FedAvg ({class-aware FedAvg @ IID}) are not, so what they gain elsewhere is due to skew.
-- **Sizes alone** are little reason to leave FedAvg: no method gains a point. FedNova, which is made for unequal numbers
-  of steps, diverged with some seeds.
-- **Clients that see differently** gain with the same methods: FedDyn {FedDyn @ covariate shift}. Where they **mean
-  different things** by a label, a median serves the majority (FedMedian {FedMedian @ concept shift}), but with every
-  method, clients are far worse off than alone: one model cannot be right for all. [Keep part of the model on each
-  site](how-to/keep-arrays-local.md) instead.
+- **Sizes alone** are no strong reason to replace FedAvg: no method gains a point. FedNova, which is made for unequal
+  numbers of steps, diverged with some seeds.
+- **Clients that see differently** gain with the same methods: FedDyn {FedDyn @ covariate shift}. If clients **mean
+  different things** by a label, a median serves the majority (FedMedian {FedMedian @ concept shift}). But with every
+  method, clients are far worse off than alone, because one model cannot be right for all. [Keep part of the model on
+  each site](how-to/keep-arrays-local.md) instead.
 - **Real sites.** There is no evidence that the stores or the clinics gain from training together, with any method.
-  Compared with FedAvg, SCAFFOLD gains {SCAFFOLD @ real sites}, and FedDyn, FedAvgM and FedAdam nothing.
-- **What to avoid** where clients lack most classes: medians, trimmed means, and losses that mask the missing classes.
+  Compared with FedAvg, SCAFFOLD gains {SCAFFOLD @ real sites}, and FedDyn, FedAvgM and FedAdam gain nothing.
+- **What to avoid** if clients lack most classes: medians, trimmed means, and losses that mask the missing classes.
 - **FedProx** with a tuned mu is neither better nor worse than FedAvg on any split.
 """
 
 SETTINGS = """
 ## Settings
 
-Plain SGD with equal batches. With 100 clients, 10 of them train in each round; otherwise, there are ten clients or the
-real sites, and all train. The images are a fixed subset of each data set.
+All clients train by plain SGD with batches of equal size. With 100 clients, 10 of them train in each round. Otherwise,
+there are ten clients or the real sites, and all of them train. The images are a fixed subset of each data set.
 """
 
 NAMES = """
-The number in the name of a split is about the distance that it is named after: the total variation of the labels, the
-Gini coefficient of the sizes, the distance of the features, or that of the labels of equal features.
+The number in the name of a split is its approximate distance. For labels, this is the total variation; for sizes, the
+Gini coefficient; for features, the distance of the features; for concepts, the distance of the labels of equal
+features.
 
 | split | clients |
 |:--|:--|
@@ -107,7 +108,7 @@ Gini coefficient of the sizes, the distance of the features, or that of the labe
 | labels, k classes excluded | lack k classes, drawn at random |
 | sizes | have shares of all rows that follow a Dirichlet distribution |
 | labels and sizes | have such sizes, and classes in Dirichlet-distributed shares |
-| features, rotation | see images that are turned: the first not at all, each of the others further |
+| features, rotation | see rotated images: the first client not at all, each other client further than the one before |
 | features, noise | see images with noise that grows in the same way |
 | features, contrast | see images that get closer to their negative in the same way |
 | concepts, label noise | have wrong labels, whose fraction grows in the same way |
@@ -144,45 +145,46 @@ the scores of the baselines and of FedAvg, and the methods that gain most and le
 LOSES = """
 ## Where each method loses
 
-On how many splits each method is better or worse than FedAvg, and on how many it is worse than training alone on the
-clients' own test rows, each corrected for the methods on the same split; and the split with its largest mean loss
-against FedAvg.
+The table counts the splits on which each method is better or worse than FedAvg, and those on which it is worse than
+training alone, on the clients' own test rows. The tests are corrected for the number of methods on the same split. The
+last column shows the split on which the method has its largest mean loss against FedAvg.
 """
 
 TOGETHER = """
 ## Alone or together?
 
-What a client gets on its own test rows, as it sees them: the mean over the clients. A client alone only has to know its
-own classes, so under strong label skew it is hard to beat; but its model is useless for the classes that it lacks.
+The table shows the mean score of the clients on their own test rows, as they see them. A client alone only has to know
+its own classes, so under strong label skew it is hard to beat. But its model is useless for the classes that it lacks.
 """
 
 SPEED = """
 ## Rounds and bytes to a target
 
-The first round whose accuracy on the whole test set is at least {target:.0%} of what FedAvg has in the end: the median
-over splits and seeds, and in brackets the percentage of runs that reach it. Only kinds of skew for which the whole test
-set is what counts.
+The target is {target:.0%} of FedAvg's accuracy after the last round, on the whole test set. The table shows the first
+round that reaches it: the median over splits and seeds, and in brackets the percentage of runs that reach it. Kinds of
+skew that are scored on the clients' own test rows are left out.
 """
 
 TRAFFIC = """
-All bytes until then, as a multiple of those of FedAvg with the same split and seed: the median of the runs that reach
-the target.
+This table shows all bytes sent until that round, as a multiple of FedAvg's bytes with the same split and seed: the
+median of the runs that reach the target.
 """
 
 WORST = """
 ## The worst client
 
-The score on the own test rows of the client that gets least, as gain over FedAvg in percentage points, ± half of its
-interval. It is noisy: small clients have few test rows.
+The table shows the score of the worst client on its own test rows, as gain over FedAvg in percentage points, ± half of
+its interval. This score is noisy, because small clients have few test rows.
 """
 
 TUNING = """
 ## Hyper-parameters
 
-A hyper-parameter is the best of a small grid, by the mean score over the last {tuning_rounds} rounds on two splits of
-each data set, {tuning_splits}; on the splits among 100 clients and on real sites, on those. The seed for tuning,
-{tuning_seed}, is used for nothing else. If the best value is at the end of a grid, another one may be better still. All
-other settings are the same for all methods; one that prefers another learning rate is at a disadvantage.
+Each hyper-parameter is the best of a small grid, by the mean score over the last {tuning_rounds} rounds. For most
+splits, we tuned on two splits of the same data set, {tuning_splits}. For the splits among 100 clients and for real
+sites, we tuned on these splits themselves. The seed for tuning, {tuning_seed}, is used for nothing else. If the best
+value is at the end of a grid, a value outside the grid may be better still. All other settings are the same for all
+methods, so a method that prefers another learning rate is at a disadvantage.
 """
 
 LIMITS = """
@@ -190,10 +192,10 @@ LIMITS = """
 
 - Small models in NumPy on small data sets, {rounds} rounds, plain SGD. Deep networks, momentum and hundreds of rounds
   can change the order.
-- Every client that is asked answers, and there are no stragglers, for which FedProx and FedNova were also made.
-- Five seeds. The intervals include the luck of the split, except for the real sites: their test rows are fixed, and
+- Every client answers, and there are no stragglers, for which FedProx and FedNova were also made.
+- Five seeds. The intervals include the luck of the split, except for the real sites. Their test rows are fixed, and
   with each seed, a site trains on another 80 % of its training rows.
-- The columns of real sites are standardised with the statistics of all of them, for "alone", too.
+- The columns of real sites are standardised with the statistics of all sites, even for "alone".
 - With label noise, the score is the accuracy on the true labels. The class-aware methods use the numbers of true
   labels, which no client would know.
 - With logistic regression, the last layer is the whole model, so class-aware FedAvg, FedDyn, SCAFFOLD and FedNova are

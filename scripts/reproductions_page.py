@@ -38,27 +38,27 @@ NIID = {
 NIID_ROUNDS = 50
 
 FCUBE_NOTE = """
-The linear layer reaches 99.5 % or more with every strategy, as the same plane separates the labels at every client.
-Only the first round is worse than with IID clients: a client that sees two opposite corners cannot tell which of the
-three features matters. No strategy reaches 99.5 % before SCAFFOLD does. FedNova equals FedAvg, because all clients take
-the same number of steps.
+The linear layer reaches 99.5 % or more with every strategy, because the same plane separates the labels at every
+client. Only the first round is worse than with IID clients: a client that sees two opposite corners cannot tell which
+of the three features matters. No strategy reaches 99.5 % before SCAFFOLD does. FedNova equals FedAvg, because all
+clients take the same number of steps.
 """
 
 ROTATED_NOTE = """
-The claim holds: where clients see images differently, FedBN is more accurate than FedAvg for every client and seed, and
-where they see the same, the two are equal. Whether training together is worthwhile is another question:
+The claim holds: if clients see images differently, FedBN is more accurate than FedAvg for every client and seed. If all
+clients see images in the same way, the two are equal. Whether training together is worthwhile is another question:
 
 - With different contrast and brightness, FedBN is at least as accurate as a client alone, on average. FedAvg fails for
   some clients; [Keep part of the model on each site](how-to/keep-arrays-local.md) explains why.
 - With rotated digits, a client alone is more accurate than with FedAvg or FedBN: the shared convolutions have to learn
-  four orientations, and after {rounds} rounds, FedBN is still improving.
+  four orientations. After {rounds} rounds, FedBN is still improving.
 """
 
 SYNTHETIC_NOTE = """
 The order is as claimed, with one exception:
 
 - With mu = 1, the accuracy changes least from round to round, the training loss is lower than with mu = 0 for every
-  seed, and stragglers hardly affect either.
+  seed, and stragglers hardly affect the two.
 - With 90 % stragglers, dropping them costs accuracy for every seed. With 50 %, it hardly does.
 - The exception: for one of the seeds, mu = 0 ends about a point more accurate than mu = 1, although its training loss
   is four times as high.
@@ -104,8 +104,8 @@ NIID_TEXT = """
 ## The non-IID benchmark
 
 Source: Q. Li, Y. Diao, Q. Chen, B. He: "Federated Learning on Non-IID Data Silos: An Experimental Study", ICDE 2022,
-arXiv 2102.02079. The published figures come from Flower's reproduction, the baseline `niid_bench`, and the one with
-noise from the paper. All of the ten clients train in every round. The model is a network with two convolutions, trained
+arXiv 2102.02079. The published figures come from Flower's reproduction, the baseline `niid_bench`; the figure with
+noise comes from the paper. All ten clients train in every round. The model is a network with two convolutions, trained
 for ten local epochs of SGD with learning rate 0.01, momentum 0.9, weight decay 1e-5 and batches of 64.
 
 ```bash
@@ -125,30 +125,30 @@ figures that differ by up to 0.3. FedProx with 2 classes per client still improv
 whether another mu gets closer to the published figure.
 
 With noise, every client has the same mix of classes, but its images are noisier than those of the client before:
-`assignment.with_shift(Noise(Ramp(0.1)))`. The paper says that client i of N adds noise with a variance of 0.1 · i / N;
-in its code, the standard deviation is 0.1 · i / (N - 1), for i from 0 and pixels from 0 to 1. We follow the code. As
-there, the accuracy is the mean over the test images as each client sees them. The code draws new noise in every epoch;
-ours is part of the data, so an image keeps it.
+`assignment.with_shift(Noise(Ramp(0.1)))`. The paper says that client i of N adds noise with a variance of 0.1 · i / N.
+In its code, the standard deviation is 0.1 · i / (N - 1), for i from 0 and pixels from 0 to 1. We follow the code. As in
+the code, the accuracy is the mean over the test images as each client sees them. The code draws new noise in every
+epoch; in flskew, noise is part of the data, so an image keeps its noise.
 """
 
 ROTATED_TEXT = """
 ## FedBN on rotated digits
 
 Source of the method: X. Li, M. Jiang, X. Zhang, M. Kamp, Q. Dou: "FedBN: Federated Learning on Non-IID Features via
-Local Batch Normalization", ICLR 2021, arXiv 2102.07623. Its claim: if the features of clients differ, clients that keep
-their normalisation layers are more accurate than with FedAvg. The paper combines five sets of digits, so its figures
-cannot be compared with these. Here, four clients hold {rows} images of MNIST each and see them in their own way. The
-model has two convolutions and a dense layer, each with batch normalisation, and trains for {rounds} rounds of one local
-epoch of SGD with learning rate {rate}, momentum {momentum} and batches of {batch}. FedBN is FedAvg with
-`keep_local=["bn*"]`; a client alone trains for as many epochs.
+Local Batch Normalization", ICLR 2021, arXiv 2102.07623. The paper claims that, if the features of clients differ,
+clients that keep their normalisation layers are more accurate than with FedAvg. It combines five sets of digits, so its
+figures cannot be compared with these. Here, each of four clients holds {rows} images of MNIST, and sees them in its own
+way. The model has two convolutions and a dense layer, each with batch normalisation, and trains for {rounds} rounds of
+one local epoch of SGD with learning rate {rate}, momentum {momentum} and batches of {batch}. FedBN is FedAvg with
+`keep_local=["bn*"]`; a client alone trains for the same number of epochs.
 
 ```bash
 python benchmarks/reproductions/rotated_mnist.py --data-dir FOLDER  # resumes
 ```
 
 Each client is tested on its own quarter of the test images, as it sees them. The table shows the accuracy after the
-last round, averaged over clients and {seeds} seeds, and in the last column, the smallest and the largest difference
-between FedBN and FedAvg of any client and seed.
+last round, averaged over clients and {seeds} seeds. The last column shows the smallest and the largest difference
+between FedBN and FedAvg for any client and seed.
 """
 
 METHODS = ("alone", "FedAvg", "FedBN")
@@ -162,17 +162,17 @@ FCUBE_TEXT = """
 ## FCUBE
 
 Source: the non-IID benchmark, as above; [`flskew.synthetic.fcube`](how-to/synthetic.md) draws the data. Four clients
-hold 1,000 points each, in opposite corners of a cube, and all train in each of {rounds} rounds, for ten local epochs
-of SGD with learning rate 0.01, momentum 0.9, weight decay 1e-5 and batches of 64. The benchmark's code trains a single
-linear layer on FCUBE. For other tables, it has a perceptron with hidden layers of 32, 16 and 8. We could not obtain the
+hold 1,000 points each, in opposite corners of a cube. All train in each of {rounds} rounds, for ten local epochs of SGD
+with learning rate 0.01, momentum 0.9, weight decay 1e-5 and batches of 64. The benchmark's code trains a single linear
+layer on FCUBE. For other tables, it has a perceptron with hidden layers of 32, 16 and 8. We could not obtain the
 paper's figures for FCUBE.
 
 ```bash
 python benchmarks/reproductions/fcube.py  # resumes where it stopped
 ```
 
-The table shows the accuracy on 1,000 test points with the partition that FCUBE comes with and with an IID one: the
-mean of {seeds} seeds, with the smallest and the largest.
+The table shows the accuracy on 1,000 test points with FCUBE's own split and with an IID split: the mean of {seeds}
+seeds, with the smallest and the largest value.
 """
 
 SYNTHETIC_TEXT = """
@@ -180,17 +180,17 @@ SYNTHETIC_TEXT = """
 
 Source: the same paper, figure 1. [`flskew.synthetic.synthetic`](how-to/synthetic.md) draws the data: 30 clients, each
 with its own linear model. Ten train in each of {rounds} rounds, for 20 local epochs of SGD with learning rate 0.01 and
-batches of ten. The paper shows curves, not numbers, so this is about their order: it claims that convergence is
+batches of ten. The paper shows curves, not numbers, so we compare their order. The paper claims that convergence is
 "significantly more stable and accurate" with FedProx than with FedAvg, which drops stragglers.
 
 ```bash
 python benchmarks/reproductions/synthetic_stragglers.py  # resumes
 ```
 
-The figures are means of the last ten rounds and of {seeds} seeds; each seed draws other data. The training loss is that
-of the global model on the training rows of all clients, and the accuracy that on all their test rows. "Steps" is the
-mean absolute change of the accuracy from one round to the next in the second half of the run. Without stragglers,
-FedAvg and FedProx with mu = 0 are the same.
+The figures are means of the last ten rounds and of {seeds} seeds; each seed draws other data. The training loss is the
+loss of the global model on the training rows of all clients. The accuracy is its accuracy on all their test rows.
+"Steps" is the mean absolute change of the accuracy from one round to the next in the second half of the run. Without
+stragglers, FedAvg and FedProx with mu = 0 are the same.
 """
 
 STRAGGLER_TEXT = """

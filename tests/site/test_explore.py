@@ -197,6 +197,16 @@ def test_the_area_of_a_dot_is_proportional_to_its_rows(browser, opened) -> None:
     assert sides[3] / sides[2] == pytest.approx(math.sqrt(200 / 600), rel=0.01)
 
 
+def test_a_dot_with_a_number_is_larger_than_any_without(browser, opened) -> None:
+    """84 is narrower than 140, but a reader would wonder what is special about it."""
+    opened("scheme=dirichlet&clients=10&alpha=0.3")
+    cells = browser.run("""
+    return [...document.querySelectorAll('.explore-picture .classes td')]
+      .map(td => [Number(td.textContent), td.classList.contains('small')])
+    """)
+    assert min(count for count, small in cells if not small) > max(count for count, small in cells if small) > 0
+
+
 def test_every_frame_and_its_measures_are_those_of_python(browser, opened) -> None:
     opened()
     found = browser.run("""

@@ -144,6 +144,20 @@ def test_every_text_contrasts_with_what_is_behind_it(browser, address: str, page
     assert browser.run(POOR_CONTRAST) == []
 
 
+def test_paper_is_white_and_its_text_dark_whatever_the_screen_shows(browser, address: str) -> None:
+    def media(name: str) -> None:
+        browser("POST", "/goog/cdp/execute", cmd="Emulation.setEmulatedMedia", params={"media": name})
+
+    show(browser, f"{address}/start/", "slate")
+    media("print")
+    try:
+        browser.wait("return document.getAnimations().length == 0")
+        assert browser.run("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        assert browser.run(POOR_CONTRAST) == []
+    finally:
+        media("")
+
+
 @SCHEMES
 def test_the_site_has_its_own_colours_in_light_and_dark(browser, address: str, scheme: str) -> None:
     show(browser, f"{address}/tutorial/", scheme)

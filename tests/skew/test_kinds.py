@@ -218,7 +218,7 @@ def test_without_a_truth_labels_of_equal_features_are_compared() -> None:
     assert other.found == ("prior shift", "concept drift", "concept shift")
     # A third of all rows; of the most frequent label, half are called otherwise: a distance of 1/2.
     assert other.concept_shift.distance == pytest.approx(1 / 6)
-    assert "Concept shift: rows with equal features have other labels at some partitions, most at" in " ".join(
+    assert "Concept shift: rows with equal features have different labels at some partitions, most at" in " ".join(
         other.remarks
     )
 

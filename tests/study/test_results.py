@@ -117,7 +117,7 @@ def test_one_seed_has_no_interval_and_the_remarks_say_that_it_may_be_chance() ->
     results = results_of([[[0.61], [0.5]]])
     assert results.table().title.endswith("mean over 1 seed")
     assert results.table().texts["iid"].tolist() == ["* 0.610", "0.500"]
-    assert "With 1 seed, a difference may well be chance; use at least three, better five." in str(results)
+    assert "With 1 seed, a difference may well be chance; use at least three, ideally five." in str(results)
 
 
 def test_a_mean_over_fewer_seeds_says_so_and_is_never_marked_as_the_best() -> None:
@@ -337,7 +337,9 @@ def test_clients_that_are_the_same_with_each_seed_have_a_row_each_by_name() -> N
     assert frame["FedAvg", "gain"].tolist() == pytest.approx([0.25, -0.15])
     low, high = stats.t.interval(0.95, 1, loc=0.25, scale=stats.sem([0.2, 0.3]))
     assert frame.loc["Bern", "FedAvg"][["low", "high"]].tolist() == pytest.approx([low, high])
-    assert "clients of 'hospitals' do better alone: 1 of 2 than with FedAvg." in " ".join(hospitals().remarks)
+    assert "clients of 'hospitals' do better alone than in the federation: 1 of 2 with FedAvg." in " ".join(
+        hospitals().remarks
+    )
 
 
 def test_a_client_gains_from_a_lower_loss() -> None:
@@ -350,7 +352,7 @@ def test_clients_that_are_drawn_anew_have_a_row_for_each_seed() -> None:
     assert frame.index.tolist() == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert frame["FedAvg", "gain"].tolist() == pytest.approx([0.2, -0.1, 0.3, -0.2])
     assert ("FedAvg", "low") not in frame
-    assert "which has other clients with each seed, do better alone: 2 of 4 than with FedAvg." in " ".join(
+    assert "(drawn anew with each seed) do better alone than in the federation: 2 of 4 with FedAvg." in " ".join(
         hospitals(is_drawn=True).remarks
     )
 
@@ -486,8 +488,9 @@ def test_a_remark_names_methods_whose_best_round_is_far_from_the_last() -> None:
 def test_a_remark_says_which_clients_have_no_test_rows() -> None:
     cells = [made_cell("x", "A", seed, [0, 0.6], own=[0.6, NAN, 0.6]) for seed in range(3)]
     (remark,) = Results(cells, ["x"], ["A"], range(3)).remarks
-    assert remark.startswith("Clients of 'x' without accuracy on test rows of their own")
-    assert remark.endswith(": 1 of 3.")
+    assert remark == (
+        "On 'x', 1 of 3 clients have no accuracy on their own test rows, and do not count in 'own' and 'worst'."
+    )
 
 
 # Arguments

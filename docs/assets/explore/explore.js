@@ -12,7 +12,7 @@ globalThis.flskewExplore = (() => {
   const SCHEMES = {
     iid: {
       name: "IID",
-      says: "Rows are dealt at random. What differs is chance: this is what no skew looks like.",
+      says: "Rows are assigned at random, so clients differ only by chance. This is a split without skew.",
       section: "iid",
       controls: {},
       code: (s) => `IidPartitioner(${s.clients}, seed=${DATA.seed})`,
@@ -26,7 +26,7 @@ globalThis.flskewExplore = (() => {
     },
     exclusion: {
       name: "Label exclusion",
-      says: "You choose which classes each client never sees; each class is split evenly among the others.",
+      says: "You choose which classes each client never sees; each class is split evenly among the other clients.",
       section: "label-exclusion",
       controls: { excluded: true },
       code: () => `LabelExclusionPartitioner(excluded, seed=${DATA.seed})`,
@@ -48,7 +48,7 @@ globalThis.flskewExplore = (() => {
     },
     shards: {
       name: "Shards",
-      says: "Rows are sorted by class and cut into shards; each client gets the same number of them at random.",
+      says: "Rows are sorted by class and cut into shards; each client gets the same number of random shards.",
       section: "shards",
       controls: { shards: DATA.shards },
       code: (s) => `ShardPartitioner(${s.clients}, num_shards_per_partition=${s.shards}, seed=${DATA.seed})`,
@@ -65,14 +65,14 @@ globalThis.flskewExplore = (() => {
     },
     quantity: {
       name: "Sizes (quantity skew)",
-      says: "Clients differ in size only: the sizes are drawn from a Dirichlet distribution, and rows are dealt at random.",
+      says: "Clients differ in size only: the sizes are drawn from a Dirichlet distribution, and rows are assigned at random.",
       section: "sizes",
       controls: { alpha: DATA.alphas },
       code: (s) => `QuantityPartitioner(${s.clients}, alpha=${s.alpha}, seed=${DATA.seed})`,
     },
     mixture: {
       name: "Partly IID",
-      says: "A fraction of the rows is dealt at random; of the others, each client gets two classes.",
+      says: "A fraction of the rows is assigned at random. Of the remaining rows, each client gets two classes.",
       section: "partly-iid",
       controls: { iid: DATA.iidFractions },
       code: (s) =>
@@ -330,9 +330,16 @@ globalThis.flskewExplore = (() => {
     const excluding = state.scheme === "exclusion";
     if (picture.dataset.shape !== `${counts.length} ${excluding}`) build(picture, excluding);
     const { cell, high, step, tiny } = fit(picture);
-    const largest = Math.max(...counts.flat());
+    const falling = counts.flat().sort((one, other) => other - one);
+    const largest = falling[0];
     const sizes = counts.map((row) => row.reduce((total, count) => total + count, 0));
-    let written = true;
+    const partOf = (count) => Math.sqrt(count / largest);
+    const hasRoom = (count) => {
+      const side = 0.94 * partOf(count) * Math.min(cell, high);
+      return 6.2 * `${count}`.length <= 0.82 * side && side > 13;
+    };
+    // A larger dot than one with a number has a number, too: 84 is narrower than 140, which would be odd to see.
+    const unwritten = falling.find((count) => !hasRoom(count)) ?? -1;
     picture.querySelectorAll(".sizes td").forEach((td, client) => {
       const text = number(sizes[client]);
       td.style.setProperty("--part", sizes[client] / Math.max(...sizes));
@@ -346,14 +353,11 @@ globalThis.flskewExplore = (() => {
     for (const td of picture.querySelectorAll(".classes td")) {
       const { client, code } = td.dataset;
       const count = counts[client][code];
-      const part = Math.sqrt(count / largest);
-      const fits = 6.2 * `${count}`.length <= 0.82 * 0.94 * part * Math.min(cell, high) && part * high > 14;
-      td.querySelector("i").style.setProperty("--part", part);
+      td.querySelector("i").style.setProperty("--part", partOf(count));
       td.querySelector("span").textContent = count;
       td.classList.toggle("none", count === 0);
-      td.classList.toggle("small", !fits);
+      td.classList.toggle("small", count <= unwritten);
       td.title = `client ${client}, class ${code}: ${number(count)} rows`;
-      if (count && !fits) written = false;
       if (excluding) {
         const button = td.querySelector("button");
         const excluded = state.excluded[client].includes(Number(code));
@@ -361,7 +365,7 @@ globalThis.flskewExplore = (() => {
         button.setAttribute("aria-label", `Exclude class ${code} from client ${client}`);
       }
     }
-    const scale = written ? "" : ` The largest is ${number(largest)} rows.`;
+    const scale = unwritten <= 0 ? "" : ` The largest is ${number(largest)} rows.`;
     const key = counts.flat().includes(0) ? (tiny ? " No dot: no rows." : " A cross: no rows.") : "";
     picture.caption.textContent = `A dot's area is the number of rows.${scale}${key}`;
   }
@@ -387,7 +391,7 @@ globalThis.flskewExplore = (() => {
     total_variation: (value) => `${percent(value)} of the labels would have to change to make all clients alike`,
     jensen_shannon: () => "a distance between clients that papers often report; all clients count equally",
     missing_classes: (value) => `${percent(value)} of all pairs of a client and a class have no rows`,
-    effective_classes: (value) => `a client effectively has ${number(value, 1)} classes on average; rare ones count less`,
+    effective_classes: (value) => `clients effectively have ${number(value, 1)} classes on average; rare classes count less`,
     effective_clients: (value) => `effectively, ${number(value * counts.length, 1)} of ${counts.length} clients hold the rows`,
     gini: () => "how unequal the sizes are: 0 if all clients have the same number of rows",
   };

@@ -167,7 +167,8 @@ def meet_minimum(counts: Counts, minimum: int, rng: np.random.Generator) -> Coun
 
     Args:
         counts: (num_classes, num_partitions) rows of each class in each partition; not changed.
-        minimum: Rows that each partition needs; `minimum * num_partitions` must not exceed the number of rows.
+        minimum: Minimum number of rows of each partition, >= 0; `minimum * num_partitions` must not exceed the number
+            of rows.
         rng: Draws which rows move, and where to.
 
     Returns:

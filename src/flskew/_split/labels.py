@@ -43,7 +43,7 @@ def read_labels(
         can_bin: Whether an error may recommend `num_bins`.
 
     Raises:
-        TypeError: The labels have another type, are nested or mixed, or are not a sequence.
+        TypeError: The labels have an unsupported type or several types, are nested, or are not a sequence.
         ValueError: A label is missing (None, NaN), or there are no rows.
 
     Examples:

@@ -18,9 +18,10 @@ __all__ = ["AnyColumn", "MultiLabelColumn", "any_subset", "compressed"]
 
 @dataclass(frozen=True, eq=False)
 class MultiLabelColumn:
-    """Any number of labels per row, also none, as positions among the sorted classes.
+    """Any number of labels per row, including none, as positions among the sorted classes.
 
-    The 0/1 matrix of rows by classes in compressed form, with the names of `scipy.sparse.csr_matrix`.
+    It stores the 0/1 matrix of rows by classes in compressed form, with the attribute names of
+    `scipy.sparse.csr_matrix`.
 
     Attributes:
         indptr: (num_rows + 1,) int64: the labels of row i lie between `indptr[i]` and `indptr[i + 1]` in `indices`.
@@ -46,7 +47,7 @@ class MultiLabelColumn:
 
     @property
     def edges(self) -> Edges | None:
-        """None: the classes are never bins."""
+        """Always None, because the classes are never bins."""
         return None
 
     @cached_property

@@ -27,15 +27,14 @@ def read_multi_labels(labels: MultiLabels | MultiLabelColumn, *, name: str = "la
     """Read any number of labels per row.
 
     Args:
-        labels: A 0/1 matrix of rows by at least two classes: a NumPy array or a SciPy sparse matrix, whose classes are
-            the numbers of its columns, or a DataFrame, whose classes are the names of its columns. Or a collection of
-            labels for each row: a list of lists, sets or tuples, an Arrow column of lists, or a column of lists of a
-            Hugging Face data set. A row may have no label, and a class without any row is left out. A
-            `MultiLabelColumn` is returned unchanged.
+        labels: Either a 0/1 matrix of rows by at least two classes: a NumPy array or a SciPy sparse matrix, with the
+            column numbers as classes, or a DataFrame, with the column names as classes. Or a collection of labels for
+            each row: a list of lists, sets or tuples, or a column of lists of Arrow or of a Hugging Face data set. A
+            row may have no label, and a class without rows is left out. A `MultiLabelColumn` is returned unchanged.
         name: What error messages call them.
 
     Raises:
-        TypeError: The labels have another type.
+        TypeError: The labels have an unsupported type.
         ValueError: A value is missing or neither 0 nor 1, a row has a label twice, or there is no label at all.
 
     Examples:

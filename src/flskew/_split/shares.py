@@ -20,9 +20,9 @@ def dirichlet_weights(alpha: Alpha, num_partitions: int, rng: np.random.Generato
     """Draw the logarithms of independent Gamma(alpha) variables; normalised, they are Dirichlet shares.
 
     A Gamma(a) variable is a Gamma(a + 1) variable times U^(1/a) (Marsaglia and Tsang, "A simple method for generating
-    gamma variables", ACM TOMS 26(3), 2000). Below alpha = 0.01, the variables underflow and shares become 0 / 0, but
-    their logarithms never do. Any normalised subset is again a Dirichlet draw, which schemes that exclude partitions
-    need.
+    gamma variables", ACM TOMS 26(3), 2000). Below alpha = 0.01, the variables underflow to 0 and their shares become 0
+    / 0, whereas their logarithms stay finite. Any normalised subset is again a Dirichlet draw, which schemes that
+    exclude partitions need.
 
     Args:
         alpha: Concentration, > 0: one number, or (num_partitions,) numbers, which take three times as long.

@@ -54,7 +54,7 @@ class Streams:
         """Return the streams of one part of a split, such as the rows of one hospital.
 
         Args:
-            purpose: What sets the part apart, such as `"natural id"`.
+            purpose: What distinguishes the part, such as `"natural id"`.
             labels: What identifies it, such as `"Bern"`, in any order. The streams depend on nothing else.
         """
         words = sorted(f"{type(label).__name__}:{len(str(label))}:{label}" for label in labels)

@@ -51,12 +51,12 @@ def client_app(
 ) -> ClientApp:
     """Return a Flower `ClientApp` that answers train and evaluate messages with a NumPy client.
 
-    `client_fn(context)` is called for each message and returns any object with
-    `fit(parameters, config) -> (parameters, num_examples, metrics)` and, optionally,
-    `evaluate(parameters, config) -> (loss, num_examples, metrics)`. A `flwr.client.NumPyClient` is such an object, and
-    so is the result of its `to_client()`. A client without `evaluate` replies that it does not evaluate: the strategies
-    of this package do not ask it again, and Flower's ignore the reply. A client with `query(content) -> content`, both
-    `RecordDict`s, also answers Flower's query messages; `flskew.tables` uses them.
+    `client_fn(context)` is called for each message and returns any object with `fit(parameters, config) -> (parameters,
+    num_examples, metrics)` and, optionally, `evaluate(parameters, config) -> (loss, num_examples, metrics)`. A
+    `flwr.client.NumPyClient` is such an object, and so is the result of its `to_client()`. A client without `evaluate`
+    replies that it does not evaluate. The strategies of this package then do not ask it again, and Flower's ignore the
+    reply. A client with `query(content) -> content`, both `RecordDict`s, also answers Flower's query messages;
+    `flskew.tables` uses them.
 
     The client owns the parameters it receives: writable arrays that nothing else uses. The arrays that `fit` returns
     are sent under the names and the key of the server's record, if their number, shapes and dtypes match those
@@ -70,9 +70,9 @@ def client_app(
     `assignment` may also be a `Schedule`, in which the rows of a client change from round to round. A client without
     rows in a round is then absent from it: neither `fit` nor `evaluate` is called, and the reply says so.
 
-    If the strategy asks for label counts, as those with `ClassAware` do, each training reply includes them: the
-    client's attribute `label_counts`, (num_classes,) integers >= 0, if it has one, or else those of its partition in
-    the `assignment`. Other strategies do not learn them.
+    If the strategy asks for label counts, as with `ClassAware`, each training reply includes them. They are the
+    client's attribute `label_counts`, (num_classes,) integers >= 0, or else the counts of its partition in the
+    `assignment`. Other strategies do not receive them.
 
     Each reply also says which partition the client holds, so that the history of a strategy has results per site: the
     "partition-id" of the node config, and a name if there is one. That is the client's attribute `name`, if it is a
@@ -84,36 +84,42 @@ def client_app(
 
     Args:
         client_fn: Makes the client; `flskew.partition(context)` returns its partition.
-        errors: What an error reply says. "private": the type of the exception, the file name, line and function where
-            it was raised, and the id under which the node's log has its message and traceback, which may quote data.
-            The messages of `ClientError`, `ParametersError` and `PartitionIdError` are sent too: flskew's own quote no
-            data. "full": message and traceback of any exception, for development and simulation.
+        errors: What an error reply says. "private": the type of the exception, where it was raised (file name, line and
+            function), and an id. The message and the traceback, which may quote data, stay in the node's log under this
+            id. Only the messages of `ClientError`, `ParametersError` and `PartitionIdError` are sent: flskew's own
+            quote no data. "full": message and traceback of any exception, for development and simulation.
         mods: Flower's modifiers, for every kind of message; the first one is outermost.
         train_mods: Modifiers for training only, inside `mods`, such as `fixedclipping_mod`.
         evaluate_mods: Modifiers for evaluation only, inside `mods`.
-        same_shapes: Set it to False for models that change shape, such as trees that grow: arrays of any shape and
-            number are then sent. They keep the names received if their number is the same; otherwise they are "0",
-            "1", and so on, with the dtypes returned.
+        same_shapes: True requires that `fit` returns arrays of the shapes received. Set it to False for models that
+            change shape, such as trees that grow. They keep the names received if their number is the same; otherwise
+            they are "0", "1", and so on, with the dtypes returned.
         keep_local: Arrays that never leave this node: shell patterns for names in the server's record, such as `"*bn*"`
-            (FedBN) or `"head.*"` (FedPer). Each client trains its own, in `context.state["flskew-private"]`; `fit` and
-            `evaluate` receive them among the parameters, and the reply carries what was received in their place.
-            With `without_local`, the server does not send them either.
+            (FedBN) or `"head.*"` (FedPer). Each client trains its own, in `context.state["flskew-private"]`, and `fit`
+            and `evaluate` receive them among the parameters. In their place, the reply carries what was received. With
+            `without_local`, the server does not send them either.
 
     Raises:
-        TypeError: `client_fn` cannot be called with the context alone, or has Flower's old form, client_fn(cid); or
-            mods or `keep_local` are not a list, or an element has the wrong type.
+        TypeError: `client_fn` cannot be called with the context alone, or has Flower's old form, client_fn(cid). Or a
+            list of mods or `keep_local` is not a list, or one of its elements has the wrong type.
         ValueError: `errors` has another value, a mod is one of Flower's SecAgg protocols, or `keep_local` has an empty
             pattern or is combined with `same_shapes=False`.
 
     Examples:
         >>> import numpy as np
-        >>> from flwr.clientapp import ClientApp
+        >>> from flwr.app import ArrayRecord
+        >>> from flskew import FedAvg, LocalGrid, client_app
         >>> class Mean:
         ...     def fit(self, parameters, config):
         ...         return [np.array([4.0])], 10, {"loss": np.float32(0.5)}
         >>> app = client_app(lambda context: Mean())
-        >>> isinstance(app, ClientApp)
-        True
+        >>> with LocalGrid(app, num_supernodes=2) as grid:
+        ...     strategy = FedAvg(fraction_evaluate=0.0)
+        ...     result = strategy.start(grid, ArrayRecord([np.zeros(1)]), num_rounds=1)
+        >>> result.arrays.to_numpy_ndarrays()
+        [array([4.])]
+        >>> dict(result.train_metrics_clientapp[1])
+        {'loss': 0.5}
     """
     _check_client_fn(client_fn)
     for name, given in (("mods", mods), ("train_mods", train_mods), ("evaluate_mods", evaluate_mods)):

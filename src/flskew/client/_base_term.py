@@ -53,9 +53,9 @@ class BaseLocalTerm(ABC, Generic[Anchor]):
     def from_config(cls, config: Mapping[str, object], anchor: Anchor) -> Self:
         """Return the term that the server's strategy asks for.
 
-        Under FedAvg it does nothing and costs nothing. Call it inside the `fit` of a client made with `client_app`,
-        which keeps the client's state and sends the strategy what it needs. Under FedProx, including Flower's own,
-        it also works elsewhere: "proximal-mu" or "proximal_mu" in the config is enough.
+        Call it in `fit`. Under FedAvg, the term does nothing and costs nothing. `client_app` keeps the client's state
+        and sends the strategy what it needs. For FedProx, including Flower's own, no `client_app` is needed:
+        "proximal-mu" or "proximal_mu" in the config is enough.
 
         Args:
             config: The config that `fit` received.
@@ -92,7 +92,7 @@ class BaseLocalTerm(ABC, Generic[Anchor]):
 
     @property
     def mu(self) -> float:
-        """The strength."""
+        """The strength mu of the quadratic part; 0 if there is none."""
         return self._mu
 
     @property

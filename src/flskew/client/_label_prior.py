@@ -65,8 +65,8 @@ class LabelPrior(Value):
     and an `offset` that limit this: train on the softmax cross entropy of `logits * scale + offset`. Leave them out of
     predictions and metrics. The logits are one per class, in the order of the counts.
 
-    These losses can help if clients lack a few classes, and do harm if they lack most: a client then no longer learns
-    to tell its classes from those that it lacks.
+    Use them if clients lack a few classes. If clients lack most classes, they do harm: a client then does not learn to
+    tell its classes from those that it lacks.
 
     Args:
         counts: (num_classes,) training rows of each class, integers >= 0, at least one of them > 0; a row of
@@ -92,10 +92,10 @@ class LabelPrior(Value):
         self.counts: Sizes = _checked_counts(counts)
 
     def logit_adjustment(self, tau: float = 1.0) -> LogitTransform:
-        """Return offsets tau·log(n_c / n): the model learns what its classes look like, not how frequent they are.
+        """Return offsets tau·log(n_c / n), so the model learns what classes look like, not how frequent they are.
 
-        n_c are the client's rows of class c, n all its rows. A missing class is masked. If all classes have equal
-        counts, the gradient is that of the plain loss.
+        n_c is the client's number of rows of class c, and n its total. A missing class is masked. If all classes have
+        equal counts, the gradient is that of the plain loss.
 
         Args:
             tau: The strength, from 0 to 100; 0 is the plain loss.

@@ -21,17 +21,17 @@ class LocalTerm(BaseLocalTerm[Sequence[NDArray[Any]]]):
 
     Make one at the start of `fit`, before the parameters change. Then, in each step, add its gradient to that of the
     loss (`add_gradient`); or, with a learner that updates its weights itself, take a step after each update (`step`).
-    The same client then works under FedAvg, FedProx, FedDyn, SCAFFOLD and FedNova. Gradient steps diverge if learning
-    rate times mu exceeds 2: keep it well below 1, or use `step`. Under FedAvg the term does nothing and costs nothing:
-    the anchor is not copied.
+    The same client then works under FedAvg, FedProx, FedDyn, SCAFFOLD and FedNova. Gradient steps diverge if the
+    learning rate times mu exceeds 2: keep this product well below 1, or use `step`. Under FedAvg the term does nothing
+    and costs nothing: the anchor is not copied.
 
-    Unlike the code in Flower's documentation, which sums the norms of the arrays, the first part is the squared norm of
-    all parameters together, as in FedProx's paper. Integer arrays, such as counters of batches, are not weights and are
-    ignored.
+    As in FedProx's paper, the first part is the squared norm of all parameters together. The code in Flower's
+    documentation sums the norms of the arrays instead. Integer arrays, such as counters of batches, are not weights and
+    are ignored.
 
     Args:
         anchor: w_t, the parameters received; copied, so the same arrays can be trained in place.
-        mu: The strength, finite and >= 0.
+        mu: Strength of the quadratic part, finite and >= 0; 0 leaves it out.
         linear: g, one array per parameter, of the same shape; None for a parameter, or for all, is zero.
 
     Raises:

@@ -14,14 +14,15 @@ _REMEDY = 'start the SuperNode with --node-config "partition-id=0 num-partitions
 def partition(context: Context) -> tuple[int, int]:
     """Return this client's partition id and the number of partitions.
 
-    Flower's simulation, `LocalGrid` and `simulate` set both; on a SuperNode they come from its command line.
+    Flower's simulation, `LocalGrid` and `simulate` set both. On a SuperNode, they come from its option `--node-config`.
 
     Args:
         context: What Flower passes to `client_fn`.
 
     Raises:
-        ClientError: One of the two is missing or is not an integer, or the id is not one of 0 ... num_partitions - 1.
-            The message quotes nothing from the node config, which may contain secrets.
+        ClientError: "partition-id" or "num-partitions" is missing from the node config or is not an integer, or the id
+            is not one of 0 ... num_partitions - 1. The message quotes nothing from the node config, which may contain
+            secrets.
 
     Examples:
         >>> from flwr.app import Context, RecordDict
@@ -43,8 +44,8 @@ def partition_id(context: Context) -> int:
         context: What Flower passes to `client_fn`.
 
     Raises:
-        ClientError: It is missing, not an integer, negative, or >= num-partitions if that is set. The message quotes
-            nothing from the node config, which may contain secrets.
+        ClientError: "partition-id" is missing from the node config, not an integer, negative, or >= num-partitions if
+            that is set. The message quotes nothing from the node config, which may contain secrets.
 
     Examples:
         >>> from flwr.app import Context, RecordDict

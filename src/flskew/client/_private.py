@@ -31,7 +31,7 @@ _PLACEHOLDER = (0,)
 
 
 def without_local(arrays: ArrayRecord, keep_local: Sequence[str]) -> ArrayRecord:
-    """Return a model to start from whose private arrays are empty, so that none of their bytes travel.
+    """Return a model to start from in which the arrays that stay on the clients are empty, so that they are not sent.
 
     An array that matches is replaced by a placeholder of shape (0,) with the same name and dtype. Clients made with
     `client_app(client_fn, keep_local=...)` and the same patterns start these arrays from what their own

@@ -51,8 +51,9 @@ class AbsentError(ClientError):
     """The client takes no part in this round, for example because it has no rows now.
 
     Raise it in `client_fn`, `fit` or `evaluate`. The strategies of this package list the client as absent from the
-    round, which is neither a failure nor a reply, and ask it again in the next one; Flower's ignore it. The message is
-    sent to the server. If the client's `assignment` is a `Schedule`, `client_app` raises it for you.
+    round, which does not count as a failure, and may ask it again in the next one. Flower's strategies ignore it. The
+    message of the error is sent to the server. If the client's `assignment` is a `Schedule`, `client_app` raises it for
+    you.
 
     Examples:
         >>> import numpy as np
@@ -85,7 +86,7 @@ class SupportsFit(Protocol):
     def fit(
         self, parameters: Parameters, config: Config
     ) -> tuple[ReturnedParameters, NumExamples, Mapping[str, object]]:
-        """Train from `parameters`, which the client may change; return new ones, rows used, metrics."""
+        """Train from `parameters`, which the client may change; return new ones, the number of rows, and metrics."""
         ...
 
 
@@ -94,13 +95,13 @@ class SupportsEvaluate(Protocol):
     """A client that evaluates."""
 
     def evaluate(self, parameters: Parameters, config: Config) -> tuple[float, NumExamples, Mapping[str, object]]:
-        """Evaluate `parameters` on the client's rows; return the loss, rows used, metrics."""
+        """Evaluate `parameters` on the client's rows; return the loss, the number of rows, and metrics."""
         ...
 
 
 @runtime_checkable
 class SupportsQuery(Protocol):
-    """A client that answers questions other than to train and to evaluate, such as those of `tables.collect`."""
+    """A client that also answers query messages, such as those of `tables.collect`."""
 
     def query(self, content: RecordDict) -> RecordDict:
         """Return the answer to a message of Flower's type "query", given its content."""

@@ -53,8 +53,8 @@ def set_parameters(tree: PyTree, parameters: Sequence[NDArray[Any]]) -> PyTree:
             the tree's.
 
     Raises:
-        ParametersError: The number of arrays differs, or one has another shape, or a dtype or numbers that do not fit;
-            or a leaf of the tree is not a numeric array. The message names the leaf.
+        ParametersError: The number of arrays differs, or an array does not fit in shape, dtype or range; or a leaf of
+            the tree is not a numeric array. The message names the leaf.
 
     Examples:
         >>> import jax.numpy as jnp, numpy as np
@@ -116,8 +116,8 @@ class LocalTerm(BaseLocalTerm[PyTree]):
     still does.
 
     Args:
-        anchor: w_t, the parameters received; copied, so their memory may be donated.
-        mu: The strength, finite and >= 0.
+        anchor: w_t, the parameters received; copied, so a compiled step may reuse (donate) their memory.
+        mu: Strength of the quadratic part, finite and >= 0; 0 leaves it out.
         linear: g, one array per leaf, of the same shape; None for a leaf, or for all, is zero.
 
     Raises:
@@ -219,9 +219,9 @@ class LocalTerm(BaseLocalTerm[PyTree]):
     def attach(self, optimizer: Transformation) -> GradientTransformation:
         """Return an optimizer that adds the term to the gradients before it passes them to `optimizer`.
 
-        The term is part of the state, so call `init` in every round. The state of any term works with the `update` of
-        any other around the same optimizer: a compiled step can use the one of an earlier round, or take it as a static
-        argument, without another compilation. `update` needs the parameters as its third argument.
+        The term is part of the state, so call `init` in every round. `update` needs the parameters as its third
+        argument. A step that was compiled with the `update` of an earlier round, or that takes it as a static argument,
+        is not compiled again.
 
         Each call of `update` is one step. To accumulate gradients, put the attached optimizer inside
         `optax.MultiSteps`, not around it.
@@ -255,14 +255,15 @@ class LocalTerm(BaseLocalTerm[PyTree]):
     def collect(self, state: PyTree) -> None:
         """Take the number of steps and the mean of the gradients from the optimizer's state after training.
 
-        SCAFFOLD and FedNova need it, because JAX has no hidden state; under other strategies it changes nothing.
+        Call it after training: SCAFFOLD and FedNova need these numbers, which JAX keeps only in the optimizer's state.
+        Under other strategies it changes nothing.
 
         Args:
             state: State of the optimizer that `attach` returned, after the last update; or a pytree that contains it,
                 such as Flax's `TrainState`.
 
         Raises:
-            ValueError: It contains no such state, or that of an earlier round.
+            ValueError: The state is not from the attached optimizer, or is from an earlier round.
 
         Examples:
             >>> import jax.numpy as jnp, optax

@@ -46,13 +46,13 @@ def set_parameters(model: keras.Model, parameters: Sequence[NDArray[Any]]) -> No
     """Load arrays into `model.weights` in their order; the model keeps its dtypes.
 
     Args:
-        model: Built; changed only if every array fits.
+        model: The model, which must be built; it is changed only if every array fits.
         parameters: One array per weight of the model, with the same shapes. Floats of another precision are rounded to
             the model's.
 
     Raises:
-        ParametersError: The number of arrays differs, or one has another shape, or a dtype or numbers that do not fit;
-            the message names the weight.
+        ParametersError: The number of arrays differs, or an array does not fit in shape, dtype or range; the message
+            names the weight.
         ValueError: The model has no weights yet.
 
     Examples:
@@ -74,8 +74,8 @@ class LocalTerm(BaseLocalTerm[keras.Model]):
     Make one in `fit`, after setting the server's parameters and compiling the model, and attach it. Each step of
     `model.fit`, `train_on_batch` or your own `train_step` then adds mu·(w - w_t) + g to the gradients before the
     optimizer clips and applies them. The same client then works under FedAvg, FedProx, FedDyn, SCAFFOLD and FedNova.
-    The losses that Keras reports do not include the term. Frozen weights have none. Under FedAvg it does nothing and
-    costs nothing.
+    The losses that Keras reports do not include the term, and it does not apply to frozen weights. Under FedAvg it does
+    nothing and costs nothing.
 
     In the next round, make and attach another term: it replaces the last one without recompiling the step.
 
@@ -87,8 +87,8 @@ class LocalTerm(BaseLocalTerm[keras.Model]):
     batch that overflows does not count, and gradients are recorded unscaled.
 
     Args:
-        anchor: The model, built and with w_t, the parameters received; they are copied.
-        mu: The strength, finite and >= 0.
+        anchor: The built model, with the received parameters w_t, which are copied.
+        mu: Strength of the quadratic part, finite and >= 0; 0 leaves it out.
         linear: g, one array per array of `get_parameters`, of the same shape; None for an array, or for all, is zero.
 
     Raises:

@@ -51,7 +51,7 @@ def prepare(
     which drops classes that the rows lack, use `complete_classes`; otherwise `get_parameters` raises an error.
 
     Args:
-        model: Changed in place, except for its hyper-parameters.
+        model: The untrained model; changed in place, except for its hyper-parameters.
         num_features: Number of columns of the rows, >= 1.
         classes: For a classifier, every class on any client, at least two.
         num_outputs: For a regressor, number of target columns.
@@ -59,8 +59,8 @@ def prepare(
 
     Raises:
         TypeError: The model has no `coef_` or `coefs_`, a number is not an integer, or `classes` is not a list.
-        ValueError: Fewer than two classes for a classifier, classes for a regressor, a model that averages its weights,
-            or a number < 1.
+        ValueError: A classifier gets fewer than two classes, a regressor gets classes, the model averages its weights,
+            or a number is < 1.
 
     Examples:
         >>> import numpy as np
@@ -98,11 +98,11 @@ def prepare(
 def get_parameters(model: BaseEstimator) -> Parameters:
     """Return copies of a model's weights.
 
-    `coef_` and `intercept_`, or, layer by layer, `coefs_[i]` and `intercepts_[i]`.
+    They are `coef_` and `intercept_` or, layer by layer, `coefs_[i]` and `intercepts_[i]`.
 
     Raises:
         ParametersError: `fit` has dropped classes for which the model was prepared.
-        TypeError: The model has no such weights, or only after `prepare` or a fit.
+        TypeError: The model has no such weights, or has them only after `prepare` or `fit`.
         ValueError: The model averages its weights.
 
     Examples:
@@ -120,13 +120,13 @@ def set_parameters(model: BaseEstimator, parameters: Sequence[NDArray[Any]]) -> 
     """Replace a model's weights, in the order of `get_parameters`; the model keeps its dtypes.
 
     Args:
-        model: Prepared or fitted; changed only if every array fits.
+        model: A prepared or fitted model; changed only if every array fits.
         parameters: As many as `get_parameters` returns, with the same shapes.
 
     Raises:
-        ParametersError: The number of arrays differs, or one has another shape, or a dtype or numbers that do not fit;
-            the message names it. Or `fit` has dropped classes for which the model was prepared.
-        TypeError: The model has no such weights, or only after `prepare` or a fit.
+        ParametersError: The number of arrays differs, or an array does not fit in shape, dtype or range; the message
+            names it. Or `fit` has dropped classes for which the model was prepared.
+        TypeError: The model has no such weights, or has them only after `prepare` or `fit`.
         ValueError: The model averages its weights.
 
     Examples:
@@ -158,9 +158,9 @@ def complete_classes(
     than the others. A row of weight 0 keeps the class and does not change the loss. `partial_fit` does not need this.
 
     Args:
-        model: Prepared, or fitted with every class.
-        rows: (n, num_features).
-        labels: (n,), each one of the model's classes.
+        model: A model that was prepared, or fitted with every class.
+        rows: (n, num_features) numbers.
+        labels: (n,) labels, each one of the model's classes.
 
     Raises:
         TypeError: The rows are a sparse matrix, or the model has no classes.
@@ -216,8 +216,8 @@ class LocalTerm(BaseLocalTerm[BaseEstimator]):
     rate that you pass to `step`: the paper's option II. It includes the model's own penalty, such as `alpha`.
 
     Args:
-        anchor: The model with w_t, the parameters received; they are copied.
-        mu: The strength, finite and >= 0.
+        anchor: The model, with the received parameters w_t, which are copied.
+        mu: Strength of the quadratic part, finite and >= 0; 0 leaves it out.
         linear: g, one array per array of `get_parameters`, of the same shape; None for an array, or for all, is zero.
 
     Raises:

@@ -55,13 +55,13 @@ def set_parameters(model: nn.Module, parameters: Sequence[NDArray[Any]]) -> None
     The tensors are changed in place, so an existing optimizer remains valid.
 
     Args:
-        model: Changed only if every array fits.
+        model: The model; changed only if every array fits.
         parameters: One array per entry of the state_dict, with the same shapes. Floats of another precision are
             rounded to the model's.
 
     Raises:
-        ParametersError: The number of arrays differs, or one has another shape, or a dtype or numbers that do not fit;
-            the message names the entry.
+        ParametersError: The number of arrays differs, or an array does not fit in shape, dtype or range; the message
+            names the entry.
 
     Examples:
         >>> import numpy as np, torch
@@ -97,8 +97,8 @@ class LocalTerm(BaseLocalTerm[nn.Module]):
     gradients, it is the mean of the clipped ones.
 
     Args:
-        anchor: The model with w_t, the parameters received; with mu > 0 they are copied, on their devices.
-        mu: The strength, finite and >= 0.
+        anchor: The model, with the received parameters w_t; with mu > 0, they are copied on their devices.
+        mu: Strength of the quadratic part, finite and >= 0; 0 leaves it out.
         linear: g, one array per array of `get_parameters`, of the same shape; None for an array, or for all, is zero.
 
     Raises:
@@ -178,8 +178,8 @@ class LocalTerm(BaseLocalTerm[nn.Module]):
     def step(self, learning_rate: float, *, num_steps: int = 1) -> None:
         """Take one exact step on the term in place: w becomes (w - lr·g + lr·mu·w_t) / (1 + lr·mu).
 
-        For training that does not use the gradients in `.grad`. The mean gradient for SCAFFOLD is then computed from
-        the parameters' change since the last step, divided by the learning rate.
+        Use it for training that does not use the gradients in `.grad`. The mean gradient for SCAFFOLD is then computed
+        from the parameters' change since the last step, divided by the learning rate.
 
         Args:
             learning_rate: lr, the sum of the learning rates of the updates since the last step; finite and >= 0. With
@@ -210,7 +210,7 @@ class LocalTerm(BaseLocalTerm[nn.Module]):
     def covered(self) -> list[int]:
         """Return the positions, in the order of `get_parameters`, of the parameters to which the term applies.
 
-        Those that require a gradient, and those that did in a step. A parameter that several modules share is at
+        They are those that require a gradient, or did in an earlier step. A parameter that several modules share has
         several positions.
         """
         return sorted(place for places in self._trained().values() for place in places)

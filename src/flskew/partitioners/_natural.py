@@ -50,16 +50,16 @@ class NaturalPartitioner(BindingPartitioner):
             natural_ids: One natural id per row: integers, strings or booleans.
             labels: One label per row, or several as in `Partitioner.assign`. The split does not depend on them;
                 without them, the assignment has no classes.
-            like: A split of other rows, such as the training set. Each natural id gets the partition that it has
-                there: ids without rows here have an empty partition, and ids that are not there are unknown
-                (`on_unknown`). Its names identify its natural ids if it was not made from natural ids. Labels that are
-                bins there become the same bins here.
+            like: A split of other rows, such as the training set. Each natural id gets the same partition as in `like`.
+                An id without rows has an empty partition, and an id that `like` lacks is unknown (see `on_unknown`). If
+                `like` was not made from natural ids, the names of its partitions identify them. If the labels of `like`
+                are bins, the same bins are used.
 
         Returns:
             The assignment; the rows of a partition are in the order of the data set.
 
         Raises:
-            TypeError: Natural ids or labels have another type, or are nested or mixed; or `like` is not an assignment.
+            TypeError: Natural ids or labels have an unsupported type, or several types; or `like` is not an assignment.
             ValueError: A natural id or a label is missing, a natural id is unknown, the natural ids do not fill the
                 groups, or `like` has neither natural ids nor names.
         """

@@ -32,8 +32,9 @@ class Partitioner(BindingPartitioner):
     subclass therefore stores every argument of its `__init__` in an attribute of the same name.
 
     Args:
-        num_partitions: At least 1.
-        partition_by: The column with the labels in a data set; not used by `assign`. None if it needs no labels.
+        num_partitions: Number of partitions, at least 1.
+        partition_by: The column with the labels in a data set; not used by `assign`. None if the scheme needs no
+            labels.
         seed: Any integer. The same seed, arguments and labels give the same assignment in every process.
 
     Examples:
@@ -67,21 +68,21 @@ class Partitioner(BindingPartitioner):
         """Split rows by their labels or by another column, without a data set.
 
         Args:
-            column: One value per row to split by, usually the label: integers, strings or booleans, as a list, a NumPy
-                array, a pandas or Arrow column, or a column of a Hugging Face data set; with `num_bins`, any numbers or
-                dates. Or any number of labels per row: a 0/1 matrix of rows by classes, or a list of labels for each
-                row. They are not changed.
-            labels: One label per row, or any number, if `column` contains something else, such as ages (covariate
-                shift). The split does not depend on them, but the `classes` and `label_counts` of the assignment are
-                theirs.
+            column: One value per row to split by, usually the label: integers, strings or booleans or, with `num_bins`,
+                any numbers or dates. It may be a list, a NumPy array, a pandas or Arrow column, or a column of a
+                Hugging Face data set. If rows have several labels or none, pass a 0/1 matrix of rows by classes, or a
+                list of labels for each row. It is not changed.
+            labels: One label per row, or several, if `column` contains something else, such as ages (covariate shift).
+                The split does not depend on them; they determine only the `classes` and `label_counts` of the
+                assignment.
 
         Returns:
             The assignment; the same arguments always give the same one.
 
         Raises:
-            TypeError: The values or labels have another type, or are mixed.
-            ValueError: One is missing (None, NaN), there is not one label per row, or the scheme cannot split these
-                values.
+            TypeError: The values or the labels have an unsupported type, or several types.
+            ValueError: A value or a label is missing (None, NaN), there is not one label per row, or the scheme cannot
+                split these values.
 
         Examples:
             >>> from flskew import LabelExclusionPartitioner
@@ -116,9 +117,9 @@ class Partitioner(BindingPartitioner):
         """
 
     def split_multi_label(self, column: MultiLabelColumn, streams: Streams) -> Assignment:
-        """Split rows with any number of labels; override it if your scheme can.
+        """Split rows that may have several labels or none; override it if your scheme supports them.
 
-        Called instead of `split` for such labels. By default, they are refused.
+        Called instead of `split` for such labels. By default, it raises an error.
 
         Args:
             column: The labels.
@@ -140,7 +141,7 @@ class Partitioner(BindingPartitioner):
         raise ValueError(f"{type(self).__name__} needs one label per row, got a list or a 0/1 row for each; {remedy}")
 
     def check_num_rows(self, num_rows: int) -> None:
-        """Refuse too few rows before any work is done; override it if your scheme needs more rows.
+        """Reject too few rows before any work is done; override it if your scheme needs more rows.
 
         Args:
             num_rows: Number of rows to split.
@@ -176,10 +177,10 @@ class LabelPartitioner(Partitioner):
     To write your own scheme, subclass it and implement `class_counts`.
 
     Args:
-        num_partitions: At least 1.
+        num_partitions: Number of partitions, at least 1.
         partition_by: The column with the labels in a data set; not used by `assign`.
-        seed: Any integer.
-        shuffle: Whether the rows of a partition are in random order or in the order of the data set.
+        seed: Any integer; it determines every random draw.
+        shuffle: True puts the rows of a partition in random order, False in the order of the data set.
         num_bins: For a continuous target or dates, the number of quantile bins to use as classes; None for labels.
 
     Examples:

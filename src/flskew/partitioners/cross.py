@@ -27,27 +27,26 @@ __all__ = ["CrossPartitioner"]
 
 
 class CrossPartitioner(BindingPartitioner):
-    """Split rows by their natural ids, and then those of each id by any other scheme.
+    """Split rows by their natural ids, and then the rows of each id by any other scheme.
 
     Use it when domains or sites have several clients each: images of four domains with label skew within each, or
     hospitals whose wards each lack some classes.
 
-    If the natural id is "Bern", its partitions are named "Bern/0", "Bern/1", and so on; if the inner scheme has one
-    partition, it is "Bern".
+    The partitions of the natural id "Bern" are named "Bern/0", "Bern/1", and so on, or "Bern" if `inner` has only one
+    partition.
 
-    What happens within "Bern" depends only on the rows of Bern, its id and the seed: not on the other ids, nor on their
-    order.
+    The split within "Bern" depends only on its rows, its id and the seed, not on the other ids or their order.
 
     Args:
         outer: A partitioner by natural ids, or by groups of them.
         inner: Any other partitioner; it splits the rows of each id, or of each group. Its `num_partitions` and minimum
             sizes apply within an id, and its `partition_by` and `num_bins` say what the labels are. If it ignores
-            labels and has no `partition_by`, `label_by` and `num_bins` of `outer` do.
+            labels and has no `partition_by`, the `label_by` and `num_bins` of `outer` say this instead.
 
     Raises:
-        TypeError: An argument of the wrong type.
+        TypeError: An argument has the wrong type.
         ValueError: Both partitioners name a column of labels, and they differ; on assigning, a natural id is missing or
-            unknown, or `inner` cannot split the rows of one.
+            unknown, or `inner` cannot split the rows of a natural id.
 
     Examples:
         >>> from flskew import CrossPartitioner, NaturalIdPartitioner
@@ -106,15 +105,15 @@ class CrossPartitioner(BindingPartitioner):
             labels: One label per row, or several as in `Partitioner.assign`. May be omitted if `inner` ignores
                 labels; the assignment then has no classes.
             like: A split of other rows that this partitioner has made, such as the training set. The rows of each
-                natural id all go to the partitions of that id, with the shares of every class that they have there;
-                those of a class that the id lacks there, in proportion to the sizes. Rows of unknown ids: see
-                `on_unknown` of `outer`. Labels that are bins there become the same bins here.
+                natural id go to the partitions of that id, with the same shares of every class. If `like` has no rows
+                of a class for that id, they are split in proportion to the sizes. The `on_unknown` of `outer` says what
+                happens to rows of unknown ids. If the labels of `like` are bins, the same bins are used.
 
         Returns:
             The assignment: the partitions of the first natural id, then those of the second, and so on.
 
         Raises:
-            TypeError: Natural ids or labels have another type, or are nested or mixed; or `like` is not an assignment.
+            TypeError: Natural ids or labels have an unsupported type, or several types; or `like` is not an assignment.
             ValueError: A natural id or a label is missing, a natural id is unknown, `inner` needs labels or cannot
                 split the rows of an id, or this partitioner cannot have made `like`.
         """

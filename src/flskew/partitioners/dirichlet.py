@@ -32,29 +32,29 @@ class DirichletPartitioner(LabelPartitioner):
     Takes the arguments of Flower Datasets' partitioner of the same name. Unlike it and the papers' code,
 
     - it draws once and moves the fewest rows that meet `min_partition_size`. Redrawing until every partition is large
-      enough may never end for small alpha, and train and test splits would no longer match;
+      enough may never end if alpha is small, and training and test splits would no longer match;
     - it rounds shares without bias and draws the rows of a class at random, so no partition is favoured;
     - the shares of a class depend only on the seed and the label, so the splits of a training set and a test set match.
 
     NIID-Bench, the code of Li et al., corresponds to `self_balancing=True`.
 
     Args:
-        num_partitions: At least 1, at most the number of rows.
+        num_partitions: Number of partitions, from 1 to the number of rows.
         partition_by: The column with the labels in a data set; not used by `assign`.
-        alpha: Concentration, > 0: one number for all partitions, or one per partition, in which case the expected
-            shares are proportional to them. Smaller is more skewed: 0.1 gives most partitions few classes, 100 is close
-            to IID. The default is that of Li et al.
+        alpha: Concentration, > 0: one number for all partitions, or one per partition. Smaller is more skewed: 0.1
+            gives most partitions few classes, 100 is close to IID. With one per partition, the expected shares are
+            proportional to them. The default is that of Li et al.
         min_partition_size: Minimum number of rows per partition, >= 0.
         self_balancing: Whether partitions with more than an even share of the rows get no further rows, as in the code
             of Yurochkin et al. and in NIID-Bench. Classes are then processed in an order drawn from the seed and their
             labels, and the shares of a class depend on the classes before it.
-        shuffle: Whether the rows of a partition are in random order or in the order of the data set.
-        seed: Any integer.
+        shuffle: True puts the rows of a partition in random order, False in the order of the data set.
+        seed: Any integer; it determines every random draw.
         num_bins: For a continuous target or dates, the number of quantile bins to use as classes; None for labels.
 
     Raises:
-        TypeError: An argument of the wrong type, or `seed=None`.
-        ValueError: A number out of range; on assigning, too few rows for the partitions or their minimum.
+        TypeError: An argument has the wrong type, or `seed` is None.
+        ValueError: A number is out of range; on assigning, there are too few rows for the partitions or their minimum.
 
     References:
         M. Yurochkin, M. Agarwal, S. Ghosh, K. Greenewald, N. Hoang, Y. Khazaeni: "Bayesian Nonparametric Federated
@@ -64,10 +64,15 @@ class DirichletPartitioner(LabelPartitioner):
         https://arxiv.org/abs/2102.02079, where it is "distribution-based label imbalance".
 
     Examples:
-        >>> partitioner = DirichletPartitioner(10, alpha=0.3)
-        >>> assignment = partitioner.assign([row % 10 for row in range(60_000)])
-        >>> len(assignment), assignment.num_rows, assignment.label_counts.shape
-        (10, 60000, (10, 10))
+        >>> labels = [0, 1, 2, 3] * 100
+        >>> DirichletPartitioner(3, alpha=0.3).assign(labels).label_counts
+        array([[  7, 100,  74,  35],
+               [  3,   0,   0,  21],
+               [ 90,   0,  26,  44]])
+        >>> DirichletPartitioner(3, alpha=100).assign(labels).label_counts
+        array([[31, 36, 32, 31],
+               [32, 35, 37, 32],
+               [37, 29, 31, 37]])
     """
 
     def __init__(
@@ -88,7 +93,7 @@ class DirichletPartitioner(LabelPartitioner):
         self.self_balancing = checks.truth("self_balancing", self_balancing)
 
     def check_num_rows(self, num_rows: int) -> None:
-        """Refuse too few rows for the partitions or their minimum."""
+        """Reject too few rows for the partitions or their minimum."""
         super().check_num_rows(num_rows)
         checks.enough_rows(self.min_partition_size, self.num_partitions, num_rows)
 

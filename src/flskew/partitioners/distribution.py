@@ -30,22 +30,22 @@ class DistributionPartitioner(LabelPartitioner):
         distribution_array: (num_classes, num_partitions) proportions of each class, the classes in sorted order; or, in
             compact form, (num_classes, num_unique_labels_per_partition * num_partitions / num_classes) proportions for
             only the partitions that hold each class, in their order. Non-negative.
-        num_partitions: At least 1, at most the number of rows.
+        num_partitions: Number of partitions, from 1 to the number of rows.
         num_unique_labels_per_partition: For the compact form, the number of classes per partition: partition i has the
             classes i, i + 1, … in sorted order, wrapping around after the last. None for the full form.
         partition_by: The column with the labels in a data set; not used by `assign`.
-        preassigned_num_samples_per_label: Number of rows of each of its classes that a partition gets before the matrix
-            splits the rest, >= 0. Ignored unless `rescale`.
+        preassigned_num_samples_per_label: Number of rows, >= 0, that a partition gets of each of its classes before the
+            matrix splits the rest. Ignored unless `rescale` is true.
         rescale: If true, the matrix contains proportions, and all rows of a class are split. Otherwise it contains
             numbers of rows, which must be integers, and the remaining rows are `unassigned`.
-        shuffle: Whether the rows of a partition are in random order or in the order of the data set.
-        seed: Any integer.
+        shuffle: True puts the rows of a partition in random order, False in the order of the data set.
+        seed: Any integer; it determines every random draw.
         num_bins: For a continuous target or dates, the number of quantile bins to use as classes; None for labels.
 
     Raises:
-        TypeError: An argument of the wrong type, or `seed=None`.
-        ValueError: A number out of range; on assigning, a matrix whose shape does not fit the classes, a class with no
-            share at all, or more rows requested than exist.
+        TypeError: An argument has the wrong type, or `seed` is None.
+        ValueError: A number is out of range; on assigning, the shape of the matrix does not fit the classes, a class
+            has no share at all, or more rows are requested than exist.
 
     References:
         T. Li, A. K. Sahu, M. Zaheer, M. Sanjabi, A. Talwalkar, V. Smith: "Federated Optimization in Heterogeneous

@@ -31,7 +31,7 @@ class ExtendedDirichletPartitioner(LabelPartitioner):
     draws both once, and then moves the fewest rows within each class that give every holder `min_rows_per_class`.
 
     Args:
-        num_partitions: At least 1, at most the number of rows.
+        num_partitions: Number of partitions, from 1 to the number of rows.
         partition_by: The column with the labels in a data set; not used by `assign`.
         num_classes_per_partition: Number of classes per partition, from 1 to the number of classes. The default is that
             of McMahan et al. (AISTATS 2017).
@@ -39,14 +39,14 @@ class ExtendedDirichletPartitioner(LabelPartitioner):
             al. (ICDE 2022).
         min_rows_per_class: Minimum number of rows of each class in each of its holders, >= 0. With 0, a partition may
             hold fewer classes than requested.
-        shuffle: Whether the rows of a partition are in random order or in the order of the data set.
-        seed: Any integer.
+        shuffle: True puts the rows of a partition in random order, False in the order of the data set.
+        seed: Any integer; it determines every random draw.
         num_bins: For a continuous target or dates, the number of quantile bins to use as classes; None for labels.
 
     Raises:
-        TypeError: An argument of the wrong type, or `seed=None`.
-        ValueError: A number out of range; on assigning, more classes per partition than exist, or a class with
-            too few rows for its holders.
+        TypeError: An argument has the wrong type, or `seed` is None.
+        ValueError: A number is out of range; on assigning, there are fewer classes than each partition needs, or a
+            class has too few rows for its holders.
 
     References:
         Y. Li, X. Lyu: "Convergence Analysis of Sequential Federated Learning on Heterogeneous Data", NeurIPS 2023,

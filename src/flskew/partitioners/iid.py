@@ -21,14 +21,14 @@ class IidPartitioner(BlindPartitioner):
     the data set is sorted by class or time. This one draws the rows at random.
 
     Args:
-        num_partitions: At least 1, at most the number of rows.
+        num_partitions: Number of partitions, from 1 to the number of rows.
         partition_by: The column with the labels in a data set, or None. The split does not depend on labels, but with
-            them, the assignment has `label_counts` and can be matched.
-        seed: Any integer.
+            them, the assignment has `label_counts`, and `Assignment.match` works.
+        seed: Any integer; it determines every random draw.
 
     Raises:
-        TypeError: An argument of the wrong type, or `seed=None`.
-        ValueError: `num_partitions` is below 1; on assigning, there are fewer rows.
+        TypeError: An argument has the wrong type, or `seed` is None.
+        ValueError: `num_partitions` is below 1; on assigning, there are fewer rows than partitions.
 
     Examples:
         >>> sorted(IidPartitioner(3).assign([0, 1] * 50).sizes.tolist())

@@ -34,17 +34,17 @@ class InnerDirichletPartitioner(LabelPartitioner):
     Args:
         partition_sizes: Number of rows per partition, each >= 0. The remaining rows are `unassigned`.
         partition_by: The column with the labels in a data set; not used by `assign`.
-        alpha: Concentration, > 0: one number for all classes, or one per class in sorted order, in which case the
-            expected shares are proportional to them (Hsu et al. use a multiple of the class frequencies). Smaller is
-            more skewed. The default is that of Li et al. (ICDE 2022).
-        shuffle: Whether the rows of a partition are in random order or in the order of the data set.
-        seed: Any integer.
+        alpha: Concentration, > 0: one number for all classes, or one per class in sorted order. Smaller is more skewed.
+            With one per class, the expected shares are proportional to them; Hsu et al. use a multiple of the class
+            frequencies. The default is that of Li et al. (ICDE 2022).
+        shuffle: True puts the rows of a partition in random order, False in the order of the data set.
+        seed: Any integer; it determines every random draw.
         num_bins: For a continuous target or dates, the number of quantile bins to use as classes; None for labels.
 
     Raises:
-        TypeError: An argument of the wrong type, or `seed=None`.
-        ValueError: A number out of range; on assigning, sizes that exceed the rows, or `alpha` with a wrong number of
-            entries.
+        TypeError: An argument has the wrong type, or `seed` is None.
+        ValueError: A number is out of range; on assigning, the sizes exceed the number of rows, or `alpha` has the
+            wrong number of entries.
 
     References:
         T.-M. H. Hsu, H. Qi, M. Brown: "Measuring the Effects of Non-Identical Data Distribution for Federated Visual
@@ -54,8 +54,11 @@ class InnerDirichletPartitioner(LabelPartitioner):
         Regularization", ICLR 2021, https://arxiv.org/abs/2111.04263.
 
     Examples:
-        >>> InnerDirichletPartitioner([50, 30, 20], alpha=0.5).assign([0, 1] * 60).sizes
-        array([50, 30, 20])
+        >>> partitioner = InnerDirichletPartitioner([50, 30, 20], alpha=0.5)
+        >>> partitioner.assign([0, 1] * 60).label_counts  # rows sum to the sizes
+        array([[11, 39],
+               [12, 18],
+               [17,  3]])
     """
 
     def __init__(
@@ -74,7 +77,7 @@ class InnerDirichletPartitioner(LabelPartitioner):
         self.alpha = as_concentration(alpha, None, per="class")
 
     def check_num_rows(self, num_rows: int) -> None:
-        """Refuse sizes that exceed the rows."""
+        """Reject sizes that exceed the rows."""
         checks.sizes_fit(self.partition_sizes, num_rows)
 
     # Sizes are filled class by class, so each row must count once.

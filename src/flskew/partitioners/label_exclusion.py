@@ -35,20 +35,20 @@ class LabelExclusionPartitioner(LabelPartitioner):
         excluded: For each partition, a collection of the labels it must not hold; or, together with `num_partitions`, a
             mapping from partition ids to such collections. Partitions missing from the mapping exclude nothing.
         partition_by: The column with the labels in a data set; not used by `assign`.
-        num_partitions: At least 1; required only with a mapping.
+        num_partitions: Number of partitions, at least 1; required only with a mapping.
         on_excluded: What happens to the rows that a partition must not hold. `"redistribute"`: they go to partitions
             that may hold them, so no row is dropped. `"drop"`: all rows are split at random first, and rows that a
-            partition must not hold become `unassigned`, as in the course.
+            partition must not hold become `unassigned`, as in the course below.
         alpha: Dirichlet concentration of the shares of each class, > 0, one number or one per partition; None splits
             evenly.
-        seed: Any integer.
+        seed: Any integer; it determines every random draw.
         num_bins: For a continuous target or dates, the number of quantile bins to use as classes, labelled 0, 1, … in
             increasing order; None for labels.
 
     Raises:
-        TypeError: An argument of the wrong type, or `seed=None`.
-        ValueError: A number out of range; on assigning, an excluded label that does not occur, a class or a row of
-            several labels that is excluded everywhere, or an empty partition.
+        TypeError: An argument has the wrong type, or `seed` is None.
+        ValueError: A number is out of range; on assigning, an excluded label does not occur, a class or a row with
+            several labels is excluded everywhere, or a partition is empty.
 
     References:
         DeepLearning.AI: "Intro to Federated Learning", a course with Flower, 2024, whose first example is three
@@ -95,17 +95,20 @@ class LabelExclusionPartitioner(LabelPartitioner):
         excludes another of its classes instead, so every class has a holder.
 
         Args:
-            num_partitions: At least 1.
+            num_partitions: Number of partitions, at least 1.
             labels: All distinct labels, in any order.
             num_excluded: Number of labels that each partition must not hold, >= 0. The partitions together must still
                 be able to hold every class: `num_partitions * (len(labels) - num_excluded) >= len(labels)`.
-            partition_by: Same as for `LabelExclusionPartitioner`.
-            on_excluded: Same as for `LabelExclusionPartitioner`.
-            alpha: Same as for `LabelExclusionPartitioner`.
-            seed: Any integer; also draws the sets.
+            partition_by: The column with the labels in a data set; not used by `assign`.
+            on_excluded: What happens to the rows that a partition must not hold: `"redistribute"` gives them to other
+                partitions, `"drop"` leaves them `unassigned`.
+            alpha: Dirichlet concentration of the shares of each class, > 0, one number or one per partition; None
+                splits evenly.
+            seed: Any integer; it determines the excluded labels and every other random draw.
 
         Raises:
-            ValueError: Labels that are not distinct, or too many excluded.
+            TypeError: An argument has the wrong type, such as a number for `labels`.
+            ValueError: A label occurs twice, or too many labels are excluded.
 
         Examples:
             >>> hospitals = LabelExclusionPartitioner.random(5, range(10), num_excluded=3)

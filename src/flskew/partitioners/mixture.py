@@ -26,12 +26,12 @@ __all__ = ["MixturePartitioner"]
 class MixturePartitioner(Partitioner):
     """Split a fraction of the rows IID, and the rest by another partitioner.
 
-    Use it when you want to know how much skew a strategy tolerates: it makes a scale from none to that of any
-    scheme.
+    Use it when you want to know how much skew a strategy tolerates: you can set any degree of skew between none and
+    that of the other partitioner.
 
-    At 0, the assignment is that of the partitioner; at 1, it is that of `IidPartitioner` with the same seed. In
-    between, the fraction is taken from every class: the IID rows of each class, and of all, are rounded without bias to
-    one of the two nearest integers, and drawn at random.
+    With a fraction of 0, the assignment is that of the partitioner; with 1, it is that of `IidPartitioner` with the
+    same seed. In between, the IID rows are drawn at random from every class. Their number, in each class and in total,
+    is rounded without bias to one of the two nearest integers.
 
     The SCAFFOLD paper calls the fraction "similarity", and splits the rest as `ShardPartitioner` does with one shard
     per partition. Hsieh et al. call 1 minus the fraction "skewness"; it is `percent_noniid / 100` in FedArtML.
@@ -45,7 +45,7 @@ class MixturePartitioner(Partitioner):
         iid_fraction: Fraction of the rows of each class to split IID, 0 to 1.
 
     Raises:
-        TypeError: An argument of the wrong type.
+        TypeError: An argument has the wrong type.
         ValueError: The fraction is out of range; on assigning, the partitioner cannot split the remaining rows.
 
     References:
@@ -77,7 +77,7 @@ class MixturePartitioner(Partitioner):
         self.iid_fraction = checks.within("iid_fraction must be a number from 0 to 1", iid_fraction, most=1)
 
     def check_num_rows(self, num_rows: int) -> None:
-        """Refuse too few rows."""
+        """Reject too few rows."""
         if self.iid_fraction == 0:
             self.partitioner.check_num_rows(num_rows)
         else:

@@ -30,15 +30,15 @@ class GroupedNaturalIdPartitioner(NaturalPartitioner):
         sort_unique_ids: Whether natural ids are taken in sorted order or in the order in which they first appear.
         label_by: The column with the labels in a data set; None if there is none.
         natural_ids: All natural ids, in the order in which they fill the groups; None to take those of the rows that
-            are split. Splits of several data sets then agree, as with `NaturalIdPartitioner`.
+            are split. List them if a training set and a test set must have the same groups.
         on_unknown: What happens to the rows of a natural id that is not among `natural_ids` or in `like`.
             `"error"`: they raise an error. `"drop"`: they are `unassigned`.
         num_bins: For a continuous target or dates, the number of quantile bins to use as classes; None for labels.
 
     Raises:
-        TypeError: An argument of the wrong type.
-        ValueError: A number out of range, or a natural id listed twice; on assigning, a missing or unknown natural id,
-            or natural ids that do not fill the groups.
+        TypeError: An argument has the wrong type.
+        ValueError: A number is out of range, or a natural id is listed twice; on assigning, a natural id is missing or
+            unknown, or the natural ids do not fill the groups and `mode` forbids that.
 
     References:
         D. J. Beutel et al.: "Flower: A Friendly Federated Learning Research Framework", 2020,
@@ -124,9 +124,9 @@ class NaturalIdPartitioner(NaturalPartitioner):
     `label_counts`. Partitions are in the sorted order of the natural ids, as in flwr-datasets since 0.6, and are named
     after them (`Assignment.names`).
 
-    A test set may lack some of the natural ids, and its partitions would then be other sites than those of the training
-    set. Pass the training split as `like` to `assign`. For a `FederatedDataset`, list the `natural_ids` in the
-    partitioners of both.
+    If a test set lacks some natural ids, partition 3 of the test set may be another site than partition 3 of the
+    training set. To avoid this, pass the training split as `like` to `assign`. For a `FederatedDataset`, list the
+    `natural_ids` in both partitioners.
 
     Args:
         partition_by: The column with the natural ids in a data set.
@@ -138,7 +138,7 @@ class NaturalIdPartitioner(NaturalPartitioner):
         num_bins: For a continuous target or dates, the number of quantile bins to use as classes; None for labels.
 
     Raises:
-        TypeError: An argument of the wrong type.
+        TypeError: An argument has the wrong type.
         ValueError: A natural id is listed twice; on assigning, one is missing or unknown.
 
     References:

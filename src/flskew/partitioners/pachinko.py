@@ -30,25 +30,26 @@ class PachinkoPartitioner(LabelPartitioner):
     rather than in single classes.
 
     For each partition, independently, the shares of the coarse classes are one draw from Dirichlet(alpha), and the
-    shares of the fine classes within a coarse class are one draw from Dirichlet(beta). Clients thus differ in topics
-    rather than in single labels. Sizes are met exactly: when a fine class is used up, the others of its coarse class
-    replace it, and when the coarse class is used up, the other coarse classes do (water-filling).
+    shares of the fine classes within a coarse class are one draw from Dirichlet(beta). Sizes are met exactly: when a
+    fine class is used up, the others of its coarse class replace it, and when the coarse class is used up, the other
+    coarse classes do (water-filling).
 
     Args:
-        num_partitions: At least 1, at most the number of rows.
+        num_partitions: Number of partitions, from 1 to the number of rows.
         coarse_by: The column with the coarse labels in a data set, or a mapping from each fine label to its coarse
             label. `assign` needs the mapping.
         partition_by: The column with the fine labels in a data set; not used by `assign`.
-        alpha: Concentration over coarse classes, > 0; smaller is more skewed.
-        beta: Concentration over the fine classes of a coarse class, > 0.
-        partition_sizes: Number of rows per partition; the remaining rows are `unassigned`. None splits the rows evenly.
-        shuffle: Whether the rows of a partition are in random order or in the order of the data set.
-        seed: Any integer.
+        alpha: Concentration over coarse classes, > 0; smaller is more skewed. Both defaults are those of Reddi et al.
+        beta: Concentration over the fine classes of a coarse class, > 0; smaller is more skewed.
+        partition_sizes: Number of rows per partition, each >= 0; the remaining rows are `unassigned`. None splits the
+            rows evenly.
+        shuffle: True puts the rows of a partition in random order, False in the order of the data set.
+        seed: Any integer; it determines every random draw.
 
     Raises:
-        TypeError: An argument of the wrong type, or `seed=None`.
-        ValueError: A number out of range; on assigning, sizes that exceed the rows, or a fine label that has no coarse
-            label or more than one.
+        TypeError: An argument has the wrong type, or `seed` is None.
+        ValueError: A number is out of range; on assigning, the sizes exceed the number of rows, or a fine label has no
+            coarse label or more than one.
 
     References:
         S. J. Reddi, Z. Charles, M. Zaheer, Z. Garrett, K. Rush, J. Konečný, S. Kumar, H. B. McMahan: "Adaptive
@@ -60,8 +61,15 @@ class PachinkoPartitioner(LabelPartitioner):
     Examples:
         >>> kinds = {"cat": "pet", "dog": "pet", "car": "vehicle", "bus": "vehicle"}
         >>> labels = ["cat", "dog", "car", "bus"] * 25
-        >>> PachinkoPartitioner(5, kinds).assign(labels).sizes
-        array([20, 20, 20, 20, 20])
+        >>> assignment = PachinkoPartitioner(5, kinds).assign(labels)
+        >>> assignment.classes.tolist()
+        ['bus', 'car', 'cat', 'dog']
+        >>> assignment.label_counts
+        array([[11,  9,  0,  0],
+               [ 1,  1,  8, 10],
+               [ 3,  4,  7,  6],
+               [ 9, 11,  0,  0],
+               [ 1,  0, 10,  9]])
     """
 
     def __init__(
@@ -95,7 +103,7 @@ class PachinkoPartitioner(LabelPartitioner):
         return self._coarse_by if isinstance(self._coarse_by, str) else dict(self._coarse_by)
 
     def check_num_rows(self, num_rows: int) -> None:
-        """Refuse too few rows for the partitions or their sizes."""
+        """Reject too few rows for the partitions or their sizes."""
         super().check_num_rows(num_rows)
         if self.partition_sizes is not None:
             checks.sizes_fit(self.partition_sizes, num_rows)

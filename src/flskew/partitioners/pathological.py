@@ -28,21 +28,21 @@ class PathologicalPartitioner(LabelPartitioner):
     "#C=k" in NIID-Bench, the code of Li et al., corresponds to `class_assignment_mode="first-deterministic"`.
 
     Args:
-        num_partitions: At least 1, at most the number of rows.
+        num_partitions: Number of partitions, from 1 to the number of rows.
         partition_by: The column with the labels in a data set; not used by `assign`.
         num_classes_per_partition: Number of classes per partition, from 1 to the number of classes. The default is that
             of McMahan et al.
         class_assignment_mode: `"random"`: classes are drawn, with equally many holders each. `"deterministic"`:
             partition i has the classes i, i + 1, … in sorted order, wrapping around after the last.
             `"first-deterministic"`: partition i has class i, likewise wrapping around, and others drawn uniformly.
-        shuffle: Whether the rows of a partition are in random order or in the order of the data set.
-        seed: Any integer.
+        shuffle: True puts the rows of a partition in random order, False in the order of the data set.
+        seed: Any integer; it determines every random draw.
         num_bins: For a continuous target or dates, the number of quantile bins to use as classes; None for labels.
 
     Raises:
-        TypeError: An argument of the wrong type, or `seed=None`.
-        ValueError: A number out of range; on assigning, more classes per partition than exist, or a class with
-            fewer rows than holders.
+        TypeError: An argument has the wrong type, or `seed` is None.
+        ValueError: A number is out of range; on assigning, there are fewer classes than each partition needs, or a
+            class has fewer rows than holders.
 
     References:
         H. B. McMahan, E. Moore, D. Ramage, S. Hampson, B. Agüera y Arcas: "Communication-Efficient Learning of Deep

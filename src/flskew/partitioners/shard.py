@@ -35,19 +35,19 @@ class ShardPartitioner(LabelPartitioner):
     Unlike Flower Datasets' partitioner, it drops no rows by default (there, `keep_incomplete_shard` is False).
 
     Args:
-        num_partitions: At least 1, at most the number of shards.
+        num_partitions: Number of partitions, from 1 to the number of shards.
         partition_by: The column with the labels in a data set; not used by `assign`.
         num_shards_per_partition: At least 1, or None. McMahan et al. use 2.
         shard_size: Number of rows per shard, at least 1, or None.
         keep_incomplete_shard: Whether to keep the rows that do not fill a shard, if only `shard_size` is given.
-        shuffle: Whether the rows of a partition are in random order or in the order of the data set.
-        seed: Any integer.
+        shuffle: True puts the rows of a partition in random order, False in the order of the data set.
+        seed: Any integer; it determines every random draw.
         num_bins: For a continuous target or dates, the number of quantile bins to use as classes; None for labels.
 
     Raises:
-        TypeError: An argument of the wrong type, or `seed=None`.
-        ValueError: A number out of range, or neither `num_shards_per_partition` nor `shard_size`; on assigning, too few
-            rows for the shards.
+        TypeError: An argument has the wrong type, or `seed` is None.
+        ValueError: A number is out of range, or neither `num_shards_per_partition` nor `shard_size` is given; on
+            assigning, there are too few rows for the shards.
 
     References:
         H. B. McMahan, E. Moore, D. Ramage, S. Hampson, B. Agüera y Arcas: "Communication-Efficient Learning of Deep
@@ -56,8 +56,12 @@ class ShardPartitioner(LabelPartitioner):
 
     Examples:
         >>> partitioner = ShardPartitioner(5, num_shards_per_partition=2)
-        >>> partitioner.assign([0, 1] * 50).sizes
-        array([20, 20, 20, 20, 20])
+        >>> partitioner.assign([0, 1, 2] * 50).label_counts
+        array([[15,  0, 15],
+               [ 0, 10, 20],
+               [20, 10,  0],
+               [15, 15,  0],
+               [ 0, 15, 15]])
     """
 
     def __init__(

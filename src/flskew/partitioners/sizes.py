@@ -49,7 +49,7 @@ class _GrowingPartitioner(_Sized):
         self.min_partition_size = checks.integer("min_partition_size", min_partition_size, minimum=0)
 
     def check_num_rows(self, num_rows: int) -> None:
-        """Refuse too few rows for the partitions or their minimum."""
+        """Reject too few rows for the partitions or their minimum."""
         super().check_num_rows(num_rows)
         checks.enough_rows(self.min_partition_size, self.num_partitions, num_rows)
 
@@ -76,19 +76,19 @@ class LinearPartitioner(_GrowingPartitioner):
 
     - it draws the rows at random, where Flower Datasets cuts the data set in its current order;
     - it rounds without bias, where Flower Datasets rounds down and gives the last partition what is left;
-    - it moves the fewest rows that meet `min_partition_size`, where Flower Datasets refuses an empty partition.
+    - it moves the fewest rows that meet `min_partition_size`, where Flower Datasets rejects an empty partition.
 
     Args:
-        num_partitions: At least 1, at most the number of rows.
+        num_partitions: Number of partitions, from 1 to the number of rows.
         partition_by: The column with the labels in a data set, or None. The split does not depend on labels, but with
-            them, the assignment has `label_counts` and can be matched.
+            them, the assignment has `label_counts`, and `Assignment.match` works.
         min_partition_size: Minimum number of rows per partition, >= 0.
-        shuffle: Whether the rows of a partition are in random order or in the order of the data set.
-        seed: Any integer.
+        shuffle: True puts the rows of a partition in random order, False in the order of the data set.
+        seed: Any integer; it determines every random draw.
 
     Raises:
-        TypeError: An argument of the wrong type, or `seed=None`.
-        ValueError: A number out of range; on assigning, too few rows for the partitions or their minimum.
+        TypeError: An argument has the wrong type, or `seed` is None.
+        ValueError: A number is out of range; on assigning, there are too few rows for the partitions or their minimum.
 
     References:
         D. J. Beutel et al.: "Flower: A Friendly Federated Learning Research Framework", 2020,
@@ -109,19 +109,20 @@ class SquarePartitioner(_GrowingPartitioner):
     Use it when client sizes should differ more than with `LinearPartitioner`, or to compare with results from
     Flower Datasets.
 
-    Takes the arguments of Flower Datasets' partitioner of the same name, and differs from it as `LinearPartitioner`
-    does.
+    Takes the arguments of Flower Datasets' partitioner of the same name. Unlike it, this one draws the rows at random,
+    rounds without bias, and meets `min_partition_size`.
 
     Args:
-        num_partitions: At least 1, at most the number of rows.
-        partition_by: The column with the labels in a data set, or None, as for `LinearPartitioner`.
+        num_partitions: Number of partitions, from 1 to the number of rows.
+        partition_by: The column with the labels in a data set, or None. The split does not depend on labels, but with
+            them, the assignment has `label_counts`, and `Assignment.match` works.
         min_partition_size: Minimum number of rows per partition, >= 0.
-        shuffle: Whether the rows of a partition are in random order or in the order of the data set.
-        seed: Any integer.
+        shuffle: True puts the rows of a partition in random order, False in the order of the data set.
+        seed: Any integer; it determines every random draw.
 
     Raises:
-        TypeError: An argument of the wrong type, or `seed=None`.
-        ValueError: A number out of range; on assigning, too few rows for the partitions or their minimum.
+        TypeError: An argument has the wrong type, or `seed` is None.
+        ValueError: A number is out of range; on assigning, there are too few rows for the partitions or their minimum.
 
     References:
         D. J. Beutel et al.: "Flower: A Friendly Federated Learning Research Framework", 2020,
@@ -141,19 +142,21 @@ class ExponentialPartitioner(_GrowingPartitioner):
 
     Use it when a few clients should have nearly all rows, or to compare with results from Flower Datasets.
 
-    Takes the arguments of Flower Datasets' partitioner of the same name, and differs from it as `LinearPartitioner`
-    does. The last partition has 63 % of the rows. With many partitions, the first ones have only `min_partition_size`.
+    Takes the arguments of Flower Datasets' partitioner of the same name. Unlike it, this one draws the rows at random,
+    rounds without bias, and meets `min_partition_size`. The last partition has 63 % of the rows. With many partitions,
+    the first ones have only `min_partition_size`.
 
     Args:
-        num_partitions: At least 1, at most the number of rows.
-        partition_by: The column with the labels in a data set, or None, as for `LinearPartitioner`.
+        num_partitions: Number of partitions, from 1 to the number of rows.
+        partition_by: The column with the labels in a data set, or None. The split does not depend on labels, but with
+            them, the assignment has `label_counts`, and `Assignment.match` works.
         min_partition_size: Minimum number of rows per partition, >= 0.
-        shuffle: Whether the rows of a partition are in random order or in the order of the data set.
-        seed: Any integer.
+        shuffle: True puts the rows of a partition in random order, False in the order of the data set.
+        seed: Any integer; it determines every random draw.
 
     Raises:
-        TypeError: An argument of the wrong type, or `seed=None`.
-        ValueError: A number out of range; on assigning, too few rows for the partitions or their minimum.
+        TypeError: An argument has the wrong type, or `seed` is None.
+        ValueError: A number is out of range; on assigning, there are too few rows for the partitions or their minimum.
 
     References:
         D. J. Beutel et al.: "Flower: A Friendly Federated Learning Research Framework", 2020,
@@ -177,14 +180,15 @@ class SizePartitioner(_Sized):
     `InnerDirichletPartitioner` combines given sizes with label skew.
 
     Args:
-        partition_sizes: Number of rows per partition, >= 0; the remaining rows are `unassigned`.
-        partition_by: The column with the labels in a data set, or None, as for `LinearPartitioner`.
-        shuffle: Whether the rows of a partition are in random order or in the order of the data set.
-        seed: Any integer.
+        partition_sizes: Number of rows per partition, each >= 0; the remaining rows are `unassigned`.
+        partition_by: The column with the labels in a data set, or None. The split does not depend on labels, but with
+            them, the assignment has `label_counts`, and `Assignment.match` works.
+        shuffle: True puts the rows of a partition in random order, False in the order of the data set.
+        seed: Any integer; it determines every random draw.
 
     Raises:
-        TypeError: An argument of the wrong type, or `seed=None`.
-        ValueError: A negative size; on assigning, sizes that exceed the rows.
+        TypeError: An argument has the wrong type, or `seed` is None.
+        ValueError: A size is negative; on assigning, the sizes exceed the number of rows.
 
     References:
         D. J. Beutel et al.: "Flower: A Friendly Federated Learning Research Framework", 2020,
@@ -209,7 +213,7 @@ class SizePartitioner(_Sized):
         self.partition_sizes = sizes
 
     def check_num_rows(self, num_rows: int) -> None:
-        """Refuse sizes that exceed the rows."""
+        """Reject sizes that exceed the rows."""
         checks.sizes_fit(self.partition_sizes, num_rows)
 
     def _sizes(self, num_rows: int, streams: Streams) -> Sizes:

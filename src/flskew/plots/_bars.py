@@ -44,7 +44,8 @@ def bars(split: Split, *, ax: Axes | None = None) -> Figure:
 
     Raises:
         ImportError: matplotlib is not installed.
-        TypeError: `ax` is not an Axes.
+        TypeError: `split` is not a split, or `ax` is not an Axes.
+        ValueError: The split has no rows.
 
     Examples:
         >>> import numpy as np

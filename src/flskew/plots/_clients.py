@@ -40,9 +40,10 @@ def clients(
 
     Use it when sites have names, and you want to see which one is left behind.
 
-    The site with the worst number in the latest round is a thick blue line, the median of the sites a dashed black one,
-    and the other sites are grey. Up to eight sites are named at the ends of their lines. More than forty are points,
-    since sampled clients seldom have two rounds in a row, and only the worst of the last round is named.
+    The site with the worst value in the latest round is a thick blue line, the median of the sites is a dashed black
+    line, and the other sites are grey. Up to eight sites are named at the ends of their lines. More than forty sites
+    are points, because sampled clients seldom take part in two rounds in a row. Then, only the worst site of the last
+    round is named.
 
     Args:
         history: The history of a run, such as `strategy.history`.

@@ -45,9 +45,9 @@ def dots(split: Split, *, partition_id_axis: Literal["x", "y"] = "x", ax: Axes |
 
     Use it when you want to see who holds which classes, and how many rows of each.
 
-    A cross marks a partition without rows of a class. Numbers are written into the dots that are large enough. If some
-    are too small, the number of rows of the largest dot is given below. With too many partitions for dots, shades of
-    blue show the number of rows, with a scale beside the picture.
+    A cross marks a partition without rows of a class. Dots that are large enough contain their number of rows. If some
+    are too small, a line below gives the number of the largest dot. With too many partitions for dots, shades of blue
+    show the number of rows, with a scale beside the picture.
 
     Args:
         split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
@@ -56,7 +56,9 @@ def dots(split: Split, *, partition_id_axis: Literal["x", "y"] = "x", ax: Axes |
 
     Raises:
         ImportError: matplotlib is not installed.
-        TypeError: `ax` is not an Axes.
+        TypeError: `split` is not a split, or `ax` is not an Axes.
+        ValueError: The split has no rows, or
+            `partition_id_axis` is neither "x" nor "y".
 
     Examples:
         >>> from flskew import LabelExclusionPartitioner, plots

@@ -35,8 +35,8 @@ def drift(
 
     Use it when data change while you train, and you want to see when and how much.
 
-    For the total variation, a dashed line shows what an IID split of the same sizes would have by chance. If the number
-    of partitions with rows changes, the picture gives its range.
+    For the total variation, a dashed line shows what an IID split of the same sizes would have by chance. If some
+    partitions have no rows in some rounds, the picture says how many have rows.
 
     Args:
         schedule: Who holds which row in which round.
@@ -49,7 +49,7 @@ def drift(
     Raises:
         ImportError: matplotlib is not installed.
         TypeError: `schedule` is not a Schedule, or `ax` is not an Axes.
-        ValueError: `num_rounds` is before the last stage, or a measure of labels meets assignments without labels.
+        ValueError: `num_rounds` is before the last stage, or the measure needs labels and the assignments have none.
 
     Examples:
         >>> from flskew import DirichletPartitioner, Schedule, plots

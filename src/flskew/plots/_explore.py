@@ -88,7 +88,7 @@ _SCHEMES: dict[str, tuple[Callable[[_Settings], Partitioner], tuple[str, ...]]] 
 
 
 def explore(labels: Labels | None = None) -> VBox:
-    """Show controls for a scheme and its parameters in a notebook; picture, measures and code follow at once.
+    """Show controls for a partitioner in a notebook; the picture, the measures and the code follow at once.
 
     Use it when you do not know yet which scheme you want, or how skewed a parameter makes your data.
 
@@ -104,7 +104,7 @@ def explore(labels: Labels | None = None) -> VBox:
 
     Raises:
         ImportError: ipywidgets or matplotlib is not installed.
-        TypeError: Labels of a type that cannot be split.
+        TypeError: The labels have a type that cannot be split.
         ValueError: There are no labels.
 
     Examples:

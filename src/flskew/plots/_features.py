@@ -61,10 +61,10 @@ def features(
 
     Use it when you have a table, and want to see which columns differ between clients (covariate shift).
 
-    Numbers and dates: a thin line from the 5 % to the 95 % quantile, a thick one over the middle half, and a white dot
-    at the median; the grey band behind is the middle half of all rows. Categories: the share of each, from dark to
-    light, with the most frequent first. Of more than 12 partitions, the 12 most different are shown. The first line
-    is for all rows, and a cross marks a partition without values.
+    For numbers and dates, a thin line leads from the 5 % to the 95 % quantile, a thick line covers the middle half, and
+    a white dot marks the median. The grey band behind is the middle half of all rows. For categories, bars show the
+    share of each, from dark to light, the most frequent first. The first line is for all rows, and a cross marks a
+    partition without values. Of more than 12 partitions, the 12 most different are shown.
 
     Args:
         frame: The table, as for `flskew.skew.feature_report`.
@@ -72,12 +72,13 @@ def features(
         columns: The columns to draw, by the names in the report, such as "bmi" or "bmi is missing"; the most skewed by
             default.
         most: Maximum number of columns, at least 1, if `columns` is not given.
-        report: The report on this table and split, which is otherwise computed.
+        report: The report on this table and split, if you have it; None computes it.
 
     Raises:
         ImportError: matplotlib is not installed.
-        TypeError: `flskew.skew.feature_report` rejects the table or the split.
-        ValueError: It does, `columns` names a column that does not exist, or none, or `report` is on another split.
+        TypeError: The table or the split has the wrong type; see `flskew.skew.feature_report`.
+        ValueError: `flskew.skew.feature_report` rejects the table or the split, `columns` is empty or names a column
+            that does not exist, or `report` is on another split.
 
     Examples:
         >>> from flskew import Assignment, plots

@@ -37,9 +37,8 @@ def heatmap(split: Split, *, partition_id_axis: Literal["x", "y"] = "x", ax: Axe
     Use it when the mix of classes matters, and not the number of rows.
 
     The cells show percentages of the partition's rows if they fit; otherwise there is a scale beside the picture. Every
-    heat map has the same scale, from 0 to 100 %, and shades follow the square root of the share, so that even a class
-    with one row in a thousand is distinguishable from white, which means none. A partition without rows is crossed out
-    or grey.
+    heat map has the same scale, from 0 to 100 %. Shades follow the square root of the share, so even a class with one
+    row in a thousand differs from white, which means none. A partition without rows is crossed out or grey.
 
     Shares show label skew better than counts: with counts, a small partition would be pale beside a large one.
 
@@ -50,7 +49,9 @@ def heatmap(split: Split, *, partition_id_axis: Literal["x", "y"] = "x", ax: Axe
 
     Raises:
         ImportError: matplotlib is not installed.
-        TypeError: `ax` is not an Axes.
+        TypeError: `split` is not a split, or `ax` is not an Axes.
+        ValueError: The split has no rows, or
+            `partition_id_axis` is neither "x" nor "y".
 
     Examples:
         >>> import numpy as np

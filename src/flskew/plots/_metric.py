@@ -73,11 +73,13 @@ def metric(
     unit: str = "",
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw any metric after each round, such as an RMSE or a loss, as `accuracy` draws the accuracy.
+    """Draw any metric after each round, such as a loss: the clients' median, their spread, and the server's value.
 
     Use it when your metric is not an accuracy.
 
-    The axis has the unit of the metric and covers the numbers, with the same lines and bands.
+    The median of the clients and the server's value are lines with different markers. Up to ten clients are circles.
+    With more, a pale band covers all clients, and a darker one the middle half of them. The axis has the unit of the
+    metric, and covers the numbers.
 
     Args:
         clients: A mapping from each round to one finite number per accepted reply, as `History.metric` returns; or

@@ -37,7 +37,8 @@ def sizes(split: Split, *, ax: Axes | None = None) -> Figure:
 
     Raises:
         ImportError: matplotlib is not installed.
-        TypeError: `ax` is not an Axes.
+        TypeError: `split` is not a split, or `ax` is not an Axes.
+        ValueError: The split has no rows.
 
     Examples:
         >>> import numpy as np

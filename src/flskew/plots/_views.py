@@ -60,7 +60,7 @@ def views(
 
     Without `rows`, each partition shows the first images that it has. With `rows`, all show the same images, whether
     they have them or not, to compare what a shift does, such as noise or a rotation. Of more than 12 partitions, 12 are
-    shown, at even steps.
+    shown, spread evenly.
 
     All images are drawn on one scale: black is the smallest value of the images as they are, and white the largest. A
     shift may make them darker or brighter than that.
@@ -78,7 +78,7 @@ def views(
     Raises:
         ImportError: matplotlib is not installed.
         TypeError: An argument has the wrong type.
-        ValueError: The images have another shape, there is not one per row, or a row does not exist.
+        ValueError: The images have the wrong shape, there is not one per row, or a row does not exist.
 
     Examples:
         >>> import numpy as np

@@ -28,10 +28,9 @@ __all__ = [
 
 
 class Ramp(Value):
-    """A strength that grows evenly with the number of the partition.
+    """A strength that grows evenly from the first partition to the last.
 
-    Partition i of N has first + (last - first) · i / (N - 1), so the first partition has `first` and the last one has
-    `last`; a single partition has `first`.
+    Partition i of N has the strength first + (last - first) · i / (N - 1). A single partition has `first`.
 
     Args:
         last: The strength at the last partition, finite.

@@ -27,8 +27,8 @@ class Viewer(NamedTuple):
     Attributes:
         partition_id: Its partition, 0 ... num_partitions - 1.
         num_partitions: Number of partitions.
-        place: Position of the shift in a chain of shifts. Random numbers depend on it, so that two equal shifts in a
-            chain do not add up to one that is twice as strong.
+        place: Position of the shift in a chain of shifts. Random numbers depend on it, so two equal shifts in a chain
+            draw different numbers.
 
     Examples:
         >>> from flskew.shifts import Viewer
@@ -44,18 +44,18 @@ class Viewer(NamedTuple):
         """Return the random numbers of each row for this client.
 
         Args:
-            seed: Any integer.
+            seed: Any integer; it determines every random draw.
             purpose: What the numbers are for; numbers for different purposes are independent.
         """
         return RowStreams(f"flskew:1:{seed}:shift:{purpose}:{self.place}:{self.partition_id}")
 
 
 class RowStreams:
-    """Random numbers that depend on the row alone, whatever batch it is in, and in whatever process.
+    """Random numbers that depend only on the row, in any batch and in any process.
 
-    Each row has its own part of a Philox stream, a generator whose position can be set, whose key is the digest of a
-    name. Rows of few numbers share a part, in which each has its place, because setting the position takes longer than
-    drawing them. Made by `Viewer.streams`.
+    `Viewer.streams` makes one. Philox is a random generator whose position in its stream can be set; its key is a
+    digest of `name`, and each row reads its own part of the stream. Rows that need only a few numbers share a part,
+    because setting the position takes longer than drawing them.
 
     J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw: "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011.
 

@@ -23,9 +23,14 @@ class Affine(FeatureShift):
 
     Args:
         gain: Any finite number: one for all partitions, one per partition, or a `Ramp`.
-        offset: Any finite number, in the unit of the features; likewise.
-        columns: The columns of a table to change; None for all that contain floating-point numbers.
+        offset: Any finite number, in the unit of the features: one for all partitions, one per partition, or a `Ramp`.
+        columns: The columns of a table to change; None for all columns of floating-point numbers.
         partitions: The partitions that see the change; None for all.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: A gain or an offset is not finite; on use, a list has another length than there are partitions, or a
+            column does not exist.
 
     References:
         D. Hendrycks, T. Dietterich: "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations",

@@ -74,7 +74,7 @@ class Shift(Value, ABC):
         """Return the same shift, but weaker.
 
         Args:
-            severity: From 0 (no shift) to 1 (this shift).
+            severity: Number from 0 (no shift) to 1 (this shift).
         """
 
     def __or__(self, other: object) -> Chain:
@@ -122,14 +122,14 @@ class Shift(Value, ABC):
 class FeatureShift(Shift):
     """A shift of features: images, tables or any other arrays with one entry per row.
 
-    To write your own, subclass it and implement `change` and `at`; `change` gets floats, whatever the dtype of the
-    features, and results are converted back: to whole numbers in the range of the dtype if the features are integers,
-    of which those beyond 2**53 lose their last digits.
-    It is called for blocks of rows, so that temporary arrays stay small.
+    To write your own, subclass it and implement `change` and `at`. `change` gets floats, whatever the dtype of the
+    features, and its results are converted back. For integer features, they are rounded and clipped to the range of the
+    dtype, and integers beyond 2**53 lose their last digits. `change` is called for blocks of rows, so that temporary
+    arrays stay small.
 
     Args:
-        columns: The columns of a table to change, by name, or by position for an array; None for all columns of a table
-            that contain floating-point numbers, of which there must be one, or for the whole array.
+        columns: The columns of a table to change, by name, or by position for an array; None for the whole array, or
+            for all columns of floating-point numbers of a table, which must have at least one.
         partitions: The partitions that see the shift; None for all.
 
     Examples:
@@ -237,11 +237,11 @@ class Chain(Shift):
     """Several shifts, applied one after the other; `a | b` makes one.
 
     Args:
-        shifts: At least one shift, the one to apply first coming first. Chains among them are joined.
+        shifts: At least one shift, in the order in which they are applied. Chains among them are joined.
 
     Raises:
-        TypeError: One of them is not a shift.
-        ValueError: There is none.
+        TypeError: An argument is not a shift.
+        ValueError: No shift is given.
 
     Examples:
         >>> from flskew.shifts import Affine, Noise

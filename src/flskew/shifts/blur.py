@@ -25,14 +25,19 @@ class Blur(ImageShift):
 
     Use it when cameras or scanners differ in sharpness.
 
-    The filter reaches four standard deviations far, and images are continued by reflection, like
-    `scipy.ndimage.gaussian_filter`: an image of one colour stays as it is.
+    As in `scipy.ndimage.gaussian_filter`, the filter is cut off at four standard deviations, and images are continued
+    by reflection, so an image of one colour does not change.
 
     Args:
         sigma: Standard deviation of the filter in pixels, from 0 to 1000: one number for all partitions, one per
             partition, or a `Ramp`.
         layout: The axes of the array: "NHW", "NHWC" or "NCHW"; None infers it, as `ImageShift` describes.
         partitions: The partitions that see blurred images; None for all.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: sigma is not between 0 and 1000, or there is no such layout; on use, the array does not have the
+            axes of the layout, or a list has another length than there are partitions.
 
     References:
         D. Hendrycks, T. Dietterich: "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations",

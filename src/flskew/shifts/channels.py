@@ -26,6 +26,11 @@ class Channels(ImageShift):
         layout: The axes of the array: "NHW", "NHWC" or "NCHW"; None infers it, as `ImageShift` describes.
         partitions: The partitions that see the colour cast; None for all.
 
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: A gain is negative or not finite, lists have different lengths, or there is no such layout; on use,
+            the array does not have the axes of the layout, or the number of gains is not that of the channels.
+
     References:
         D. Tellez et al.: "Quantifying the Effects of Data Augmentation and Stain Color Normalization in Convolutional
         Neural Networks for Computational Pathology", Medical Image Analysis 58, 2019,

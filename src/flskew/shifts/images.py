@@ -22,7 +22,7 @@ _CHANNELS = (1, 3, 4)
 
 
 class ImageShift(FeatureShift):
-    """A shift of images, whatever the layout of their array.
+    """A shift of images, in an array of any layout.
 
     To write your own, subclass it and implement `change_images` and `at`. As for every `FeatureShift`, `change_images`
     gets floats, and integers are rounded and clipped to the range of their dtype.

@@ -35,9 +35,10 @@ class Missing(Shift):
         columns: The columns in which values are missing, by name, or by position for an array.
         rate: Probability that a value is missing, 0 to 1: one number for all partitions, one per partition, or a
             `Ramp`.
-        fill: The value to put in place of those that are missing; None for a missing value, as above.
+        fill: The value to write instead; None writes a missing value: NaN, NaT, NA or None, depending on the type of
+            the column.
         partitions: The partitions in which values are missing; None for all.
-        seed: Any integer.
+        seed: Any integer; it determines every random draw.
 
     Raises:
         TypeError: `columns` is not a list of names or positions, or `fill` is not a number, string or boolean.

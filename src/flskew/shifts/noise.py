@@ -23,11 +23,16 @@ class Noise(FeatureShift):
 
     Args:
         sigma: Standard deviation of the noise, >= 0, in the unit of the features: one number for all partitions, one
-            per partition, or a `Ramp`. `Ramp(0.1)` is that of NIID-Bench's code, for images with values from 0 to 1;
-            with integers from 0 to 255, to which noise is rounded, it would change nothing, so pass `Ramp(25.5)`.
-        columns: The columns of a table to change; None for all that contain floating-point numbers.
+            per partition, or a `Ramp`. `Ramp(0.1)` is that of NIID-Bench's code, for images with values from 0 to 1.
+            For integers from 0 to 255, pass `Ramp(25.5)`, because noise of 0.1 would be rounded to 0.
+        columns: The columns of a table to change; None for all columns of floating-point numbers.
         partitions: The partitions that see the noise; None for all.
-        seed: Any integer.
+        seed: Any integer; it determines every random draw.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: sigma is negative or not finite; on use, a list has another length than there are partitions, or a
+            column does not exist.
 
     References:
         Q. Li, Y. Diao, Q. Chen, B. He: "Federated Learning on Non-IID Data Silos: An Experimental Study", ICDE 2022,

@@ -26,8 +26,13 @@ class Quantize(FeatureShift):
     Args:
         step: The step >= 0, in the unit of the features: one number for all partitions, one per partition, or a `Ramp`;
             0 leaves the features as they are.
-        columns: The columns of a table to change; None for all that contain floating-point numbers.
+        columns: The columns of a table to change; None for all columns of floating-point numbers.
         partitions: The partitions that see rounded values; None for all.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: The step is negative or not finite; on use, a list has another length than there are partitions, or
+            a column does not exist.
 
     Examples:
         >>> import numpy as np

@@ -23,15 +23,15 @@ class Relabel(LabelShift):
     Use it when some clients mean something else by a label (concept shift).
 
     All labels change at once, so `{1: 7, 7: 1}` swaps two classes. With a `fraction` below 1, it is pair noise: some
-    labels of a class become those of a similar one.
+    rows of a class get the label of a similar class.
 
     Args:
-        mapping: The new label of each class that changes: integers, strings or booleans, all of one type. Labels that
-            are not in it stay. The dtype of labels stays too, except that strings may become longer.
+        mapping: The new label of each class that changes: integers, strings or booleans, all of one type. Other labels
+            do not change. The dtype does not change either, except that strings may become longer.
         fraction: Probability with which a row sees the new label, 0 to 1: one number for all partitions, one per
             partition, or a `Ramp`.
         partitions: The partitions that see the new labels; None for all.
-        seed: Any integer.
+        seed: Any integer; it determines every random draw.
 
     Raises:
         TypeError: Labels are not integers, strings or booleans, or not all of the same type.

@@ -35,6 +35,11 @@ class Rotate(ImageShift):
         layout: The axes of the array: "NHW", "NHWC" or "NCHW"; None infers it, as `ImageShift` describes.
         partitions: The partitions that see rotated images; None for all.
 
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: An angle or `fill` is not finite, or there is no such layout; on use, the array does not have the
+            axes of the layout, or a list has another length than there are partitions.
+
     References:
         A. Ghosh, J. Chung, D. Yin, K. Ramchandran: "An Efficient Framework for Clustered Federated Learning", NeurIPS
         2020, https://arxiv.org/abs/2006.04088, where clients see MNIST rotated by 0, 90, 180 or 270 degrees.

@@ -35,11 +35,11 @@ class SwapLabels(LabelShift):
     Each label is replaced with probability `fraction`, by one of the other classes, which are equally likely.
 
     Args:
-        fraction: The probability, 0 to 1: one number for all partitions, one per partition, or a `Ramp`. For a noise
-            level g of FedCorr or FedNoRo, whose new labels may equal the old ones, pass g · (K - 1) / K with K classes.
+        fraction: The probability, 0 to 1: one number for all partitions, one per partition, or a `Ramp`. In FedCorr and
+            FedNoRo, a new label may equal the old one. For their noise level g with K classes, pass g · (K - 1) / K.
         classes: All classes, at least two: integers, strings or booleans; or their number, if they are 0, 1, 2, ...
         partitions: The partitions with wrong labels; None for all.
-        seed: Any integer.
+        seed: Any integer; it determines every random draw.
 
     Raises:
         TypeError: Classes are not integers, strings or booleans, or not all of the same type.

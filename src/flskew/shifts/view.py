@@ -47,7 +47,7 @@ class View:
 
     @property
     def shift(self) -> Shift | None:
-        """What is shifted; None if the client sees the data as they are."""
+        """The client's shift; None if it sees the data as they are."""
         return self._shift
 
     @property
@@ -130,9 +130,9 @@ class View:
     ) -> datasets.Dataset:
         """Return a Hugging Face data set as this client sees it.
 
-        Columns, types and format stay, so you can select, shuffle, split or transform the result like the data set that
-        you pass. Do this afterwards: `rows` must be in the order of the rows that you pass. Images are the same as an
-        array of them would be.
+        The result has the same columns, types and format, so you can select, shuffle, split or transform it like the
+        data set that you pass. Do so afterwards, because `rows` must be in the order of the rows that you pass. Images
+        change in the same way as an array of images.
 
         Args:
             partition: The client's rows, such as `load_partition` returns them, or any others with `rows`.
@@ -148,8 +148,8 @@ class View:
 
         Raises:
             AttributeError: The view was made without an assignment, and `rows` is None.
-            TypeError: It is not a `datasets.Dataset`, has a format although `lazy` is true, or its features cannot be
-                shifted; or `transform` is given without `lazy`.
+            TypeError: `partition` is not a `datasets.Dataset`, has a format although `lazy` is true, or has features
+                that cannot be shifted; or `transform` is given without `lazy`.
             ValueError: There is not one row number per row, or a column does not exist.
 
         Examples:

@@ -61,16 +61,15 @@ class LocalGrid(Grid):
 
     Every Flower strategy runs on it: `FedAvg().start(LocalGrid(client_app, 3), arrays, num_rounds=3)`. Clients run one
     after the other, in the order of their messages, or in `max_workers` threads; replies keep the order of the
-    messages, so the result does not depend on the number of threads. The rest is as in Flower's simulation: each node
-    has "partition-id" and "num-partitions" in its node config and keeps its context from round to round; clients are
-    isolated from each other; a client that raises an exception sends Flower's error reply, and its changes to its
-    context are dropped. A client that works longer than the timeout of the round runs to its end, but its reply is
-    lost.
+    messages, so the result does not depend on the number of threads. Everything else is as in Flower's simulation. Each
+    node has "partition-id" and "num-partitions" in its node config, and keeps its context from round to round. Clients
+    are isolated from each other. If a client raises an exception, it sends Flower's error reply, and its changes to its
+    context are dropped. A client that exceeds the timeout of the round runs to its end, but its reply is lost.
 
     Ctrl-C ends the round within a second and interrupts the clients. A thread in a long call outside Python is left
     behind until that call returns; its reply and its changes to its context are dropped.
 
-    The grid holds the identity that Flower needs to make messages until `close`, the end of a `with` block, or garbage
+    Flower needs an identity to make messages. The grid provides it until `close`, the end of a `with` block, or garbage
     collection.
 
     Args:
@@ -78,8 +77,8 @@ class LocalGrid(Grid):
         num_supernodes: Number of nodes, >= 1; also the number of partitions.
         run_config: Run config that apps see in `context.run_config`; nested tables are flattened with dots.
         max_workers: Number of clients that run at the same time, >= 1. More than one helps if clients spend their time
-            in NumPy or PyTorch, which release the interpreter's lock; clients must then not share mutable state, such
-            as PyTorch's global generator.
+            in NumPy or PyTorch, which release the interpreter's lock. Clients in threads must not share mutable state,
+            such as PyTorch's global generator.
 
     Raises:
         TypeError: `client_app` is not a `ClientApp`, a number is not an integer, or a value of `run_config` is not a
@@ -134,7 +133,7 @@ class LocalGrid(Grid):
         return call_repr(self)
 
     def close(self) -> None:
-        """Release the identity; a second call does nothing."""
+        """Release the identity that Flower uses to make messages; a second call does nothing."""
         self._close()
 
     def __enter__(self) -> Self:
@@ -169,8 +168,8 @@ class LocalGrid(Grid):
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         """Run the client of each message, and store the replies until they are pulled.
 
-        As on a SuperLink, a `Message` object that is sent again before its reply was pulled is the same message, with
-        the same id; afterwards it is a new one.
+        If you send the same `Message` object twice before its reply is pulled, it is one message with one id, as on a
+        SuperLink. Afterwards, it is a new message.
 
         Returns:
             One id per message. Messages to unknown nodes are logged and skipped, as in Flower's simulation.

@@ -28,8 +28,8 @@ def simulate(
 ) -> Context:
     """Run a Flower app in this process and return the server's context.
 
-    The apps are those that `flwr run` starts, unchanged. The returned context has the server's `context.state`.
-    `LocalGrid` describes how the clients run.
+    Use it to run the apps that `flwr run` starts, unchanged, in a script, a notebook or a test. `LocalGrid` describes
+    how the clients run.
 
     Args:
         server_app: Runs once.
@@ -41,12 +41,12 @@ def simulate(
             Warnings, errors, and what your own code prints or logs are always shown.
 
     Returns:
-        The server's context.
+        The server's context, whose `state` contains what the ServerApp stored.
 
     Raises:
-        TypeError: An app has the wrong type, `num_supernodes` is not an integer, or a value of `run_config` cannot be
-            sent.
-        ValueError: `num_supernodes` or `max_workers` is less than 1; the ServerApp has no main function.
+        TypeError: An app has the wrong type, a number is not an integer, or a value of `run_config` is not a bool, int,
+            float or str.
+        ValueError: `num_supernodes` or `max_workers` is less than 1, or the ServerApp has no main function.
         Exception: Whatever the ServerApp raises, unchanged.
 
     Examples:

@@ -31,7 +31,7 @@ class Finding:
         message: One or two sentences with numbers, names and a remedy.
         partitions: The affected partitions: their names, or their ids.
         rows: The affected rows, at most the first 1,000.
-        count: Number of affected rows; of partitions or classes, if the finding is about those.
+        count: Number of affected rows, or of partitions or classes if the finding is about these.
 
     Examples:
         >>> from flskew import skew

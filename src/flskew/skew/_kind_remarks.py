@@ -75,7 +75,7 @@ def _concepts(report: KindsReport, data: Measuring) -> Iterator[str]:
     if report.label_disagreements is None:
         if report.concept_shift.exceeds_chance:
             most = _partition(report, report.concept_shift)
-            yield f"Concept shift: rows with equal features have other labels at some partitions, most at {most}."
+            yield f"Concept shift: rows with equal features have different labels at some partitions, most at {most}."
         return
     wrong = float(report.label_disagreements @ report.sizes) / float(report.sizes.sum())
     if report.concept_shift.exceeds_chance:
@@ -86,8 +86,8 @@ def _concepts(report: KindsReport, data: Measuring) -> Iterator[str]:
         )
     elif wrong:
         yield (
-            f"Label noise, but no concept shift: {wrong:.1%} of the labels differ from the truth, by as much at each "
-            f"partition as by chance."
+            f"Label noise, but no concept shift: {wrong:.1%} of the labels differ from the truth, and partitions "
+            f"differ only by chance."
         )
 
 

@@ -72,9 +72,9 @@ class Advice(TableReport):
     def to_frame(self) -> pd.DataFrame:
         """Return the evidence: one row per near split of the record, the nearest first.
 
-        The columns are its distance, its kind and measures, and the gain of the strategy on it with the interval over
-        the seeds; if the strategy is FedAvg, that of the method that gained most. If nothing is near, there are the
-        nearest splits, without gains.
+        The columns are the distance, the kind and the measures of the split, and the gain of the strategy on it, with
+        the interval over the seeds. If the advice is FedAvg, the gain is that of the method that gained most. If
+        nothing is near, the rows are the nearest splits, without gains.
         """
         import pandas as pd
 
@@ -121,29 +121,34 @@ def advise(
 
     The record has measured what each strategy gains over FedAvg on many splits, whose skew is measured, too. The rule:
 
-    1. Splits of the record are near if they are less than 0.3 away: the differences in label skew, effective clients,
-       covariate shift and concept shift add up, and ten times as many clients count 0.2. Splits with other kinds of
-       shift are never near.
-    2. On the near splits, the mean gain of each strategy, to which nearer splits contribute more, is tested over the
-       seeds, corrected for the number of strategies (Holm). If none is significantly better than FedAvg, the advice is
+    1. A split of the record is near if its distance is below 0.3. The distance is the sum of the differences in label
+       skew, effective clients, covariate shift and concept shift, plus 0.2 for every factor of ten between the numbers
+       of clients. A split with other kinds of shift is never near.
+    2. The mean gain of each strategy on the near splits, weighted by nearness, is tested over the seeds, with Holm's
+       correction for the number of strategies. If no strategy is significantly better than FedAvg, the advice is
        FedAvg.
-    3. Of those that are better, without evidence of a difference from the one with the largest gain, the advice is the
-       one with the largest mean gain over the whole record.
+    3. Otherwise, the candidates are the better strategy with the largest gain, and all better ones without evidence of
+       a difference from it. The advice is the candidate with the largest mean gain over the whole record.
 
-    Label skew is the total variation of the labels as a fraction of the largest possible with so many classes.
+    Label skew is the total variation of the labels as a fraction of the largest possible with this number of classes.
 
-    On splits of the record that it had not seen, this advice was clearly better than always FedAvg, but there was no
-    evidence of a difference between it and always taking the strategy that gains most over the whole record. The record
-    has small models on small data sets, so compare with FedAvg on your own data.
+    Tested on splits that were left out of the record, this advice was clearly better than always using FedAvg. There
+    was no evidence of a difference from always using the strategy that gains most over the whole record. The record has
+    small models on small data sets, so compare with FedAvg on your own data.
 
     Args:
         split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
-        features: One entry per row of the data set, as it is, to measure whether clients see other features; as for
-            `flskew.skew.kinds`. It needs an `Assignment` and `labels`.
-        labels: One label per row of the data set, as it is. It needs an `Assignment`.
+        features: One entry per row of the data set, without the assignment's shift, to measure whether features differ
+            between clients: a table or an array, as `flskew.skew.kinds` accepts. This needs an `Assignment` and
+            `labels`.
+        labels: One label per row of the data set, without the assignment's shift. This needs an `Assignment`.
         covariate_shift: If you cannot pass features: the distance that `flskew.skew.kinds` found, 0 to 1; 0 if the
             features do not differ beyond chance and beyond what follows from the labels.
-        concept_shift: The same for the labels of rows with equal features.
+        concept_shift: If you cannot pass features: the same for concept shift, the labels of rows with equal features,
+            0 to 1.
+
+    Returns:
+        The advice: the strategy, the call that makes it, its gain, and the evidence.
 
     Raises:
         TypeError: An argument has the wrong type, or features or labels are given for counts.

@@ -75,6 +75,9 @@ def alpha_for(
         num_draws: Number of splits per alpha, >= 2; more make the mean more precise.
         seed: Any integer; the same seed gives the same alpha.
 
+    Returns:
+        The alpha, and the mean and the spread of the measure that it gives.
+
     Raises:
         TypeError: An argument has the wrong type.
         ValueError: No alpha from 0.001 to 10,000 gives the target; the message states the range that is possible.

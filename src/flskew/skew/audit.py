@@ -46,7 +46,7 @@ class Audit:
     and a DataFrame.
 
     Attributes:
-        title: What was audited, including whether test rows were taken for rows of the same data set.
+        title: What was audited, and whether the test rows are rows of the same data set.
         findings: The findings, errors first, then warnings, then notes.
 
     Examples:
@@ -122,31 +122,34 @@ def audit(
 
     Use it when you are about to train on a split, above all if you made it without flskew.
 
-    Faults of the split are findings, not exceptions. An error makes results wrong (leaks, rows used twice, ids that
-    mean different sites), a warning is probably a mistake (lost rows, empty clients), and a note is what many schemes
-    do on purpose (missing classes, very different sizes). Time is linear in the number of rows.
+    Faults of the split are findings, not exceptions. An error makes results wrong: leaks, rows used twice, ids that
+    mean different sites. A warning is probably a mistake: lost rows, empty clients. A note is what many schemes do on
+    purpose: missing classes, very different sizes. Time is linear in the number of rows.
 
     Args:
         partitions: The training rows of each client.
-        num_rows: Number of rows in the data set. By default, what the `Assignment`, labels, ids or content say; without
-            any of them, lost rows cannot be found.
+        num_rows: Number of rows in the data set. By default, it is taken from the `Assignment`, labels, ids or content;
+            without any of these, lost rows cannot be found.
         labels: One label per row of the data set.
         test: The test rows of each client, or a single partition for a test on the server.
         test_labels: One label per row of the test data set, if that is another data set.
-        content: The rows themselves, to find equal ones. They are compared by value, not only by digest. Equal test
-            rows are a warning if there are more than the share of training rows that equal another training row
-            explains, and a note otherwise.
+        content: The rows themselves, to find equal ones; they are compared by value. Test rows that equal a training
+            row are a note if equal rows are just as common within the training split, and a warning if they are more
+            common.
         test_content: The rows of the test data set, if that is another data set.
         ids: One natural id per row, such as the hospital, to find partitions that are different sites in the two
-            splits, and sites that only the test split has.
+            splits, and sites that occur only in the test split.
         test_ids: One natural id per row of the test data set, if that is another data set.
         same_rows: Whether `test` numbers rows of the same data set as `partitions`. By default, it does unless
             `test_labels`, `test_content` or `test_ids` is given or two Assignments have different `num_rows`. The title
             of the audit says which was assumed.
 
+    Returns:
+        The findings; `ok` says whether there are neither errors nor warnings.
+
     Raises:
-        TypeError: An argument has another type.
-        ValueError: `num_rows` is negative, an argument that describes the test rows contradicts `same_rows` or lacks
+        TypeError: An argument has the wrong type.
+        ValueError: `num_rows` is negative, an argument about the test rows contradicts `same_rows` or is given without
             `test`, or `content` and `test_content` have different columns.
 
     Examples:

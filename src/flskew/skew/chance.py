@@ -14,13 +14,13 @@ def iid_total_variation(split: Split) -> float:
     Small partitions differ by chance: with 1,000 clients of ten rows each and ten classes, the total variation of an
     IID split averages 0.35. Only the excess over this value is skew.
 
-    Uses the closed form for the mean absolute deviation of a hypergeometric variable, which is derived like De Moivre's
-    for the binomial distribution (Persi Diaconis and Sandy Zabell, Closed form summation for classical distributions:
-    variations on a theme of De Moivre, Statistical Science 6(3), 1991).
+    It uses the closed form for the mean absolute deviation of a hypergeometric variable, which is derived like De
+    Moivre's for the binomial distribution (Persi Diaconis and Sandy Zabell, Closed form summation for classical
+    distributions: variations on a theme of De Moivre, Statistical Science 6(3), 1991).
 
-    If rows have several labels, the value is that of a split of whole rows, whose labels stay together, in a normal
-    approximation. If the split does not say which rows have which labels, as counts do not, the labels are drawn one by
-    one instead, which can be off by a fifth.
+    If rows have several labels, the labels of a row stay together, and the value is a normal approximation. Counts do
+    not say which labels belong to one row. For them, the labels are drawn one by one, and the value can be off by a
+    fifth.
 
     Args:
         split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.

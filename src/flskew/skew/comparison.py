@@ -75,7 +75,10 @@ def compare(splits: Mapping[str, Split] | Iterable[Split]) -> Comparison:
     Args:
         splits: The splits by name, or a list of splits, which are named 0, 1, and so on. Each is an `Assignment`,
             counts, or anything else that `flskew.skew.tally` accepts. A DataFrame or an array is a single split, so it
-            is refused.
+            is rejected.
+
+    Returns:
+        One row of measures per split.
 
     Raises:
         TypeError: An entry is not a split, or `splits` is a single split.

@@ -163,22 +163,25 @@ def feature_report(frame: Table, assignment: Assignment) -> FeatureReport:
 
     Use it when you have a table, and want to know which columns differ between clients.
 
-    Numbers, dates and ordered categories are compared by the Wasserstein distance between a partition and all rows,
-    divided by the mean difference of two random rows (Gini's mean difference), so that it does not depend on the unit:
+    Numbers, dates and ordered categories are compared by the Wasserstein distance between a partition and all rows. It
+    is divided by the mean difference of two random rows (Gini's mean difference), so it does not depend on the unit:
     Σ_k w_k W1(P_k, P) / E|X - X'|. Ordered categories count as 0, 1, 2, ... Text, booleans and other categories are
     compared by the total variation Σ_k w_k ½ Σ_c |p_k(c) - p(c)|. Both are 0 if all partitions have the same
     distribution. The weight w_k is the partition's share of the rows that have a value.
 
-    If a column has missing values, these are compared as a column of their own. Blanks around text are ignored, and
-    text that consists of blanks only is missing. Integers are numbers: if they are codes, convert them first, e.g.
-    with `.astype("category")`. Columns are compared one at a time, so differences that only show in several columns
-    together go unnoticed. Takes time proportional to N log N for each column, whatever the number of partitions.
+    If a column has missing values, they are compared as a separate column. Blanks around text are ignored, and text
+    that consists of blanks only is missing. Integers are numbers: if they are codes, convert them first, e.g. with
+    `.astype("category")`. Columns are compared one at a time, so differences that only show in several columns together
+    go unnoticed. The time is proportional to N log N for each column, for any number of partitions.
 
     Args:
         frame: One row per row of the data set, in the same order: a DataFrame, a mapping from names to columns, an
             array of numbers, or anything that has `to_pandas`, such as a Hugging Face data set. The columns contain
             numbers, dates, text, booleans or pandas categories.
         assignment: The split; rows in no partition are ignored.
+
+    Returns:
+        The distance of each column, most skewed first, and what differs.
 
     Raises:
         TypeError: `frame` is not a table, a column has another type of values, or `assignment` is not an Assignment.

@@ -140,7 +140,7 @@ class KindsReport(TableReport):
 
     @property
     def found(self) -> tuple[str, ...]:
-        """The names of the kinds that the split has, without those that only follow from another."""
+        """The names of the kinds that the split has, except those that only follow from another."""
         return tuple(one.name for one in self.kinds if one.exceeds_chance and one.follows_from is None)
 
     def to_json(self) -> str:
@@ -228,10 +228,10 @@ def kinds(
     - Within classes, the features of each class are compared like those of all rows.
     - Concept shift is the total variation between labels of rows with equal true labels or, if the truth is unknown,
       of rows with equal features that several partitions have.
-    - Sizes are compared by `gini`; its value by chance is that of rows which choose their partition at random.
+    - Sizes are compared by `gini`; `chance` is its value if each row goes to a random partition.
 
-    Clients are compared as they see the data: if the assignment has a shift, pass features and labels as they are, and
-    the report applies the shift. Labels as they are then count as the truth.
+    Clients are compared as they see the data. If the assignment has a shift, pass features and labels without it: the
+    report applies the shift, and the labels that you pass count as the truth.
 
     Args:
         assignment: The split; rows in no partition are ignored.
@@ -242,6 +242,9 @@ def kinds(
         truth: The correct label of each row.
         max_columns: Maximum number of columns to compare, at least 1. If there are more, such as pixels, some are drawn
             at random, always the same ones.
+
+    Returns:
+        The distance of each kind, its mean by chance, and whether the split has it.
 
     Raises:
         TypeError: An argument has the wrong type, or a column cannot be compared.

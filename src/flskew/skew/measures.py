@@ -42,9 +42,10 @@ Measure: TypeAlias = Callable[[Split], float]
 def total_variation(split: Split) -> float:
     """Return the mean total variation distance of the clients' labels from all labels: sum_k w_k · 1/2 · ||p_k - p||_1.
 
-    It is the fraction of labels that would have to change to give all clients the same label distribution. The
-    "earth mover's distance" of Yue Zhao, Meng Li, Liangzhen Lai, Naveen Suda, Damon Civin and Vikas Chandra, Federated
-    Learning with Non-IID Data, arXiv 1806.00582 (2018), is twice the total variation.
+    Use it first: it is the fraction of labels that would have to change to give all clients the same label
+    distribution, and means the same for any number of classes. The "earth mover's distance" of Yue Zhao, Meng Li,
+    Liangzhen Lai, Naveen Suda, Damon Civin and Vikas Chandra, Federated Learning with Non-IID Data, arXiv 1806.00582
+    (2018), is twice the total variation.
 
     Args:
         split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
@@ -179,8 +180,9 @@ def gini(split: Split) -> float:
 def jensen_shannon(split: Split) -> float:
     """Return the Jensen-Shannon distance of the clients' label distributions, with equal weights.
 
-    Computes sqrt((H(mean_k p_k) - mean_k H(p_k)) / log2(K)) for K clients with rows, as the library FedArtML does. For
-    two clients, it equals SciPy's `jensenshannon` with base 2. `label_information` weights clients by rows instead.
+    Use it to compare with published figures. It is sqrt((H(mean_k p_k) - mean_k H(p_k)) / log2(K)) for K clients with
+    rows, as in the library FedArtML. For two clients, it equals SciPy's `jensenshannon` with base 2.
+    `label_information` weights clients by rows instead.
 
     Args:
         split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.
@@ -204,8 +206,8 @@ def jensen_shannon(split: Split) -> float:
 def hellinger(split: Split) -> float:
     """Return the Hellinger distance of the clients' label distributions, with equal weights.
 
-    Computes the root of the mean squared distance 1/2 · ||sqrt(p_k) - sqrt(p_l)||² over all pairs of clients with rows,
-    as the library FedArtML does, but without a loop over pairs.
+    Use it to compare with published figures. It is the root of the mean squared distance 1/2 · ||sqrt(p_k) -
+    sqrt(p_l)||² over all pairs of clients with rows, as in the library FedArtML.
 
     Args:
         split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts.

@@ -180,9 +180,12 @@ def report(split: Split) -> Report:
         split: An `Assignment`, counts, or anything else that `flskew.skew.tally` accepts; call `tally` first to name
             the classes.
 
+    Returns:
+        All measures, one row per partition, and one sentence for each unusual property.
+
     Raises:
         TypeError: `split` is not a split.
-        ValueError: It has no rows or no labels.
+        ValueError: The split has no rows or no labels.
 
     Examples:
         >>> from flskew import LabelExclusionPartitioner, skew

@@ -19,11 +19,11 @@ __all__ = ["feature_distance", "label_disagreement"]
 def feature_distance(
     features: Features, assignment: Assignment, labels: Labels | MultiLabels | None = None, *, max_columns: int = 64
 ) -> float:
-    """Return how much the features that the clients see differ, as the mean over all columns.
+    """Return how much the features that clients see differ between them, as the mean over all columns.
 
     This is the distance of covariate shift in the report of `flskew.skew.kinds` or, with labels, that of concept drift:
-    the distance within each class, weighted by rows. If the assignment has a shift, pass features and labels as they
-    are.
+    the distance within each class, weighted by rows. If the assignment has a shift, pass features and labels without
+    it.
 
     Args:
         features: One entry per row of the data set: a table, as for `flskew.skew.feature_report`, or an array of any
@@ -61,13 +61,14 @@ def label_disagreement(labels: Labels, assignment: Assignment, *, truth: Labels 
     """Return the fraction of labels, as the clients see them, that differ from the truth: sum_k w_k · d_k.
 
     d_k is that fraction for client k, and w_k its share of all rows. `flskew.skew.kinds` returns all d_k, and whether
-    they differ more than by chance: only then is it a concept shift, and otherwise label noise that all clients share.
+    they differ more than by chance. If they do, it is a concept shift; otherwise, it is label noise that all clients
+    share.
 
     Args:
-        labels: One label per row of the data set. If the assignment has a shift, pass labels as they are.
+        labels: One label per row of the data set. If the assignment has a shift, pass labels without it.
         assignment: The split; rows in no partition are ignored.
-        truth: The correct label of each row. It can be omitted if the assignment has a shift: labels as they are then
-            count as the truth.
+        truth: The correct label of each row. You can omit it if the assignment has a shift: `labels` then count as the
+            truth.
 
     Returns:
         0 (all labels are correct) to 1 (none is).

@@ -26,7 +26,7 @@ _STEPS, _STRIDE = 1000, 125
 
 
 class SeverityEstimate(NamedTuple):
-    """The severity for a target, and what it actually gives.
+    """The severity for a target, and the value of the measure that it actually gives.
 
     Attributes:
         severity: A multiple of 0.001 from 0 to 1.
@@ -62,16 +62,19 @@ def severity_for(
 
     "Noise with sigma 0.1" says little about how much clients differ: that depends on the features and on the split.
     This function finds the smallest severity of a shift, from 0 (no shift) to 1 (the shift as it is), for which the
-    measure is the target, by bisection. A shift that is the same for all partitions makes them no more different, so
-    give it one strength per partition, a `Ramp`, or `partitions`.
+    measure is the target, by bisection. A shift that is the same for all partitions does not make them differ, so give
+    it one strength per partition, a `Ramp`, or `partitions`.
 
     Args:
         target: The desired value of the measure.
         shift: The shift at severity 1; it should be stronger than what you look for.
-        data: Features of the whole data set as they are or, for a shift of labels, the labels.
+        data: Features of the whole data set, before any shift; for a shift of labels, the labels.
         assignment: The split; a shift that it has is ignored.
         measure: `flskew.skew.feature_distance` for a shift of features, `flskew.skew.label_disagreement` for one of
-            labels; or any function of the data as they are and the split with the shift.
+            labels; or any function of the data and the split with the shift.
+
+    Returns:
+        The severity, the shift at this severity, and the value of the measure.
 
     Raises:
         TypeError: An argument has the wrong type, or `measure` is not given although the shift changes both features

@@ -35,7 +35,8 @@ class Tally:
     """The number of rows of each class in each partition, and the names that reports and pictures show.
 
     `flskew.skew.tally` makes one; every function that accepts a split accepts it. If rows may have several labels or
-    none, everything is counted in labels: a row with three labels counts three times, and one without labels does not.
+    none, everything is counted in labels: a row with three labels counts three times, and a row without labels does not
+    count.
 
     Attributes:
         counts: (num_partitions, num_classes) int64, each >= 0, with at least one row in total; read-only.
@@ -101,11 +102,14 @@ def tally(split: Split, *, label_by: str | None = None, class_names: Iterable[st
         class_names: One name per class, in the order of the classes, such as the `names` of a data set's `ClassLabel`;
             the labels themselves by default.
 
+    Returns:
+        The number of rows of each class in each partition, with the names of both.
+
     Raises:
         TypeError: `split` is not one of these, its counts are not integers, or `class_names` is not a list.
-        ValueError: There are no partitions, no rows, a negative count, or 2**62 rows or more; a partitioner has no data
-            set or no labels; the number of names is not the number of classes; or lists look like row numbers, because
-            no integer occurs twice and there are more integers than partitions.
+        ValueError: The split has no partitions, no rows, a negative count, or 2**62 rows or more. A partitioner has no
+            data set or no labels. There is not one name per class. Lists look like row numbers: no integer occurs
+            twice, and there are more integers than partitions.
 
     Examples:
         >>> from flskew import skew

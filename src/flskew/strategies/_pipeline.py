@@ -96,44 +96,43 @@ class Pipeline(RoundStrategy):
         checkpoint_key: bytes | None = None,
         verbose: bool | None = None,
     ) -> RunResult:
-        """Run all rounds and return the result; if nothing trains, its arrays are the initial ones.
+        """Run all rounds and return the result; if no client trains, its arrays are the initial ones.
 
         If the run ends early, for any reason, `result` holds the latest model, the metrics and the best model so far.
 
         Args:
-            grid: Connection to the nodes.
+            grid: Flower's grid, or a `LocalGrid`.
             initial_arrays: Model before round 1: at least one array, finite numbers only. It is not changed.
             num_rounds: Number of rounds, >= 0.
             timeout: Seconds to wait for replies, > 0.
-            train_config: Sent to the clients that train, with "server-round" added to a copy.
-            evaluate_config: The same for evaluation.
+            train_config: Settings for the clients' `fit`. A copy with "server-round" is sent.
+            evaluate_config: Settings for the clients' `evaluate`. A copy with "server-round" is sent.
             evaluate_fn: Evaluates the model on the server, before the first round and after each; returns a
                 MetricRecord or None.
             should_stop: Called after each round with its number and the result so far; a true value ends the run.
                 When a run resumes, it is called once more for the last saved round.
-            keep_best: Metric of the evaluation; the model with its highest value is kept as `best` of the result, with
-                the round that made it. A `KeepBest` also says whether lower is better, and who evaluates. Of two equal
-                scores the earlier is kept, and NaN is never the best.
+            keep_best: Name of a metric of the evaluation. The model with its highest value is kept as `best` in the
+                result, with the round that made it; of equal values, the earliest. NaN is never the best. A `KeepBest`
+                can also say that lower is better, and who evaluates.
             stop_after: End the run after this many consecutive rounds, at least 1, whose metric is not better than the
                 best so far; rounds without the metric are not counted. None runs all rounds.
             checkpoint_dir: Folder for the state after every round, used by `resume` and `Checkpoint.load`; None
                 writes nothing. It is locked until the run ends.
             resume: Continue after the last complete round in `checkpoint_dir`, if there is one.
-            checkpoint_key: At least 16 secret bytes; checkpoints that were changed or written without them are then
-                refused. Without a key, checkpoints are checked for damage only.
-            verbose: Whether to log each round, or to show a progress bar on a terminal or in a notebook. By default, a
-                run on a `LocalGrid` shows the bar, and one on Flower's engines logs. Warnings are always logged.
+            checkpoint_key: At least 16 secret bytes. With a key, checkpoints that were changed or written without it
+                are rejected; without a key, checkpoints are checked for damage only.
+            verbose: True logs each round, False shows a progress bar on a terminal or in a notebook. By default, a run
+                on a `LocalGrid` shows the bar, and a run on Flower's engines logs. Warnings are always logged.
 
         Raises:
-            TypeError: `grid` is not a Grid, `initial_arrays` is not an ArrayRecord, a config has values that Flower
-                cannot send, `evaluate_fn` returns something other than a MetricRecord or None, the metric of
-                `keep_best` is a list, or an argument has the wrong type.
-            ValueError: `initial_arrays` is empty or cannot be averaged, a number is out of range, or `checkpoint_dir`
-                is damaged or holds a run with another model, strategy, `keep_best` or key; or the strategy adds random
-                noise, which a resumed run could repeat; or `keep_best` lacks a direction or an evaluation, or
-                `stop_after` lacks `keep_best`.
+            TypeError: An argument has the wrong type, or a config has values that Flower cannot send. `evaluate_fn`
+                returns something other than a MetricRecord or None, or the metric of `keep_best` is a list.
+            ValueError: `initial_arrays` is empty or cannot be averaged, or a number is out of range. `checkpoint_dir`
+                is damaged, or contains a run with another model, strategy, `keep_best` or key. The strategy adds random
+                noise, which a resumed run could repeat. `keep_best` lacks a direction or an evaluation, or `stop_after`
+                is given without `keep_best`.
             LookupError: The first evaluation lacks the metric of `keep_best`, or no round was evaluated.
-            FileExistsError: `checkpoint_dir` holds a run and `resume` is false.
+            FileExistsError: `checkpoint_dir` contains a run and `resume` is false.
             OSError: A checkpoint cannot be written, for example because the disk is full.
             TimeoutError: Too few nodes connected.
             RoundError: Too few replies were accepted, or clients use different splits.

@@ -22,14 +22,14 @@ class KeepBest:
     """The rule that selects the best model of a run: `start(..., keep_best=KeepBest("loss", lower_is_better=True))`.
 
     A string means the same as a rule without options: `keep_best="accuracy"` keeps the model with the highest accuracy.
-    The direction is never guessed. A metric whose name ends in "loss", "error", "mse" or "mae" is refused until you
-    state its direction, because keeping the model with the highest loss would be a silent mistake, and guessing the
-    opposite would fail for "neg_log_loss".
+    The direction is never guessed. If the name of the metric ends in "loss", "error", "mse" or "mae", you must state
+    it: keeping the model with the highest loss would be a silent mistake, and guessing the opposite would fail for
+    "neg_log_loss".
 
     Args:
         metric: Name of the metric, one number per round.
-        lower_is_better: True for losses and errors, False for accuracies and scores. None means False, and is refused
-            for the names above.
+        lower_is_better: True for losses and errors, False for accuracies and scores. None means False, and raises an
+            error for the names above.
         source: Who evaluates: "server" for the metrics that `evaluate_fn` returns, "clients" for the aggregated metrics
             of the clients' evaluation. None takes the server's if there is an `evaluate_fn`, else the clients'.
 

@@ -36,30 +36,30 @@ class Checked(Pipeline):
 
     Use it when you need one of Flower's strategies, such as a robust mean against bad clients, or one of your own.
 
-    The checks, the history and the errors are those of `FedAvg`. How the accepted replies are combined, and which nodes
-    are sampled, is up to the strategy: Flower's sample with Python's global generator, and wait indefinitely for the
-    nodes they need, except on a `LocalGrid`, where no node will join. In addition:
+    The checks, the history and the errors are those of `FedAvg`. The wrapped strategy decides how the accepted replies
+    are combined, and which nodes are sampled. Flower's strategies sample with Python's global generator, and wait
+    indefinitely for the nodes they need, except on a `LocalGrid`, where no node can join. In addition:
 
     - The strategy computes with floats: it sees float16 and bfloat16 as float32, integers and booleans as float64, and
       0-d arrays as arrays of shape (1,). Clients and the result get the dtypes and shapes of the initial model;
       integers are rounded to the nearest.
     - The strategy sees one ArrayRecord, one MetricRecord and the ConfigRecords of a reply, and only the metrics that
       all replies share. The others are averaged over the replies that have them and added to its metrics.
-    - A model that it makes must be finite, with the names and shapes of the previous one. Anything else is a
-      `RoundError`.
+    - A model that the strategy makes must be finite, with the names and shapes of the previous one. Any other model is
+      a `RoundError`.
     - Checkpoints save the state of Flower's strategies. For checkpoints, your own strategy needs the methods
       `state_dict()` and `load_state_dict(state)`.
 
     Args:
-        strategy: A strategy of Flower's or your own that combines the clients' models into one. Its `weighted_by_key`
-            and `arrayrecord_key` apply, or those of the strategy inside it.
+        strategy: A strategy of Flower's, or your own, that combines the clients' models into one. Its `weighted_by_key`
+            and `arrayrecord_key` apply; if it wraps another strategy, those of the inner one.
         min_replies: Minimum number of accepted training replies, >= 1.
         min_evaluate_replies: Minimum number of accepted evaluation replies, >= 0.
         max_update_norm: Largest norm, > 0, of the difference between a reply and the arrays that were sent to its
             client; replies with a larger update are dropped. None accepts any update.
 
     Raises:
-        TypeError: `strategy` is not a Flower strategy, already checks its replies, or grows trees.
+        TypeError: `strategy` is not a Flower strategy, already checks its replies (like `FedAvg`), or grows trees.
         ValueError: A number is out of range.
 
     Examples:

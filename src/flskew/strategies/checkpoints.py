@@ -34,7 +34,7 @@ class Checkpoint:
     Attributes:
         server_round: The round, 1, 2, ...
         result: The result after that round: the latest model, the metrics and, with `keep_best`, the best model.
-        history: The rounds so far, except for `lost_rounds`.
+        history: The rounds so far, except `lost_rounds`.
         state: What the run needs to resume.
         lost_rounds: The rounds missing from the history because their file is damaged or missing; usually empty. The
             model, the metrics and the state are complete in any case.
@@ -79,7 +79,7 @@ class Checkpoint:
         Args:
             checkpoint_dir: The folder.
             key: The `checkpoint_key` of the run, if it had one: files that were changed or written without the key are
-                then refused. Without a key, files are checked for damage only.
+                then rejected. Without a key, files are checked for damage only.
 
         Raises:
             TypeError: `checkpoint_dir` is not a path, or the key is not bytes.

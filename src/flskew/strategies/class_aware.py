@@ -39,18 +39,17 @@ _logger = logging.getLogger("flwr")
 class ClassAware(Value):
     """Average each class's row of the last layer over the clients that hold the class, weighted by their label counts.
 
-    Use it when clients lack classes, even if they come and go: it needs no state on clients, and costs them
-    nothing.
+    Use it when clients lack classes, even if clients come and go: it keeps no state on them, and costs them nothing.
 
-    Pass it to a strategy: `FedAvg(averaging=ClassAware())`. Row c of the last layer, its weights and its bias, becomes
-    the mean with weights n_kc / n_c, where n_kc is the number of examples of class c on client k, and n_c their sum
-    over the accepted replies of the round. If none of them holds a class, its row stays as it was sent. All other
+    Pass it to a strategy: `FedAvg(averaging=ClassAware())`. Row c of the last layer, with its bias, becomes the mean of
+    the clients' rows with weights n_kc / n_c. Here, n_kc is the number of examples of class c on client k, and n_c its
+    sum over the accepted replies of the round. If none of them holds a class, its row stays as it was sent. All other
     arrays are averaged by numbers of examples. If all clients have the same label distribution, this is FedAvg, bit for
     bit.
 
-    The strategy asks clients for their label counts, and those made with `client_app` answer: with their attribute
-    `label_counts`, or the counts of their partition in the `assignment`. Class c is position c in these counts, on
-    every client and in the last layer. A reply whose counts are missing, negative, too large, all zero or of another
+    The strategy asks clients for their label counts. Clients made with `client_app` answer with their attribute
+    `label_counts`, or with the counts of their partition in their `assignment`. Class c is position c in these counts,
+    on every client and in the last layer. A reply whose counts are missing, negative, too large, all zero or of another
     length is dropped, with a reason. Otherwise counts are trusted: a client that exaggerates gets more weight.
 
     Args:
@@ -60,7 +59,7 @@ class ClassAware(Value):
             and raises an error if another layer has the same number of inputs or outputs.
         count_noise: Scale of the discrete Laplace noise that each client adds to its counts, in examples, >= 0. It is
             drawn from the client's operating system once per run, so that the mean over rounds does not remove it;
-            results then differ from run to run, whatever the seed.
+            results then differ from run to run, even with the same seed.
 
     Raises:
         TypeError: `head` is not a mapping from names to integers, or `count_noise` is not a number.

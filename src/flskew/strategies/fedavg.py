@@ -35,8 +35,8 @@ _logger = logging.getLogger("flwr")
 class FedAvg(Pipeline):
     """Federated averaging: Flower's FedAvg, with every reply checked before it counts.
 
-    Use it when clients are much alike, when they come and go, or as the baseline for all other strategies. It keeps
-    no state on clients.
+    Use it when clients are similar, when they come and go, or as the baseline for all other strategies. It keeps no
+    state on clients.
 
     The new model is the mean of the clients' models, weighted by their numbers of examples. Compared with Flower's:
 
@@ -44,12 +44,14 @@ class FedAvg(Pipeline):
       convert to these exactly, and if its weight is positive. Other replies, errors and silent nodes are dropped with a
       reason, and the round continues. With fewer than `min_replies` the run ends with a `RoundError` that lists the
       reasons, so the model is never empty or silently unchanged. A failed evaluation does not end the run.
-    - A client that is absent from a round, because it has no rows now, is not a failure; see `AbsentError`.
-    - Partial work counts, even if a client reports fewer "local-epochs" than requested, unless `drop_stragglers`.
-    - Replies from clients that report different splits are never mixed: that is a `RoundError` too.
+    - A client that is absent from a round, for example because it has no rows, does not count as a failure; see
+      `AbsentError`.
+    - Partial work counts: a reply with fewer "local-epochs" than requested is accepted, unless `drop_stragglers` is
+      true.
+    - Replies from clients that report different splits are never mixed: they raise a `RoundError`, too.
     - Arrays keep their dtype; integers are rounded to the nearest. Averaging needs the memory of one model. If all
       replies are good and float32 or float64, the mean equals Flower's bit for bit.
-    - `seed` determines which nodes are sampled, whatever their order; global random generators are not used.
+    - `seed` alone determines which nodes are sampled, in any order of the nodes; global random generators are not used.
     - A metric that only some clients report is averaged over those.
     - `start` does not change the records it is given.
     - `history` keeps every client's reply, and `result` the latest state, however the run ends.

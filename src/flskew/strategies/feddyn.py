@@ -49,8 +49,8 @@ class FedDyn(KeepsClientState):
     and the log says so.
 
     Args:
-        alpha: Strength of the regularization, finite and > 0. Larger values keep the clients closer; the paper uses 0.1
-            to 0.001. All other arguments are those of `FedAvg`, in the same order.
+        alpha: Strength of the regularization, finite and > 0. Larger values keep clients closer to the global model;
+            the paper uses 0.001 to 0.1. All other arguments are those of `FedAvg`, in the same order.
 
     Raises:
         TypeError: A number has the wrong type.

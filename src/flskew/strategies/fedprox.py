@@ -40,15 +40,15 @@ class FedProx(FedAvg):
     mu arrives in the config of `fit` as "proximal-mu", where `LocalTerm.from_config(config, model)` reads it. Unless mu
     is 0, a client made with `client_app` that trains without the term raises an error.
 
-    With `adaptive_mu`, mu follows the loss by the paper's rule: it starts at `proximal_mu`, grows by 0.1 after a round
-    whose loss is higher than in the round before, and shrinks by 0.1, never below 0, after five consecutive decreases.
+    With `adaptive_mu`, mu follows the loss by the paper's rule. It starts at `proximal_mu` and grows by 0.1 whenever
+    the loss is higher than in the round before. It shrinks by 0.1, but never below 0, after five consecutive decreases.
     A round whose loss is missing, NaN or infinite leaves it unchanged, and the log says so.
 
     Args:
-        proximal_mu: Finite and >= 0; 0 is FedAvg, larger values keep the clients closer. With `adaptive_mu`, the mu of
-            the first round. All other arguments are those of `FedAvg`, in the same order.
-        adaptive_mu: Which "loss", averaged over the clients, mu follows: "evaluate", the loss of the new model on
-            their evaluation rows, or "train", the one they report from training. None: mu is constant.
+        proximal_mu: The mu, finite and >= 0; 0 is FedAvg, and larger values keep clients closer to the global model.
+            With `adaptive_mu`, the mu of the first round. All other arguments are those of `FedAvg`, in the same order.
+        adaptive_mu: Which "loss", averaged over the clients, mu follows: "evaluate" for the loss of the new model on
+            their evaluation rows, or "train" for the loss that they report from training. None keeps mu constant.
 
     Attributes:
         mu_by_round: The mu sent in each round since the last `start`.

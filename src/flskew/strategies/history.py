@@ -95,8 +95,8 @@ class Failure:
         reason: Why, in one line of at most 400 characters.
         traceback: The engine's text, such as a traceback, if it is longer than one line: its first and last 8 KiB.
             Kept for the latest round only; see `History`.
-        partition_id: Number of the node's partition, if an earlier reply, or this one, reported it.
-        name: Name of the node's partition, likewise.
+        partition_id: Number of the node's partition, if this or an earlier reply reported it.
+        name: Name of the node's partition, if this or an earlier reply reported it.
 
     Examples:
         >>> from flskew import Failure
@@ -161,9 +161,9 @@ class Round:
 class History(list[Round]):
     """The rounds of one run: training and, unless disabled, evaluation.
 
-    Its memory grows by about half a kilobyte for each reply or failure, plus the metrics: once a round begins, the
-    `records` of earlier replies and the `traceback` of earlier failures are emptied. Read them in `should_stop` or
-    `evaluate_fn`, or from the files of a checkpoint, if you need those of all rounds.
+    A history grows by about half a kilobyte for each reply or failure, plus the metrics. To save memory, the `records`
+    of replies and the `traceback` of failures are emptied once the next round begins. If you need those of all rounds,
+    read them in `should_stop` or `evaluate_fn`, or from the files of a checkpoint.
 
     Examples:
         >>> from flskew import Failure, History, Reply, Round
@@ -206,8 +206,8 @@ class History(list[Round]):
             One list, in the order of the nodes, for each round with an accepted reply that has this metric.
 
         Raises:
-            LookupError: No reply has it; the error lists the available metrics.
-            TypeError: It is a list of numbers.
+            LookupError: No reply has this metric; the error lists the available ones.
+            TypeError: The metric is a list of numbers.
 
         Examples:
             >>> from flskew import History, Reply, Round
@@ -226,9 +226,9 @@ class History(list[Round]):
     def clients(self, key: str, phase: Phase = "evaluate") -> pd.DataFrame:
         """Return one metric of each client: one row per round, one column per client.
 
-        A client is recognised by the partition it holds, so a SuperNode that was restarted with a new node id keeps its
-        column, and otherwise by its node id. The name of a column is the name of the partition, else its number, else
-        the node id.
+        A client is recognised by its partition, so a SuperNode that was restarted with a new node id keeps its column.
+        If the partition is unknown, the node id counts. A column is called by the name of the partition, or else its
+        number, or else the node id.
 
         Args:
             key: The name of a metric.
@@ -238,8 +238,8 @@ class History(list[Round]):
             The numbers, by "server_round" and "client"; NaN where a client has no accepted reply with the metric.
 
         Raises:
-            LookupError: No reply has it; the error lists the available metrics.
-            TypeError: It is a list of numbers.
+            LookupError: No reply has this metric; the error lists the available ones.
+            TypeError: The metric is a list of numbers.
 
         Examples:
             >>> from flskew import History, Reply, Round
@@ -267,13 +267,13 @@ class History(list[Round]):
             num_clients: Maximum number of rows, >= 1.
 
         Returns:
-            One row per "client": the latest `server_round` with a number of it, the `value`, and the `gap`: by how much
-            it is worse than the mean of that round's clients, negative if it is better. Clients whose latest number is
-            NaN come first.
+            One row per "client": the latest `server_round` in which it reported the metric, the `value`, and the `gap`,
+            by which it is worse than the mean of that round's clients (negative if it is better). Clients whose latest
+            value is NaN come first.
 
         Raises:
-            LookupError: No reply has the metric.
-            TypeError: It is a list of numbers, or `num_clients` is not an integer.
+            LookupError: No reply has this metric; the error lists the available ones.
+            TypeError: The metric is a list of numbers, or `num_clients` is not an integer.
             ValueError: `num_clients` is less than 1.
 
         Examples:
@@ -300,13 +300,13 @@ class History(list[Round]):
             lower_is_better: True for losses and errors, False for accuracies and scores.
 
         Returns:
-            One row per "server_round": the number of `clients` with a finite number; over these, `mean`,
-            `weighted_mean` (by number of rows), `std` (population), `min`, `q25`, `median`, `q75` and `max`; the
-            `worst` client; and its `gap`, by how much it is worse than the mean.
+            One row per "server_round". `clients` is the number of clients with a finite value. Over these, there are
+            `mean`, `weighted_mean` (by number of rows), `std` (population), `min`, `q25`, `median`, `q75` and `max`.
+            `worst` is the worst client, and `gap` says by how much it is worse than the mean.
 
         Raises:
-            LookupError: No reply has the metric.
-            TypeError: It is a list of numbers.
+            LookupError: No reply has this metric; the error lists the available ones.
+            TypeError: The metric is a list of numbers.
 
         Examples:
             >>> from flskew import History, Reply, Round

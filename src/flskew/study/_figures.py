@@ -16,13 +16,18 @@ __all__ += ["values_of"]
 What: TypeAlias = Literal["last", "best", "area", "own", "worst", "unseen"]
 """A figure of a run.
 
-Of the metric on the whole test set, "last" is the value after the last round, "best" that of the best round, and "area"
-the mean over all rounds, which is the area under the curve divided by the number of rounds. After a run that ended
-early, its last model counts for the rounds that are missing.
+- "last": the metric on the whole test set after the last round.
+- "best": the metric on the whole test set after the best round.
+- "area": the mean of the metric on the whole test set over all rounds, which is the area under its curve divided by the
+  number of rounds.
+- "own": the mean over the clients of the metric on each client's own test rows after the last round, all clients with
+  the same weight.
+- "worst": the metric of the worst client on its own test rows after the last round.
+- "unseen": the mean over the clients of the recall of the classes that a client never had, after the last round.
 
-After the last round, and only of runs that reached it, "own" is the mean over the clients of the metric on each
-client's own test rows, each client with the same weight, and "worst" is that of the worst client; "unseen" is the mean
-over the clients of the recall of the classes that a client never had."""
+If a run ended early, the first three take its last model for the rounds that are missing. The other three do not
+include this run.
+"""
 
 _WORDS: dict[What, str] = {
     "last": "on the whole test set after the last round",

@@ -34,10 +34,10 @@ def remarks_on(results: Grid) -> Iterator[str]:
 def _incomplete(results: Grid) -> Iterator[str]:
     if results.missing:
         total = results.missing + len(results.cells)
-        yield f"Not run yet: {results.missing:,} of {plural(total, 'cell')}. Figures are of the others."
+        yield f"Not run yet: {results.missing:,} of {plural(total, 'cell')}. The figures are from the others."
     if len(results.seeds) < _FEWEST_SEEDS:
         number = plural(len(results.seeds), "seed")
-        yield f"With {number}, a difference may well be chance; use at least three, better five."
+        yield f"With {number}, a difference may well be chance; use at least three, ideally five."
 
 
 def _wrong_direction(results: Grid) -> Iterator[str]:
@@ -62,10 +62,13 @@ def _better_alone(results: Grid) -> Iterator[str]:
                 gains = interval_of(gains.T, "t", results.confidence).mean
             number, total = int((gains < 0).sum()), int((~np.isnan(gains)).sum())
             if number:
-                counts.append(f"{number} of {total} than with {method}")
+                counts.append(f"{number} of {total} with {method}")
         if counts:
-            drawn = "" if has_same_clients(results, split) else ", which has other clients with each seed,"
-            yield f"On their own test rows, clients of {split!r}{drawn} do better alone: {listed(counts)}."
+            drawn = "" if has_same_clients(results, split) else " (drawn anew with each seed)"
+            yield (
+                f"On their own test rows, clients of {split!r}{drawn} do better alone than in the federation: "
+                f"{listed(counts)}."
+            )
 
 
 def _ended_early(results: Grid) -> Iterator[str]:
@@ -107,8 +110,8 @@ def _untested(results: Grid) -> Iterator[str]:
         if any(numbers):
             up_to = "up to " * (len(numbers) > 1)
             yield (
-                f"Clients of {split!r} without {results.metric} on test rows of their own, which do not count in 'own' "
-                f"and 'worst': {up_to}{max(numbers)} of {cells[0].num_clients:,}."
+                f"On {split!r}, {up_to}{max(numbers)} of {plural(cells[0].num_clients, 'client')} have no "
+                f"{results.metric} on their own test rows, and do not count in 'own' and 'worst'."
             )
 
 

@@ -40,7 +40,7 @@ class Cell:
             ended early.
         recall: (num_models, num_classes) recall of each class in the test set after the last round; NaN if
             `task.evaluate` returns no "accuracy", or the run ended early.
-        trained: (num_models,) for "alone", the partition id of each model's client; else (1,), -1.
+        trained: (num_models,) the partition id of each model's client for "alone"; otherwise, a single -1.
         classes: (num_classes,) the labels of the test set, sorted.
         label_counts: (num_clients, num_classes) training rows of each of these classes in each client.
         num_bytes: (num_rounds + 1,) bytes of all messages and replies so far, of all clients together; NaN for the
@@ -48,9 +48,9 @@ class Cell:
         num_dropped: (num_rounds + 1,) replies that were dropped so far.
         error: Why the run ended early, for example because clients diverged; empty if it did not.
         seconds: Wall-clock time.
-        fingerprints: Those of the split of the training and of the test rows.
-        versions: What it ran on, by package.
-        names: The name of each client; empty if they have none.
+        fingerprints: The fingerprints of the splits of the training rows and of the test rows.
+        versions: The versions of Python and the packages that it ran on, by name.
+        names: The name of each client; empty if clients have no names.
 
     Examples:
         >>> from flskew.study import Cell
@@ -114,7 +114,7 @@ class Cell:
         return about and mine.keys() == theirs.keys() and all(_are_same(mine[name], theirs[name]) for name in mine)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it as one .npz file, atomically, without pickle and with a checksum.
+        """Write the cell as one .npz file, atomically, without pickle and with a checksum.
 
         Raises:
             OSError: The file cannot be written.
@@ -130,7 +130,7 @@ class Cell:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Cell:
-        """Read what `save` wrote.
+        """Read a cell that `save` wrote.
 
         Raises:
             FileNotFoundError: There is no such file.

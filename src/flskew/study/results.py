@@ -111,8 +111,8 @@ class Results(Grid):
         """Return the same results with another metric or other intervals.
 
         Args:
-            metric: The metric to compare, among those that `task.evaluate` returns. If you change it, also say whether
-                lower is better.
+            metric: The metric to compare, among those that `task.evaluate` returns. If you change it, also pass
+                `lower_is_better`.
             lower_is_better: Whether a lower value is better.
             interval: "t" or "bootstrap".
             confidence: Between 0 and 1.
@@ -141,15 +141,15 @@ class Results(Grid):
     def table(self, what: What = "last") -> Table:
         """Return the mean of each method on each split, with its interval.
 
-        The best mean of a split is marked, but not those of "alone" and "pooled". Whether it is better by more than
-        chance, `gains` says.
+        The best mean of a split is marked, except for "alone" and "pooled". `gains` says whether it is better by more
+        than chance.
 
         Args:
-            what: As in `figures`.
+            what: The figure; see `What`.
 
         Returns:
             A table of methods and splits. Its `frame` has a row for each split and method, with columns "mean", "low",
-            "high" and "seeds", the number of seeds that the mean is taken of.
+            "high" and "seeds", the number of seeds.
 
         Raises:
             ImportError: SciPy is not installed.
@@ -158,21 +158,23 @@ class Results(Grid):
         return means_table(self, checked(what))
 
     def gains(self, method: str | None = None, over: str = "FedAvg", what: What = "last") -> Table:
-        """Compare methods with one of them, seed by seed on the same splits.
+        """Compare methods with a reference method, seed by seed on the same splits.
 
-        The p-values are those of paired t-tests, corrected by Holm's procedure for all comparisons in the table, so at
+        The p-values are those of paired t-tests, corrected by Holm's procedure for all comparisons in the table. So at
         most 5 % of all tables call a method "better" or "worse" that does not differ from the reference. The row "all
-        splits" is another comparison, of the means over the splits. Figures of clients are compared on the same
-        clients, which matters if "alone" trained only some of them.
+        splits" compares the means over the splits, and counts as another comparison. Figures of clients are compared on
+        the same clients, which matters if "alone" trained only some of them.
 
-        Use enough seeds, and compare only what you want to know. A difference as large as its standard deviation over
-        the seeds, or twice as large, is found with five seeds in 40 % and 91 % of studies, and with ten seeds in 80 %
-        and 100 % of studies. As one of twelve comparisons, it is found in 7 % and 34 %, and in 34 % and 97 %.
+        Use enough seeds, and compare only what you want to know. The chance of finding a true difference of one or two
+        standard deviations over the seeds is
+
+        - with five seeds, 40 % and 91 %, or 7 % and 34 % as one of twelve comparisons;
+        - with ten seeds, 80 % and 100 %, or 34 % and 97 % as one of twelve comparisons.
 
         Args:
             method: The method to compare; None for all except the baselines "alone" and "pooled".
             over: The reference, any method or baseline. `over="alone"` says who gains from training together.
-            what: As in `figures`; "own" is what the clients get.
+            what: The figure to compare; see `What`. "own" is what the clients get.
 
         Returns:
             A table whose `frame` has a row for each split and method, with columns "gain", the mean difference, which
@@ -199,15 +201,14 @@ class Results(Grid):
 
         Args:
             split: Name of a split.
-            what: "own" for the metric on the client's own test rows, or "last" for that on the whole test set, where
-                all clients get the same from a method, but not from training alone.
+            what: "own" for the metric on the client's own test rows, or "last" for the metric on the whole test set.
+                There, a method gives all clients the same value, but training alone does not.
 
         Returns:
-            A data frame with columns (method, "mean"), and for all but "alone", (method, "gain"), the gain over
-            training alone, and the ends of its interval, (method, "low") and (method, "high"). It has a row for each
-            client. If the split is drawn anew for each seed so that client 3 of one seed has other classes or sizes
-            than client 3 of another, there is a row for each seed and client, and no interval. Clients with names are
-            the same with all seeds.
+            A data frame with a row for each client. Its columns are (method, "mean") and, except for "alone", (method,
+            "gain"), the gain over training alone, with the ends of its interval, (method, "low") and (method, "high").
+            If each seed draws a new split, client 3 of one seed is not client 3 of another. Then there is a row for
+            each seed and client, and no interval. Clients with names are the same for all seeds.
 
         Raises:
             ImportError: SciPy is not installed.
@@ -240,9 +241,9 @@ class Results(Grid):
             value: The target.
 
         Returns:
-            A table whose `frame` has a row for each split and method, with columns "reached", the number of seeds that
-            reached the target, "seeds", the number of seeds that were run, and the means over those that reached it:
-            "rounds", and "bytes", of all messages and replies. If few seeds reached it, these means are too optimistic.
+            A table whose `frame` has a row for each split and method, with four columns. "seeds" is the number of seeds
+            that were run, and "reached" how many of them reached the target. Over the latter, "rounds" and "bytes" (of
+            all messages and replies) are means. If few seeds reached the target, these means are too optimistic.
 
         Raises:
             TypeError: The target is not a number.
@@ -283,16 +284,17 @@ class Results(Grid):
         A filled dot is a difference that `gains` calls "better" or "worse", an empty one "no evidence of a difference".
 
         Args:
-            method: As in `gains`.
-            over: As in `gains`.
-            what: As in `gains`.
+            method: The method to compare; None for all except "alone" and "pooled".
+            over: The reference, any method or baseline.
+            what: The figure to compare; see `What`.
             split: Name of a split, or "all splits"; by default, all of them.
             ax: The axes to draw one split on; a new figure by default.
 
         Raises:
             ImportError: matplotlib or SciPy is not installed.
             TypeError: `ax` is not an Axes.
-            ValueError: As `gains`, there is no such split, several are drawn on one Axes, or there is nothing to draw.
+            ValueError: There is no such method, figure or split, several splits are drawn on one Axes, or there is
+                nothing to draw.
         """
         return plot_gains(self, self.gains(method, over, what).frame, over, what, split, ax)
 

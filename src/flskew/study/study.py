@@ -40,30 +40,31 @@ class Study(Value):
     rows. Both start from the same parameters as the methods, and call `fit` as often as the average client does under
     the method that samples the most clients.
 
-    A cell of the study is one method on one split with one seed. It is a function of the task, the rows that each
-    client holds, the method, the seed, the number of rounds, and the versions of Python and of the packages that the
-    task uses; if you change anything else, finished cells remain valid. Each cell is written to its own file as soon as
-    it is finished.
+    A cell of the study is one method on one split with one seed. It depends on the task, the rows that each client
+    holds, the method, the seed, the number of rounds, and the versions of Python and of the packages that the task
+    uses. If you change anything else, finished cells remain valid. Each cell is written to its own file as soon as it
+    is finished.
 
-    A task counts with its attributes and its code: its class, and all functions, classes and global variables of yours
-    that the class uses, in other modules too, without comments and docstrings. A cell is therefore not run again
-    because you moved code, and is run again once you change a line or a row. Installed packages count by version only,
-    so reinstalling one of yours without a new version goes unnoticed, as do files that a task reads, environment
-    variables, and code that it finds by name, such as with `getattr`. What a `functools.cached_property` or a
-    `functools.lru_cache` holds does not count; any other attribute must stay as it is when the task is used.
+    A change of the task is noticed in its attributes and its code: its class, and all your functions, classes and
+    global variables that the class uses, in any module. So a cell runs again if you change a row or a line of code, but
+    not if you move code or change comments and docstrings. Installed packages count by version only. Not noticed are a
+    package of yours that is reinstalled under the same version, files that the task reads, environment variables, and
+    code that it finds by name, such as with `getattr`. The contents of a `functools.cached_property` or a
+    `functools.lru_cache` do not count. Using a task must not change any other attribute.
 
-    Two things end a study at once: an exception in the task, even in one client, and a file that cannot be written. A
-    client that diverges ends neither the study nor, if others remain, its cell: its replies are dropped and counted.
+    Two things end a study at once: an exception in the task, even in one client, and a file that cannot be written. If
+    a client diverges, its replies are dropped and counted. The study continues, and so does the cell if other clients
+    remain.
 
     Cells compute on one thread, as far as BLAS, OpenMP and PyTorch are concerned. TensorFlow and JAX read their number
     of threads when they start.
 
     Args:
         task: Data, model, training and score; see `Task`.
-        splits: Maps names to splits: a partitioner, which draws a new split for each seed; an `Assignment`, for sites
-            that are given; a tuple of two assignments, of the training and of the test rows; or a function of the seed
-            that returns any of these. Clients are also tested on their own test rows: those of the second assignment,
-            or those that `Assignment.match` gives them.
+        splits: Maps names to splits. A partitioner draws a new split for each seed, and an `Assignment` is the same
+            split for all seeds. A tuple of two assignments splits the training and the test rows. A function of the
+            seed may return any of these. Clients are also tested on their own test rows: those of the second
+            assignment, or those that `Assignment.match` gives them.
         methods: Maps names to strategies of this package, to Flower's in `Checked`, or to `Method`s.
         seeds: Integers >= 0, all different. A seed determines the split, the initial parameters, the sampled clients,
             and what clients draw, so methods are compared seed by seed.
@@ -142,13 +143,13 @@ class Study(Value):
         self.most_alone = checks.integer("most_alone", most_alone, minimum=1)
 
     def run(self, folder: str | os.PathLike[str], *, jobs: int | None = 1) -> Results:
-        """Run every cell that `folder` does not hold yet, and return the results of all.
+        """Run every cell that is not in `folder` yet, and return the results of all.
 
-        A second call resumes where the first one stopped, for whatever reason. Several processes may run the same study
-        in the same folder, and the files of several machines can be copied into one.
+        A second call resumes where the first one stopped, even if it was interrupted. Several processes may run the
+        same study in the same folder, and the files of several machines can be copied into one.
 
         Args:
-            folder: Where finished cells are kept; made if it does not exist.
+            folder: Folder for the finished cells; created if it does not exist.
             jobs: Number of cells that run at the same time, each in a process and on one thread, by joblib. None takes
                 it from joblib's `parallel_config`, which can also run them elsewhere. On a Ray cluster: call
                 `ray.util.joblib.register_ray()`, then run the study in `with parallel_config(backend="ray"):`. All
@@ -158,9 +159,9 @@ class Study(Value):
             ImportError: joblib is not installed.
             OSError: The folder or a cell cannot be written, for example because the disk is full.
             TypeError: The task lacks an attribute, returns something of another type, or cannot be sent to a process.
-            ValueError: A file is damaged; or `metric` is missing; or the task does not fit a split, changes when it is
-                used, or returns other initial parameters for the same seed; or a method needs more clients than a split
-                has.
+            ValueError: A file is damaged, or `metric` is missing. The task does not fit a split, changes when it is
+                used, or returns different initial parameters for the same seed. A method needs more clients than a
+                split has.
             Exception: Whatever the task raises; its note names the cell. Finished cells are kept. A client that
                 diverges raises nothing: the `error` of its cell says so.
         """
@@ -180,7 +181,7 @@ class Study(Value):
         return self._results(plan, found)
 
     def results(self, *folders: str | os.PathLike[str]) -> Results:
-        """Return the results that these folders hold so far, without running anything.
+        """Return the results in these folders so far, without running anything.
 
         Raises:
             TypeError: No folder is given.
@@ -193,10 +194,10 @@ class Study(Value):
         return self._results(plan, _load(plan.cells, [Path(folder) for folder in folders]))
 
     def cell(self, split: str, method: str, seed: int) -> Cell:
-        """Run one cell, whether it was run before or not, and return it; nothing is written.
+        """Run one cell, even if it was run before, and return it; nothing is written.
 
-        Its figures are those of the kept cell, bit for bit, as `Cell.equals` tells: on the same processor, with the
-        same versions.
+        Use it to check a kept cell. On the same processor and with the same versions, the figures are equal bit for
+        bit; `Cell.equals` tells.
 
         Args:
             split: Name of a split.

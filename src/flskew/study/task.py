@@ -15,9 +15,9 @@ class Task(Protocol):
     """Data, a model, and how to train and score it; any object with these two attributes and three methods.
 
     Rows are positions in the training data for `client`, and in the test data for `evaluate`. A client draws all its
-    random numbers, such as the order of its rows, from `config["seed"]`, which `fit` receives: an integer from 0 to
-    2^31 - 1 that depends on the seed of the study, the round and the partition, but not on the method. Methods then
-    differ by themselves, not by luck.
+    random numbers, such as the order of its rows, from `config["seed"]`, which `fit` receives. This integer from 0 to
+    2^31 - 1 depends on the seed of the study, the round and the partition, but not on the method. So methods do not
+    differ by luck.
 
     If an assignment has a shift, `client` and `evaluate` also get the `View` of the client, as a second and a third
     argument, `view`, and must apply it. For the whole test set, which is not shifted, `evaluate` gets no view.
@@ -80,10 +80,10 @@ class Task(Protocol):
     def evaluate(self, parameters: Parameters, rows: Rows, /) -> Mapping[str, float]:
         """Return metrics of a model, such as {"accuracy": 0.9, "loss": 0.3}; always the same names.
 
-        It is called after each round for the whole test set, and after the last one for the test rows of each client
-        and of each class, so it should be fast for a few rows, too: build or compile a model once, not in each call.
-        Recall per class is the "accuracy" of the rows of one class, so return it for classifiers. Return NaN for a
-        metric that is undefined on some rows, such as the area under the ROC curve if all have the same class.
+        It is called after each round for the whole test set, and after the last round also for the test rows of each
+        client and of each class. So it should be fast for a few rows, too: build or compile a model once, not in each
+        call. Recall per class is the "accuracy" of the rows of one class, so return it for classifiers. Return NaN for
+        a metric that is undefined on some rows, such as the area under the ROC curve if all have the same class.
 
         Args:
             parameters: The model; may be changed.

@@ -46,12 +46,14 @@ def fcube(rows_per_partition: int = 1000, test_rows_per_partition: int = 250, *,
     else 1. The planes through the origin cut the cube into eight parts; each of the four clients holds two that are
     symmetric about the origin. So every client sees another part of the cube, but both labels equally often.
 
-    Half of a client's rows are in each of its parts, in turn, as in the paper's code, so that the rows need no
-    shuffling. Unlike there, this is so for the test rows too, and they are assigned as well.
+    A client's rows alternate between its two parts, as in the paper's code, so they need no shuffling. Unlike in that
+    code, test rows are assigned to clients and alternate, too.
 
     Args:
-        rows_per_partition: Training rows of each client, at least 1; the paper has 4,000 in all.
-        test_rows_per_partition: Test rows of each client, at least 0; the paper has 1,000 in all.
+        rows_per_partition: Number of training rows of each client, at least 1. The default gives 4,000 in total, as in
+            the paper.
+        test_rows_per_partition: Number of test rows of each client, at least 0. The default gives 1,000 in total, as in
+            the paper.
         seed: Any integer.
 
     Returns:

@@ -20,7 +20,7 @@ _DEVIATIONS = np.array([j**-0.6 for j in range(1, _FEATURES + 1)])
 
 
 class SyntheticData(NamedTuple):
-    """Data of clients with linear models, and the models.
+    """Data of clients with linear models, and these models.
 
     Attributes:
         train: Training rows.
@@ -62,10 +62,11 @@ def synthetic(
 
     Use it when clients should differ in every way at once: in features, in what they mean, in labels and in size.
 
-    Each client draws two numbers, u from N(0, alpha) and B from N(0, beta). The entries of its weights W and biases b
-    are N(u, 1), and those of its mean v are N(B, 1). Its features x are N(v, Σ), where Σ is diagonal and contains
-    j^-1.2 for j = 1 ... 60. Its labels are argmax(xW + b). So clients differ in their features (covariate shift), in
-    what the features mean (concept shift), and therefore in their labels; they also differ in size.
+    Let N(m, s) be the normal distribution with mean m and standard deviation s. Each client draws two numbers, u from
+    N(0, alpha) and B from N(0, beta). The entries of its weights W and biases b are N(u, 1), and those of its mean v
+    are N(B, 1). Its features x are normal with mean v and a diagonal covariance matrix of j^-1.2 for j = 1 ... 60. Its
+    labels are argmax(xW + b). So clients differ in their features (covariate shift), in what the features mean (concept
+    shift), and therefore in their labels; they also differ in size.
 
     Alpha has no effect on features and labels. It adds the same number, u (1 + the sum of x), to all ten outputs of a
     client, so the largest one remains the largest. Clients differ even if alpha and beta are 0, since each draws a
@@ -74,17 +75,18 @@ def synthetic(
     The data of a client depend only on the seed, its number, its size and the other arguments: adding clients or
     resizing others does not change them.
 
-    The paper does not say whether alpha and beta are variances or standard deviations, nor which distribution sizes
-    have; here, both are as in its code, github.com/litian96/FedProx. At 0 and 1, variance and standard deviation agree.
+    The paper does not say whether alpha and beta are variances or standard deviations, or how sizes are distributed.
+    Here, both follow its code, github.com/litian96/FedProx. At 0 and 1, variance and standard deviation agree.
 
     Args:
         alpha: Standard deviation of u, >= 0.
         beta: Standard deviation of B, >= 0: how far the features of clients are moved apart as a whole.
         num_partitions: Number of clients, at least 1.
         iid: The paper's IID variant: the same model for all, and v = 0. Then alpha and beta must be 0.
-        sizes: Rows of each client, training and test rows together, at least 1: one number for all, or one per client.
-            None draws them: 50 plus a log-normal number, rounded down, whose logarithm is N(4, 2).
-        test: The share of each client's rows to test on, >= 0 and below 1, rounded up; one row always remains.
+        sizes: Number of rows of each client, training and test rows together, at least 1: one number for all, or one
+            per client. None draws them: 50 plus a log-normal number, rounded down, whose logarithm is N(4, 2).
+        test: Fraction of each client's rows to hold out for testing, >= 0 and below 1, rounded up; at least one row is
+            for training.
         seed: Any integer.
 
     Returns:

@@ -36,15 +36,14 @@ def answer(
 ) -> RecordDict:
     """Return this site's answer to a query of `collect`; call it in the method `query` of your client.
 
-    The server learns the number of rows, the names and kinds of the columns, and per column how many values are
-    missing, and the mean and the variance of the numbers or the name and the count of each category. What fewer than
-    `min_count` rows share is withheld: the server learns only how many rows that concerns. A unique text, such as a
-    patient's id, therefore never leaves the site. With `min_count=1`, nothing is withheld, and the statistics equal
+    The server learns the number of rows, and the name and kind of each column. Per column, it also learns how many
+    values are missing, and either the mean and the variance of the numbers, or the name and the count of each category.
+    A statistic of fewer than `min_count` rows is withheld: the server learns only for how many rows. So a unique text,
+    such as a patient's id, never leaves the site. With `min_count=1`, nothing is withheld, and the statistics equal
     those of the pooled rows.
 
     Numbers and booleans are numeric; texts and pandas categoricals are categorical. Blanks around texts are removed,
-    and a blank text is missing. Column names are part of the schema: errors that reach the server quote them, but no
-    value.
+    and a blank text is missing. Errors that reach the server quote the names of columns, but no values.
 
     Args:
         frame: The rows of this site, a pandas DataFrame. Pass only the columns that the server may learn about.
@@ -57,8 +56,8 @@ def answer(
         The content of the reply.
 
     Raises:
-        ClientError: The query is not one of `collect`; a column is missing, has a name that is repeated, not text or
-            not printable, or has values that are neither numbers, booleans nor texts; or quantiles are not allowed.
+        ClientError: The query is not from `collect`, or quantiles are not allowed. A column is missing, or has values
+            that are neither numbers, booleans nor texts. The name of a column is repeated, not text, or not printable.
         TypeError: `min_count` is not an integer, or `allow_quantiles` not a boolean.
         ValueError: `min_count` < 1.
 

@@ -72,7 +72,7 @@ def collect(
     values are at most a threshold, and never send values. They equal `numpy.nanquantile` of the pooled rows to
     rounding.
 
-    Every node must answer, because the preparation would otherwise depend on who happened to be online.
+    Every node must answer, because the statistics would otherwise depend on which nodes happened to be online.
 
     Args:
         grid: Flower's grid, or a `LocalGrid`.

@@ -34,7 +34,7 @@ class Column:
         kind: "numeric", "categorical", or "empty" if every value of every site is missing.
         count: Number of rows that the statistics describe.
         missing: Number of rows without a value.
-        withheld: Number of rows whose value sites do not describe, because it is too rare there.
+        withheld: Number of rows whose values the sites withhold, because too few rows share them.
         mean: Mean of the numbers; 0 if there are none.
         m2: Sum of the squared deviations from the mean; 0 if there are no numbers.
         quantiles: Pairs (probability, value), increasing.
@@ -70,7 +70,7 @@ class Column:
         """Return a quantile that was collected.
 
         Raises:
-            ValueError: It was not collected.
+            ValueError: This quantile was not collected.
         """
         for collected, value in self.quantiles:
             if collected == probability:
@@ -82,7 +82,7 @@ class Column:
 
 @dataclass(frozen=True, repr=False)
 class TableStatistics:
-    """Statistics of the tables of all sites together, made by `collect`; a value that can be sent as text.
+    """Statistics of the tables of all sites together, as `collect` returns them; they can be sent as text.
 
     Examples:
         >>> from flskew.tables import Column, TableStatistics
@@ -134,7 +134,7 @@ class TableStatistics:
         """Return the statistics of some columns, in the order given.
 
         Raises:
-            KeyError: The statistics lack this column.
+            KeyError: The statistics lack one of these columns.
         """
         return TableStatistics(self.num_rows, tuple(self[name] for name in names))
 
@@ -165,7 +165,7 @@ class TableStatistics:
         """Return the statistics in a text.
 
         Raises:
-            ValueError: The text is not one of `to_json`.
+            ValueError: The text was not made by `to_json`.
         """
         try:
             fields: Any = json.loads(text)

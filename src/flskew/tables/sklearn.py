@@ -22,11 +22,10 @@ __all__ = ["TablePreparation"]
 class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Turn tables into arrays of floats, with the statistics of all sites.
 
-    Every site that has the same statistics makes the same columns in the same order, whatever values and categories its
-    own rows have. Numeric columns are scaled, then missing values are filled in; categorical columns become one column
-    per category, all 0 for a missing or unknown category. Scales come from the values present, as if
-    `StandardScaler` or `RobustScaler` came before `SimpleImputer` in a scikit-learn pipeline: imputing first would
-    shrink the variance.
+    All sites with the same statistics make the same columns in the same order, even if their rows lack some values or
+    categories. Numeric columns are scaled, then missing values are filled in; categorical columns become one column per
+    category, all 0 for a missing or unknown category. Scales come from the values present, as if `StandardScaler` or
+    `RobustScaler` came before `SimpleImputer` in a scikit-learn pipeline: imputing first would shrink the variance.
 
     There is nothing to fit: `fit` only checks the columns.
 
@@ -35,15 +34,16 @@ class TablePreparation(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         numeric: "standard" subtracts the mean and divides by the standard deviation, as `StandardScaler` does. "robust"
             uses median and interquartile range, as `RobustScaler`; it needs quantiles 0.25, 0.5 and 0.75. "none" keeps
             numbers unchanged. Constant columns have scale 1.
-        impute: Missing numbers become the "mean", or the "median", which needs quantile 0.5.
+        impute: What missing numbers become: the "mean", or the "median", which needs quantile 0.5.
         indicator: Whether to add, for every column that misses values at any site, a column that is 1 where a value is
             missing.
 
     Raises:
-        TypeError: From `fit` or `transform`: `statistics` has another type, or the rows are not a pandas DataFrame.
-        ValueError: From `fit` or `transform`: an argument has another value, a quantile was not collected, a column has
-            no values at any site, two features would have the same name, or the rows lack a column or have another kind
-            of values in it.
+        TypeError: From `fit` or `transform`: `statistics` is not a TableStatistics, or the rows are not a pandas
+            DataFrame.
+        ValueError: From `fit` or `transform`: an argument has an unknown value, or needs a quantile that was not
+            collected. A column has no values at any site, two features would have the same name, or the rows do not
+            have the columns and kinds of the statistics.
 
     Examples:
         >>> import pandas as pd

@@ -70,9 +70,9 @@ def check_partitioner(
     Args:
         partitioner: Any object with `assign`, or an unbound partitioner of Flower Datasets.
         labels: One label per row, with enough rows for the partitioner; natural ids for a scheme that splits by them,
-            numbers for a scheme with `num_bins`, a list of labels for each row for one that accepts several. None of
-            these can be checked `by_class`. The data set has only this column, so omit arguments of the partitioner
-            that name another, such as `label_by`.
+            numbers for a scheme with `num_bins`, or a list of labels for each row if the scheme accepts several. For
+            these three, leave `by_class` false. The data set has only this column, so omit arguments of the partitioner
+            that name another one, such as `label_by`.
         drops_rows: Whether the scheme may leave rows unassigned.
         by_class: Whether the scheme treats each class independently of the others.
 

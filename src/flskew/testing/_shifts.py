@@ -42,7 +42,7 @@ def check_shift(shift: Shift, features: Features, labels: Labels | None = None, 
     - Law 7: the container makes no difference: an array in any memory layout, a mapping and a DataFrame with the same
       columns, a list and an array with the same labels.
 
-    No process is started. To be sure that another process sees the same bytes, test that too.
+    This function starts no other process. To be sure that another process sees the same bytes, test that too.
 
     Args:
         shift: One of `flskew.shifts`, a chain, or your own.
