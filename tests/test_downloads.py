@@ -54,6 +54,14 @@ def test_a_notebook_has_the_code_and_the_outputs_of_its_page_in_order(page: str)
 
 
 @EVERY_PAGE
+def test_every_python_block_of_a_page_is_a_cell_however_it_is_fenced(page: str) -> None:
+    blocks = re.findall(
+        r"^\s*(?:`{3,}|~{3,})\W*(?:python|py)\b", (ROOT / "docs" / page).read_text("utf-8"), re.MULTILINE
+    )
+    assert len(blocks) == len(code_cells(made_of(page))) > 0
+
+
+@EVERY_PAGE
 def test_a_picture_is_the_output_of_the_cell_that_draws_it(page: str) -> None:
     for cell in code_cells(made_of(page)):
         kinds = {output["output_type"] for output in cell["outputs"]}
