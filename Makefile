@@ -109,7 +109,7 @@ wheel-extras: .venv/installed-dev  ## install the wheel with each extra (or EXTR
 	@echo "wheel-extras: an environment for each of $(or $(EXTRAS),all extras)"
 	@.venv/bin/python scripts/check_extras.py $(EXTRAS)
 
-bench: .venv-all/installed  ## run all benchmarks but large_files, each against a peer (about half an hour on an idle machine)
+bench: .venv-all/installed  ## run all benchmarks but large_files, each against a peer (about 20 minutes on an idle machine)
 	@echo "bench: each ratio compares timings from one run"
 	@for name in $(BENCHMARKS); do $(call timed,.venv-all/bin/python benchmarks/$$name.py); done
 

@@ -247,9 +247,10 @@ SECTIONS = {
         The first rows compare the time until the first partition is loaded with that of Flower Datasets' partitioner of
         the same name. The last rows compare a complete Dirichlet split with a random permutation of the same number of
         rows, which is roughly the cost of assigning rows at random. The time grows with the number of rows and classes,
-        and no draw is ever repeated. `IidPartitioner` and the partitioners by size are slower because they shuffle the
-        rows; Flower Datasets' partitioners keep the order. `MixturePartitioner` here splits half of the rows IID, the
-        other half by Dirichlet; `CrossPartitioner` splits the rows of each of ten natural ids by Dirichlet.
+        and no draw is ever repeated. `IidPartitioner` and, on small data sets, the partitioners by size are slower
+        because they shuffle the rows; Flower Datasets' partitioners keep the order. `MixturePartitioner` here splits
+        half of the rows IID, the other half by Dirichlet; `CrossPartitioner` splits the rows of each of ten natural ids
+        by Dirichlet.
         """,
         partitioners,
     ),
