@@ -27,7 +27,7 @@ OVERVIEW_SIZE = (4.2, 3.9)
 def pictures(results: Results) -> dict[str, Figure]:
     """Draw the three pictures; return them by file name."""
     return {
-        "who-holds-what.png": _picture(draw_holdings, results, height=2.3),
+        "who-holds-what.png": _picture(draw_holdings, results, height=2.4),
         "recall.png": _picture(draw_recall, results, height=2.7),
         "accuracy.png": _picture(draw_accuracy, results, height=3.6),
     }
