@@ -526,9 +526,9 @@ def test_statements_on_other_pages_match_the_committed_figures() -> None:
     # docs/how-to/laptop-to-machines.md and the README of the example "deployment".
     here, ray, nodes = kept["deployment"]["records"]
     assert max(here["round_s"], ray["round_s"]) < 1
-    assert 15 < ray["start_s"] < ray["start_s"] + 3 * ray["round_s"] < 30  # about 20 s
-    assert 15 < nodes["round_s"] < 27  # about 20 s
-    assert 60 < nodes["start_s"] + 3 * nodes["round_s"] < 100  # a minute or more
+    assert 15 < ray["start_s"] < ray["start_s"] + 3 * ray["round_s"] < 25  # about 20 s
+    assert 15 < nodes["round_s"] < 25  # about 20 s
+    assert 60 < nodes["start_s"] + 3 * nodes["round_s"] < 90  # a minute or more
 
 
 def test_shifts_keep_up_with_numpy_in_any_batches() -> None:
